@@ -1,0 +1,51 @@
+"""L2aCo: LLM knowledge profiles for drug-combination research.
+
+The pipeline, in order, with the package that holds each stage:
+
+1. `entities`    drugs and cell lines, and how a name finds its entity
+2. `profiles`    a language model (`llm`) writes a structured profile of every entity
+3. `embeddings`  an encoder turns profiles into vectors, and a FAISS store keeps them
+4. `data`        drug-combination triples, knowledge graph, features, splits that cannot leak
+5. `models`      backbones that represent drugs and cell lines, and the aligner that grounds them in profiles
+6. `training`    the one training loop, runs and their evaluation
+7. `recommend`   a cell line in, ranked drug pairs out
+
+Public names load on first use, so that `import l2aco` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Entity": "l2aco.entities",
+    "EntityKind": "l2aco.entities",
+    "Workspace": "l2aco.workspace",
+    "L2aCoError": "l2aco.errors",
+    "ProfileSpec": "l2aco.profiles.spec",
+    "generate_profiles": "l2aco.profiles.generate",
+    "ProfileSet": "l2aco.profiles.sets",
+    "EmbedSpec": "l2aco.embeddings.spec",
+    "embed_profiles": "l2aco.embeddings.embed",
+    "EmbeddingStore": "l2aco.embeddings.store",
+    "DataSet": "l2aco.data.dataset",
+    "SplitSpec": "l2aco.data.splits",
+    "TrainSpec": "l2aco.training.spec",
+    "train": "l2aco.training.train",
+    "Run": "l2aco.training.runs",
+    "rank_pairs": "l2aco.recommend",
+}
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'l2aco' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,9 @@
+"""`l2aco profile`"""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Mount the verb."""

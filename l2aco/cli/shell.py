@@ -1,0 +1,197 @@
+"""What every verb shares: the workspace and verbosity options, tables, progress, errors and exit codes.
+
+A verb is a function whose first parameter is `shell: Shell`, decorated with `@verb`. It parses, calls one
+entry function and prints; it holds no logic.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json as jsonlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from l2aco.errors import L2aCoError
+from l2aco.progress import Advance
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from l2aco.workspace import Workspace
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace", "-w", help="Folder that holds your profiles, stores, data and runs (default: this one)."
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print the details, and tracebacks of errors.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class Shell:
+    """The terminal, seen from a verb. Results go to standard output, everything else to standard error."""
+
+    def __init__(self, workspace: Path | None = None, quiet: bool = False, verbose: bool = False) -> None:
+        self._workspace = workspace
+        self.quiet = quiet
+        self.verbose = verbose
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        from l2aco.workspace import Workspace
+
+        return Workspace(self._workspace)
+
+    @cached_property
+    def out(self) -> Console:
+        from rich.console import Console
+
+        return Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160, highlight=False)
+
+    @cached_property
+    def err(self) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=True, soft_wrap=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """One line of news on standard error; silent with --quiet. Markup in `text` is not interpreted."""
+        if not self.quiet:
+            self.err.print(text, markup=False)
+
+    def print(self, text: str) -> None:
+        """One line of result on standard output."""
+        self.out.print(text, markup=False)
+
+    def json(self, value: Any) -> None:
+        """`value` as JSON on standard output; NaN becomes null."""
+        sys.stdout.write(jsonlib.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
+
+    def table(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        json: bool = False,
+        title: str | None = None,
+        empty: str = "Nothing yet.",
+    ) -> None:
+        """Rows with the same keys as a table, or as a JSON list."""
+        if json:
+            self.json(list(rows))
+            return
+        if not rows:
+            self.say(empty)
+            return
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+        numeric = {
+            key for key in rows[0] if all(isinstance(row.get(key), int | float) or row.get(key) is None for row in rows)
+        }
+        for key in rows[0]:
+            table.add_column(key.replace("_", " "), justify="right" if key in numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(_cell(row.get(key)) for key in rows[0]))
+        self.out.print(table)
+
+    @contextmanager
+    def task(self, label: str, total: int | None = None, unit: str = "") -> Iterator[Advance]:
+        """A progress bar with rate and time left; see `l2aco.progress.Progress`."""
+        if self.quiet:
+            yield lambda done=1, note="": None
+            return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:,.0f}" + ("/{task.total:,.0f}" if total is not None else "")),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
+        with Progress(*columns, console=self.err, transient=not self.verbose) as bar:
+            task = bar.add_task(label, total=total, note="", rate="")
+
+            def advance(done: int = 1, note: str = "") -> None:
+                speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
+                bar.update(task, advance=done, note=note, rate=f"{speed:,.1f} {unit}/s" if speed and unit else "")
+
+            yield advance
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return "-" if value != value else f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e5 else f"{value:.3f}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value)
+    from rich.markup import escape
+
+    return escape(str(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    return str(value)
+
+
+def verb(function: Callable[..., Any]) -> Callable[..., None]:
+    """Make a typer command of `function(shell, ...)`.
+
+    Adds --workspace, --quiet and --verbose, hands over a Shell, and turns an L2aCoError into its message and
+    exit code, an interrupt into exit code 130. A verb may return an exit code.
+    """
+    own = inspect.signature(function, eval_str=True)
+    parameters = [item for name, item in own.parameters.items() if name != "shell"]
+    shared = [
+        inspect.Parameter("workspace", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=WorkspaceOption),
+        inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=QuietOption),
+        inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=VerboseOption),
+    ]
+
+    @functools.wraps(function)
+    def run(*, workspace: Path | None, quiet: bool, verbose: bool, **values: Any) -> None:
+        shell = Shell(workspace, quiet, verbose)
+        try:
+            code = function(shell, **values)
+        except L2aCoError as error:
+            if verbose:
+                shell.err.print_exception()
+            shell.err.print(f"Error: {error}", markup=False, style="red")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            shell.err.print("Interrupted. The same command goes on where this one stopped.")
+            raise typer.Exit(130) from None
+        if code:
+            raise typer.Exit(int(code))
+
+    merged = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in parameters] + shared
+    run.__signature__ = own.replace(parameters=merged, return_annotation=None)  # type: ignore[attr-defined]
+    run.__annotations__ = {item.name: item.annotation for item in merged}
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return run

@@ -1,0 +1,223 @@
+"""Drugs and cell lines: what they are called, and how a name finds its entity.
+
+The same compound is written "5-FU", "5-fluorouracil" or "Fluorouracil sodium"; the same line "HT-29" or
+"HT29". `normalise_name` folds what never distinguishes two entities; an alias table does the rest. Two
+entities that normalise alike are reported, never merged silently.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from l2aco.errors import InputError, UnknownNameError
+
+
+class EntityKind(StrEnum):
+    drug = "drug"
+    cell_line = "cell_line"
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A drug or a cell line. `id` is stable (DB00530, A375); `facts` are optional known things about it.
+
+    Facts in use: `smiles`, `targets` (gene symbols), `tissue`, `disease`, `xrefs` (mapping).
+    """
+
+    id: str
+    kind: EntityKind
+    name: str
+    aliases: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(kind, id): an id is unique only within its kind."""
+        return (self.kind.value, self.id)
+
+
+_SALTS = frozenset(
+    "hydrochloride dihydrochloride hcl hydrobromide sodium disodium potassium calcium mesylate dimesylate mesilate "
+    "maleate malate tartrate citrate phosphate sulfate sulphate acetate fumarate succinate tosylate ditosylate "
+    "besylate hydrate monohydrate dihydrate anhydrous lactate nitrate bromide chloride trihydrate".split()
+)
+
+
+def normalise_name(name: str, kind: EntityKind) -> str:
+    """Fold case, accents, punctuation and, for drugs, trailing salt words.
+
+    >>> normalise_name("HT-29", EntityKind.cell_line)
+    'ht29'
+    >>> normalise_name("Erlotinib Hydrochloride", EntityKind.drug)
+    'erlotinib'
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode() or name
+    words = re.findall(r"[a-z0-9]+", plain.casefold())
+    if kind is EntityKind.drug:
+        while len(words) > 1 and words[-1] in _SALTS:
+            words.pop()
+    return "".join(words) or name.strip().casefold()
+
+
+class EntityIndex:
+    """Finds entities of one kind by id, name or alias.
+
+    An exact id wins over a name, a name over an alias. `collisions` lists the groups of entities that share
+    a normalised name; such a name is ambiguous and must be written as an id.
+    """
+
+    def __init__(self, kind: EntityKind, entities: Iterable[Entity]) -> None:
+        self.kind = kind
+        self.entities = [entity for entity in entities if entity.kind is kind]
+        self._by_id = {entity.id: entity for entity in self.entities}
+        names: dict[str, list[Entity]] = {}
+        aliases: dict[str, list[Entity]] = {}
+        for entity in self.entities:
+            for table, written in ((names, (entity.name, entity.id)), (aliases, entity.aliases)):
+                for text in written:
+                    found = table.setdefault(normalise_name(text, kind), [])
+                    if entity not in found:
+                        found.append(entity)
+        self._tables = (names, aliases)
+        self.collisions = [group for group in names.values() if len(group) > 1]
+
+    def find(self, name: str) -> Entity | None:
+        """The one entity called `name`, or None; raises InputError when the name is ambiguous."""
+        if entity := self._by_id.get(name):
+            return entity
+        folded = normalise_name(name, self.kind)
+        for table in self._tables:
+            found = table.get(folded, [])
+            if len(found) > 1:
+                ids = ", ".join(entity.id for entity in found)
+                raise InputError(f"'{name}' may be any of {ids}", remedy="Use the id instead of the name.")
+            if found:
+                return found[0]
+        return None
+
+    def resolve(self, name: str) -> Entity:
+        """Like `find`, but an unknown name raises UnknownNameError with the nearest names."""
+        if entity := self.find(name):
+            return entity
+        known = [text for entity in self.entities for text in (entity.name, entity.id, *entity.aliases)]
+        raise UnknownNameError(self.kind.value.replace("_", " "), name, known)
+
+    def __len__(self) -> int:
+        return len(self.entities)
+
+
+_COLUMNS = {
+    "name": ("name", "entity", "entity_name", "drug", "drug_name", "cell", "cell_line", "cell_line_name"),
+    "kind": ("kind", "type", "entity_kind"),
+    "id": ("id", "entity_id", "drugbank_id", "depmap_id"),
+    "aliases": ("aliases", "alias", "synonyms"),
+}
+_KINDS = {
+    "drug": EntityKind.drug,
+    "drugs": EntityKind.drug,
+    "compound": EntityKind.drug,
+    "cellline": EntityKind.cell_line,
+    "celllines": EntityKind.cell_line,
+    "cell": EntityKind.cell_line,
+}
+
+
+def parse_kind(text: str, *, where: str | None = None) -> EntityKind:
+    """`drug` or `cell_line` from what people write ("cell line", "Cell-Line", "drugs")."""
+    folded = re.sub(r"[^a-z]", "", text.casefold())
+    if folded not in _KINDS:
+        raise InputError(f"'{text}' is no kind of entity", where=where, remedy="Use drug or cell_line.")
+    return _KINDS[folded]
+
+
+def read_entities(path: Path, kind: EntityKind | None = None) -> list[Entity]:
+    """Read entities from CSV, TSV, TXT (one name a line) or Parquet.
+
+    Columns: name, kind, and optionally id and aliases (separated by `;` or `|`); every other column that is
+    not empty becomes a fact. `kind` is used where the file has no such column. Raises InputError naming the
+    file, line and column.
+    """
+    if not path.is_file():
+        raise InputError("no such file", where=path, remedy="Name a CSV, TSV, TXT or Parquet file.")
+    entities: list[Entity] = []
+    lines: dict[tuple[str, str], int] = {}
+    for line, row in _rows(path):
+        entity = _entity(path, line, row, kind)
+        if entity.key in lines:
+            raise InputError(
+                f"'{entity.id}' stands on line {lines[entity.key]} already",
+                where=f"{path}:{line}",
+                remedy="Remove one of the two lines, or give them different ids.",
+            )
+        lines[entity.key] = line
+        entities.append(entity)
+    if not entities:
+        raise InputError("holds no entities", where=path, remedy="Give at least one row with a name and a kind.")
+    return entities
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    suffix = path.suffix.casefold()
+    if suffix == ".parquet":
+        import polars as pl
+
+        try:
+            frame = pl.read_parquet(path)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise InputError(f"is not a readable Parquet file ({error})", where=path) from None
+        for number, record in enumerate(frame.iter_rows(named=True), start=1):
+            yield number, {name: "" if value is None else str(value) for name, value in record.items()}
+        return
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            if suffix == ".txt":
+                for number, text in enumerate(stream, start=1):
+                    if text.strip():
+                        yield number, {"name": text.strip()}
+                return
+            reader = csv.DictReader(stream, delimiter="\t" if suffix in (".tsv", ".tab") else ",", restkey="")
+            for record in reader:
+                if "" in record:
+                    raise InputError("has more columns than the header", where=f"{path}:{reader.line_num}")
+                yield reader.line_num, {name: (value or "").strip() for name, value in record.items()}
+    except UnicodeDecodeError as error:
+        raise InputError(f"is not UTF-8 text (byte {error.start})", where=path, remedy="Save it as UTF-8.") from None
+    except csv.Error as error:
+        raise InputError(f"cannot be read as a table ({error})", where=path) from None
+
+
+def _entity(path: Path, line: int, row: dict[str, str], kind: EntityKind | None) -> Entity:
+    folded = {column.strip().casefold().replace(" ", "_"): column for column in row}
+    used: dict[str, str] = {}
+    for role, choices in _COLUMNS.items():
+        column = next((folded[choice] for choice in choices if choice in folded), None)
+        if column is not None:
+            used[role] = column
+    where = f"{path}:{line}"
+    if "name" not in used:
+        raise InputError(
+            "has no column 'name'",
+            where=path,
+            remedy=f"Columns found: {', '.join(row) or 'none'}. Name one of them 'name'.",
+        )
+    name = row[used["name"]]
+    if not name:
+        raise InputError(f"column '{used['name']}' is empty", where=where)
+    if "kind" in used and row[used["kind"]]:
+        kind = parse_kind(row[used["kind"]], where=where)
+    if kind is None:
+        raise InputError(
+            "says neither drug nor cell line",
+            where=where,
+            remedy="Add a column 'kind', or pass --kind drug or --kind cell_line.",
+        )
+    aliases = tuple(part.strip() for part in re.split(r"[;|]", row.get(used.get("aliases", ""), "")) if part.strip())
+    facts = {column: value for column, value in row.items() if value and column not in used.values()}
+    return Entity(id=row.get(used.get("id", ""), "") or name, kind=kind, name=name, aliases=aliases, facts=facts)

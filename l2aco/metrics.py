@@ -1,0 +1,180 @@
+"""Every metric with its direction, range and unit; shared by training, evaluation and the benchmark.
+
+All functions take `labels` (n,) of 0/1 and `probabilities` (n,) in [0, 1]; threshold metrics also take the
+decision threshold. A metric that is undefined for the rows at hand (AUROC with one class) is NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from l2aco.errors import UnknownNameError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`higher` is the direction of better; `low` and `high` the range; `title` what a table heads it with."""
+
+    name: str
+    title: str
+    higher: bool
+    low: float
+    high: float
+    function: Callable[[Array, Array, float], float]
+    unit: str = ""
+
+    def better(self, new: float, old: float, by: float = 0.0) -> bool:
+        """Whether `new` improves on `old` by more than `by`; NaN never improves, and loses to any number."""
+        if math.isnan(new):
+            return False
+        if math.isnan(old):
+            return True
+        return new > old + by if self.higher else new < old - by
+
+
+def _auroc(y: Array, p: Array, _: float) -> float:
+    from scipy.stats import rankdata
+
+    positives = int(y.sum())
+    negatives = len(y) - positives
+    if positives == 0 or negatives == 0:
+        return math.nan
+    ranks = rankdata(p)
+    return float((ranks[y == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def _auprc(y: Array, p: Array, _: float) -> float:
+    if not y.any():
+        return math.nan
+    order = np.argsort(-p, kind="stable")
+    sorted_p, hits = p[order], np.cumsum(y[order])
+    last = np.r_[np.flatnonzero(np.diff(sorted_p)), len(p) - 1]
+    precision, recall = hits[last] / (last + 1), hits[last] / hits[-1]
+    return float(np.sum(np.diff(np.r_[0.0, recall]) * precision))
+
+
+def _confusion(y: Array, p: Array, threshold: float) -> tuple[float, float, float, float]:
+    called = p >= threshold
+    positive = y == 1
+    return (
+        float(np.sum(called & positive)),
+        float(np.sum(called & ~positive)),
+        float(np.sum(~called & positive)),
+        float(np.sum(~called & ~positive)),
+    )
+
+
+def _ratio(above: float, below: float) -> float:
+    return above / below if below else math.nan
+
+
+def _accuracy(y: Array, p: Array, t: float) -> float:
+    tp, fp, fn, tn = _confusion(y, p, t)
+    return _ratio(tp + tn, tp + fp + fn + tn)
+
+
+def _balanced_accuracy(y: Array, p: Array, t: float) -> float:
+    tp, fp, fn, tn = _confusion(y, p, t)
+    return (_ratio(tp, tp + fn) + _ratio(tn, tn + fp)) / 2
+
+
+def _precision(y: Array, p: Array, t: float) -> float:
+    tp, fp, _, _ = _confusion(y, p, t)
+    return _ratio(tp, tp + fp)
+
+
+def _recall(y: Array, p: Array, t: float) -> float:
+    tp, _, fn, _ = _confusion(y, p, t)
+    return _ratio(tp, tp + fn)
+
+
+def _f1(y: Array, p: Array, t: float) -> float:
+    tp, fp, fn, _ = _confusion(y, p, t)
+    return _ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def _mcc(y: Array, p: Array, t: float) -> float:
+    tp, fp, fn, tn = _confusion(y, p, t)
+    return _ratio(tp * tn - fp * fn, math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
+
+
+def _kappa(y: Array, p: Array, t: float) -> float:
+    tp, fp, fn, tn = _confusion(y, p, t)
+    n = tp + fp + fn + tn
+    chance = _ratio((tp + fp) * (tp + fn) + (fn + tn) * (fp + tn), n * n)
+    return _ratio((tp + tn) / n - chance, 1 - chance) if n else math.nan
+
+
+def _brier(y: Array, p: Array, _: float) -> float:
+    return float(np.mean((p - y) ** 2)) if len(y) else math.nan
+
+
+def _calibration_error(y: Array, p: Array, _: float, bins: int = 15) -> float:
+    """Expected calibration error over `bins` equal-width bins, weighted by their share of rows."""
+    if not len(y):
+        return math.nan
+    which = np.minimum((p * bins).astype(int), bins - 1)
+    gaps = [abs(p[which == b].mean() - y[which == b].mean()) * np.mean(which == b) for b in np.unique(which)]
+    return float(np.sum(gaps))
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("auroc", "AUROC", True, 0, 1, _auroc),
+        Metric("auprc", "AUPRC", True, 0, 1, _auprc),
+        Metric("accuracy", "accuracy", True, 0, 1, _accuracy),
+        Metric("balanced_accuracy", "balanced accuracy", True, 0, 1, _balanced_accuracy),
+        Metric("f1", "F1", True, 0, 1, _f1),
+        Metric("precision", "precision", True, 0, 1, _precision),
+        Metric("recall", "recall", True, 0, 1, _recall),
+        Metric("mcc", "MCC", True, -1, 1, _mcc),
+        Metric("kappa", "kappa", True, -1, 1, _kappa),
+        Metric("brier", "Brier score", False, 0, 1, _brier),
+        Metric("calibration_error", "calibration error", False, 0, 1, _calibration_error),
+    )
+}
+
+
+def get_metric(name: str) -> Metric:
+    """The metric called `name`; raises UnknownNameError with suggestions."""
+    try:
+        return METRICS[name.casefold()]
+    except KeyError:
+        raise UnknownNameError("metric", name, METRICS) from None
+
+
+def compute(
+    labels: Array, probabilities: Array, *, threshold: float = 0.5, names: Iterable[str] | None = None
+) -> dict[str, float]:
+    """Metrics by name, for labels (n,) and probabilities (n,)."""
+    y = np.asarray(labels).astype(np.int64)
+    p = np.asarray(probabilities, dtype=np.float64)
+    return {name: get_metric(name).function(y, p, threshold) for name in (names or METRICS)}
+
+
+def best_threshold(labels: Array, probabilities: Array) -> float:
+    """The threshold with the highest balanced accuracy on validation rows; 0.5 where one class is missing."""
+    y = np.asarray(labels).astype(np.int64)
+    p = np.asarray(probabilities, dtype=np.float64)
+    positives, negatives = int(y.sum()), int(len(y) - y.sum())
+    if not positives or not negatives:
+        return 0.5
+    order = np.argsort(-p, kind="stable")
+    true_positives, false_positives = np.cumsum(y[order]), np.cumsum(1 - y[order])
+    last = np.r_[np.flatnonzero(np.diff(p[order])), len(p) - 1]
+    gain = true_positives[last] / positives - false_positives[last] / negatives
+    return float(p[order][last[int(np.argmax(gain))]])
+
+
+def precision_at(labels: Array, probabilities: Array, k: int) -> float:
+    """Share of positives among the `k` highest probabilities (fewer where there are fewer rows)."""
+    top = np.argsort(-np.asarray(probabilities), kind="stable")[:k]
+    return float(np.asarray(labels)[top].mean()) if len(top) else math.nan
