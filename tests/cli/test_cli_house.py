@@ -1,0 +1,70 @@
+"""Rules that hold for the whole command line: light to start, kind to mistakes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from l2aco.cli.main import VERBS
+from l2aco.cli.shell import Shell, verb
+
+HEAVY = ("torch", "transformers", "faiss", "vllm", "FlagEmbedding", "openai", "rdkit", "sentence_transformers",
+         "torch_geometric", "dgl", "sklearn", "scipy", "polars", "pandas", "matplotlib", "numpy")  # fmt: skip
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom l2aco.cli.main import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "assert CliRunner().invoke(app, ['train', '--help']).exit_code == 0\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_explains_itself(cli: Callable[..., Any], name: str) -> None:
+    text = cli(name, "--help").output
+    assert "Usage" in text
+    if name not in ("profiles", "store", "data", "runs"):
+        assert "--workspace" in text
+
+
+def test_unknown_verb_and_option_are_usage_errors(cli: Callable[..., Any]) -> None:
+    assert "trian" in cli("trian", code=2).output
+    cli("train", "--no-such-option", code=2)
+
+
+def test_a_bad_workspace_is_one_clear_error(cli: Callable[..., Any], tmp_path: Any) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    result = cli("doctor", "--workspace", file, code=2)
+    assert "the workspace is a file" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_doctor_never_prints_a_key(cli: Callable[..., Any], workspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-secret")
+    output = cli("doctor", "--json").output
+    assert "sk-planted" not in output
+    assert '"set"' in output
+
+
+def test_an_interrupt_is_resumable_not_a_traceback() -> None:
+    app = typer.Typer()
+
+    @app.command()
+    @verb
+    def stop(shell: Shell) -> None:
+        raise KeyboardInterrupt
+
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 130
+    assert "goes on where this one stopped" in result.output

@@ -1,0 +1,59 @@
+"""Fixtures for every test: a fresh workspace, the real data where it is at hand, the command line in-process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from l2aco.workspace import Workspace
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the tests marked long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="long: runs under `make test-long`"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the real public data; see docs/development.md for its layout."""
+    folder = Path(os.environ.get("L2ACO_SHARED", ROOT.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real data at {folder}: set L2ACO_SHARED to the folder that holds data/graphsynergy")
+    return folder
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """An empty workspace that is also the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("L2ACO_WORKSPACE", raising=False)
+    yield Workspace(tmp_path)
+
+
+@pytest.fixture
+def cli() -> Callable[..., Any]:
+    """`cli("profile", "--llm", "fake")` runs the command in this process and returns typer's result."""
+    from l2aco.cli.main import app
+
+    def run(*arguments: object, code: int | None = 0) -> Any:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if code is not None:
+            unexpected = result.exception if not isinstance(result.exception, SystemExit) else None
+            assert result.exit_code == code, f"exit {result.exit_code}\n{result.output}\n{unexpected!r}"
+        return result
+
+    return run
