@@ -1,0 +1,138 @@
+"""Profile sets: a folder of profile records with a manifest that says how they were made.
+
+    profiles/<set>/manifest.json     what made the set: LLM, prompt, sampling, schemas, counts
+    profiles/<set>/records.jsonl     the records, sorted by kind, id and sample
+    profiles/<set>/journal.jsonl     what a run that is going on, or was killed, has finished since
+    profiles/<set>/failures.jsonl    what failed, and why
+
+A set reads its journal too, so nothing that was paid for is hidden while a run goes on. A record line may
+leave out what is null, and `text` where it is the rendering of `fields` by the manifest's schema.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from l2aco.errors import DamagedError, UnknownNameError
+from l2aco.profiles.record import ProfileRecord, render_text
+from l2aco.workspace import Workspace, names_in, read_json
+from l2aco.workspace import bundled as bundled_folder
+
+MANIFEST = "manifest.json"
+RECORDS = "records.jsonl"
+JOURNAL = "journal.jsonl"
+FAILURES = "failures.jsonl"
+BUNDLED = bundled_folder("profiles")
+
+
+class ProfileSet:
+    """The records of one folder, read as a stream. `manifest` is the parsed manifest.json."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self.manifest: dict[str, Any] = read_json(path / MANIFEST)
+
+    @property
+    def schemas(self) -> Mapping[str, Any]:
+        """The JSON schema of each kind's fields."""
+        return self.manifest["schemas"]
+
+    def records(self) -> Iterator[ProfileRecord]:
+        """Every record once: the finished ones in order, then those of the journal.
+
+        Raises DamagedError with file and line; a torn last line of the journal is a call that was not
+        finished, and passed over.
+        """
+        journal = self.path / JOURNAL
+        has_journal = journal.exists() and journal.stat().st_size > 0
+        seen: set[bytes] = set()
+        for name in (RECORDS, JOURNAL):
+            for number, line in _lines(self.path / name):
+                try:
+                    value = json.loads(line)
+                    if has_journal:
+                        digest = bytes.fromhex(value["key"])
+                        if digest in seen:
+                            continue
+                        seen.add(digest)
+                    yield self._record(value)
+                except (ValueError, KeyError, TypeError, DamagedError) as error:
+                    raise DamagedError(
+                        f"is not a profile record ({error})",
+                        where=f"{self.path / name}:{number}",
+                        remedy="Restore the file, or remove the line: its entity is then profiled again.",
+                    ) from None
+
+    def _record(self, value: dict[str, Any]) -> ProfileRecord:
+        if "text" not in value:
+            value["text"] = render_text(value["fields"], self.schemas[value["kind"]])
+        return ProfileRecord.from_json(value)
+
+    def failures(self) -> Iterator[dict[str, Any]]:
+        """The recorded failures: key, entity, reason, message. Later ones of a key replace earlier ones."""
+        latest: dict[str, dict[str, Any]] = {}
+        for _, line in _lines(self.path / FAILURES):
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            latest[value["key"]] = value
+        if latest:
+            for record in self.records():
+                latest.pop(record.key, None)
+        yield from latest.values()
+
+    @cached_property
+    def _by_entity(self) -> dict[tuple[str, str], ProfileRecord]:
+        found: dict[tuple[str, str], ProfileRecord] = {}
+        for record in self.records():
+            first = found.setdefault((record.kind, record.entity_id), record)
+            if record.sample < first.sample:
+                found[record.kind, record.entity_id] = record
+        return found
+
+    def get(self, kind: str, entity_id: str) -> ProfileRecord | None:
+        """The first sample of an entity's profile, or None. Reads the whole set into memory once."""
+        return self._by_entity.get((str(kind), entity_id))
+
+    @cached_property
+    def _count(self) -> int:
+        return sum(1 for _ in self.records())
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __repr__(self) -> str:
+        return f"ProfileSet({str(self.path)!r})"
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Complete lines with their numbers; a last line without a line end is not complete."""
+    if not path.exists():
+        return
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if line.endswith(b"\n") and line.strip():
+                yield number, line
+
+
+def list_profile_sets(workspace: Workspace, bundled: bool = True) -> list[ProfileSet]:
+    """The workspace's sets by name, then the bundled ones that it does not hold itself."""
+    own = names_in(workspace.profiles, MANIFEST)
+    shipped = [name for name in names_in(BUNDLED, MANIFEST) if name not in own] if bundled else []
+    return [ProfileSet(workspace.profiles / name) for name in own] + [ProfileSet(BUNDLED / name) for name in shipped]
+
+
+def open_profile_set(name: str, workspace: Workspace) -> ProfileSet:
+    """The workspace's own set called `name`, else the bundled one; raises UnknownNameError."""
+    for root in (workspace.profiles, BUNDLED):
+        for known in names_in(root, MANIFEST):
+            if known.casefold() == name.casefold():
+                return ProfileSet(root / known)
+    sets = [item.name for item in list_profile_sets(workspace)]
+    raise UnknownNameError("profile set", name, sets, remedy="`l2aco profiles list` shows all.")
