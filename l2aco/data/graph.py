@@ -1,0 +1,122 @@
+"""The knowledge graph: typed nodes, typed relations, every relation with its inverse.
+
+Node types `drug` and `cell_line` are the data set's own drugs and cell lines in the same order, whether or
+not they have edges; a new entity without edges is an isolated node.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from l2aco.errors import DamagedError, InputError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Relation = tuple[str, str, str]
+INVERSE = "rev_"
+
+
+@dataclass(frozen=True)
+class KnowledgeGraph:
+    """`nodes`: ids by type, in the order of the global numbers. `edges`: int64 (2, E) of local numbers by
+    (source type, relation, target type), inverses included as `rev_<relation>`."""
+
+    nodes: dict[str, list[str]]
+    edges: dict[Relation, Array]
+
+    @classmethod
+    def build(cls, nodes: Mapping[str, list[str]], forward: Mapping[Relation, Array]) -> KnowledgeGraph:
+        """A graph of `forward` relations; repeated edges are merged and the inverses added.
+
+        Raises InputError for an edge whose ends are not nodes, or a relation called like an inverse.
+        """
+        edges: dict[Relation, Array] = {}
+        for relation, pairs in forward.items():
+            source, name, target = relation
+            array = np.asarray(pairs, dtype=np.int64).reshape(2, -1)
+            _check_edges(relation, array, nodes)
+            keys = np.unique(array[0] * max(len(nodes[target]), 1) + array[1])
+            edges[relation] = np.stack(np.divmod(keys, max(len(nodes[target]), 1)))
+            edges[(target, INVERSE + name, source)] = edges[relation][::-1].copy()
+        return cls(nodes={kind: list(ids) for kind, ids in nodes.items()}, edges=edges)
+
+    @property
+    def num_nodes(self) -> int:
+        return sum(len(ids) for ids in self.nodes.values())
+
+    @property
+    def num_edges(self) -> int:
+        """Directed edges, inverses included."""
+        return sum(pairs.shape[1] for pairs in self.edges.values())
+
+    def offset(self, kind: str) -> int:
+        """The global number of the first node of this type."""
+        start = 0
+        for name, ids in self.nodes.items():
+            if name == kind:
+                return start
+            start += len(ids)
+        raise KeyError(kind)
+
+    def forward(self) -> Iterator[tuple[Relation, Array]]:
+        """The relations without their inverses."""
+        for relation, pairs in self.edges.items():
+            if not relation[1].startswith(INVERSE):
+                yield relation, pairs
+
+    def edge_index(self) -> Array:
+        """int64 (2, E): all directed edges in global numbers."""
+        parts = [
+            pairs + np.array([[self.offset(source)], [self.offset(target)]])
+            for (source, _, target), pairs in self.edges.items()
+        ]
+        return np.concatenate(parts, axis=1) if parts else np.zeros((2, 0), dtype=np.int64)
+
+    def degree(self, kind: str) -> Array:
+        """int64 (n,): edges that leave each node of this type, inverses included."""
+        total = np.zeros(len(self.nodes[kind]), dtype=np.int64)
+        for (source, _, _), pairs in self.edges.items():
+            if source == kind:
+                total += np.bincount(pairs[0], minlength=len(total))
+        return total
+
+    def save(self, path: Path) -> None:
+        """Write nodes and forward relations to an .npz without pickles."""
+        relations = [(relation, pairs.astype(np.int32)) for relation, pairs in self.forward()]
+        arrays = {f"edges_{number}": pairs for number, (_, pairs) in enumerate(relations)}
+        arrays |= {f"nodes_{number}": np.array(ids, dtype=np.str_) for number, ids in enumerate(self.nodes.values())}
+        index = json.dumps({"types": list(self.nodes), "relations": [relation for relation, _ in relations]})
+        with path.open("wb") as stream:
+            np.savez(stream, index=np.frombuffer(index.encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path) -> KnowledgeGraph:
+        """Read what `save` wrote; raises DamagedError when it cannot be read."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                index = json.loads(arrays["index"].tobytes())
+                nodes = {kind: arrays[f"nodes_{number}"].tolist() for number, kind in enumerate(index["types"])}
+                forward = {
+                    (source, name, target): arrays[f"edges_{number}"].astype(np.int64)
+                    for number, (source, name, target) in enumerate(index["relations"])
+                }
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise DamagedError(f"cannot be read ({error})", where=path, remedy="Import the data set again.") from None
+        return cls.build(nodes, forward)
+
+
+def _check_edges(relation: Relation, pairs: Array, nodes: Mapping[str, list[str]]) -> None:
+    source, name, target = relation
+    if name.startswith(INVERSE):
+        raise InputError(f"relation '{name}' is named like an inverse", remedy="Inverses are added by themselves.")
+    for end, kind in enumerate((source, target)):
+        if kind not in nodes:
+            raise InputError(f"relation '{name}' joins '{kind}', which is no node type of the graph")
+        if pairs.shape[1] and not 0 <= pairs[end].min() <= pairs[end].max() < len(nodes[kind]):
+            raise InputError(f"relation '{name}' has an edge to a {kind} that is no node of the graph")

@@ -1,0 +1,70 @@
+"""From a continuous synergy score to a label: the rule, its text, and how it is applied."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from l2aco.errors import UsageError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+UNLABELLED = -1
+
+
+class LabelRule(BaseModel):
+    """`threshold`: 1 where score > positive, else 0. `gap`: 1 where score >= positive, 0 where score <=
+    negative, the rows between are dropped. `quantile`: the same with the positive and negative quantiles of
+    all scores as the two bounds. `shipped`: the labels that the source gives, scores notwithstanding."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["threshold", "gap", "quantile", "shipped"] = "threshold"
+    positive: float = 0.0
+    negative: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> LabelRule:
+        """`> 0`, `>= 10, <= 0`, `top 25%, bottom 25%` or `shipped`; raises UsageError otherwise."""
+        plain = re.sub(r"\s+|score", "", text.casefold())
+        number = r"(-?\d+(?:\.\d+)?(?:e-?\d+)?)"
+        if plain == "shipped":
+            return cls(kind="shipped")
+        if found := re.fullmatch(rf">{number}", plain):
+            return cls(kind="threshold", positive=float(found[1]), negative=float(found[1]))
+        if (found := re.fullmatch(rf">={number},<={number}", plain)) and float(found[2]) < float(found[1]):
+            return cls(kind="gap", positive=float(found[1]), negative=float(found[2]))
+        if found := re.fullmatch(rf"top{number}%,bottom{number}%", plain):
+            top, bottom = float(found[1]) / 100, float(found[2]) / 100
+            if top > 0 and bottom > 0 and top + bottom <= 1:
+                return cls(kind="quantile", positive=1 - top, negative=bottom)
+        raise UsageError(
+            f"'{text}' is no label rule",
+            remedy="Write '> 0', '>= 10, <= 0', 'top 25%, bottom 25%', or 'shipped'.",
+        )
+
+    def __str__(self) -> str:
+        if self.kind == "threshold":
+            return f"score > {self.positive:g}"
+        if self.kind == "gap":
+            return f"score >= {self.positive:g}, score <= {self.negative:g}"
+        if self.kind == "quantile":
+            return f"top {100 * (1 - self.positive):g}%, bottom {100 * self.negative:g}%"
+        return "shipped"
+
+    def apply(self, score: Array) -> Array:
+        """int8 (n,) labels of the scores (n,); UNLABELLED (-1) in the gap and where the score is NaN."""
+        label = np.full(len(score), UNLABELLED, dtype=np.int8)
+        known = ~np.isnan(score)
+        if self.kind == "shipped" or not known.any():
+            return label
+        high, low = self.positive, self.negative
+        if self.kind == "quantile":
+            high, low = np.quantile(score[known], [self.positive, self.negative])
+        positive = score > high if self.kind == "threshold" else score >= high
+        negative = ~positive if self.kind == "threshold" else score <= low
+        label[known & negative] = 0
+        label[known & positive] = 1
+        return label

@@ -1,0 +1,131 @@
+"""From measured rows to triples: unordered, distinct, labelled, everything that happened counted.
+
+The order of things matters: self-pairs go first, then the two drugs are put in one order, then repeated
+measurements are merged (mean score; where there are no scores the majority label, ties dropped), and only
+then the label rule is applied. Merging after labelling, or keeping the first measurement, gives other labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from l2aco.data.labels import UNLABELLED, LabelRule
+
+if TYPE_CHECKING:
+    import polars as pl
+
+OUTLIER_SPREADS = 20.0
+"""A score is flagged when it lies this many interquartile ranges outside the quartiles."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """`table`: drug_a, drug_b, cell_line (ids), score, label, count, outlier; sorted. `report`: the counts.
+    `replicates`: drug_a, drug_b, first, second (scores) of what was measured more than once."""
+
+    table: pl.DataFrame
+    report: dict[str, int]
+    replicates: pl.DataFrame
+
+
+def merge_rows(rows: pl.DataFrame, rule: LabelRule) -> Merged:
+    """Merge rows with the columns drug_a, drug_b, cell_line (ids, never null) and score and/or label."""
+    import polars as pl
+
+    for name, kind in (("score", pl.Float64), ("label", pl.Int8)):
+        column = pl.col(name).cast(kind) if name in rows.columns else pl.lit(None, dtype=kind).alias(name)
+        rows = rows.with_columns(column)
+    rows = rows.with_columns(pl.col("score").fill_nan(None))
+    blank = rows["score"].is_null() & rows["label"].is_null()
+    report = {"rows": len(rows), "unmeasured": int(blank.sum())}
+    rows = rows.filter(~blank)
+    own = rows["drug_a"] == rows["drug_b"]
+    report["self_pairs"] = int(own.sum())
+    rows = rows.filter(~own).select(
+        pl.min_horizontal("drug_a", "drug_b").alias("drug_a"),
+        pl.max_horizontal("drug_a", "drug_b").alias("drug_b"),
+        "cell_line",
+        "score",
+        "label",
+        (pl.col("drug_a") > pl.col("drug_b")).alias("swapped"),
+    )
+    report |= _rule_conflicts(rows, rule)
+    merged = rows.group_by("drug_a", "drug_b", "cell_line", maintain_order=True).agg(
+        pl.col("score").mean(),
+        pl.col("label").cast(pl.Float64).mean().alias("vote"),
+        pl.col("label").n_unique().alias("labels"),
+        pl.len().cast(pl.Int64).alias("count"),
+        (pl.col("swapped") != pl.col("swapped").first()).sum().alias("swaps"),
+        pl.col("score").first().alias("first"),
+        pl.col("score").last().alias("second"),
+    )
+    report["repeats"] = int(merged["count"].sum() - len(merged))
+    report["repeats_swapped"] = int(merged["swaps"].sum())
+    report["label_conflicts"] = int(((merged["labels"] > 1) & (merged["vote"].is_not_null())).sum())
+    label, ties = _labels(merged["score"].to_numpy(), merged["vote"].to_numpy(), rule)
+    report["ties"] = ties
+    report["unlabelled"] = int((label == UNLABELLED).sum()) - ties
+    merged = merged.with_columns(pl.Series("label", label), pl.Series("outlier", _outliers(merged["score"].to_numpy())))
+    replicates = merged.filter((pl.col("count") > 1) & pl.col("first").is_not_null()).select(
+        "drug_a", "drug_b", "first", "second"
+    )
+    table = (
+        merged.filter(pl.col("label") != UNLABELLED)
+        .select("drug_a", "drug_b", "cell_line", "score", "label", "count", "outlier")
+        .sort("drug_a", "drug_b", "cell_line")
+    )
+    report |= {
+        "triples": len(table),
+        "positives": int(table["label"].cast(pl.Int64).sum()),
+        "outliers": int(table["outlier"].sum()),
+        "drugs_with_triples": int(pl.concat([table["drug_a"], table["drug_b"]]).n_unique()),
+        "cell_lines_with_triples": int(table["cell_line"].n_unique()),
+    }
+    return Merged(table=table, report=report, replicates=replicates)
+
+
+def _rule_conflicts(rows: pl.DataFrame, rule: LabelRule) -> dict[str, int]:
+    """How many labels that the source ships disagree with the score rule, and how many of them lie in its gap."""
+    if rows["label"].null_count() == len(rows) or rows["score"].null_count() == len(rows):
+        return {}
+    score = rows["score"].to_numpy().astype(np.float64)
+    scored = _score_rule(rule).apply(score)
+    shipped = rows["label"].fill_null(UNLABELLED).to_numpy()
+    differ = (shipped != UNLABELLED) & (shipped != scored) & ~np.isnan(score)
+    return {
+        "shipped_labels_against_scores": int(differ.sum()),
+        "shipped_labels_in_gap": int((differ & (scored == UNLABELLED)).sum()),
+    }
+
+
+def _score_rule(rule: LabelRule) -> LabelRule:
+    if rule.kind != "shipped":
+        return rule
+    return rule.model_copy(update={"kind": "gap" if rule.positive > rule.negative else "threshold"})
+
+
+def _labels(score: Any, vote: Any, rule: LabelRule) -> tuple[Any, int]:
+    """int8 labels of merged rows, and how many were dropped as ties of shipped labels without a score."""
+    score, vote = score.astype(np.float64), vote.astype(np.float64)
+    scored = _score_rule(rule).apply(score)
+    voted = np.full(len(vote), UNLABELLED, dtype=np.int8)
+    voted[vote > 0.5] = 1
+    voted[vote < 0.5] = 0
+    shipped_first = rule.kind == "shipped"
+    use_vote = (voted != UNLABELLED) & (shipped_first | np.isnan(score))
+    label = np.where(use_vote, voted, scored).astype(np.int8)
+    ties = int(((vote == 0.5) & (label == UNLABELLED) & np.isnan(score)).sum())
+    return label, ties
+
+
+def _outliers(score: Any) -> Any:
+    score = score.astype(np.float64)
+    known = score[~np.isnan(score)]
+    if not len(known):
+        return np.zeros(len(score), dtype=bool)
+    low, high = np.quantile(known, [0.25, 0.75])
+    reach = OUTLIER_SPREADS * max(high - low, np.finfo(np.float64).tiny)
+    return (score < low - reach) | (score > high + reach)
