@@ -1,0 +1,254 @@
+"""The aligner: any backbone, grounded in profile vectors, as one module that gives logits and extra losses.
+
+`h` is a backbone's representation of an entity, `e` its profile vector, `g` an adapter from the vector's
+dimension to the backbone's width, one for each kind of entity. The loss pulls the pooled views of h towards
+g(e); the fusion feeds g(e) to the score. See docs/design/alignment.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from l2aco.models.base import Backbone, Tables
+from l2aco.models.losses import alignment_loss, symmetric_kl
+from l2aco.models.spec import AlignSpec
+from l2aco.models.vectors import Vectors
+
+
+class Output(NamedTuple):
+    """`logits` (P, B), one row a stochastic pass; `losses`: weighted auxiliary losses, to be added up."""
+
+    logits: Tensor
+    losses: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The entities that one step encodes (None: all) and the triples in their local rows."""
+
+    drugs: Tensor | None
+    cells: Tensor | None
+    a: Tensor
+    b: Tensor
+    c: Tensor
+
+
+class Aligner(nn.Module):
+    """A backbone with its adapters, alignment losses and fusion.
+
+    `forward(a, b, c)` is a training step's half: logits for int64 rows (B,) of the data set's drugs and cell
+    lines, and weighted losses `align_drug`, `align_cell`, `align_pair`, `consistency` over distinct entities.
+    `tables()` and `score(tables, a, b, c)` are for evaluation: call `eval()` first.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        spec: AlignSpec | None = None,
+        *,
+        drug_vectors: Vectors | None = None,
+        cell_vectors: Vectors | None = None,
+        train_drugs: np.ndarray | None = None,
+        train_cells: np.ndarray | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.spec = spec or AlignSpec(loss="none")
+        self.drug: Side | None = None
+        self.cell: Side | None = None
+        if self.spec.active:
+            if drug_vectors is None or cell_vectors is None:
+                raise ValueError("an active alignment needs drug_vectors and cell_vectors")
+            measured = backbone.measured() or (None, None)
+            self.drug = Side(self.spec, drug_vectors, backbone.drug_width, train_drugs, measured[0])
+            self.cell = Side(self.spec, cell_vectors, backbone.cell_width, train_cells, measured[1])
+
+    @property
+    def optimizer_defaults(self) -> dict[str, Any]:
+        """What the backbone's authors train it with: optimizer, lr, weight_decay, schedule, batch_size, patience."""
+        return self.backbone.optimizer_defaults()
+
+    def forward(self, a: Tensor, b: Tensor, c: Tensor) -> Output:
+        """Logits (P, B) and weighted losses for rows a, b, c (B,)."""
+        step = self._step(a, b, c)
+        logits: list[Tensor] = []
+        parts: dict[str, list[Tensor]] = {}
+        for _ in range(self.backbone.passes if self.training else 1):
+            tables = self._masked(self.backbone.encode(step.drugs, step.cells))
+            fused = self._fused(tables, step.drugs, step.cells)
+            logits.append(self.backbone.score(fused, step.a, step.b, step.c))
+            for name, value in self._alignment(tables, step, logits[-1]).items():
+                parts.setdefault(name, []).append(value)
+        losses = {name: torch.stack(values).mean() for name, values in parts.items()}
+        if len(logits) > 1:
+            pairs = [symmetric_kl(one, other) for one, other in combinations(logits, 2)]
+            losses["consistency"] = self.backbone.consistency_weight * torch.stack(pairs).mean()
+        return Output(torch.stack(logits), losses)
+
+    def tables(self, chunk: int = 4096) -> Tables:
+        """The fused representations of every entity, for `score`. Evaluation only."""
+        self._refuse_training()
+        if self.backbone.encodes_all:
+            return self._fused(self.backbone.encode(), None, None)
+        none = torch.empty(0, dtype=torch.int64, device=self._device())
+        drugs = torch.arange(self.backbone.num_drugs, device=none.device).split(chunk)
+        cells = torch.arange(self.backbone.num_cells, device=none.device).split(chunk)
+        of_drugs = [self._fused(self.backbone.encode(rows, none), rows, none) for rows in drugs]
+        of_cells = [self._fused(self.backbone.encode(none, rows), none, rows) for rows in cells]
+        extra = {
+            name: torch.cat([part.extra[name] for part in (of_drugs if name.startswith("drug") else of_cells)])
+            for name in of_drugs[0].extra
+        }
+        return Tables(torch.cat([part.drug for part in of_drugs]), torch.cat([part.cell for part in of_cells]), extra)
+
+    def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        """Logits (B,) for rows of `tables()`. Evaluation only."""
+        self._refuse_training()
+        return self.backbone.score(tables, a, b, c)
+
+    def spread(self) -> dict[str, float]:
+        """How far the normalised g(e) of a kind lie apart, sqrt(1 - |mean|^2): near 1 where they differ, near 0
+        where a trainable adapter has collapsed (l2 and sce can)."""
+        with torch.no_grad():
+            sides = {"drug": self.drug, "cell": self.cell}
+            return {name: side.spread() for name, side in sides.items() if side is not None}
+
+    def _refuse_training(self) -> None:
+        if self.training:
+            raise RuntimeError("call eval() first: dropout and masking belong to training")
+
+    def _device(self) -> torch.device:
+        return next(self.backbone.parameters()).device
+
+    def _step(self, a: Tensor, b: Tensor, c: Tensor) -> _Step:
+        if self.backbone.encodes_all:
+            return _Step(None, None, a, b, c)
+        wanted_drugs, wanted_cells = [a, b], [c]
+        if self.drug is not None and self.cell is not None and self.spec.scope != "batch":
+            wanted_drugs.append(self.drug.scope)
+            wanted_cells.append(self.cell.scope)
+        drugs, local = torch.cat(wanted_drugs).unique(return_inverse=True)
+        cells, at = torch.cat(wanted_cells).unique(return_inverse=True)
+        size = len(a)
+        return _Step(drugs, cells, local[:size], local[size : 2 * size], at[:size])
+
+    def _masked(self, tables: Tables) -> Tables:
+        rate = self.spec.mask_features
+        if not rate:
+            return tables
+        drug, cell = (F.dropout(table, rate, self.training) for table in (tables.drug, tables.cell))
+        return tables.with_representations(drug, cell)
+
+    def _fused(self, tables: Tables, drugs: Tensor | None, cells: Tensor | None) -> Tables:
+        if self.drug is None or self.cell is None:
+            return tables
+        return tables.with_representations(self.drug.fuse(tables.drug, drugs), self.cell.fuse(tables.cell, cells))
+
+    def _alignment(self, tables: Tables, step: _Step, logits: Tensor) -> Mapping[str, Tensor]:
+        if self.drug is None or self.cell is None or self.spec.loss == "none":
+            return {}
+        if self.spec.loss == "kl":
+            drug = self.drug.replace(tables.drug, step.drugs)
+            cell = self.cell.replace(tables.cell, step.cells)
+            semantic = self.backbone.score(tables.with_representations(drug, cell), step.a, step.b, step.c)
+            weight = (self.spec.weight_drug + self.spec.weight_cell) / 2
+            return {"align_pair": weight * symmetric_kl(logits, semantic)}
+        drugs, cells = self.backbone.pool(tables)
+        return {
+            "align_drug": self.spec.weight_drug * self.drug.loss(drugs, step.drugs, torch.cat([step.a, step.b])),
+            "align_cell": self.spec.weight_cell * self.cell.loss(cells, step.cells, step.c),
+        }
+
+
+class Side(nn.Module):
+    """One kind of entity: its vectors, adapter and fusion."""
+
+    vectors: Tensor
+    known: Tensor
+    scope: Tensor
+    unmeasured: Tensor
+
+    def __init__(
+        self, spec: AlignSpec, vectors: Vectors, width: int, train: np.ndarray | None, measured: Tensor | None
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        known = torch.from_numpy(vectors.known.copy())
+        self.register_buffer("vectors", torch.from_numpy(vectors.values.copy()))
+        self.register_buffer("known", known)
+        within = known.clone()
+        if spec.scope == "train":
+            if train is None:
+                raise ValueError("scope train needs the rows of the entities in training")
+            within &= torch.zeros_like(known).scatter(0, torch.as_tensor(train, dtype=torch.int64), True)
+        self.register_buffer("scope", within.nonzero().flatten(), persistent=False)
+        self.register_buffer(
+            "unmeasured", torch.zeros_like(known) if measured is None else ~measured.cpu(), persistent=False
+        )
+        self.adapter = _adapter(spec.adapter, vectors.values.shape[1], width)
+        self.mix: nn.Linear | None = nn.Linear(2 * width, width) if spec.fusion in ("gate", "concat") else None
+
+    def adapted(self, rows: Tensor | None) -> Tensor:
+        """g(e) (n, d) of the entities at `rows` (None: all)."""
+        return self.adapter(self.vectors if rows is None else self.vectors[rows])
+
+    def loss(self, views: Tensor, rows: Tensor | None, seen: Tensor) -> Tensor:
+        """The alignment loss of views (n, V, d) of the entities at `rows`; `seen`: local rows of the batch."""
+        if rows is None:
+            chosen = self.scope if self.spec.scope != "batch" else seen.unique()
+            chosen = chosen if self.spec.scope != "batch" else chosen[self.known[chosen]]
+            views, at = views[chosen], chosen
+        else:
+            inside = self.known[rows] if self.spec.scope == "batch" else torch.isin(rows, self.scope)
+            views, at = views[inside], rows[inside]
+        if not len(at):
+            return views.sum() * 0.0
+        return alignment_loss(views, self.adapted(at), self.spec)
+
+    def replace(self, h: Tensor, rows: Tensor | None) -> Tensor:
+        """g(e) in the shape of `h`."""
+        return _like(self.adapted(rows), h).expand_as(h)
+
+    def fuse(self, h: Tensor, rows: Tensor | None) -> Tensor:
+        """What the score reads in the place of `h` (n, ..., d)."""
+        spec = self.spec
+        imputes = spec.impute or (spec.modality_dropout > 0 and self.training)
+        if spec.fusion == "none" and not imputes:
+            return h
+        g = _like(self.adapted(rows), h).expand_as(h)
+        if imputes:
+            gone = self.unmeasured if rows is None else self.unmeasured[rows]
+            gone = gone if spec.impute else torch.zeros_like(gone)
+            if self.training and spec.modality_dropout > 0:
+                gone = gone | (torch.rand(len(h), device=h.device) < spec.modality_dropout)
+            h = torch.where(_like(gone.unsqueeze(-1), h), g, h)
+        if spec.fusion == "add":
+            return h + g
+        if self.mix is None:
+            return h
+        mixed = self.mix(torch.cat([h, g], dim=-1))
+        return mixed if spec.fusion == "concat" else g + mixed.sigmoid() * (h - g)
+
+    def spread(self) -> float:
+        """See `Aligner.spread`."""
+        g = F.normalize(self.adapted(None), dim=-1)
+        return float(g.std(dim=0, correction=0).square().sum().sqrt())
+
+
+def _like(values: Tensor, h: Tensor) -> Tensor:
+    """(n, d) with axes of length one between, so that it broadcasts against `h` (n, ..., d)."""
+    return values.reshape(len(values), *[1] * (h.dim() - 2), values.shape[-1])
+
+
+def _adapter(kind: str, source: int, width: int) -> nn.Module:
+    if kind == "linear":
+        return nn.Linear(source, width)
+    return nn.Sequential(nn.Linear(source, width), nn.GELU(), nn.Linear(width, width))

@@ -1,0 +1,128 @@
+"""The backbone contract: what a predictor must offer so that the aligner and the training loop can use it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from l2aco.data.dataset import DataSet
+    from l2aco.data.graph import KnowledgeGraph
+
+
+class BackboneConfig(BaseModel):
+    """Hyper-parameters that every backbone has; each backbone extends it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    faithful: bool = False
+    """Reproduce the published mathematics, with what it gets wrong."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the loader brings to a backbone: the data set and what `Backbone.requires` names."""
+
+    dataset: DataSet
+    num_drugs: int
+    num_cells: int
+    graph: KnowledgeGraph | None = None
+    features: Mapping[str, Any] = field(default_factory=dict)
+    """`FeatureTable` by name, for every name in `requires` that is not the graph."""
+    train_drugs: np.ndarray | None = None
+    """int64 rows of the drugs that occur in training rows; None where unknown."""
+    train_cells: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Representations of entities, one leading row each; the last dimension is the backbone's width.
+
+    `drug` (Nd, ..., d) and `cell` (Nc, ..., d) are what alignment fuses vectors into; `extra` holds other
+    tensors that `score` needs, such as token masks, each with one row an entity, named `drug_*` or `cell_*`.
+    """
+
+    drug: Tensor
+    cell: Tensor
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def with_representations(self, drug: Tensor, cell: Tensor) -> Tables:
+        """The same tables with other representations of the same shapes."""
+        return replace(self, drug=drug, cell=cell)
+
+
+class Backbone(nn.Module, ABC):
+    """Represents drugs and cell lines, and scores a pair of drugs in a cell line.
+
+    A subclass is built as `Subclass(inputs, config)`; its class attributes say what it needs. The order of
+    the two drugs must not change `score`, except with `config.faithful`.
+    """
+
+    Config: ClassVar[type[BackboneConfig]] = BackboneConfig
+    requires: ClassVar[frozenset[str]] = frozenset()
+    """"graph", or names of features that the loader brings in `Inputs.features`."""
+    citation: ClassVar[str] = ""
+    optimiser: ClassVar[Mapping[str, Any]] = {
+        "optimizer": "adam",
+        "lr": 1e-3,
+        "weight_decay": 0.0,
+        "schedule": "none",
+        "batch_size": 128,
+        "patience": 20,
+    }
+    """Defaults of training; `optimiser_faithful` overrides them for the faithful variant."""
+    optimiser_faithful: ClassVar[Mapping[str, Any]] = {}
+    encodes_all: ClassVar[bool] = True
+    """True where `encode` always returns every entity (graphs); False where it encodes the rows asked for."""
+    passes: int = 1
+    """Stochastic passes of a training step; with more than one, their predictions are held together by a
+    symmetric KL divergence of weight `consistency_weight` (R-drop)."""
+    consistency_weight: float = 0.0
+
+    drug_width: int
+    cell_width: int
+    """Last dimension of the tables."""
+
+    def __init__(self, inputs: Inputs, config: BackboneConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.num_drugs = inputs.num_drugs
+        self.num_cells = inputs.num_cells
+
+    @abstractmethod
+    def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
+        """Represent the entities at these rows (int64), in this order; None stands for all of them.
+
+        A backbone with `encodes_all` is only ever asked for all.
+        """
+
+    @abstractmethod
+    def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        """Logits (B,) of synergy for int64 rows (B,) of `tables`."""
+
+    def pool(self, tables: Tables) -> tuple[Tensor, Tensor]:
+        """The views that alignment sees: drug (Nd, Vd, d), cell (Nc, Vc, d).
+
+        By default a vector is one view, and a stack (N, V, d) is V views.
+        """
+        return _views(tables.drug), _views(tables.cell)
+
+    def measured(self) -> tuple[Tensor, Tensor] | None:
+        """Bool (Nd,) and (Nc,): which entities have features or edges of their own; None where all have."""
+        return None
+
+    def optimizer_defaults(self) -> dict[str, Any]:
+        """Defaults of training for this configuration."""
+        extra = self.optimiser_faithful if self.config.faithful else {}
+        return {**Backbone.optimiser, **self.optimiser, **extra}
+
+
+def _views(table: Tensor) -> Tensor:
+    return table.unsqueeze(1) if table.dim() == 2 else table

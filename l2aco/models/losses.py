@@ -1,0 +1,52 @@
+"""Alignment losses between representations and adapted profile vectors, and the consistency of passes.
+
+Each alignment loss takes `h` (U, d) and `target` (U, d), one row for each *distinct* entity: an entity that
+occurs ten times in a batch is one row here, so that it is never its own negative and infonce costs O(U^2).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from l2aco.models.spec import AlignSpec
+
+
+def infonce(h: Tensor, target: Tensor, *, temperature: float, symmetric: bool = False) -> Tensor:
+    """Cross-entropy of every entity towards its own vector among all (van den Oord et al. 2018)."""
+    logits = F.normalize(h, dim=-1) @ F.normalize(target, dim=-1).T / temperature
+    own = torch.arange(len(h), device=h.device)
+    loss = F.cross_entropy(logits, own)
+    return (loss + F.cross_entropy(logits.T, own)) / 2 if symmetric else loss
+
+
+def l2(h: Tensor, target: Tensor) -> Tensor:
+    """Mean squared distance of the normalised rows, 2 - 2 cos."""
+    return (F.normalize(h, dim=-1) - F.normalize(target, dim=-1)).square().sum(-1).mean()
+
+
+def sce(h: Tensor, target: Tensor, *, gamma: float) -> Tensor:
+    """Scaled cosine error, mean (1 - cos)^gamma (Hou et al. 2022, GraphMAE)."""
+    return (1 - F.cosine_similarity(h, target, dim=-1)).clamp_min(0).pow(gamma).mean()
+
+
+def alignment_loss(views: Tensor, target: Tensor, spec: AlignSpec) -> Tensor:
+    """The loss of `spec` between every view (U, V, d) and the vectors (U, d), averaged over views."""
+    parts = []
+    for h in views.unbind(1):
+        if spec.loss == "infonce":
+            parts.append(infonce(h, target, temperature=spec.temperature, symmetric=spec.symmetric))
+        elif spec.loss == "l2":
+            parts.append(l2(h, target))
+        else:
+            parts.append(sce(h, target, gamma=spec.gamma))
+    return torch.stack(parts).mean()
+
+
+def symmetric_kl(logits: Tensor, other: Tensor) -> Tensor:
+    """Mean of KL(p||q) and KL(q||p) of the Bernoulli predictions of two logits (B,), averaged over the batch.
+
+    The sum of both is (p - q)(logit p - logit q), which never overflows.
+    """
+    return ((logits.sigmoid() - other.sigmoid()) * (logits - other)).mean() / 2

@@ -1,0 +1,107 @@
+"""Profile vectors as the aligner takes them: checked, completed, or replaced by a control."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from l2aco.entities import Entity
+from l2aco.errors import InputError
+from l2aco.models.spec import AlignSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """`values` float32 (n, D), every row finite; `known` bool (n,) is False where a row was imputed."""
+
+    values: NDArray[np.float32]
+    known: NDArray[np.bool_]
+
+
+def prepare_vectors(
+    entities: Sequence[Entity],
+    values: np.ndarray | None,
+    mask: np.ndarray | None,
+    align: AlignSpec,
+    *,
+    seed: int,
+) -> Vectors:
+    """The vectors (n, D) of `entities`, all of one kind, after checks, imputation and control.
+
+    Rows whose `mask` is False take the mean of the others, scaled to their mean length, or raise InputError
+    with `missing="refuse"`. `vectors="shuffled"` permutes the known rows, `"random"` draws directions; both
+    depend on `seed`, `align.draw` and the kind alone. Raises InputError for values that are not finite.
+    """
+    if not entities:
+        raise InputError("has no entities to align", remedy="Import a data set with drugs and cell lines.")
+    kind = entities[0].kind.value
+    plural = kind.replace("_", " ") + "s"
+    if values is None:
+        raise InputError(
+            f"alignment needs vectors of the {plural}, and there are none",
+            remedy="Embed a profile set first (l2aco embed), or train with --align none.",
+        )
+    values = np.asarray(values, dtype=np.float32)
+    known = np.ones(len(values), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+    if values.ndim != 2 or len(values) != len(entities) or known.shape != (len(values),):
+        raise InputError(
+            f"{len(entities)} {plural} need vectors of shape ({len(entities)}, D); "
+            f"these are {values.shape} with a mask of {known.shape}"
+        )
+    bad = np.flatnonzero(known & ~np.isfinite(values).all(axis=1))
+    if len(bad):
+        raise InputError(
+            f"the vectors of {len(bad)} {plural} are not finite ({_names(entities, bad)})",
+            remedy="Embed them again: l2aco store verify finds the damaged rows.",
+        )
+    if not known.any():
+        raise InputError(
+            f"the store holds none of the {len(entities)} {plural}",
+            remedy="Profile and embed the entities of this data set, or name another store.",
+        )
+    values = _complete(entities, values, known, align, plural)
+    return Vectors(_control(values, known, align, kind, seed), known)
+
+
+def _complete(
+    entities: Sequence[Entity], values: NDArray[np.float32], known: NDArray[np.bool_], align: AlignSpec, plural: str
+) -> NDArray[np.float32]:
+    absent = np.flatnonzero(~known)
+    if not len(absent):
+        return values
+    if align.missing == "refuse":
+        raise InputError(
+            f"the store lacks {len(absent)} of {len(entities)} {plural} ({_names(entities, absent)})",
+            remedy="Profile and embed them, or let them be imputed: missing = impute.",
+        )
+    mean = values[known].mean(axis=0)
+    length = np.linalg.norm(values[known], axis=1).mean()
+    values = values.copy()
+    values[absent] = mean * (length / max(float(np.linalg.norm(mean)), 1e-12))
+    return values
+
+
+def _control(
+    values: NDArray[np.float32], known: NDArray[np.bool_], align: AlignSpec, kind: str, seed: int
+) -> NDArray[np.float32]:
+    if align.vectors == "profiles":
+        return values
+    generator = np.random.default_rng([seed, align.draw, len(kind)])
+    values = values.copy()
+    if align.vectors == "shuffled":
+        rows = np.flatnonzero(known)
+        values[rows] = values[generator.permutation(rows)]
+        return values
+    drawn = generator.standard_normal(values.shape).astype(np.float32)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    return drawn * (lengths / np.linalg.norm(drawn, axis=1, keepdims=True))
+
+
+def _names(entities: Sequence[Entity], rows: np.ndarray, limit: int = 5) -> str:
+    return ", ".join(entities[row].name for row in rows[:limit]) + (", ..." if len(rows) > limit else "")
