@@ -1,9 +1,40 @@
-"""`l2aco recommend`"""
+"""`l2aco recommend`: ranked drug pairs for a cell line."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from l2aco.cli.shell import JsonOption, Shell, verb
+
+
+@verb
+def recommend(
+    shell: Shell,
+    cell: Annotated[str, typer.Option("--cell", help="Cell line: id, name or alias.")],
+    run: Annotated[str | None, typer.Option("--run", help="Run to use (default: the newest).")] = None,
+    top: Annotated[int, typer.Option("--top", help="How many pairs.")] = 10,
+    drug: Annotated[list[str] | None, typer.Option("--drug", help="Only pairs of these drugs; repeat it.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the pairs to this CSV.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Rank all unordered drug pairs for a cell line by their predicted probability of synergy."""
+    from l2aco.recommend import rank_pairs
+    from l2aco.training.runs import open_run
+
+    found = rank_pairs(open_run(run, shell.workspace), cell, top=top, drugs=drug or ())
+    shell.say(found.caption)
+    if json:
+        shell.json([pair.as_dict() for pair in found.pairs])
+    else:
+        shell.table([pair.as_row() for pair in found.pairs])
+    if output:
+        found.write(output)
+        shell.say(f"Wrote {len(found.pairs)} pairs to {output}.")
 
 
 def register(app: typer.Typer) -> None:
     """Mount the verb."""
+    app.command()(recommend)
