@@ -1,0 +1,1 @@
+"""What runs an encoder's model: one file a library."""

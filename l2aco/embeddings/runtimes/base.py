@@ -1,0 +1,90 @@
+"""What every encoder does around its model: distinct texts once, checked unit vectors out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from l2aco.embeddings.encoders import EncoderSpec
+from l2aco.errors import InputError, L2aCoError
+from l2aco.progress import Progress, Silent
+
+
+@dataclass
+class EncodeStats:
+    """What the last `encode` did. `long` are the places of texts longer than the window."""
+
+    texts: int = 0
+    distinct: int = 0
+    tokens: int = 0
+    long: tuple[int, ...] = ()
+    cost_usd: float | None = None
+
+
+class Encoder(ABC):
+    """Texts in, rows of length one out. The model loads on the first call."""
+
+    facts: ClassVar[dict[str, Any]] = {}
+    """For a third party's class: the fields of its EncoderSpec, without name and runtime."""
+
+    def __init__(
+        self,
+        spec: EncoderSpec,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        budget_usd: float | None = None,
+    ) -> None:
+        self.spec = spec
+        self.device = device
+        self.precision = precision
+        self.budget_usd = budget_usd
+        self.stats = EncodeStats()
+
+    def encode(self, texts: Sequence[str], *, progress: Progress | None = None, query: bool = False) -> np.ndarray:
+        """float32 (n, D), rows L2-normalised; equal texts are encoded once.
+
+        `query` puts the encoder's search instruction before each text. Raises InputError naming the place of a
+        text that is empty or no text, L2aCoError when the model returns anything that is not a finite vector.
+        """
+        places = _distinct(texts)
+        instruction = self.spec.query_instruction if query else self.spec.passage_instruction
+        self.stats = EncodeStats(texts=len(texts), distinct=len(places))
+        if not places:
+            return np.zeros((0, self.spec.dimension), dtype=np.float32)
+        vectors = self._encode([instruction + text for text in places], progress or Silent())
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        if vectors.shape[1] != self.spec.dimension:
+            raise L2aCoError(
+                f"{self.spec.name} makes vectors of size {vectors.shape[1]}, not {self.spec.dimension}",
+                remedy="Correct `dimension` in the encoder's entry.",
+            )
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not np.isfinite(norms).all() or (norms == 0).any():
+            raise L2aCoError(f"{self.spec.name} returned a vector that is not finite or is zero", where=self.spec.model)
+        vectors /= norms
+        rows = np.fromiter((places[text] for text in texts), dtype=np.int64, count=len(texts))
+        long = set(self.stats.long)
+        self.stats.long = tuple(place for place, row in enumerate(rows.tolist()) if row in long)
+        return vectors[rows]
+
+    @abstractmethod
+    def _encode(self, texts: list[str], progress: Progress) -> np.ndarray:
+        """float (n, D) for distinct texts; fills `self.stats.tokens` and `.long` (rows of `texts`)."""
+
+
+def _distinct(texts: Sequence[str]) -> dict[str, int]:
+    places: dict[str, int] = {}
+    for number, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise InputError("an empty text has no vector", where=f"text {number}")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError(f"is not valid Unicode text ({error.reason})", where=f"text {number}") from None
+        places.setdefault(text, len(places))
+    return places
