@@ -2,8 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import typer
+
+from l2aco.cli.shell import JsonOption, Shell, verb
+
+
+@verb
+def backbones_verb(
+    shell: Shell,
+    name: Annotated[str | None, typer.Argument(help="Show the hyper-parameters of this one.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the predictors that can be trained, or show one with its hyper-parameters."""
+    from l2aco.models.backbones import backbones
+
+    if name is None:
+        rows = [
+            {
+                "name": entry.name,
+                "needs": list(entry.facts.get("requires", ())),
+                "summary": entry.summary,
+                "citation": entry.facts.get("published", ""),
+            }
+            for entry in backbones
+        ]
+        shell.table(rows, json=json)
+        return
+    backbone = backbones.load(name)
+    parameters: list[dict[str, Any]] = [
+        {"parameter": key, "default": field.default, "meaning": field.description or ""}
+        for key, field in backbone.Config.model_fields.items()
+    ]
+    if json:
+        shell.json(
+            {
+                "name": backbone.__name__,
+                "needs": sorted(backbone.requires),
+                "citation": backbone.citation,
+                "parameters": parameters,
+                "training": backbone.defaults(faithful=False),
+            }
+        )
+        return
+    shell.print(f"{backbone.__name__}: {backbone.citation}")
+    shell.print(f"Needs: {', '.join(sorted(backbone.requires)) or 'nothing but triples'}.")
+    shell.table(
+        [
+            {"parameter": row["parameter"], "default": str(row["default"]), "meaning": row["meaning"]}
+            for row in parameters
+        ]
+    )
+    shell.print("Training: " + ", ".join(f"{key}={value}" for key, value in backbone.defaults(faithful=False).items()))
 
 
 def register(app: typer.Typer) -> None:
     """Mount the verb."""
+    app.command("backbones")(backbones_verb)

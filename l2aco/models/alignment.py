@@ -73,7 +73,7 @@ class Aligner(nn.Module):
 
     @property
     def optimizer_defaults(self) -> dict[str, Any]:
-        """What the backbone's authors train it with: optimizer, lr, weight_decay, schedule, batch_size, patience."""
+        """How the backbone wants to be trained, by the names of `training.spec.Recipe`."""
         return self.backbone.optimizer_defaults()
 
     def forward(self, a: Tensor, b: Tensor, c: Tensor) -> Output:

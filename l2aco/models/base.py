@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class BackboneConfig(BaseModel):
     """Hyper-parameters that every backbone has; each backbone extends it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     faithful: bool = False
     """Reproduce the published mathematics, with what it gets wrong."""
@@ -71,13 +71,14 @@ class Backbone(nn.Module, ABC):
     citation: ClassVar[str] = ""
     optimiser: ClassVar[Mapping[str, Any]] = {
         "optimizer": "adam",
-        "lr": 1e-3,
+        "learning_rate": 1e-3,
         "weight_decay": 0.0,
         "schedule": "none",
         "batch_size": 128,
         "patience": 20,
     }
-    """Defaults of training; `optimiser_faithful` overrides them for the faithful variant."""
+    """Defaults of training, by the names of `training.spec.Recipe`; `optimiser_faithful` overrides them for the
+    faithful variant."""
     optimiser_faithful: ClassVar[Mapping[str, Any]] = {}
     encodes_all: ClassVar[bool] = True
     """True where `encode` always returns every entity (graphs); False where it encodes the rows asked for."""
@@ -118,10 +119,14 @@ class Backbone(nn.Module, ABC):
         """Bool (Nd,) and (Nc,): which entities have features or edges of their own; None where all have."""
         return None
 
+    @classmethod
+    def defaults(cls, *, faithful: bool) -> dict[str, Any]:
+        """Defaults of training, of the repaired or of the faithful variant."""
+        return {**Backbone.optimiser, **cls.optimiser, **(cls.optimiser_faithful if faithful else {})}
+
     def optimizer_defaults(self) -> dict[str, Any]:
         """Defaults of training for this configuration."""
-        extra = self.optimiser_faithful if self.config.faithful else {}
-        return {**Backbone.optimiser, **self.optimiser, **extra}
+        return self.defaults(faithful=self.config.faithful)
 
 
 def _views(table: Tensor) -> Tensor:

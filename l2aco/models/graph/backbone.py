@@ -1,0 +1,80 @@
+"""What all graph backbones share: learned node embeddings over the receptive field, an output map, the head."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from l2aco.data.graph import KnowledgeGraph
+from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
+from l2aco.models.heads import PairHead
+
+DRUG, CELL = "drug", "cell_line"
+
+
+class GraphConfig(BackboneConfig):
+    """Hyper-parameters of every graph backbone; the widths are those of the paper's code."""
+
+    embedding: int = Field(default=128, ge=1)
+    hidden: int = Field(default=64, ge=1)
+    out: int = Field(default=64, ge=1)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    engine: Literal["fast", "pyg"] = "fast"
+    """Which kernels pass the messages; the numbers are the same."""
+
+
+class GraphBackbone(Backbone):
+    """A graph backbone whose `propagate` turns node embeddings into vectors of drugs and cell lines."""
+
+    requires = frozenset({"graph"})
+    config: GraphConfig
+
+    def __init__(self, inputs: Inputs, config: GraphConfig) -> None:
+        super().__init__(inputs, config)
+        if inputs.graph is None:
+            raise ValueError(f"{type(self).__name__} needs Inputs.graph")
+        self.graph = inputs.graph
+        self.drug_width = self.cell_width = config.out
+        self.linear = nn.Linear(config.hidden, config.out)
+        self.head = PairHead(config.out, config.out, config.hidden, config.dropout, symmetric=not config.faithful)
+        known = [torch.from_numpy(self.graph.degree(kind) > 0) for kind in (DRUG, CELL)]
+        self._measured = (known[0], known[1])
+
+    def propagate(self) -> tuple[Tensor, Tensor]:
+        """Hidden vectors of all drugs (Nd, hidden) and cell lines (Nc, hidden)."""
+        raise TypeError(f"{type(self).__name__} does not define propagate")
+
+    def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
+        drug, cell = self.propagate()
+        joined = self.linear(self.drop(F.relu(torch.cat([drug, cell]))))
+        return Tables(joined[: self.num_drugs], joined[self.num_drugs :])
+
+    def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        return self.head(tables.drug, tables.cell, a, b, c)
+
+    def measured(self) -> tuple[Tensor, Tensor]:
+        """Drugs and cell lines that have an edge."""
+        return self._measured
+
+    def drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.config.dropout, self.training)
+
+
+def scored_nodes(graph: KnowledgeGraph) -> np.ndarray:
+    """Global numbers of all drugs, then all cell lines."""
+    return np.concatenate([graph.offset(kind) + np.arange(len(graph.nodes[kind])) for kind in (DRUG, CELL)])
+
+
+def embedding_rows(count: int, width: int, rows: np.ndarray) -> nn.Parameter:
+    """Learned embeddings of the nodes `rows`, initialised as rows of a table over all `count` nodes.
+
+    Rows outside the receptive field never get a gradient and are never read, so leaving them out changes
+    nothing; drawing the whole table makes a node's start independent of what surrounds it.
+    """
+    table = nn.init.xavier_uniform_(torch.empty(count, width))
+    return nn.Parameter(table[torch.from_numpy(rows)].clone())

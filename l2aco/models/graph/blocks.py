@@ -1,0 +1,170 @@
+"""Receptive fields: the part of a graph that can reach the scored nodes, one bipartite block a layer.
+
+Only drugs and cell lines are ever scored. A layer therefore computes its targets alone, from their
+in-neighbours alone; the layer before it has those as its targets. The numbers are those of the whole graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Relation = tuple[str, str, str]
+
+
+class Block(nn.Module):
+    """Edges from `num_src` to `num_dst` nodes as CSR over targets, with its transpose.
+
+    Buffers, for E edges sorted by target: `rowptr` (num_dst + 1), `col` and `row` (E) source and target of each
+    edge, `weight` (E) or None. `rowptr_t` (num_src + 1), `row_t` (E) and `perm` (E): the same edges sorted by
+    source, where edge k of that order is edge perm[k]. Indices are int64.
+    """
+
+    rowptr: Tensor
+    col: Tensor
+    row: Tensor
+    rowptr_t: Tensor
+    row_t: Tensor
+    perm: Tensor
+    weight: Tensor | None
+    weight_t: Tensor | None
+
+    def __init__(self, edges: np.ndarray, num_src: int, num_dst: int, weight: np.ndarray | None = None) -> None:
+        """`edges` (2, E): local source and target numbers, in any order."""
+        super().__init__()
+        self.num_src = num_src
+        self.num_dst = num_dst
+        order = np.lexsort((edges[0], edges[1]))
+        source, target = edges[0][order], edges[1][order]
+        perm = np.argsort(source, kind="stable")
+        arrays = {
+            "rowptr": _pointers(target, num_dst),
+            "col": source,
+            "row": target,
+            "rowptr_t": _pointers(source, num_src),
+            "row_t": target[perm],
+            "perm": perm,
+        }
+        for name, values in arrays.items():
+            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64)), persistent=False)
+        for name, chosen in (("weight", order), ("weight_t", order[perm])):
+            tensor = None if weight is None else torch.from_numpy(weight[chosen]).to(torch.get_default_dtype())
+            self.register_buffer(name, tensor, persistent=False)
+
+    @property
+    def num_edges(self) -> int:
+        return self.col.numel()
+
+    @property
+    def edge_index(self) -> Tensor:
+        """int64 (2, E): source and target, sorted by target."""
+        return torch.stack([self.col, self.row])
+
+
+def _pointers(sorted_rows: np.ndarray, count: int) -> np.ndarray:
+    return np.concatenate([[0], np.bincount(sorted_rows, minlength=count).cumsum()])
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of message passing: a block a relation, and how many nodes of each type go in and come out.
+
+    The targets of a type are the first of its sources, in the same order.
+    """
+
+    blocks: dict[Relation, Block]
+    sources: dict[str, int]
+    targets: dict[str, int]
+
+
+def receptive_field(
+    num_nodes: Mapping[str, int],
+    edges: Mapping[Relation, np.ndarray],
+    targets: Mapping[str, np.ndarray],
+    layers: int,
+    weights: Mapping[Relation, np.ndarray] | None = None,
+) -> tuple[list[Layer], dict[str, np.ndarray]]:
+    """The layers, first to last, that compute the target nodes, and the input nodes of the first layer by type.
+
+    `edges`: (2, E) local numbers by (source type, name, target type); `weights` (E) beside them. The last
+    layer's outputs are `targets` in their order.
+    """
+    rows = {kind: np.asarray(targets.get(kind, ()), dtype=np.int64) for kind in num_nodes}
+    found: list[Layer] = []
+    for _ in range(layers):
+        rows, layer = _layer(num_nodes, edges, rows, weights or {})
+        found.append(layer)
+    return found[::-1], rows
+
+
+def _layer(
+    num_nodes: Mapping[str, int],
+    edges: Mapping[Relation, np.ndarray],
+    targets: Mapping[str, np.ndarray],
+    weights: Mapping[Relation, np.ndarray],
+) -> tuple[dict[str, np.ndarray], Layer]:
+    inside = {kind: _membership(targets[kind], count) for kind, count in num_nodes.items()}
+    kept = {relation: np.flatnonzero(inside[relation[2]][pairs[1]]) for relation, pairs in edges.items()}
+    reached = {kind: np.zeros(count, dtype=bool) for kind, count in num_nodes.items()}
+    for relation, pairs in edges.items():
+        reached[relation[0]][pairs[0][kept[relation]]] = True
+    sources = {
+        kind: np.concatenate([targets[kind], np.flatnonzero(reached[kind] & ~inside[kind])]) for kind in num_nodes
+    }
+    source_number = {kind: _numbering(sources[kind], count) for kind, count in num_nodes.items()}
+    blocks = {}
+    for relation, pairs in edges.items():
+        chosen = kept[relation]
+        local = np.stack([source_number[relation[0]][pairs[0][chosen]], source_number[relation[2]][pairs[1][chosen]]])
+        weight = weights[relation][chosen] if relation in weights else None
+        if len(targets[relation[2]]):
+            blocks[relation] = Block(local, len(sources[relation[0]]), len(targets[relation[2]]), weight)
+    return sources, Layer(blocks, _counts(sources), _counts(targets))
+
+
+def _membership(rows: np.ndarray, count: int) -> np.ndarray:
+    mask = np.zeros(count, dtype=bool)
+    mask[rows] = True
+    return mask
+
+
+def _numbering(rows: np.ndarray, count: int) -> np.ndarray:
+    numbers = np.full(count, -1, dtype=np.int64)
+    numbers[rows] = np.arange(len(rows))
+    return numbers
+
+
+def _counts(rows: Mapping[str, np.ndarray]) -> dict[str, int]:
+    return {kind: len(values) for kind, values in rows.items()}
+
+
+def symmetric_normalisation(edges: np.ndarray, count: int) -> np.ndarray:
+    """float64 (E): 1 / sqrt(out-degree of the source x in-degree of the target) of each edge (2, E)."""
+    leaving = np.bincount(edges[0], minlength=count)
+    arriving = np.bincount(edges[1], minlength=count)
+    return 1.0 / np.sqrt(leaving[edges[0]].astype(np.float64) * arriving[edges[1]])
+
+
+def mean_weights(edges: np.ndarray, count: int) -> np.ndarray:
+    """float64 (E): 1 / in-degree of the target of each edge (2, E)."""
+    return 1.0 / np.bincount(edges[1], minlength=count)[edges[1]]
+
+
+def with_self_loops(edges: np.ndarray, count: int) -> np.ndarray:
+    """The distinct edges (2, E') with one loop at every node."""
+    loops = np.arange(count, dtype=np.int64)
+    return distinct(np.concatenate([edges, np.stack([loops, loops])], axis=1), count)
+
+
+def distinct(edges: np.ndarray, count: int) -> np.ndarray:
+    """The distinct edges (2, E'), sorted by source and target."""
+    return np.stack(np.divmod(np.unique(edges[0] * max(count, 1) + edges[1]), max(count, 1)))
+
+
+def modules_of(layers: Sequence[Layer]) -> nn.ModuleList:
+    """The blocks of all layers as one module list, so that they move with the model."""
+    return nn.ModuleList(block for layer in layers for block in layer.blocks.values())

@@ -1,0 +1,144 @@
+"""The two primitives of message passing on a block: a weighted sum, and an attention-weighted sum.
+
+Both run on CSR with a stored transpose, so that neither direction materialises a message an edge. On CPU the
+sums are `embedding_bag`, which beats the sparse matrix product of torch several times over on such blocks.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from l2aco.models.graph.blocks import Block
+
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+
+
+def segment_sum(x: Tensor, index: Tensor, pointers: Tensor, weight: Tensor | None = None) -> Tensor:
+    """(n, d): row i is the sum over k in [pointers[i], pointers[i + 1]) of weight[k] * x[index[k]]."""
+    if not index.numel():
+        return x.new_zeros(pointers.numel() - 1, x.shape[1])
+    return torch.embedding_bag(x.contiguous(), index, pointers, False, 0, False, weight, True)[0]
+
+
+def weighted_sum(block: Block, x: Tensor) -> Tensor:
+    """(num_dst, d): the block's weighted sum (plain where it has no weights) of x (num_src, d)."""
+    return _WeightedSum.apply(x, block.weight, block.weight_t, block.col, block.rowptr, block.row_t, block.rowptr_t)  # type: ignore[no-any-return]
+
+
+class _WeightedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        weight_t: Tensor | None,
+        col: Tensor,
+        rowptr: Tensor,
+        row_t: Tensor,
+        rowptr_t: Tensor,
+    ) -> Tensor:
+        ctx.transpose = (row_t, rowptr_t, weight_t)
+        return segment_sum(x, col, rowptr, _as(weight, x))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        row_t, rowptr_t, weight_t = ctx.transpose
+        return segment_sum(grad, row_t, rowptr_t, _as(weight_t, grad)), *[None] * 6
+
+
+def attention_sum(
+    block: Block,
+    x: Tensor,
+    source_logit: Tensor,
+    target_logit: Tensor,
+    *,
+    slope: float,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Attention over in-edges (Velickovic et al. 2018), (num_dst, H, D).
+
+    The weight of edge j -> i is the softmax over i's in-edges of LeakyReLU(source_logit[j] + target_logit[i]);
+    `x` (num_src, H, D), logits (num_src, H) and (num_dst, H). `dropout` drops attention weights.
+    """
+    mask = None
+    if dropout:
+        keep = torch.rand(block.num_edges, x.shape[1], device=x.device) >= dropout
+        mask = keep.to(x.dtype) / (1 - dropout)
+    return _AttentionSum.apply(x, source_logit, target_logit, mask, slope, block)  # type: ignore[no-any-return]
+
+
+class _AttentionSum(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        x: Tensor,
+        source_logit: Tensor,
+        target_logit: Tensor,
+        mask: Tensor | None,
+        slope: float,
+        block: Block,
+    ) -> Tensor:
+        raw = source_logit.index_select(0, block.col) + target_logit.index_select(0, block.row)
+        share = segment_softmax(F.leaky_relu(raw, slope), block)
+        used = share if mask is None else share * mask
+        heads = x.transpose(0, 1).contiguous()
+        out = x.new_empty(heads.shape[0], block.num_dst, heads.shape[2])
+        for head, values in enumerate(heads):
+            out[head] = segment_sum(values, block.col, block.rowptr, used[:, head].contiguous())
+        ctx.save_for_backward(heads, raw, share, used, mask)
+        ctx.slope, ctx.block = slope, block
+        return out.transpose(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        heads, raw, share, used, mask = ctx.saved_tensors
+        block, slope = ctx.block, ctx.slope
+        grads = grad.transpose(0, 1).contiguous()
+        grad_x = torch.empty_like(heads)
+        grad_share = torch.empty_like(share)
+        for head in range(len(heads)):
+            by_source = used[:, head].index_select(0, block.perm)
+            grad_x[head] = segment_sum(grads[head], block.row_t, block.rowptr_t, by_source)
+            grad_share[:, head] = edge_products(block, grads[head], heads[head])
+        if mask is not None:
+            grad_share = grad_share * mask
+        flow = share * grad_share
+        total = segment_sum(flow, _edges(block), block.rowptr)
+        grad_raw = flow - share * total.index_select(0, block.row)
+        grad_raw = torch.where(raw > 0, grad_raw, grad_raw * slope)
+        to_source = segment_sum(grad_raw, block.perm, block.rowptr_t)
+        to_target = segment_sum(grad_raw, _edges(block), block.rowptr)
+        return grad_x.transpose(0, 1), to_source, to_target, None, None, None
+
+
+def segment_softmax(logits: Tensor, block: Block) -> Tensor:
+    """Softmax of (E, H) over the in-edges of every target."""
+    if not block.num_edges:
+        return logits
+    top = torch.segment_reduce(logits, "max", offsets=block.rowptr, axis=0, unsafe=True)
+    exp = (logits - top.index_select(0, block.row)).exp_()
+    total = segment_sum(exp, _edges(block), block.rowptr)
+    return exp.div_(total.index_select(0, block.row))
+
+
+def edge_products(block: Block, target: Tensor, source: Tensor) -> Tensor:
+    """(E,): the inner product of target[row] and source[col] at every edge."""
+    if not block.num_edges:
+        return target.new_zeros(0)
+    shape = (block.num_dst, block.num_src)
+    zeros = target.new_zeros(block.num_edges)
+    pattern = torch.sparse_csr_tensor(block.rowptr, block.col, zeros, shape, check_invariants=False)
+    return torch.sparse.sampled_addmm(pattern, target, source.T, beta=0.0).values()
+
+
+def _edges(block: Block) -> Tensor:
+    return torch.arange(block.num_edges, device=block.col.device)
+
+
+def _as(weight: Tensor | None, x: Tensor) -> Tensor | None:
+    return weight if weight is None or weight.dtype == x.dtype else weight.to(x.dtype)
