@@ -1,9 +1,41 @@
-"""`l2aco predict`"""
+"""`l2aco predict`: probabilities of synergy for pairs in cell lines."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from l2aco.cli.shell import JsonOption, Shell, verb
+
+
+@verb
+def predict(
+    shell: Shell,
+    run: Annotated[str | None, typer.Argument(help="Run, or a part of its name (default: the newest).")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="CSV or TSV with columns drug_a, drug_b, cell_line.")] = None,
+    drug_a: Annotated[str | None, typer.Option(help="Id or name of one drug.")] = None,
+    drug_b: Annotated[str | None, typer.Option(help="Id or name of the other.")] = None,
+    cell: Annotated[str | None, typer.Option(help="Id or name of the cell line.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a CSV instead of printing.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:N.")] = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Predict with a trained run, for the drugs and cell lines of its data set."""
+    from l2aco.training.pairs import pairs_from, predict_pairs
+    from l2aco.training.runs import open_run
+    from l2aco.workspace import write_text
+
+    wanted = pairs_from(pairs, drug_a, drug_b, cell)
+    frame = predict_pairs(open_run(run, shell.workspace).predictor(device), wanted)
+    if output is not None:
+        write_text(output, frame.write_csv())
+        shell.say(f"{len(frame):,} predictions in {output}")
+        return
+    shell.table(frame.to_dicts(), json=json)
 
 
 def register(app: typer.Typer) -> None:
     """Mount the verb."""
+    app.command("predict")(predict)

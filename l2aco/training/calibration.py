@@ -1,0 +1,56 @@
+"""Platt scaling: two numbers, fitted on validation rows, that turn a model's probabilities into frequencies.
+
+Source: Platt, "Probabilistic outputs for support vector machines" (1999), with his smoothed targets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+EDGE = 1e-7
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """p -> sigmoid(slope x logit(p) + intercept); slope 1 and intercept 0 change nothing."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def apply(self, probabilities: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities float64 (n,), in the same order of rank."""
+        return 1 / (1 + np.exp(-(self.slope * _logit(probabilities) + self.intercept)))
+
+
+def fit_calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
+    """Fit on labels (n,) of 0/1 and probabilities (n,); the identity where that is impossible.
+
+    Impossible means one class only, or scores that rank validation rows no better than chance: a slope that is
+    not positive would turn the ranking round.
+    """
+    from scipy.optimize import minimize
+
+    y = np.asarray(labels, dtype=np.float64)
+    positives, negatives = y.sum(), len(y) - y.sum()
+    if not positives or not negatives:
+        return Calibration()
+    target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    x = _logit(probabilities)
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        z = parameters[0] * x + parameters[1]
+        error = 1 / (1 + np.exp(-z)) - target
+        value = np.mean(np.logaddexp(0, z) - target * z)
+        return float(value), np.array([np.mean(error * x), np.mean(error)])
+
+    slope, intercept = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x
+    if not np.isfinite([slope, intercept]).all() or slope <= 0:
+        return Calibration()
+    return Calibration(float(slope), float(intercept))
+
+
+def _logit(probabilities: np.ndarray) -> np.ndarray:
+    p = np.clip(np.asarray(probabilities, dtype=np.float64), EDGE, 1 - EDGE)
+    return np.log(p) - np.log1p(-p)

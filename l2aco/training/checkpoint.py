@@ -1,0 +1,75 @@
+"""Weights on disk, and the state from which an interrupted run goes on.
+
+Weights are safetensors: no code runs when they are read. The state of an unfinished run is a torch file that is read
+with `weights_only`, for the same reason; it is replaced atomically, so a kill leaves the state of an earlier epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from l2aco.errors import DamagedError
+from l2aco.workspace import atomic_path, sha256_file
+
+if TYPE_CHECKING:
+    from l2aco.training.loop import Fit
+
+
+def save_weights(model: nn.Module, path: Path) -> str:
+    """Write the model's state as safetensors, and return the file's SHA-256."""
+    from safetensors.torch import save_file
+
+    state = {name: item.detach().cpu().contiguous().clone() for name, item in model.state_dict().items()}
+    with atomic_path(path) as partial:
+        save_file(state, partial)
+    return sha256_file(path)
+
+
+def load_weights(model: nn.Module, path: Path, sha256: str) -> None:
+    """Load weights into `model`; raises DamagedError when the file is missing, changed, or of another model."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    remedy = "Train the run again: l2aco train --spec " + str(path.parent / "spec.toml")
+    if not path.is_file():
+        raise DamagedError("the weights are missing", where=path, remedy=remedy)
+    if sha256_file(path) != sha256:
+        raise DamagedError("the checkpoint does not match its checksum", where=path, remedy=remedy)
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise DamagedError(f"the weights do not fit the model ({error})", where=path, remedy=remedy) from None
+
+
+def save_state(fit: Fit, path: Path) -> None:
+    """Write everything that `load_state` needs to go on after the last finished epoch."""
+    state: dict[str, Any] = asdict(fit.state) | {
+        "model": fit.model.state_dict(),
+        "optimizer": fit.optimizer.state_dict(),
+        "schedule": fit.schedule.state_dict(),
+    }
+    with atomic_path(path) as partial:
+        torch.save(state, partial)
+
+
+def load_state(fit: Fit, path: Path) -> None:
+    """Bring `fit` to where `save_state` left it; raises DamagedError when the file cannot be used."""
+    from l2aco.training.loop import FitState
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        fit.model.load_state_dict(state.pop("model"))
+        fit.optimizer.load_state_dict(state.pop("optimizer"))
+        fit.schedule.load_state_dict(state.pop("schedule"))
+        fit.state = FitState(**state)
+    except Exception as error:  # torch raises half a dozen kinds for a broken file
+        raise DamagedError(
+            f"the state of the unfinished run cannot be read ({type(error).__name__})",
+            where=path,
+            remedy="Remove the file; training then starts from the beginning.",
+        ) from error

@@ -1,0 +1,97 @@
+"""Which data set, backbone and embedding store a run takes when it does not name them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from l2aco.errors import InputError, UsageError
+from l2aco.training.spec import TrainSpec
+
+if TYPE_CHECKING:
+    from l2aco.embeddings.store import EmbeddingStore
+    from l2aco.workspace import Workspace
+
+DEMO = "demo"
+BACKBONE = "HGAT"
+
+
+def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
+    """The spec with data set, backbone, store and device filled in from the settings and what there is.
+
+    Raises UnknownNameError for names that nothing answers to, UsageError where there is more than one choice
+    and no reason to prefer one, and InputError where vectors are needed and there is no store.
+    """
+    from l2aco.models.backbones import backbones
+
+    settings = workspace.settings
+    found: dict[str, object] = {
+        "dataset": choose_dataset(spec.dataset, workspace),
+        "backbone": backbones.get(spec.backbone or settings.backbone or BACKBONE).name,
+        "device": settings.device if spec.device == "auto" else spec.device,
+    }
+    if spec.align.active:
+        store = choose_store(workspace, name=spec.store, llm=spec.llm, encoder=spec.encoder)
+        found |= {"store": store.name, "llm": None, "encoder": None}
+    else:
+        found |= {"store": None, "llm": None, "encoder": None}
+    return spec.model_copy(update=found)
+
+
+def choose_dataset(name: str | None, workspace: Workspace) -> str:
+    """`name`, else the setting, else the only imported data set, else the demo."""
+    from l2aco.data.dataset import list_datasets, open_dataset
+
+    name = name or workspace.settings.dataset
+    if name is not None:
+        return open_dataset(name, workspace).name
+    imported = [dataset.name for dataset in list_datasets(workspace) if dataset.name != DEMO]
+    if len(imported) > 1:
+        raise UsageError(
+            f"there are {len(imported)} data sets: {', '.join(imported)}",
+            remedy='Name one with --dataset, or in l2aco.toml: dataset = "' + imported[0] + '"',
+        )
+    return imported[0] if imported else DEMO
+
+
+def choose_store(
+    workspace: Workspace, *, name: str | None = None, llm: str | None = None, encoder: str | None = None
+) -> EmbeddingStore:
+    """The store called `name`; else the newest of `llm` and `encoder`, where one of `fake` profiles comes last."""
+    from l2aco.embeddings.store import list_stores, open_store
+
+    if name is not None:
+        return open_store(name, workspace)
+    stores = list_stores(workspace)
+    if not stores:
+        raise InputError("there is no embedding store, and alignment needs one", remedy=_way_to_a_store(workspace))
+    fitting = [store for store in stores if _fits(store.name, llm, encoder)]
+    if not fitting:
+        wanted = " and ".join(f"{what} '{value}'" for what, value in (("LLM", llm), ("encoder", encoder)) if value)
+        raise InputError(
+            f"no embedding store of {wanted}",
+            remedy=f"There are {', '.join(store.name for store in stores)}. Name one with --store, or make one with "
+            f"`l2aco profile{f' --llm {llm}' if llm else ''}` and `l2aco embed`.",
+        )
+    preferred = workspace.settings.encoder
+
+    def rank(store: EmbeddingStore) -> tuple[bool, bool, float]:
+        real = not store.name.casefold().startswith("fake")
+        return real, _fits(store.name, None, preferred), (store.path / "manifest.json").stat().st_mtime
+
+    return max(fitting, key=rank)
+
+
+def _fits(store: str, llm: str | None, encoder: str | None) -> bool:
+    """Whether a store called `<profile set>--<encoder>` is of this LLM (any set of it) and this encoder."""
+    profiles, _, used = store.casefold().partition("--")
+    right_llm = llm is None or profiles == llm.casefold() or profiles.startswith(f"{llm.casefold()}-")
+    return right_llm and (encoder is None or used == encoder.casefold())
+
+
+def _way_to_a_store(workspace: Workspace) -> str:
+    from l2aco.profiles.sets import list_profile_sets
+
+    alone = "Or train the backbone alone: --align none."
+    if made := list_profile_sets(workspace, bundled=False):
+        return f"Embed the profiles of {', '.join(item.name for item in made)}: l2aco embed. {alone}"
+    return f"Make one: l2aco profile --llm reference, then l2aco embed --encoder minilm. {alone}"

@@ -1,0 +1,220 @@
+"""The one training loop: the only place that calls `backward()`.
+
+A batch is three index tensors (n,) and labels (n,) on the device; the model encodes the entities once a step and
+gathers. The loss is binary cross-entropy with logits, averaged over the model's stochastic passes, plus the sum of the
+losses that the model itself reports (alignment, R-drop), plus the paper's weight decay where asked for.
+
+Every epoch draws its shuffle and its dropout from a seed of its own, so that a run that was interrupted goes on
+with exactly the numbers it would have had, and no random state has to be saved.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from l2aco.errors import InputError, L2aCoError, UnavailableError
+from l2aco.metrics import compute, get_metric
+from l2aco.training.optim import Schedule, make_optimizer, norm_penalty
+from l2aco.training.spec import Recipe
+
+SCORE_ROWS = 16384
+"""Rows scored at a time outside training."""
+
+Record = dict[str, Any]
+"""One epoch of the history: epoch, seconds, learning_rate, loss, its parts, and `valid_<metric>`."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Triples on the device: int64 (n,) rows of drugs and cell lines, and float32 (n,) labels of 0/1."""
+
+    a: torch.Tensor
+    b: torch.Tensor
+    c: torch.Tensor
+    y: torch.Tensor
+
+    @classmethod
+    def of(cls, triples: Any, rows: np.ndarray, device: torch.device) -> Rows:
+        """The triples numbered `rows`, moved to `device` once."""
+
+        def move(values: np.ndarray, kind: torch.dtype) -> torch.Tensor:
+            return torch.as_tensor(np.ascontiguousarray(values[rows])).to(device=device, dtype=kind)
+
+        return cls(
+            move(triples.drug_a, torch.int64),
+            move(triples.drug_b, torch.int64),
+            move(triples.cell_line, torch.int64),
+            move(triples.label, torch.float32),
+        )
+
+    def take(self, index: torch.Tensor) -> Rows:
+        return Rows(self.a[index], self.b[index], self.c[index], self.y[index])
+
+    def __len__(self) -> int:
+        return int(self.y.numel())
+
+
+@dataclass
+class FitState:
+    """How far a fit is, and the best weights seen: all that is needed to go on from the end of an epoch."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_value: float = math.nan
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    history: list[Record] = field(default_factory=list)
+
+    def exhausted(self, recipe: Recipe) -> bool:
+        return self.epoch >= recipe.epochs or self.epoch - self.best_epoch >= recipe.patience
+
+
+class Fit:
+    """A model on its way through a recipe. `run` trains to the end and leaves the best weights in the model.
+
+    `state`, `optimizer` and `schedule` are what `training.checkpoint` saves and restores.
+    """
+
+    def __init__(self, model: nn.Module, train: Rows, valid: Rows, recipe: Recipe, seed: int) -> None:
+        check_rows(train, valid)
+        self.model, self.train_rows, self.valid_rows = model, train, valid
+        self.recipe, self.seed = recipe, seed
+        self.metric = get_metric(recipe.metric)
+        self.batches = math.ceil(len(train) / recipe.batch_size)
+        self.optimizer = make_optimizer(model, recipe)
+        self.schedule = Schedule(self.optimizer, recipe, math.ceil(self.batches / recipe.grad_accumulation))
+        self.state = FitState()
+        self._forward: Callable[..., Any] = torch.compile(model) if recipe.compile else model
+
+    def run(self, after_epoch: Callable[[Record], None] = lambda record: None) -> FitState:
+        """Train until the epochs or the patience run out; `after_epoch` sees every new line of the history."""
+        while not self.state.exhausted(self.recipe):
+            record = self._epoch(self.state.epoch + 1)
+            value = record[f"valid_{self.metric.name}"]
+            self.schedule.after_epoch(value)
+            self._remember(record, value)
+            after_epoch(record)
+        self.model.load_state_dict(self.state.best)
+        return self.state
+
+    def _remember(self, record: Record, value: float) -> None:
+        state = self.state
+        state.epoch = record["epoch"]
+        state.history.append(record)
+        # Without a usable validation value the newest weights are the best that can be known.
+        if self.metric.better(value, state.best_value) or math.isnan(value):
+            state.best_value, state.best_epoch = value, state.epoch
+            state.best = {name: item.detach().clone() for name, item in self.model.state_dict().items()}
+
+    def _epoch(self, epoch: int) -> Record:
+        started = time.perf_counter()
+        torch.manual_seed(epoch_seed(self.seed, epoch))
+        self.model.train()
+        rate = self.optimizer.param_groups[0]["lr"]
+        names: list[str] = []
+        seen: list[torch.Tensor] = []
+        for group in self._groups():
+            for batch in group:
+                parts = self._losses(batch)
+                names = list(parts)
+                values = torch.stack(list(parts.values()))
+                (values.sum() / len(group)).backward()
+                seen.append(values.detach())
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            self.schedule.after_step()
+        losses = self._means(names, torch.stack(seen), epoch)
+        probabilities = score_rows(self.model, self.valid_rows)
+        metric = compute(self.valid_rows.y.cpu().numpy(), probabilities, names=[self.metric.name])
+        return {
+            "epoch": epoch,
+            "seconds": round(time.perf_counter() - started, 4),
+            "learning_rate": rate,
+            "loss": sum(losses.values()),
+            **losses,
+            f"valid_{self.metric.name}": metric[self.metric.name],
+        }
+
+    def _means(self, names: list[str], values: torch.Tensor, epoch: int) -> dict[str, float]:
+        """Means of the parts of the loss over the steps of an epoch (steps, parts), read from the device once."""
+        if not (finite := values.isfinite()).all():
+            first = finite[int((~finite).any(dim=1).int().argmax())]
+            raise not_finite([name for name, good in zip(names, first.tolist(), strict=True) if not good], epoch, self)
+        return dict(zip(names, values.double().mean(dim=0).tolist(), strict=True))
+
+    def _groups(self) -> Iterator[list[Rows]]:
+        """Shuffled batches of nearly equal size (no stray last row), in groups that share an optimiser step."""
+        order = torch.randperm(len(self.train_rows)).to(self.train_rows.y.device)
+        batches = [self.train_rows.take(index) for index in torch.tensor_split(order, self.batches)]
+        for start in range(0, self.batches, self.recipe.grad_accumulation):
+            yield batches[start : start + self.recipe.grad_accumulation]
+
+    def _losses(self, batch: Rows) -> dict[str, torch.Tensor]:
+        kind = batch.y.device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+            try:
+                output = self._forward(batch.a, batch.b, batch.c)
+            except torch._dynamo.exc.BackendCompilerFailed as error:
+                reason = str(error).splitlines()[0]
+                raise UnavailableError(
+                    f"torch.compile failed: {reason}", remedy="Train without it: --set compile=false"
+                ) from None
+        logits = output.logits.float()
+        task = F.binary_cross_entropy_with_logits(logits, batch.y.expand_as(logits))
+        parts = {"task": task, **{name: part.float() for name, part in output.losses.items()}}
+        if (penalty := norm_penalty(self.model, self.recipe)) is not None:
+            parts["norms"] = penalty
+        return parts
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """A seed for one epoch of one run; neighbouring seeds and epochs share no stream."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@torch.inference_mode()
+def score_rows(model: Any, rows: Rows) -> np.ndarray:
+    """Probabilities float64 (n,) of every row, in evaluation mode: entities encoded once, rows scored in pieces."""
+    model.eval()
+    tables = model.tables()
+    logits = [
+        model.score(tables, rows.a[at : at + SCORE_ROWS], rows.b[at : at + SCORE_ROWS], rows.c[at : at + SCORE_ROWS])
+        for at in range(0, len(rows), SCORE_ROWS)
+    ]
+    if not logits:
+        return np.empty(0)
+    return torch.sigmoid(torch.cat(logits).double()).cpu().numpy()
+
+
+def check_rows(train: Rows, valid: Rows) -> None:
+    """Raises InputError where nothing can be learned: no rows, or one class only, in training or validation."""
+    for name, rows in (("training", train), ("validation", valid)):
+        if not len(rows):
+            raise InputError(
+                f"the split leaves no {name} rows", remedy="Choose another setting or fold, or fewer folds."
+            )
+    positives = int(train.y.sum())
+    if positives in (0, len(train)):
+        which = "positive" if positives else "negative"
+        raise InputError(
+            f"all {len(train):,} training rows are {which}: there is nothing to tell apart",
+            remedy="Choose another fold or setting, or another label rule when importing the data set.",
+        )
+
+
+def not_finite(parts: list[str], epoch: int, fit: Fit) -> L2aCoError:
+    """The error for parts of the loss that are NaN or infinite, from the first step where they were."""
+    rate = fit.recipe.learning_rate
+    full = ", or use full precision: --set precision=fp32" if fit.recipe.precision == "bf16" else ""
+    return L2aCoError(
+        f"the loss became NaN or infinite in epoch {epoch} ({', '.join(parts)})",
+        remedy=f"Lower the learning rate (it is {rate:g}): --set learning_rate={rate / 10:g}{full}",
+    )

@@ -1,0 +1,131 @@
+"""Pairs that a user asks about: read, resolved against a data set, predicted, written."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from l2aco.data.dataset import DataSet
+from l2aco.entities import Entity, EntityIndex, EntityKind
+from l2aco.errors import InputError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from l2aco.training.predictor import Predictor
+
+COLUMNS = ("drug_a", "drug_b", "cell_line")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What one line asks: two drugs and a cell line, by id, name or alias. `where` is the file and line."""
+
+    drug_a: str
+    drug_b: str
+    cell_line: str
+    where: str | None = None
+
+
+def pairs_from(path: Path | None, drug_a: str | None, drug_b: str | None, cell_line: str | None) -> list[Pair]:
+    """The pairs of a file, or the one that is named; raises UsageError for anything between."""
+    if path is not None and not (drug_a or drug_b or cell_line):
+        return read_pairs(path)
+    if path is None and drug_a and drug_b and cell_line:
+        return [Pair(drug_a, drug_b, cell_line)]
+    raise UsageError("which pairs?", remedy="Give --pairs FILE, or all three of --drug-a, --drug-b and --cell.")
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Pairs out of CSV or TSV with columns drug_a, drug_b, cell_line; raises InputError with file and line."""
+    if not path.is_file():
+        raise InputError("no such file", where=path, remedy=f"Name a table with columns {', '.join(COLUMNS)}.")
+    delimiter = "\t" if path.suffix.casefold() in (".tsv", ".tab") else ","
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, delimiter=delimiter)
+            header = [name.strip().casefold() for name in reader.fieldnames or ()]
+            if not header:
+                raise InputError("is empty", where=path, remedy=f"Give it the columns {', '.join(COLUMNS)}.")
+            missing = [name for name in COLUMNS if name not in header]
+            if missing:
+                raise InputError(
+                    f"has no column {' and no column '.join(missing)}",
+                    where=f"{path}:1",
+                    remedy=f"Columns found: {', '.join(header)}. Needed: {', '.join(COLUMNS)}.",
+                )
+            reader.fieldnames = header
+            pairs = [_pair(row, f"{path}:{reader.line_num}") for row in reader]
+    except UnicodeDecodeError as error:
+        raise InputError(f"is not UTF-8 text (byte {error.start})", where=path, remedy="Save it as UTF-8.") from None
+    except csv.Error as error:
+        raise InputError(f"cannot be read as a table ({error})", where=path) from None
+    if not pairs:
+        raise InputError("holds no pairs", where=path, remedy="Give at least one line below the header.")
+    return pairs
+
+
+def _pair(row: dict[str, str | None], where: str) -> Pair:
+    values = {name: (row.get(name) or "").strip() for name in COLUMNS}
+    for name, value in values.items():
+        if not value:
+            raise InputError(f"column {name} is empty", where=where)
+    return Pair(**values, where=where)
+
+
+def resolve_pairs(pairs: Sequence[Pair], dataset: DataSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of drug_a, drug_b and cell_line, int64 (n,); raises InputError with the line and the nearest names."""
+    drugs, lines = _Rows(EntityKind.drug, dataset.drugs), _Rows(EntityKind.cell_line, dataset.cell_lines)
+    found = np.empty((3, len(pairs)), dtype=np.int64)
+    for number, pair in enumerate(pairs):
+        try:
+            found[:, number] = drugs.of(pair.drug_a), drugs.of(pair.drug_b), lines.of(pair.cell_line)
+        except (UnknownNameError, InputError) as error:
+            raise InputError(error.message, where=pair.where, remedy=error.remedy) from None
+        if found[0, number] == found[1, number]:
+            raise InputError(f"{pair.drug_a} and {pair.drug_b} are the same drug", where=pair.where)
+    return found[0], found[1], found[2]
+
+
+class _Rows:
+    """Names to row numbers, each looked up once."""
+
+    def __init__(self, kind: EntityKind, entities: Sequence[Entity]) -> None:
+        self._index = EntityIndex(kind, entities)
+        self._rows = {entity.id: row for row, entity in enumerate(entities)}
+        self._seen: dict[str, int] = {}
+
+    def of(self, name: str) -> int:
+        if name not in self._seen:
+            self._seen[name] = self._rows[self._index.resolve(name).id]
+        return self._seen[name]
+
+
+def predict_pairs(predictor: Predictor, pairs: Sequence[Pair]) -> pl.DataFrame:
+    """One line a pair, in their order: names and ids, probability, calibrated probability, and the call.
+
+    `synergistic` is the probability against the threshold chosen on validation rows.
+    """
+    import polars as pl
+
+    dataset = predictor.dataset
+    a, b, c = resolve_pairs(pairs, dataset)
+    probability = predictor.predict(a, b, c)
+    return pl.DataFrame(
+        {
+            "drug_a": [dataset.drugs[row].name for row in a],
+            "drug_b": [dataset.drugs[row].name for row in b],
+            "cell_line": [dataset.cell_lines[row].name for row in c],
+            "drug_a_id": [dataset.drugs[row].id for row in a],
+            "drug_b_id": [dataset.drugs[row].id for row in b],
+            "cell_line_id": [dataset.cell_lines[row].id for row in c],
+            "probability": probability,
+            "calibrated": predictor.calibration.apply(probability),
+            "synergistic": probability >= predictor.threshold,
+        }
+    )

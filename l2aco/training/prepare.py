@@ -1,0 +1,123 @@
+"""From a spec to everything that a fit or a prediction needs: data, split, vectors, model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from l2aco.data.dataset import DataSet, open_dataset
+from l2aco.data.splits import Split, make_split
+from l2aco.entities import Entity, EntityKind
+from l2aco.errors import InputError
+from l2aco.models.assemble import ScoringModel, build_model
+from l2aco.progress import Progress, Silent
+from l2aco.training.choose import complete
+from l2aco.training.spec import Recipe, TrainSpec
+
+if TYPE_CHECKING:
+    from l2aco.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Profile vectors for the entities of a data set, in their order; zero rows where the mask is False.
+
+    `drug_vectors` (Nd, D) and `cell_vectors` (Nc, D) float32, `drug_mask` (Nd,) and `cell_mask` (Nc,) bool.
+    """
+
+    store: str
+    encoder: str
+    drug_vectors: np.ndarray
+    drug_mask: np.ndarray
+    cell_vectors: np.ndarray
+    cell_mask: np.ndarray
+
+    @property
+    def hash(self) -> str:
+        """Hex SHA-256 of the vectors and masks: what a run depends on, whatever else the store holds."""
+        digest = hashlib.sha256()
+        for array in (self.drug_vectors, self.drug_mask, self.cell_vectors, self.cell_mask):
+            digest.update(str(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def arguments(self) -> dict[str, np.ndarray]:
+        """Keyword arguments of `build_model`."""
+        names = ("drug_vectors", "drug_mask", "cell_vectors", "cell_mask")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a complete spec leads to. `spec` holds every value that was chosen, `recipe` those of optimisation."""
+
+    spec: TrainSpec
+    recipe: Recipe
+    dataset: DataSet
+    split: Split
+    knowledge: Knowledge | None
+    model: ScoringModel
+
+
+def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()) -> Setup:
+    """Complete the spec, load what it names and build the untrained model from its seed."""
+    spec = complete(spec, workspace)
+    assert spec.dataset is not None and spec.backbone is not None
+    dataset = open_dataset(spec.dataset, workspace)
+    split = make_split(dataset, spec.split)
+    knowledge = load_knowledge(spec.store, dataset, workspace) if spec.store is not None else None
+    if knowledge is not None:
+        _report_missing(knowledge, dataset, progress)
+    triples = dataset.triples
+    train = split.train
+    model = build_model(
+        spec.backbone,
+        spec.config,
+        dataset,
+        spec.align,
+        train_drugs=np.union1d(triples.drug_a[train], triples.drug_b[train]),
+        train_cells=np.unique(triples.cell_line[train]),
+        seed=spec.seed,
+        **(knowledge.arguments() if knowledge is not None else {}),
+    )
+    recipe = spec.recipe(model.optimizer_defaults)
+    return Setup(spec.model_copy(update=recipe.model_dump()), recipe, dataset, split, knowledge, model)
+
+
+def load_knowledge(store_name: str, dataset: DataSet, workspace: Workspace) -> Knowledge:
+    """The vectors of a data set's entities out of the store; raises InputError where it has none of a kind."""
+    from l2aco.embeddings.store import open_store
+
+    store = open_store(store_name, workspace)
+    found: dict[str, Any] = {}
+    for prefix, kind, entities in (
+        ("drug", EntityKind.drug, dataset.drugs),
+        ("cell", EntityKind.cell_line, dataset.cell_lines),
+    ):
+        vectors, mask = store.vectors(kind, [entity.id for entity in entities])
+        if not mask.any():
+            raise InputError(
+                f"the store {store.name} holds none of the {len(entities)} {prefix} entities of {dataset.name}",
+                remedy="Profile and embed them (l2aco profile, l2aco embed), or name another store with --store.",
+            )
+        found |= {f"{prefix}_vectors": vectors, f"{prefix}_mask": mask}
+    return Knowledge(store=store.name, encoder=store.encoder.name, **found)
+
+
+def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress) -> None:
+    pairs: tuple[tuple[str, Sequence[Entity], np.ndarray], ...] = (
+        ("drugs", dataset.drugs, knowledge.drug_mask),
+        ("cell lines", dataset.cell_lines, knowledge.cell_mask),
+    )
+    for what, entities, mask in pairs:
+        lacking = [entity.name for entity, has in zip(entities, mask, strict=True) if not has]
+        if lacking:
+            shown = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
+            progress.say(
+                f"{len(lacking)} of {len(entities)} {what} have no vector in {knowledge.store} ({shown}): they take "
+                "the mean vector and are left out of alignment (--set align.missing=refuse to stop instead)"
+            )

@@ -1,0 +1,131 @@
+"""From what a user asked for (options, `name=value` settings, a spec file) to one `TrainSpec`, or to several."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from l2aco.data.splits import SplitSpec
+from l2aco.errors import UnknownNameError, UsageError
+from l2aco.models.spec import AlignSpec
+from l2aco.training.choose import BACKBONE
+from l2aco.training.spec import Recipe, TrainSpec
+from l2aco.workspace import Workspace, describe_validation
+
+SHORT = {"lr": "learning_rate"}
+
+
+def make_spec(
+    options: Mapping[str, Any], settings: Sequence[str], workspace: Workspace, base: TrainSpec | None = None
+) -> TrainSpec:
+    """`base`, overridden by `options` (dotted names, None is "not given"), overridden by `settings` (`name=value`).
+
+    A setting's name is looked for among the values of training, the backbone's hyper-parameters, those of the
+    aligner and those of the split; `config.x`, `align.x` and `split.x` say which. Raises UnknownNameError with
+    suggestions, UsageError for values that make no sense.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    values = (base or TrainSpec()).model_dump(mode="json", exclude_none=True)
+    if base is not None:
+        _make_room(values, given)
+    for name, value in given.items():
+        _put(values, name, value)
+    homes = _homes(values.get("backbone") or workspace.settings.backbone or BACKBONE) if settings else {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise UsageError(f"'{setting}' sets nothing", remedy="Write name=value, for example --set epochs=50.")
+        _put(values, _locate(name.strip(), homes), _parse(text.strip()))
+    try:
+        return TrainSpec.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(describe_validation(error)) from None
+
+
+def plan(spec: TrainSpec, *, seeds: int = 1, all_folds: bool = False) -> list[TrainSpec]:
+    """The specs of `seeds` neighbouring seeds and, with `all_folds`, of every fold, in that order."""
+    if seeds < 1:
+        raise UsageError("at least one seed is needed", remedy="Use --seeds 1 or more.")
+    folds = range(spec.split.folds) if all_folds else (spec.split.fold,)
+    return [
+        spec.model_copy(update={"seed": spec.seed + more, "split": spec.split.model_copy(update={"fold": fold})})
+        for fold in folds
+        for more in range(seeds)
+    ]
+
+
+def parse_folds(fold: str | None, folds: str | None) -> tuple[bool, int | None, int | None]:
+    """(all folds?, the fold, the number of folds) from what --fold and --folds were given; None is the default."""
+    every = "all" in (fold, folds)
+    one = None if fold == "all" else _whole_number("--fold", fold)
+    count = None if folds == "all" else _whole_number("--folds", folds)
+    if every and one is not None:
+        raise UsageError("--fold and --folds all contradict each other", remedy="Leave one of them out.")
+    return every, one, count
+
+
+def _whole_number(name: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"{name} takes a number or 'all', not '{text}'")
+    return int(text)
+
+
+def _make_room(values: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Drop what a spec file chose for something that an option now replaces."""
+    if "store" not in given and ("llm" in given or "encoder" in given):
+        values.pop("store", None)
+    if "backbone" in given and given["backbone"] != values.get("backbone"):
+        values.pop("config", None)
+
+
+def _put(values: dict[str, Any], name: str, value: Any) -> None:
+    *folder, last = name.split(".")
+    for part in folder:
+        values = values.setdefault(part, {})
+    values[last] = value
+
+
+def _homes(backbone: str) -> dict[str, dict[str, str]]:
+    """For every home ("training", "config", "align", "split"): the settings in it, with their dotted names."""
+    from l2aco.models.backbones import backbones
+
+    config: type[BaseModel] = backbones.load(backbone).Config
+    own = [*Recipe.model_fields, "seed", "device", "threads"]
+    return {
+        "training": {name: name for name in own},
+        "config": {name: f"config.{name}" for name in config.model_fields},
+        "align": {name: f"align.{name}" for name in AlignSpec.model_fields},
+        "split": {name: f"split.{name}" for name in SplitSpec.model_fields if name != "seed"},
+    }
+
+
+def _locate(name: str, homes: Mapping[str, Mapping[str, str]]) -> str:
+    name = SHORT.get(name, name)
+    home, dot, inner = name.partition(".")
+    if dot:
+        if home not in homes:
+            raise UnknownNameError("group of settings", home, homes)
+        if home == "split" and inner == "seed":
+            return name
+        if inner not in homes[home]:
+            raise UnknownNameError(f"setting of {home}", inner, homes[home])
+        return homes[home][inner]
+    found = [names[name] for names in homes.values() if name in names]
+    if not found:
+        known = [setting for names in homes.values() for setting in names]
+        raise UnknownNameError("setting", name, known, remedy="`l2aco backbones` lists those of each backbone.")
+    if len(found) > 1:
+        raise UsageError(f"'{name}' may be {' or '.join(found)}", remedy="Write the longer name.")
+    return found[0]
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

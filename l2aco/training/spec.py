@@ -1,0 +1,90 @@
+"""What a run is made from: `TrainSpec`, and `Recipe`, its optimisation part with every value filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from l2aco.data.splits import SplitSpec
+from l2aco.errors import UsageError
+from l2aco.metrics import get_metric
+from l2aco.models.spec import AlignSpec
+from l2aco.workspace import describe_validation
+
+
+class Recipe(BaseModel):
+    """How a model is optimised. What a user leaves out comes from the backbone's own defaults, then from these."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=1024, ge=1)
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["none", "one-cycle", "plateau"] = "none"
+    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay_kind: Literal["decoupled", "norms"] = "decoupled"
+    """`norms` adds weight_decay x the sum of all parameters' 2-norms to the loss, as the paper's code does."""
+    patience: int = Field(default=20, ge=1)
+    """Epochs without a better validation value after which training stops."""
+    metric: str = "auroc"
+    """The validation metric that stops training and chooses the weights."""
+    grad_accumulation: int = Field(default=1, ge=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+
+    @model_validator(mode="after")
+    def _known_metric(self) -> Self:
+        get_metric(self.metric)
+        return self
+
+
+class TrainSpec(BaseModel):
+    """One run. None means "the default", which `training.choose.complete` writes in before anything is trained.
+
+    `store` names the embedding store; `llm` and `encoder` choose one where `store` is None. `config` holds the
+    backbone's hyper-parameters.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str | None = None
+    backbone: str | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+    split: SplitSpec = Field(default_factory=lambda: SplitSpec(setting="novel-cell"))
+    align: AlignSpec = Field(default_factory=AlignSpec)
+    store: str | None = None
+    llm: str | None = None
+    encoder: str | None = None
+    seed: int = Field(default=0, ge=0)
+    device: str = "auto"
+    threads: int = Field(default=1, ge=1)
+    """CPU threads of this process: small graphs gain nothing from more, and lose under load."""
+
+    epochs: int | None = None
+    batch_size: int | None = None
+    optimizer: Literal["adam", "adamw"] | None = None
+    learning_rate: float | None = None
+    schedule: Literal["none", "one-cycle", "plateau"] | None = None
+    weight_decay: float | None = None
+    weight_decay_kind: Literal["decoupled", "norms"] | None = None
+    patience: int | None = None
+    metric: str | None = None
+    grad_accumulation: int | None = None
+    precision: Literal["fp32", "bf16"] | None = None
+    compile: bool | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        self.recipe({})
+        return self
+
+    def recipe(self, defaults: Mapping[str, Any]) -> Recipe:
+        """The optimisation values: those given here, else `defaults` (a backbone's), else those of Recipe."""
+        given = {name: getattr(self, name) for name in Recipe.model_fields if getattr(self, name) is not None}
+        try:
+            return Recipe.model_validate({"learning_rate" if k == "lr" else k: v for k, v in defaults.items()} | given)
+        except ValidationError as error:
+            raise UsageError(describe_validation(error)) from None
