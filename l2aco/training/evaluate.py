@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2aco.errors import UsageError
 from l2aco.metrics import best_threshold, compute
 from l2aco.training.breakdown import breakdown, strata
+from l2aco.training.request import ONE_FOLD
+from l2aco.workspace import describe_validation
 
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
-    from l2aco.data.splits import Split
+    from l2aco.data.splits import Split, SplitSpec
+    from l2aco.training.prepare import Knowledge
     from l2aco.training.runs import Run
+    from l2aco.workspace import Workspace
 
 SHOWN = ("auroc", "auprc", "balanced_accuracy", "f1", "mcc", "brier")
 
@@ -59,6 +64,41 @@ def result_row(model: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def naive_baselines(dataset: DataSet, split: Split, knowledge: Knowledge | None = None) -> list[dict[str, Any]]:
+    """The naive predictors on the test rows, as rows of the table; kNN over profiles where there is `knowledge`.
+
+    They are fitted on training and validation rows. Their threshold is the share of positives among these.
+    """
+    from l2aco.models.naive import predict_naive
+
+    triples = dataset.triples
+    threshold = float(triples.label[np.concatenate([split.train, split.valid])].mean())
+    vectors: dict[str, Any] = {}
+    if knowledge is not None:
+        vectors["cell_vectors"] = {"profile": (knowledge.cell_vectors, knowledge.cell_mask)}
+        vectors["drug_vectors"] = {"profile": (knowledge.drug_vectors, knowledge.drug_mask)}
+    label, line = triples.label[split.test], triples.cell_line[split.test]
+    return [
+        result_row(name, breakdown(label, probabilities, line, threshold=threshold))
+        for name, probabilities in predict_naive(dataset, split, **vectors).items()
+    ]
+
+
+def evaluate_naive(
+    dataset: DataSet, split: SplitSpec, *, all_folds: bool = True, knowledge: Knowledge | None = None
+) -> list[dict[str, Any]]:
+    """Mean test metrics of the naive predictors over the folds of a setting (or of the one fold)."""
+    from l2aco.data.splits import make_split
+
+    folds = range(split.folds) if all_folds else (split.fold,)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for fold in folds:
+        made = make_split(dataset, split.model_copy(update={"fold": fold}))
+        for row in naive_baselines(dataset, made, knowledge):
+            found.setdefault(row["model"], []).append(row)
+    return [mean_row(model, rows) for model, rows in found.items()]
+
+
 def evaluate_run(run: Run, device: str = "auto") -> dict[str, Any]:
     """The metrics of a run, computed anew from its weights and the data set: `test` and `valid`.
 
@@ -75,9 +115,10 @@ def evaluate_run(run: Run, device: str = "auto") -> dict[str, Any]:
 
 
 def comparison(run: Run, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The run beside the naive predictors on the same test rows."""
+    """The run beside the naive predictors on the same test rows, without those that say the same of every row."""
     assert run.spec.backbone is not None
-    return [result_row(run.spec.backbone, metrics["test"]), *run.metrics["baselines"]]
+    naive = [row for row in run.metrics["baselines"] if row["auroc"] != 0.5]
+    return [result_row(run.spec.backbone, metrics["test"]), *naive]
 
 
 def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -108,3 +149,22 @@ def group_rows(test: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
         {name: group, "rows": values["rows"], "positives": values["positives"]} | {key: values[key] for key in SHOWN}
         for group, values in test.get(name, {}).items()
     ]
+
+
+def naive_table(
+    dataset_name: str, setting: str, folds: int, seed: int, store: str | None, workspace: Workspace
+) -> list[dict[str, Any]]:
+    """`evaluate_naive` for names: a data set, a setting, and optionally the store of the kNN predictors."""
+    from pydantic import ValidationError
+
+    from l2aco.data.dataset import open_dataset
+    from l2aco.data.splits import SplitSpec
+    from l2aco.training.prepare import load_knowledge
+
+    try:
+        split = SplitSpec(setting=setting, folds=folds, seed=seed)
+    except ValidationError as error:
+        raise UsageError(describe_validation(error)) from None
+    dataset = open_dataset(dataset_name, workspace)
+    knowledge = load_knowledge(store, dataset, workspace) if store is not None else None
+    return evaluate_naive(dataset, split, all_folds=split.setting not in ONE_FOLD, knowledge=knowledge)

@@ -16,6 +16,8 @@ from l2aco.training.spec import Recipe, TrainSpec
 from l2aco.workspace import Workspace, describe_validation
 
 SHORT = {"lr": "learning_rate"}
+ONE_FOLD = ("long-tail", "released")
+"""Settings whose test rows are given, not folded."""
 
 
 def make_spec(
@@ -49,7 +51,7 @@ def plan(spec: TrainSpec, *, seeds: int = 1, all_folds: bool = False) -> list[Tr
     """The specs of `seeds` neighbouring seeds and, with `all_folds`, of every fold, in that order."""
     if seeds < 1:
         raise UsageError("at least one seed is needed", remedy="Use --seeds 1 or more.")
-    folds = range(spec.split.folds) if all_folds else (spec.split.fold,)
+    folds = range(spec.split.folds) if all_folds and spec.split.setting not in ONE_FOLD else (spec.split.fold,)
     return [
         spec.model_copy(update={"seed": spec.seed + more, "split": spec.split.model_copy(update={"fold": fold})})
         for fold in folds

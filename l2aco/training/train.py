@@ -142,7 +142,7 @@ def save_run(setup: Setup, fit: Fit, device: torch.device, name: str, workspace:
     test = score_rows(fit.model, Rows.of(triples, split.test, device))
     calibration = fit_calibration(triples.label[split.valid], valid)
     metrics = test_metrics(setup.dataset, split, valid, test) | {
-        "baselines": naive_baselines(setup.dataset, split),
+        "baselines": naive_baselines(setup.dataset, split, setup.knowledge),
         "calibration": {"slope": calibration.slope, "intercept": calibration.intercept},
         "training": training_facts(fit, seconds, setup.model.spread()),
     }
