@@ -1,9 +1,149 @@
-"""`l2aco data`"""
+"""`l2aco data`: import, list, info, split."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
 
+from l2aco.cli.shell import JsonOption, Shell, verb
 
-def register(app: typer.Typer) -> None:
+app = typer.Typer(help="Data sets: fetch, import, look at, split, merge, export.", no_args_is_help=True)
+NameArgument = Annotated[str, typer.Argument(help="Name of the data set.")]
+
+
+def register(root: typer.Typer) -> None:
     """Mount the verb."""
+    root.add_typer(app, name="data")
+
+
+@app.command("import")
+@verb
+def import_(
+    shell: Shell,
+    path: Annotated[Path, typer.Argument(help="A file or folder in a known layout.")],
+    name: Annotated[str, typer.Option(help="Name of the new data set.")],
+    source: Annotated[str | None, typer.Option(help="Layout (default: found by looking).")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Label rule: '> 0', '>= 10, <= 0', 'top 25%, bottom 25%' or shipped.")
+    ] = None,
+    drugs: Annotated[Path | None, typer.Option(help="Table of drugs: id or name, SMILES, aliases, xrefs.")] = None,
+    cell_lines: Annotated[Path | None, typer.Option(help="Table of cell lines: id or name, tissue, xrefs.")] = None,
+    aliases: Annotated[Path | None, typer.Option(help="Table of alias and id: which names are one entity.")] = None,
+    columns: Annotated[list[str] | None, typer.Option(help="Your name of a column, as role=NAME; repeat.")] = None,
+    allow_pickle: Annotated[bool, typer.Option(help="Read pickled files; they can run code.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a data set of this name.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Read a folder or table, merge what was measured twice, and keep it as a data set."""
+    from l2aco.data.importing import ImportSpec, import_dataset
+    from l2aco.data.info import import_report
+
+    spec = ImportSpec(
+        path=path,
+        name=name,
+        source=source,
+        label=label,
+        drugs=drugs,
+        cell_lines=cell_lines,
+        aliases=aliases,
+        columns=_pairs(columns or []),
+        allow_pickle=allow_pickle,
+        replace=force,
+    )
+    dataset = import_dataset(spec, shell.workspace, shell)
+    if json:
+        shell.json(dataset.manifest)
+        return
+    shell.table(import_report(dataset), title=f"imported {dataset.name} ({dataset.manifest['source']})")
+    shell.say(f"Kept in {dataset.path}")
+
+
+@app.command("list")
+@verb
+def list_(shell: Shell, json: JsonOption = False) -> None:
+    """The data sets of the workspace."""
+    from l2aco.data.dataset import list_datasets
+
+    rows = [
+        {
+            "name": dataset.name,
+            **dataset.manifest["counts"],
+            "label": dataset.manifest["label_rule"]["text"],
+            "source": dataset.manifest.get("source"),
+            "simulated": bool(dataset.manifest.get("simulated")),
+        }
+        for dataset in list_datasets(shell.workspace)
+    ]
+    shell.table(rows, json=json, empty="No data set yet; `l2aco data import` makes one, `demo` is bundled.")
+
+
+@app.command()
+@verb
+def info(
+    shell: Shell,
+    name: NameArgument,
+    plots: Annotated[Path | None, typer.Option(help="Write PNG plots into this folder.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """What a data set holds: rows, labels, noise, coverage, graph."""
+    from l2aco.data.dataset import open_dataset
+    from l2aco.data.info import describe_dataset
+
+    dataset = open_dataset(name, shell.workspace)
+    tables = describe_dataset(dataset, shell.workspace)
+    if plots is not None:
+        from l2aco.data.plots import plot_dataset
+
+        for path in plot_dataset(dataset, plots):
+            shell.say(f"Wrote {path}")
+    if json:
+        shell.json(tables)
+        return
+    for title, rows in tables.items():
+        shell.table(rows, title=f"\n{title}")
+
+
+@app.command()
+@verb
+def split(
+    shell: Shell,
+    name: NameArgument,
+    setting: Annotated[
+        str, typer.Option(help="random, long-tail (S0), novel-cell (S1), novel-drug, novel-pair, novel-tissue.")
+    ] = "novel-cell",
+    fold: Annotated[int | None, typer.Option(help="One fold only (default: all).")] = None,
+    folds: Annotated[int, typer.Option(help="How many folds.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
+    shots: Annotated[int, typer.Option(help="Rows of each tail line that may train (long-tail).")] = 20,
+    both: Annotated[bool, typer.Option("--both", help="Both drugs unseen (novel-drug).")] = False,
+    stratify: Annotated[str | None, typer.Option(help="Spread over folds evenly: tissue (novel-cell).")] = None,
+    matched: Annotated[bool, typer.Option("--matched", help="The size-matched control (long-tail).")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Print which promises were checked.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Make the splits of a setting, or read those made before, and check them for leaks."""
+    from l2aco.data.info import split_rows
+
+    options: dict[str, Any] = {
+        "setting": setting,
+        "folds": folds,
+        "seed": seed,
+        "shots": shots,
+        "both": both,
+        "stratify": stratify,
+        "matched": matched,
+    }
+    rows = split_rows(name, options, fold, shell.workspace, check=check)
+    shell.table(rows, json=json)
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    from l2aco.errors import UsageError
+
+    pairs = dict(text.partition("=")[::2] for text in texts)
+    for role, column in pairs.items():
+        if not role or not column:
+            raise UsageError(f"'{role}' is no column option", remedy="Write --columns role=NAME.")
+    return pairs

@@ -17,7 +17,7 @@ from l2aco.data.labels import UNLABELLED, LabelRule
 if TYPE_CHECKING:
     import polars as pl
 
-OUTLIER_SPREADS = 20.0
+OUTLIER_SPREADS = 30.0
 """A score is flagged when it lies this many interquartile ranges outside the quartiles."""
 
 

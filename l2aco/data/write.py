@@ -23,7 +23,7 @@ from l2aco.workspace import Workspace, atomic_folder, sha256_bytes, sha256_file,
 if TYPE_CHECKING:
     import polars as pl
 
-    from l2aco.data.features.table import FeatureTable
+    from l2aco.data.features.table import FeatureRows
 
 
 def write_dataset(
@@ -37,7 +37,7 @@ def write_dataset(
     graph_nodes: Mapping[str, list[str]] | None = None,
     graph_edges: Mapping[tuple[str, str, str], tuple[list[str], list[str]]] | None = None,
     gene_symbols: Mapping[str, str] | None = None,
-    features: Mapping[str, FeatureTable] | None = None,
+    features: Mapping[str, FeatureRows] | None = None,
     extra: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> DataSet:
@@ -118,7 +118,7 @@ def _write_files(
     merged: Merged,
     graph: KnowledgeGraph | None,
     gene_symbols: Mapping[str, str],
-    features: Mapping[str, FeatureTable],
+    features: Mapping[str, FeatureRows],
 ) -> None:
     import polars as pl
 
@@ -134,7 +134,7 @@ def _write_files(
     if features:
         (folder / "features").mkdir()
     for feature, table in features.items():
-        table.save(folder / "features" / f"{feature}.npz")
+        table.align(ordered[table.kind]).save(folder / "features" / f"{feature}.npz")
 
 
 def _manifest(

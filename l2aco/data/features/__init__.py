@@ -1,0 +1,7 @@
+"""What is known of a drug or cell line apart from its triples: one file per feature, computed once."""
+
+from __future__ import annotations
+
+from l2aco.data.features.compute import FEATURES, compute_feature
+
+__all__ = ["FEATURES", "compute_feature"]

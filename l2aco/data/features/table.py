@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from l2aco.entities import EntityKind
+from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """A feature as a source brings it: `values` (m, ...) of the entities `ids`, in any order, some missing."""
+
+    kind: EntityKind
+    ids: list[str]
+    values: Array
+    columns: tuple[str, ...] = ()
+
+    def align(self, entities: Sequence[Entity]) -> FeatureTable:
+        """The feature in the order of `entities` (n,); ids not among them are left out, the first of equal ids wins."""
+        place = {entity.id: row for row, entity in enumerate(entities)}
+        values = np.zeros((len(entities), *self.values.shape[1:]), dtype=self.values.dtype)
+        mask = np.zeros(len(entities), dtype=bool)
+        for row, key in enumerate(self.ids):
+            if key in place and not mask[place[key]]:
+                values[place[key]] = self.values[row]
+                mask[place[key]] = True
+        return FeatureTable(self.kind, values, mask, self.columns)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,88 @@
+"""Import: a folder or table that somebody has becomes a data set, or nothing at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from l2aco.data.dataset import DataSet
+from l2aco.data.labels import LabelRule
+from l2aco.data.resolution import describe_drugs_and_lines
+from l2aco.data.sources import SOURCES
+from l2aco.data.sources.base import ReadOptions, Source
+from l2aco.data.write import write_dataset
+from l2aco.errors import InputError, UsageError
+from l2aco.progress import Progress, Silent
+from l2aco.workspace import Workspace
+
+
+class ImportSpec(BaseModel):
+    """What to import, and how it is to be read.
+
+    path: a file or folder. name: of the new data set. source: a layout of `l2aco.data.sources`, found by looking
+    where None. label: a label rule as text (`LabelRule.parse`), the source's own where None. drugs, cell_lines:
+    entity tables with more facts (SMILES, xrefs). aliases: a table of name and id. columns: own column names by
+    role. replace: an existing data set of this name.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path
+    name: str
+    source: str | None = None
+    label: str | None = None
+    drugs: Path | None = None
+    cell_lines: Path | None = None
+    aliases: Path | None = None
+    columns: dict[str, str] = {}
+    allow_pickle: bool = False
+    replace: bool = False
+
+
+def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | None = None) -> DataSet:
+    """Read, resolve, merge and write `data/<name>/`; raises InputError with file and line, leaving nothing behind."""
+    progress = progress or Silent()
+    path = spec.path.expanduser()
+    if not path.exists():
+        raise InputError("no such file or folder", where=path, remedy="`l2aco data fetch` gets the public ones.")
+    target = workspace.child(workspace.data, spec.name)
+    if target.exists() and not spec.replace:
+        raise UsageError("exists already", where=target, remedy="Choose another --name, or pass --force to replace it.")
+    label = LabelRule.parse(spec.label) if spec.label else None
+    name, source = find_source(path, spec.source)
+    with progress.task(f"reading {path.name}"):
+        data = source.read(path, ReadOptions(columns=spec.columns, allow_pickle=spec.allow_pickle))
+    data, resolution = describe_drugs_and_lines(
+        data, aliases=spec.aliases, drug_table=spec.drugs, cell_table=spec.cell_lines
+    )
+    for note in data.notes:
+        progress.say(note)
+    with progress.task("merging and writing"):
+        return write_dataset(
+            spec.name,
+            workspace,
+            drugs=data.drugs,
+            cell_lines=data.cell_lines,
+            rows=data.rows,
+            label_rule=label or data.label_rule,
+            graph_nodes=data.graph_nodes,
+            graph_edges=data.graph_edges,
+            gene_symbols=data.gene_symbols,
+            features=data.features,
+            extra={"source": name, "report": data.report, "resolution": resolution, "notes": data.notes},
+            replace=spec.replace,
+        )
+
+
+def find_source(path: Path, name: str | None) -> tuple[str, Source]:
+    """The source called `name`, else the first whose layout is found at `path`; raises InputError."""
+    if name is not None:
+        entry = SOURCES.get(name)
+        return entry.name, entry.load()()
+    for entry in SOURCES:
+        source = entry.load()()
+        if source.recognises(path):
+            return entry.name, source
+    layouts = "; ".join(f"{entry.name} ({entry.summary})" for entry in SOURCES)
+    raise InputError("is no layout that is known", where=path, remedy=f"Known: {layouts}. Name one with --source.")

@@ -1,0 +1,215 @@
+"""What a data set holds, in tables: for the report of an import, `data info` and docs/data.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from l2aco.data.dataset import DataSet, open_dataset
+from l2aco.data.leaks import check_split
+from l2aco.data.splits import SplitSpec, make_split, num_folds
+from l2aco.entities import EntityKind
+from l2aco.errors import UsageError
+from l2aco.workspace import Workspace, describe_validation
+
+Rows = list[dict[str, Any]]
+REPORT_WORDS = {
+    "rows": "rows read",
+    "unmeasured": "rows without score or label skipped",
+    "self_pairs": "self-pairs dropped",
+    "repeats": "repeated measurements merged",
+    "repeats_swapped": "of these in swapped order",
+    "label_conflicts": "repeats whose shipped labels differ",
+    "shipped_labels_against_scores": "shipped labels that disagree with the score rule",
+    "shipped_labels_in_gap": "of these with a score in the gap",
+    "ties": "ties dropped",
+    "unlabelled": "triples in the gap of the label rule dropped",
+    "triples": "triples kept",
+    "positives": "of these synergistic",
+    "outliers": "scores flagged as outliers",
+    "drugs_with_triples": "drugs with triples",
+    "cell_lines_with_triples": "cell lines with triples",
+    "protein_self_pairs": "self-pairs of the protein network dropped",
+    "drugs_with_several_names": "drug ids with several names",
+}
+ALWAYS = {"rows", "self_pairs", "repeats", "repeats_swapped", "triples"}
+
+
+def import_report(dataset: DataSet) -> Rows:
+    """What the import did, one count a row; what never happened is left out."""
+    report, counts = dataset.manifest["report"], dataset.manifest["counts"]
+    rows: Rows = [
+        {"what": REPORT_WORDS.get(key, key.replace("_", " ")), "count": value}
+        for key, value in report.items()
+        if value or key in ALWAYS
+    ]
+    rows += [
+        {"what": "drugs known, with or without triples", "count": counts["drugs"]},
+        {"what": "cell lines known, with or without triples", "count": counts["cell_lines"]},
+    ]
+    if counts["nodes"]:
+        rows += [
+            {"what": "nodes of the knowledge graph", "count": counts["nodes"]},
+            {"what": "directed edges, inverses included", "count": counts["edges"]},
+        ]
+    for kind, found in dataset.manifest.get("resolution", {}).items():
+        for outcome, names in found.items():
+            if names:
+                what = f"{kind.replace('_', ' ')} {outcome.replace('_', ' ')}"
+                rows.append({"what": what, "count": names if isinstance(names, int) else len(names)})
+    return rows
+
+
+def describe_dataset(dataset: DataSet, workspace: Workspace) -> dict[str, Rows]:
+    """Tables by title: overview, noise, label balance by line, coverage, graph."""
+    triples = dataset.triples
+    known = triples.score[~np.isnan(triples.score)]
+    overview: Rows = [
+        {"what": "label rule", "value": dataset.manifest["label_rule"]["text"]},
+        {"what": "positive share", "value": round(float(triples.label.mean()), 4)},
+        {"what": "triples measured more than once", "value": int(np.sum(triples.count > 1))},
+        *(
+            {"what": f"score, {name}", "value": round(float(np.quantile(known, q)), 3)}
+            for name, q in (("lowest", 0), ("5%", 0.05), ("median", 0.5), ("95%", 0.95), ("highest", 1))
+            if len(known)
+        ),
+    ]
+    tables = {dataset.name: [{"what": row["what"], "value": row["count"]} for row in import_report(dataset)] + overview}
+    if noise := dataset.manifest["replicates"]:
+        tables["the noise of the labels: what one measurement tells of its repeat"] = _noise(noise)
+    tables["rows per cell line and drug"] = [_long_tail(dataset, kind) for kind in EntityKind]
+    tables["coverage"] = _coverage(dataset, workspace)
+    if dataset.graph is not None:
+        tables["knowledge graph"] = _graph_nodes(dataset)
+        tables["relations"] = [
+            {"source": source, "relation": name, "target": target, "edges": pairs.shape[1]}
+            for (source, name, target), pairs in dataset.graph.forward()
+        ]
+    return tables
+
+
+def _noise(noise: dict[str, Any]) -> Rows:
+    words = {
+        "correlation": "correlation of the scores",
+        "label_agreement": "labels agree",
+        "auroc_first_from_second": "AUROC, first label from second score",
+        "auroc_second_from_first": "AUROC, second label from first score",
+    }
+    rows: Rows = [
+        {
+            "what": f"triples measured twice, of {noise['pairs']} drug pairs",
+            "value": noise["triples"],
+            "95% interval": "",
+        },
+        {"what": "of these with identical scores", "value": noise["identical_scores"], "95% interval": ""},
+    ]
+    for key, what in words.items():
+        low, high = noise.get(f"{key}_interval", (None, None))
+        rows.append(
+            {"what": what, "value": noise[key], "95% interval": "" if low is None else f"{low:.3f} to {high:.3f}"}
+        )
+    return rows
+
+
+def _long_tail(dataset: DataSet, kind: EntityKind) -> dict[str, Any]:
+    triples = dataset.triples
+    if kind is EntityKind.drug:
+        column = np.concatenate([triples.drug_a, triples.drug_b])
+    else:
+        column = triples.cell_line
+    counts = np.bincount(column, minlength=len(dataset.entities(kind)))
+    used = counts[counts > 0]
+    return {
+        "kind": kind.value.replace("_", " "),
+        "known": len(counts),
+        "with rows": len(used),
+        "fewest": int(used.min()),
+        "median": float(np.median(used)),
+        "most": int(used.max()),
+        "with at most 100": int(np.sum(used <= 100)),
+        "rows of these": int(used[used <= 100].sum()),
+    }
+
+
+def _coverage(dataset: DataSet, workspace: Workspace) -> Rows:
+    """Share of entities and of rows (all three members known) that have a profile, SMILES, expression, graph edges."""
+    triples = dataset.triples
+    rows: Rows = []
+    for what, drugs, cells in _known(dataset, workspace):
+        row: dict[str, Any] = {"what": what, "drugs": None, "cell lines": None}
+        covered = np.ones(len(triples), dtype=bool)
+        if drugs is not None:
+            row["drugs"] = f"{int(drugs.sum())} of {len(drugs)}"
+            covered &= drugs[triples.drug_a] & drugs[triples.drug_b]
+        if cells is not None:
+            row["cell lines"] = f"{int(cells.sum())} of {len(cells)}"
+            covered &= cells[triples.cell_line]
+        rows.append({**row, "share of triples": round(float(covered.mean()), 4)})
+    return rows
+
+
+def _known(dataset: DataSet, workspace: Workspace) -> list[tuple[str, Any, Any]]:
+    from l2aco.profiles.sets import list_profile_sets
+
+    def has(kind: EntityKind, test: Any) -> Any:
+        return np.array([bool(test(entity)) for entity in dataset.entities(kind)], dtype=bool)
+
+    found: list[tuple[str, Any, Any]] = []
+    for profiles in list_profile_sets(workspace):
+        ids = {(str(record.kind), record.entity_id) for record in profiles.records()}
+        both = [has(kind, lambda entity: entity.key in ids) for kind in EntityKind]  # noqa: B023
+        found.append((f"profile set {profiles.name}", both[0], both[1]))
+    found.append(("SMILES", has(EntityKind.drug, lambda entity: entity.facts.get("smiles")), None))
+    found.append(("tissue", None, has(EntityKind.cell_line, lambda entity: entity.facts.get("tissue"))))
+    for file in dataset.manifest["files"]:
+        if file.startswith("features/"):
+            table = dataset.feature(file[len("features/") : -len(".npz")])
+            drug = table.kind is EntityKind.drug
+            found.append((file[len("features/") : -4], table.mask if drug else None, None if drug else table.mask))
+    if dataset.graph is not None:
+        found.append(("graph edges", dataset.graph.degree("drug") > 0, dataset.graph.degree("cell_line") > 0))
+    return found
+
+
+def _graph_nodes(dataset: DataSet) -> Rows:
+    graph = dataset.graph
+    assert graph is not None
+    rows: Rows = []
+    for kind, ids in graph.nodes.items():
+        degree = graph.degree(kind)
+        rows.append(
+            {
+                "nodes": kind,
+                "count": len(ids),
+                "isolated": int(np.sum(degree == 0)),
+                "median degree": float(np.median(degree)) if len(degree) else 0.0,
+                "highest degree": int(degree.max(initial=0)),
+            }
+        )
+    return [*rows, {"nodes": "all", "count": graph.num_nodes, "isolated": sum(row["isolated"] for row in rows)}]
+
+
+def split_rows(name: str, options: dict[str, Any], fold: int | None, workspace: Workspace, *, check: bool) -> Rows:
+    """One row for each fold: sizes, what is held out, hash, and with `check` the promises kept."""
+    dataset = open_dataset(name, workspace)
+    try:
+        spec = SplitSpec.model_validate({**options, "fold": fold or 0})
+    except ValidationError as error:
+        raise UsageError(describe_validation(error)) from None
+    folds = [spec.fold] if fold is not None else range(num_folds(dataset, spec))
+    rows: Rows = []
+    for number in folds:
+        split = make_split(dataset, spec.model_copy(update={"fold": number}))
+        row = {
+            "fold": number,
+            "train": len(split.train),
+            "valid": len(split.valid),
+            "test": len(split.test),
+            "test positives": round(float(dataset.triples.label[split.test].mean()), 4),
+            "held out": len(split.held_out),
+            "hash": split.hash[:16],
+        }
+        rows.append(row | ({"checked": "; ".join(check_split(dataset, split))} if check else {}))
+    return rows

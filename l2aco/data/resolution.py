@@ -1,0 +1,229 @@
+"""Who is who: ids, names, aliases and cross references of imported drugs and cell lines.
+
+Two entities become one only where the user's alias table says so, or where a source without ids is matched to
+the ids of the bundled reference profiles by name. Everything that merely looks alike is reported and left alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from l2aco.data.sources.base import SourceData
+from l2aco.data.tables import read_table, require
+from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind, read_entities
+from l2aco.errors import InputError
+
+REFERENCE = "reference"
+_XREF_COLUMNS = {
+    "drugbank": ("drugbank", "drugbank_id"),
+    "pubchem": ("pubchem", "pubchem_cid", "cid"),
+    "chembl": ("chembl", "chembl_id"),
+    "depmap": ("depmap", "depmap_id"),
+    "cellosaurus": ("cellosaurus", "cellosaurus_id", "rrid"),
+}
+_XREF_SHAPES = {
+    "drugbank": re.compile(r"DB\d{5}"),
+    "chembl": re.compile(r"CHEMBL\d+"),
+    "depmap": re.compile(r"ACH-\d{6}"),
+    "cellosaurus": re.compile(r"CVCL_[A-Z0-9]{4}"),
+}
+
+
+def describe_drugs_and_lines(
+    data: SourceData, *, aliases: Path | None, drug_table: Path | None, cell_table: Path | None
+) -> tuple[SourceData, dict[str, Any]]:
+    """Give entities their final ids and facts; returns the data and a report of what was matched, guessed, left."""
+    report: dict[str, Any] = {}
+    for kind, table in ((EntityKind.drug, drug_table), (EntityKind.cell_line, cell_table)):
+        entities = data.drugs if kind is EntityKind.drug else data.cell_lines
+        renames, found = _by_alias_file(entities, aliases, kind) if aliases else ({}, {})
+        if not data.stable_ids:
+            known = EntityIndex(kind, _reference(kind))
+            rest = [entity for entity in entities if entity.id not in renames]
+            more, matched = match_to(rest, known)
+            renames |= more
+            found |= matched
+        data = rename(data, kind, renames)
+        entities = data.drugs if kind is EntityKind.drug else data.cell_lines
+        described, facts = attach_facts(entities, table, kind) if table else (entities, {})
+        described = [_with_shaped_xrefs(entity) for entity in described]
+        field = "drugs" if kind is EntityKind.drug else "cell_lines"
+        changes: dict[str, Any] = {field: described}
+        data = dataclasses.replace(data, **changes)
+        collisions = EntityIndex(kind, described).collisions
+        report[field] = {
+            **found,
+            **facts,
+            "alike_but_apart": [[f"{entity.id} {entity.name}" for entity in group] for group in collisions],
+        }
+    return data, report
+
+
+def _reference(kind: EntityKind) -> list[Entity]:
+    from l2aco.profiles.sets import ProfileSet
+    from l2aco.workspace import bundled
+
+    records = ProfileSet(bundled("profiles") / REFERENCE).records()
+    return [
+        Entity(record.entity_id, kind, record.entity_name, record.aliases)
+        for record in records
+        if record.kind == kind.value
+    ]
+
+
+def _by_alias_file(entities: list[Entity], path: Path, kind: EntityKind) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """New id by old id, from a table with the columns name (or alias) and id, and optionally kind."""
+    table = read_table(
+        path,
+        {"alias": ("alias", "name"), "id": ("id", "canonical", "canonical_id"), "kind": ("kind",)},
+        optional=["kind"],
+    )
+    require(table, path, ("alias", "id"))
+    index = EntityIndex(kind, entities)
+    renames: dict[str, str] = {}
+    unused: list[str] = []
+    for alias, target, written in table.select("alias", "id", "kind").iter_rows():
+        if written is not None and parse_kind(written, where=str(path)) is not kind:
+            continue
+        entity = index.find(alias)
+        if entity is None:
+            unused.append(alias)
+        elif renames.setdefault(entity.id, target) != target:
+            raise InputError(f"gives '{alias}' two ids, {renames[entity.id]} and {target}", where=path)
+    return renames, {"by_alias_file": [f"{old} -> {new}" for old, new in renames.items()], "aliases_unused": unused}
+
+
+def match_to(entities: Iterable[Entity], known: EntityIndex) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """New id by old id where the name is that of one known entity, and a report.
+
+    `matched`: the same name but for case; `guessed`: the same after hyphens, spaces and salts are folded, or by an
+    alias; `left`: nothing known is called so, or two entities here would get one id.
+    """
+    renames: dict[str, str] = {}
+    report: dict[str, list[str]] = {"matched": [], "guessed": [], "left": []}
+    taken: dict[str, str] = {}
+    for entity in entities:
+        try:
+            found = known.find(entity.id) or known.find(entity.name)
+        except InputError:
+            found = None
+        if found is None or found.id in taken:
+            report["left"].append(entity.id if found is None else f"{entity.id} (like {taken[found.id]})")
+            continue
+        taken[found.id] = entity.id
+        renames[entity.id] = found.id
+        same = entity.name.casefold() == found.name.casefold() or entity.id == found.id
+        report["matched" if same else "guessed"].append(f"{entity.name} -> {found.id} {found.name}")
+    return renames, report
+
+
+def rename(data: SourceData, kind: EntityKind, renames: Mapping[str, str]) -> SourceData:
+    """The data with new ids of one kind; entities that get the same id become one, facts of the first winning."""
+    renames = {old: new for old, new in renames.items() if old != new}
+    if not renames:
+        return data
+    merged: dict[str, Entity] = {}
+    entities = data.drugs if kind is EntityKind.drug else data.cell_lines
+    for entity in sorted(entities, key=lambda item: item.id in renames):
+        target = renames.get(entity.id, entity.id)
+        names = [entity.name, *entity.aliases, *([entity.id] if entity.id != target else [])]
+        merged[target] = join_entities(
+            merged.get(target), Entity(target, kind, names[0], tuple(names[1:]), entity.facts)
+        )
+    columns = ("drug_a", "drug_b") if kind is EntityKind.drug else ("cell_line",)
+    changes: dict[str, Any] = {
+        "drugs" if kind is EntityKind.drug else "cell_lines": list(merged.values()),
+        "rows": _renamed(data.rows, columns, renames),
+        "splits": {
+            name: {part: _renamed(rows, columns, renames) for part, rows in parts.items()}
+            for name, parts in data.splits.items()
+        },
+        "features": {
+            name: dataclasses.replace(feature, ids=[renames.get(item, item) for item in feature.ids])
+            if feature.kind is kind
+            else feature
+            for name, feature in data.features.items()
+        },
+    }
+    if data.graph_edges is not None:
+        changes["graph_edges"] = {
+            relation: tuple(
+                [renames.get(item, item) for item in ids] if end == kind.value else ids
+                for end, ids in zip((relation[0], relation[2]), ends, strict=True)
+            )
+            for relation, ends in data.graph_edges.items()
+        }
+    return dataclasses.replace(data, **changes)
+
+
+def join_entities(first: Entity | None, second: Entity) -> Entity:
+    """One entity of two with the same id: names of both, facts of the first before those of the second."""
+    if first is None:
+        return _unrepeated(second)
+    facts = {**second.facts, **first.facts}
+    if "xrefs" in second.facts or "xrefs" in first.facts:
+        facts["xrefs"] = {**second.facts.get("xrefs", {}), **first.facts.get("xrefs", {})}
+    aliases = (*first.aliases, second.name, *second.aliases)
+    return _unrepeated(dataclasses.replace(first, aliases=aliases, facts=facts))
+
+
+def _unrepeated(entity: Entity) -> Entity:
+    aliases = tuple(name for name in dict.fromkeys(entity.aliases) if name not in (entity.name, entity.id))
+    return dataclasses.replace(entity, aliases=aliases)
+
+
+def _renamed(rows: Any, columns: Iterable[str], renames: Mapping[str, str]) -> Any:
+    return rows.with_columns(rows[column].replace(dict(renames)) for column in columns)
+
+
+def attach_facts(entities: list[Entity], path: Path, kind: EntityKind) -> tuple[list[Entity], dict[str, Any]]:
+    """Facts of a user's entity table joined to the entities, by id, else by name; what fits none is reported."""
+    index = EntityIndex(kind, entities)
+    described = {entity.id: entity for entity in entities}
+    used: set[str] = set()
+    unused: list[str] = []
+    for row in read_entities(path, kind):
+        if row.kind is not kind:
+            continue
+        try:
+            found = index.find(row.id) or index.find(row.name)
+        except InputError:
+            found = None
+        if found is None:
+            unused.append(row.id)
+            continue
+        used.add(found.id)
+        facts = _facts(row.facts)
+        named = (
+            dataclasses.replace(described[found.id], name=row.name) if found.name == found.id else described[found.id]
+        )
+        described[found.id] = join_entities(named, Entity(found.id, kind, row.name, row.aliases, facts))
+    return list(described.values()), {"described": len(used), "facts_unused": unused}
+
+
+def _facts(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of an entity table as facts: names lower-cased, columns of known registries under `xrefs`."""
+    facts: dict[str, Any] = {}
+    xrefs: dict[str, str] = {}
+    for column, value in columns.items():
+        folded = column.strip().casefold().replace(" ", "_")
+        registry = next((name for name, names in _XREF_COLUMNS.items() if folded in names), None)
+        if registry:
+            xrefs[registry] = str(value)
+        elif folded:
+            facts["smiles" if folded in ("smile", "canonical_smiles", "processed_smiles") else folded] = value
+    return facts | ({"xrefs": xrefs} if xrefs else {})
+
+
+def _with_shaped_xrefs(entity: Entity) -> Entity:
+    """An id, name or alias that has the shape of a public registry's id is a cross reference too."""
+    xrefs = dict(entity.facts.get("xrefs", {}))
+    for text in (entity.id, entity.name, *entity.aliases):
+        for registry, shape in _XREF_SHAPES.items():
+            if shape.fullmatch(text):
+                xrefs.setdefault(registry, text)
+    return dataclasses.replace(entity, facts={**entity.facts, "xrefs": xrefs}) if xrefs else entity

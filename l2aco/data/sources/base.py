@@ -1,0 +1,73 @@
+"""What a source hands over, and what it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from l2aco.data.labels import LabelRule
+from l2aco.entities import Entity, EntityKind
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from l2aco.data.features.table import FeatureRows
+
+Edges = dict[tuple[str, str, str], tuple[list[str], list[str]]]
+
+
+@dataclass
+class SourceData:
+    """Everything of a source before anything is merged: the arguments of `write_dataset`.
+
+    `stable_ids` says that the drugs' ids are of a public registry; where False they are names, which the
+    import tries to resolve to the ids of the bundled reference profiles. `splits` are the source's own, as
+    unordered triples of ids by split name and part; `notes` are lines for the person who imports.
+    """
+
+    drugs: list[Entity]
+    cell_lines: list[Entity]
+    rows: pl.DataFrame
+    label_rule: LabelRule = field(default_factory=LabelRule)
+    graph_nodes: dict[str, list[str]] | None = None
+    graph_edges: Edges | None = None
+    gene_symbols: dict[str, str] = field(default_factory=dict)
+    features: dict[str, FeatureRows] = field(default_factory=dict)
+    splits: dict[str, dict[str, pl.DataFrame]] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    stable_ids: bool = True
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """`columns`: the user's own names of columns by role. `allow_pickle`: read pickled files, which can run code."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    allow_pickle: bool = False
+
+
+class Source(Protocol):
+    """A layout of files. `recognises` looks at names only; `read` reads all or raises InputError."""
+
+    def recognises(self, path: Path) -> bool: ...
+
+    def read(self, path: Path, options: ReadOptions) -> SourceData: ...
+
+
+def entities_from_names(ids: pl.Series, names: pl.Series, kind: EntityKind) -> list[Entity]:
+    """One entity for each id, called by its most frequent name (the alphabetically first of equals), the other
+    names as aliases. ids, names: text of equal length."""
+    import polars as pl
+
+    counted = (
+        pl.DataFrame({"id": ids, "name": names})
+        .group_by("id", "name")
+        .len()
+        .sort(["id", "len", "name"], descending=[False, True, False])
+        .group_by("id", maintain_order=True)
+        .agg("name")
+    )
+    return [Entity(key, kind, found[0], tuple(found[1:])) for key, found in counted.iter_rows()]

@@ -1,0 +1,134 @@
+"""The layout of GraphSynergy (Yang et al. 2021, doi:10.1093/jamia/ocab162): DrugCombDB and OncologyScreen.
+
+Combinations by DrugBank id, with drug-protein, cell-protein and protein-protein tables that make a knowledge
+graph. Public files: TOJSSE-iData/GraphSynergy, folder data/.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from l2aco.data.sources.base import Edges, ReadOptions, SourceData, entities_from_names
+from l2aco.data.tables import numbers, read_table, require, safe_file
+from l2aco.entities import Entity, EntityKind
+from l2aco.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+COMBINATIONS = "drug_combinations.csv"
+_COMBINATION_ROLES = {
+    "name_a": ("Drug1", "drug_a_name"),
+    "name_b": ("Drug2", "drug_b_name"),
+    "cell_line": ("cell",),
+    "drug_a": ("drug1_db",),
+    "drug_b": ("drug2_db",),
+    "score": ("synergy",),
+}
+_CELL_ROLES = {
+    "symbol": ("GeneSym",),
+    "protein": ("protein",),
+    "cell_line": ("cell",),
+    "tissue": ("Tissue",),
+    "weight": ("weight",),
+}
+
+
+class GraphSynergy:
+    """Reads the folder; the protein network may be missing, which is said in the notes."""
+
+    def recognises(self, path: Path) -> bool:
+        return (path / COMBINATIONS).is_file() and (path / "drug_protein.csv").is_file()
+
+    def read(self, path: Path, options: ReadOptions) -> SourceData:
+        import polars as pl
+
+        rows = self._combinations(safe_file(path, COMBINATIONS), options)
+        targets = self._targets(safe_file(path, "drug_protein.csv"))
+        cells = self._cell_proteins(safe_file(path, "cell_protein.csv"))
+        pairs, notes = self._network(path)
+        network = pairs.filter(pl.col("a") != pl.col("b"))
+        edges: Edges = {
+            ("drug", "targets", "protein"): (targets["drug"].to_list(), targets["protein"].to_list()),
+            ("protein", "interacts", "protein"): (network["a"].to_list(), network["b"].to_list()),
+        }
+        for name, sign in (("overexpresses", 1), ("underexpresses", -1)):
+            part = cells.filter(pl.col("weight") == sign)
+            edges[("cell_line", name, "protein")] = (part["cell_line"].to_list(), part["protein"].to_list())
+        tissue = self._tissues(cells, path)
+        edges[("cell_line", "from_tissue", "tissue")] = (list(tissue), list(tissue.values()))
+        # A protein known only by a self-pair stays a node: it is in the source, it just has no neighbour.
+        proteins = pl.concat([targets["protein"], cells["protein"], pairs["a"], pairs["b"]]).unique()
+        drugs = entities_from_names(
+            pl.concat([rows["drug_a"], rows["drug_b"]]), pl.concat([rows["name_a"], rows["name_b"]]), EntityKind.drug
+        )
+        named = {drug.id for drug in drugs}
+        drugs += [Entity(key, EntityKind.drug, key) for key in targets["drug"].unique() if key not in named]
+        lines = sorted({*rows["cell_line"], *tissue})
+        return SourceData(
+            drugs=drugs,
+            cell_lines=[
+                Entity(line, EntityKind.cell_line, line, facts={"tissue": tissue[line]} if line in tissue else {})
+                for line in lines
+            ],
+            rows=rows.select("drug_a", "drug_b", "cell_line", "score"),
+            graph_nodes={
+                "protein": sorted(proteins, key=int),
+                "tissue": sorted(set(tissue.values())),
+            },
+            graph_edges=edges,
+            gene_symbols=dict(cells.filter(pl.col("symbol").is_not_null()).select("protein", "symbol").iter_rows()),
+            report={
+                "protein_self_pairs": len(pairs) - len(network),
+                "drugs_with_several_names": sum(bool(drug.aliases) for drug in drugs),
+            },
+            notes=notes,
+        )
+
+    def _combinations(self, path: Path, options: ReadOptions) -> pl.DataFrame:
+        roles = {role: (options.columns.get(role, names[0]), *names) for role, names in _COMBINATION_ROLES.items()}
+        table = read_table(path, roles)
+        require(table, path, ("name_a", "name_b", "cell_line", "drug_a", "drug_b"))
+        return table.with_columns(numbers(table, path, "score"))
+
+    def _targets(self, path: Path) -> pl.DataFrame:
+        table = read_table(path, {"drug": ("drug",), "protein": ("protein",)})
+        require(table, path, ("drug", "protein"))
+        return table.with_columns(_gene_ids(table, path, "protein"))
+
+    def _cell_proteins(self, path: Path) -> pl.DataFrame:
+        table = read_table(path, _CELL_ROLES)
+        require(table, path, ("protein", "cell_line", "tissue", "weight"))
+        table = table.with_columns(_gene_ids(table, path, "protein"), numbers(table, path, "weight"))
+        odd = table.filter(~table["weight"].is_in([1.0, -1.0]))
+        if len(odd):
+            raise InputError(f"column 'weight' holds {odd['weight'][0]:g}; 1 and -1 are known", where=path)
+        return table
+
+    def _tissues(self, cells: pl.DataFrame, path: Path) -> dict[str, str]:
+        pairs = cells.select("cell_line", "tissue").unique(maintain_order=True)
+        tissue = dict(pairs.iter_rows())
+        if len(tissue) != len(pairs):
+            twice = pairs.filter(pairs["cell_line"].is_duplicated())["cell_line"][0]
+            raise InputError(f"gives cell line '{twice}' several tissues", where=path / "cell_protein.csv")
+        return tissue
+
+    def _network(self, path: Path) -> tuple[pl.DataFrame, list[str]]:
+        """Proteins a and b of every edge, self-pairs included, and notes."""
+        import polars as pl
+
+        for name in ("protein-protein_network.xlsx", "protein-protein_network.csv"):
+            if (path / name).exists():
+                file = safe_file(path, name)
+                table = read_table(file, {"a": ("protein_a",), "b": ("protein_b",)})
+                require(table, file, ("a", "b"))
+                return table.with_columns(_gene_ids(table, file, "a"), _gene_ids(table, file, "b")), []
+        empty = pl.DataFrame({"a": [], "b": []}, schema={"a": pl.String, "b": pl.String})
+        return empty, ["No protein-protein_network.xlsx there: the graph has no protein-protein edges."]
+
+
+def _gene_ids(table: pl.DataFrame, path: Path, column: str) -> pl.Series:
+    import polars as pl
+
+    return numbers(table, path, column, dtype="int").cast(pl.String)

@@ -1,0 +1,195 @@
+"""Tables that people bring: CSV, TSV, Parquet, Excel; read strictly, wrong places named by file and line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from l2aco.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MAX_CELL = 100_000
+"""Characters. No name, SMILES or number is longer; a longer cell is a lost quote or another file."""
+
+Roles = Mapping[str, Sequence[str]]
+
+
+def safe_file(folder: Path, name: str) -> Path:
+    """`folder/name`; raises InputError when it is missing or a link that leads out of the folder."""
+    path = folder / name
+    if not path.is_file():
+        raise InputError("no such file", where=path, remedy="The layout needs it; see docs/data.md.")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            "is a link out of the folder", where=path, remedy="Copy the file there; links are not followed."
+        )
+    return path
+
+
+def read_table(path: Path, roles: Roles, *, optional: Iterable[str] = ()) -> pl.DataFrame:
+    """The columns of a table by role, as stripped text (null where empty), and `row` (0 for the first record).
+
+    `roles` maps our name of a column to the names it may have in the file, compared without case, spaces and
+    underscores. A role in `optional` may be missing from the file, and its column then is null. Blank records are
+    skipped. Raises InputError.
+    """
+    import polars as pl
+
+    table = read_raw(path).with_row_index("row")
+    columns = pick_columns(path, table.columns[1:], roles, set(optional))
+    table = table.select(
+        pl.col("row").cast(pl.Int64),
+        *(
+            pl.col(column).cast(pl.String).str.strip_chars().replace("", None).alias(role)
+            if column is not None
+            else pl.lit(None, dtype=pl.String).alias(role)
+            for role, column in columns.items()
+        ),
+    )
+    table = table.filter(~pl.all_horizontal(pl.exclude("row").is_null()))
+    if not len(table):
+        raise InputError("holds no rows", where=path, remedy="Give a header and at least one row.")
+    for role in columns:
+        long = table.filter(pl.col(role).str.len_chars() > MAX_CELL)
+        if len(long):
+            raise InputError(
+                f"column '{columns[role]}' holds {len(long[role][0]):,} characters in one cell",
+                where=f"{path}:{line_of(path, long['row'][0])}",
+                remedy="Look for an unclosed quote.",
+            )
+    return table
+
+
+def pick_columns(path: Path, found: Sequence[str], roles: Roles, optional: set[str]) -> dict[str, str | None]:
+    """The file's column for each role, the first of its names that is there; raises InputError for a missing one."""
+    folded = {_fold(column): column for column in reversed(found)}
+    columns: dict[str, str | None] = {}
+    for role, names in roles.items():
+        columns[role] = next((folded[_fold(name)] for name in names if _fold(name) in folded), None)
+        if columns[role] is None and role not in optional:
+            raise InputError(
+                f"has no column {' or '.join(repr(name) for name in names[:3])}",
+                where=path,
+                remedy=f"Columns found: {', '.join(found) or 'none'}. Name yours with --columns {role}=NAME.",
+            )
+    return columns
+
+
+def require(table: pl.DataFrame, path: Path, columns: Iterable[str]) -> None:
+    """Raises InputError with the line where one of these columns is empty."""
+    for column in columns:
+        empty = table.filter(table[column].is_null())
+        if len(empty):
+            raise InputError(
+                f"column '{column}' is empty in {len(empty)} rows", where=f"{path}:{line_of(path, empty['row'][0])}"
+            )
+
+
+def numbers(table: pl.DataFrame, path: Path, column: str, *, dtype: str = "float") -> pl.Series:
+    """A column of text as numbers, null where empty or NaN; raises InputError with the line of the first that is
+    none. `dtype` is float, or int for ids, which may not be negative; infinities are refused."""
+    import polars as pl
+
+    text = table[column]
+    if dtype == "int":
+        value = text.cast(pl.Int64, strict=False)
+        wrong = text.is_not_null() & (value.is_null() | (value < 0))
+    else:
+        value = text.cast(pl.Float64, strict=False)
+        blank = text.str.to_lowercase().is_in(["nan", "na", "n/a", "null", "none"])
+        value = value.fill_nan(None)
+        wrong = text.is_not_null() & ~blank & (value.is_null() | value.is_infinite())
+    wrong = wrong.fill_null(True)
+    if wrong.any():
+        row = table.filter(wrong).row(0, named=True)
+        what = "a whole number of 0 or more" if dtype == "int" else "a number"
+        raise InputError(
+            f"column '{column}' holds '{row[column]}', which is not {what}", where=f"{path}:{line_of(path, row['row'])}"
+        )
+    return value
+
+
+def read_raw(path: Path) -> pl.DataFrame:
+    """A whole table, text columns as they are; raises InputError with the line where it cannot be read."""
+    import polars as pl
+
+    if not path.is_file():
+        raise InputError("no such file", where=path)
+    suffix = path.suffix.casefold()
+    try:
+        if suffix == ".parquet":
+            return pl.read_parquet(path)
+        if suffix == ".xlsx":
+            return pl.read_excel(path, engine="calamine", infer_schema_length=None)
+    except Exception as error:
+        raise InputError(f"is not a readable {suffix[1:]} file ({_first_line(error)})", where=path) from None
+    separator = delimiter(path)
+    data = path.read_bytes()
+    _check_text(path, data)
+    try:
+        return pl.read_csv(io.BytesIO(data), infer_schema=False, separator=separator)
+    except pl.exceptions.NoDataError:
+        raise InputError("is empty", where=path, remedy="Give a header and at least one row.") from None
+    except pl.exceptions.PolarsError as error:
+        raise InputError(*_ragged(path, data, separator, error)) from None
+
+
+def delimiter(path: Path) -> str:
+    """Tab for .tsv, .tab, .txt and .dict files, else comma."""
+    return "\t" if path.suffix.casefold() in (".tsv", ".tab", ".txt", ".dict") else ","
+
+
+def line_of(path: Path, row: int) -> int:
+    """The line of the file on which record number `row` (0 is the first after the header) ends."""
+    if path.suffix.casefold() in (".parquet", ".xlsx"):
+        return row + 2
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, delimiter=delimiter(path))
+        for number, _ in enumerate(reader):
+            if number == row + 1:
+                return reader.line_num
+    return row + 2
+
+
+def _check_text(path: Path, data: bytes) -> None:
+    if not data.strip():
+        raise InputError("is empty", where=path, remedy="Give a header and at least one row.")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise InputError("is UTF-16 text", where=path, remedy="Save it as UTF-8.")
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"is not UTF-8 text (byte 0x{data[error.start]:02x})", where=f"{path}:{line}", remedy="Save it as UTF-8."
+        ) from None
+    if (at := data.find(b"\0")) >= 0:
+        line = data.count(b"\n", 0, at) + 1
+        raise InputError("holds a zero byte and is no text", where=f"{path}:{line}", remedy="Is it another format?")
+
+
+def _ragged(path: Path, data: bytes, separator: str, error: Exception) -> tuple[str]:
+    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=separator, strict=True)
+    try:
+        width = len(next(reader))
+        for record in reader:
+            if len(record) > width:
+                raise InputError(f"has {len(record)} columns, the header {width}", where=f"{path}:{reader.line_num}")
+    except csv.Error as problem:
+        raise InputError(
+            f"cannot be read ({problem})", where=f"{path}:{reader.line_num}", remedy="Look for an unclosed quote."
+        ) from None
+    raise InputError(f"cannot be read as a table ({_first_line(error)})", where=path)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _fold(name: str) -> str:
+    return name.casefold().replace(" ", "").replace("_", "").replace("-", "")
