@@ -1,9 +1,228 @@
-"""`l2aco profile`"""
+"""`l2aco profile`: a language model writes the profiles."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from l2aco.cli.shell import JsonOption, Shell, verb
+
+if TYPE_CHECKING:
+    from l2aco.entities import Entity
+    from l2aco.profiles.generate import ProfileReport
+    from l2aco.profiles.spec import ProfileSpec
+
+_MODEL, _ENTITIES, _FLOW, _BUDGET = "Model and prompt", "Entities", "Speed and faults", "Budget"
+
+
+@verb
+def profile(
+    shell: Shell,
+    llm: Annotated[
+        str | None,
+        typer.Option("--llm", help="Alias (`l2aco llms`), PROVIDER:MODEL or OWNER/MODEL.", rich_help_panel=_MODEL),
+    ] = None,
+    entities: Annotated[
+        Path | None,
+        typer.Option(
+            "--entities", help="CSV, TSV, TXT or Parquet with name, kind, optional id.", rich_help_panel=_ENTITIES
+        ),
+    ] = None,
+    name: Annotated[
+        list[str] | None, typer.Option("--name", help="One entity; repeatable.", rich_help_panel=_ENTITIES)
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", help="drug or cell_line, for --name and --entities.", rich_help_panel=_ENTITIES),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", help="Only the first N entities.", rich_help_panel=_ENTITIES)
+    ] = None,
+    prompt: Annotated[str, typer.Option("--prompt", help="NAME or NAME@VERSION.", rich_help_panel=_MODEL)] = "plain",
+    temperature: Annotated[float, typer.Option("--temperature", rich_help_panel=_MODEL)] = 0.0,
+    top_p: Annotated[float | None, typer.Option("--top-p", rich_help_panel=_MODEL)] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Sent where the temperature is above 0.", rich_help_panel=_MODEL)
+    ] = 0,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", help="Most tokens of an answer.", rich_help_panel=_MODEL)
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", help="Profiles of each entity, kept side by side.", rich_help_panel=_MODEL)
+    ] = 1,
+    set_name: Annotated[
+        str | None, typer.Option("--set", help="Name of the profile set.", rich_help_panel=_MODEL)
+    ] = None,
+    base_url: Annotated[
+        list[str] | None,
+        typer.Option("--base-url", help="OpenAI-compatible server; repeat to balance several.", rich_help_panel=_MODEL),
+    ] = None,
+    vllm_flags: Annotated[
+        str, typer.Option("--vllm-flags", help="More flags for the vLLM that is started.", rich_help_panel=_MODEL)
+    ] = "",
+    keep_server: Annotated[
+        bool, typer.Option("--keep-server", help="Leave that vLLM running for the next time.", rich_help_panel=_MODEL)
+    ] = False,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", help="Most calls at once; adapts below it.", rich_help_panel=_FLOW)
+    ] = 64,
+    rpm: Annotated[float | None, typer.Option("--rpm", help="Most requests a minute.", rich_help_panel=_FLOW)] = None,
+    tpm: Annotated[float | None, typer.Option("--tpm", help="Most tokens a minute.", rich_help_panel=_FLOW)] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds for one call as a whole.", rich_help_panel=_FLOW)
+    ] = 120.0,
+    attempts: Annotated[
+        int, typer.Option("--attempts", help="Tries of a call that brought no answer.", rich_help_panel=_FLOW)
+    ] = 8,
+    break_after: Annotated[
+        int, typer.Option("--break-after", help="Failures in a row that end the run.", rich_help_panel=_FLOW)
+    ] = 20,
+    delay: Annotated[
+        float, typer.Option("--delay", help="Seconds that the fake model takes to answer.", rich_help_panel=_FLOW)
+    ] = 0.0,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again where an answer was unusable.", rich_help_panel=_FLOW)
+    ] = False,
+    budget_usd: Annotated[
+        float | None, typer.Option("--budget-usd", help="Stop before spending more.", rich_help_panel=_BUDGET)
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option("--budget-tokens", help="Stop before taking more.", rich_help_panel=_BUDGET)
+    ] = None,
+    json: JsonOption = False,
+) -> int | None:
+    """Let a language model write a profile of every drug and cell line.
+
+    Entities come from --entities or --name, else from the imported data sets, else from the bundled demo. What is
+    finished is never asked for again: the same command goes on where a stopped or killed one ended.
+    """
+    from l2aco.profiles.generate import generate_profiles
+
+    spec = _spec(
+        shell,
+        llm=llm,
+        prompt=prompt,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        max_tokens=max_tokens,
+        samples=samples,
+        set_name=set_name,
+        base_urls=tuple(base_url or ()),
+        vllm_flags=tuple(vllm_flags.split()),
+        keep_server=keep_server,
+        concurrency=concurrency,
+        requests_per_minute=rpm,
+        tokens_per_minute=tpm,
+        timeout_s=timeout,
+        attempts=attempts,
+        break_after=break_after,
+        delay_s=delay,
+        retry_failed=retry_failed,
+        budget_usd=budget_usd,
+        budget_tokens=budget_tokens,
+        limit=limit,
+    )
+    chosen = gather_entities(shell, entities, name, kind)
+    return _tell(shell, generate_profiles(spec, chosen, shell.workspace, shell), json)
+
+
+def _spec(shell: Shell, **values: object) -> ProfileSpec:
+    from pydantic import ValidationError
+
+    from l2aco.errors import UsageError
+    from l2aco.profiles.spec import ProfileSpec
+    from l2aco.workspace import describe_validation
+
+    if values["llm"] is None:
+        values["llm"] = shell.workspace.settings.llm
+    if values["llm"] is None:
+        raise UsageError(
+            "which language model?",
+            remedy='Name one with --llm (`l2aco llms` lists them), or set llm = "NAME" in l2aco.toml.',
+        )
+    try:
+        return ProfileSpec.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(describe_validation(error)) from None
+
+
+def gather_entities(shell: Shell, file: Path | None, names: list[str] | None, kind: str | None) -> list[Entity]:
+    """The entities that were asked for, else those of the imported data sets, else those of the demo."""
+    from l2aco.entities import Entity, parse_kind, read_entities
+    from l2aco.errors import UsageError
+
+    wanted = parse_kind(kind) if kind else None
+    if names and wanted is None:
+        raise UsageError("--name does not say what it is", remedy="Add --kind drug or --kind cell_line.")
+    if file is not None or names:
+        found = read_entities(file, wanted) if file is not None else []
+        return found + [Entity(item, wanted, item) for item in names or () if wanted is not None]
+    from l2aco.data.dataset import list_datasets, open_dataset
+
+    data_sets = list_datasets(shell.workspace) or [open_dataset("demo", shell.workspace)]
+    by_key = {entity.key: entity for data_set in data_sets for entity in (*data_set.drugs, *data_set.cell_lines)}
+    shell.say(f"{len(by_key):,} entities of {', '.join(data_set.name for data_set in data_sets)}")
+    return [entity for entity in by_key.values() if wanted is None or entity.kind is wanted]
+
+
+def _tell(shell: Shell, report: ProfileReport, json: bool) -> int | None:
+    run = report.run
+    failed = sum(run.failed.values()) + run.failed_before
+    if json:
+        shell.json(
+            {
+                "set": report.set.name,
+                "path": str(report.set.path),
+                "profiles": report.profiles,
+                "requested": report.requested,
+                "covered": report.covered,
+                "missing": list(report.missing),
+                "written": run.answered,
+                "finished_before": run.before,
+                "failed": failed,
+                "reasons": {str(reason): number for reason, number in run.failed.most_common()},
+                "calls": run.calls,
+                "retries": run.retries,
+                "repairs": run.repairs,
+                "tokens_in": run.tokens_in,
+                "tokens_out": run.tokens_out,
+                "cost_usd": run.cost_usd,
+                "seconds": run.seconds,
+                "stopped": run.stopped,
+            }
+        )
+    else:
+        _tell_in_words(shell, report, failed)
+    if run.stopped:
+        shell.say(f"Stopped: {run.stopped}\n{run.remedy}")
+    if failed or (run.stopped and report.covered):
+        return 3
+    return 1 if run.stopped else None
+
+
+def _tell_in_words(shell: Shell, report: ProfileReport, failed: int) -> None:
+    run = report.run
+    shell.print(f"Profile set '{report.set.name}': {report.profiles:,} profiles in {report.set.path}")
+    shell.print(f"Covers {report.covered:,} of {report.requested:,} requested")
+    if report.missing:
+        shell.say(f"Without a profile: {', '.join(report.missing)}")
+    if run.calls:
+        cost = "price unknown" if run.cost_usd is None else f"${run.cost_usd:,.4f}"
+        shell.print(
+            f"Wrote {run.answered:,} ({run.before:,} were finished before) with {run.calls:,} calls, "
+            f"{run.tokens_in:,} + {run.tokens_out:,} tokens, {cost}, {run.seconds:,.1f} s"
+        )
+    if failed:
+        top = ", ".join(f"{number:,} {reason}" for reason, number in run.failed.most_common(3))
+        before = f"{run.failed_before:,} given up before" if run.failed_before else ""
+        shell.say(
+            f"Failed: {', '.join(filter(None, (top, before)))} (failures.jsonl has each; --retry-failed asks again)"
+        )
 
 
 def register(app: typer.Typer) -> None:
     """Mount the verb."""
+    app.command("profile")(profile)

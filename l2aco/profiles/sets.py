@@ -17,7 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from l2aco.errors import DamagedError, UnknownNameError
+from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
+from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
 from l2aco.profiles.record import ProfileRecord, render_text
 from l2aco.workspace import Workspace, names_in, read_json
 from l2aco.workspace import bundled as bundled_folder
@@ -36,6 +37,16 @@ class ProfileSet:
         self.path = path
         self.name = path.name
         self.manifest: dict[str, Any] = read_json(path / MANIFEST)
+
+    @property
+    def is_bundled(self) -> bool:
+        return self.path.parent == BUNDLED
+
+    @property
+    def prompt_label(self) -> str | None:
+        """`name@version` of the prompt, None where it is not known."""
+        prompts = (self.manifest.get("identity") or {}).get("prompt") or {}
+        return next((f"{name}@{version}" for name, version, _ in prompts.values()), None)
 
     @property
     def schemas(self) -> Mapping[str, Any]:
@@ -99,6 +110,38 @@ class ProfileSet:
     def get(self, kind: str, entity_id: str) -> ProfileRecord | None:
         """The first sample of an entity's profile, or None. Reads the whole set into memory once."""
         return self._by_entity.get((str(kind), entity_id))
+
+    @cached_property
+    def _indexes(self) -> dict[EntityKind, EntityIndex]:
+        known = [
+            Entity(record.entity_id, EntityKind(record.kind), record.entity_name, record.aliases)
+            for record in self._by_entity.values()
+        ]
+        return {kind: EntityIndex(kind, known) for kind in EntityKind}
+
+    def resolve(self, name: str, kind: str | None = None) -> ProfileRecord:
+        """The profile of what is called `name` (id, name or alias); raises UnknownNameError, UsageError."""
+        kinds = [parse_kind(kind)] if kind else list(EntityKind)
+        found = [entity for item in kinds if (entity := self._indexes[item].find(name)) is not None]
+        if len(found) > 1:
+            raise UsageError(f"'{name}' is a drug and a cell line", remedy="Say which with --kind.")
+        if not found:
+            known = [item.name for kind in kinds for item in self._indexes[kind].entities]
+            raise UnknownNameError(f"entity of profile set {self.name}", name, known)
+        record = self.get(found[0].kind, found[0].id)
+        assert record is not None
+        return record
+
+    def find(self, entity: Entity) -> ProfileRecord | None:
+        """The profile of an entity by its id, else by its name or an alias; None where there is none, or two."""
+        for written in (entity.id, entity.name, *entity.aliases):
+            try:
+                known = self._indexes[entity.kind].find(written)
+            except InputError:
+                return None
+            if known is not None:
+                return self.get(known.kind, known.id)
+        return None
 
     @cached_property
     def _count(self) -> int:

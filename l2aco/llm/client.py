@@ -1,0 +1,244 @@
+"""The client for anything that speaks the OpenAI chat API: the API itself, vLLM, and many more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+from l2aco.errors import UnavailableError
+from l2aco.llm.catalog import Model
+from l2aco.llm.endpoints import Endpoint, EndpointPool
+from l2aco.llm.options import EngineOptions
+from l2aco.llm.request import CallFailed, Message, Reason, Reply
+from l2aco.llm.structured import in_words, parse_reply, without_lengths
+
+MODES = ("json_schema", "json_schema without lengths", "json_object", "text")
+"""Ways to ask for structured output, best first. Each endpoint keeps the first one that it accepts."""
+
+
+class OpenAIEngine:
+    """Calls one or several OpenAI-compatible endpoints with the openai SDK.
+
+    Raises UnavailableError when made without an address, or without the key that the model's provider needs.
+    The key is read from the environment and kept out of every message.
+    """
+
+    endpoint = "chat.completions"
+
+    def __init__(self, model: Model, options: EngineOptions) -> None:
+        if not options.base_urls:
+            raise UnavailableError(f"no address is known for {model.alias}", remedy="Give one with --base-url.")
+        self.model = model
+        self.options = options
+        self._key = _find_key(model, options)
+        self.pool = EndpointPool([Endpoint(url.rstrip("/")) for url in options.base_urls])
+
+    async def __aenter__(self) -> Self:
+        import httpx2
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=self.options.concurrency)
+        for endpoint in self.pool.endpoints:
+            endpoint.client = AsyncOpenAI(
+                api_key=self._key or "none",
+                base_url=endpoint.url,
+                max_retries=0,
+                timeout=self.options.timeout_s,
+                http_client=DefaultAsyncHttpxClient(limits=limits, timeout=self.options.timeout_s),
+            )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for endpoint in self.pool.endpoints:
+            if endpoint.client is not None:
+                await endpoint.client.close()
+                endpoint.client = None
+
+    async def ask(self, messages: tuple[Message, ...], schema: Mapping[str, Any], sampling: Mapping[str, Any]) -> Reply:
+        """One call to the endpoint with the least to do. Raises CallFailed."""
+        async with self.pool.least_busy() as endpoint:
+            if not endpoint.mode_known:
+                async with endpoint.learning:
+                    if not endpoint.mode_known:
+                        return await self._learn(endpoint, messages, schema, sampling)
+            return await self._ask(endpoint, messages, schema, sampling)
+
+    async def _learn(
+        self,
+        endpoint: Endpoint,
+        messages: tuple[Message, ...],
+        schema: Mapping[str, Any],
+        sampling: Mapping[str, Any],
+    ) -> Reply:
+        """Go down the modes until the endpoint accepts one and keeps to it; other calls wait for the result."""
+        tokens_in = tokens_out = 0
+        while True:
+            last = endpoint.mode == len(MODES) - 1
+            try:
+                reply = await self._ask(endpoint, messages, schema, sampling)
+            except CallFailed as failure:
+                if last or failure.reason is not Reason.rejected:
+                    raise
+            else:
+                tokens_in, tokens_out = tokens_in + reply.tokens_in, tokens_out + reply.tokens_out
+                if last or not _ignores(reply, schema):
+                    endpoint.mode_known = True
+                    return replace(reply, tokens_in=tokens_in, tokens_out=tokens_out)
+            endpoint.mode += 1
+            self.options.say(f"{endpoint.url} cannot do {MODES[endpoint.mode - 1]}; trying {MODES[endpoint.mode]}")
+
+    async def _ask(
+        self,
+        endpoint: Endpoint,
+        messages: tuple[Message, ...],
+        schema: Mapping[str, Any],
+        sampling: Mapping[str, Any],
+    ) -> Reply:
+        import openai
+
+        body = self._body(MODES[endpoint.mode], messages, schema, sampling)
+        try:
+            async with asyncio.timeout(self.options.timeout_s):
+                raw = await endpoint.client.chat.completions.with_raw_response.create(**body)
+        except (TimeoutError, openai.APITimeoutError):
+            raise CallFailed(Reason.timeout, f"no answer in {self.options.timeout_s:g} s") from None
+        except openai.APIConnectionError as error:
+            raise self._connection_failed(endpoint, error) from None
+        except openai.APIStatusError as error:
+            raise self._status_failed(endpoint, error) from None
+        endpoint.came_back()
+        endpoint.hold(_quota_pause(raw.headers))
+        return _read(raw.content)
+
+    def _body(
+        self, mode: str, messages: tuple[Message, ...], schema: Mapping[str, Any], sampling: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": self.model.model, "messages": list(messages)}
+        for name, value in sampling.items():
+            body[self.model.max_tokens_field if name == "max_tokens" else name] = value
+        if mode.startswith("json_schema"):
+            sent = schema if mode == "json_schema" else without_lengths(schema)
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": sent, "strict": True},
+            }
+        else:
+            first, *others = messages
+            body["messages"] = [{**first, "content": f"{first['content']}\n\n{in_words(schema)}"}, *others]
+            if mode == "json_object":
+                body["response_format"] = {"type": "json_object"}
+        if self.model.extra:
+            body["extra_body"] = dict(self.model.extra)
+        return body
+
+    def _connection_failed(self, endpoint: Endpoint, error: Exception) -> CallFailed:
+        cause = error.__cause__
+        if type(cause).__name__ in ("ConnectError", "ConnectTimeout"):
+            endpoint.went_away()
+            return CallFailed(Reason.connection, f"{endpoint.url}: {self._clean(str(cause))}")
+        return CallFailed(Reason.broken_response, f"{endpoint.url}: {self._clean(str(cause or error))}")
+
+    def _status_failed(self, endpoint: Endpoint, error: Any) -> CallFailed:
+        status, code = error.status_code, getattr(error, "code", None)
+        message = self._clean(f"HTTP {status}: {_said(error)}")
+        wait = _retry_after(error.response.headers)
+        if status == 429:
+            if code == "insufficient_quota":
+                return CallFailed(Reason.no_credit, message)
+            endpoint.hold(wait)
+            return CallFailed(Reason.rate_limited, message, retry_after=wait)
+        if status in (401, 403):
+            return CallFailed(Reason.unauthorised, message)
+        if status == 404:
+            return CallFailed(Reason.unknown_model, message)
+        if status in (408, 409) or status >= 500:
+            endpoint.hold(wait)
+            return CallFailed(Reason.server_error, message, retry_after=wait)
+        return CallFailed(Reason.rejected, message)
+
+    def _clean(self, message: str) -> str:
+        """`message` without the key, whatever a server says."""
+        return message.replace(self._key, "[key]") if self._key else message
+
+
+def _ignores(reply: Reply, schema: Mapping[str, Any]) -> bool:
+    """Whether a finished answer shows that the server did not hold the model to the schema."""
+    try:
+        parse_reply(reply, without_lengths(schema))
+    except CallFailed as failure:
+        return failure.reason in (Reason.invalid_json, Reason.wrong_schema)
+    return False
+
+
+def _find_key(model: Model, options: EngineOptions) -> str | None:
+    """The key of the model's provider; for a server that the user names, L2ACO_API_KEY goes first.
+
+    A model without a provider sends no provider's key to whatever address it is given.
+    """
+    key = os.environ.get(model.key) if model.key else None
+    if tuple(options.base_urls) != (model.base_url,):
+        return os.environ.get("L2ACO_API_KEY") or key
+    if model.key and not key:
+        raise UnavailableError(
+            f"{model.alias} needs a key, and {model.key} is not set",
+            remedy=f"Run: export {model.key}=...  or name an OpenAI-compatible server with --base-url.",
+        )
+    return key
+
+
+def _said(error: Any) -> str:
+    body = error.body
+    said = body.get("message") if isinstance(body, dict) else None
+    return str(said or error.message)[:400]
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    if milliseconds := headers.get("retry-after-ms"):
+        return _number(milliseconds, 1000)
+    return _number(headers.get("retry-after", ""), 1)
+
+
+def _number(text: str, divisor: float) -> float | None:
+    try:
+        return max(0.0, float(text) / divisor)
+    except ValueError:
+        return None
+
+
+def _quota_pause(headers: Mapping[str, str]) -> float | None:
+    """How long until a used-up quota is filled again, from `x-ratelimit-*` headers ("6m0s", "320ms")."""
+    pauses = [
+        _duration(headers.get(f"x-ratelimit-reset-{what}", ""))
+        for what in ("requests", "tokens")
+        if headers.get(f"x-ratelimit-remaining-{what}") == "0"
+    ]
+    return max(pauses, default=None)
+
+
+def _duration(text: str) -> float:
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)(ms|s|m|h)", text))
+
+
+def _read(content: bytes) -> Reply:
+    """The reply in the body of an answer; raises CallFailed where it is none."""
+    try:
+        value = json.loads(content)
+        choice = value["choices"][0]
+        message = choice["message"]
+        usage = value.get("usage") or {}
+        return Reply(
+            text=message.get("content") or "",
+            finish_reason=choice.get("finish_reason") or "stop",
+            tokens_in=int(usage.get("prompt_tokens") or 0),
+            tokens_out=int(usage.get("completion_tokens") or 0),
+            model=value.get("model"),
+            refusal=message.get("refusal"),
+        )
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise CallFailed(Reason.broken_response, f"the body is no chat completion ({error!r})") from None

@@ -1,0 +1,137 @@
+"""How fast to call: a gate that adapts to what the endpoint bears, a pace per minute, and a budget."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from types import TracebackType
+
+from l2aco.llm.options import RunLimits
+
+
+class Gate:
+    """At most `limit` calls at once, and the limit adapts.
+
+    It doubles each round until the first sign of overload, then grows by one call a round and halves at each
+    further sign, at most once in `CALM_S` seconds (additive increase, multiplicative decrease).
+    """
+
+    START = 32
+    CALM_S = 1.0
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.limit = float(min(most, self.START))
+        self.in_flight = 0
+        self._exploring = True
+        self._last_cut = -self.CALM_S
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def __aenter__(self) -> None:
+        while self.in_flight >= int(self.limit):
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._wake()
+                raise
+        self.in_flight += 1
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.in_flight -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        free = int(self.limit) - self.in_flight
+        while self._waiting and free > 0:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                free -= 1
+
+    def went_well(self) -> None:
+        """A call was answered."""
+        self.limit = min(self.most, self.limit + (1 if self._exploring else 1 / self.limit))
+
+    def overloaded(self) -> None:
+        """A call met a limit, a server error or a timeout."""
+        self._exploring = False
+        now = time.monotonic()
+        if now - self._last_cut >= self.CALM_S:
+            self._last_cut = now
+            self.limit = max(1.0, self.limit / 2)
+
+
+class Pace:
+    """Spreads calls so that neither requests nor tokens exceed their number per minute."""
+
+    def __init__(self, limits: RunLimits) -> None:
+        self._gap = 60 / limits.requests_per_minute if limits.requests_per_minute else 0.0
+        self._gap_token = 60 / limits.tokens_per_minute if limits.tokens_per_minute else 0.0
+        self._next = 0.0
+
+    async def turn(self, tokens: int) -> None:
+        """Wait until a call of about `tokens` tokens may start."""
+        gap = max(self._gap, self._gap_token * tokens)
+        if not gap:
+            return
+        now = time.monotonic()
+        start = max(now, self._next)
+        self._next = start + gap
+        if start > now:
+            await asyncio.sleep(start - now)
+
+
+class BudgetSpent(Exception):  # noqa: N818  (an end, not an error)
+    """Not even one more call fits."""
+
+
+class Budget:
+    """Never spends more than was allowed.
+
+    Each call first reserves the most that it can cost. Where that does not fit, it waits for calls in flight
+    to return what they did not use; where nothing is in flight, the budget is spent.
+    """
+
+    def __init__(self, dollars: float | None, tokens: int | None) -> None:
+        self._limits = (dollars, tokens)
+        self.dollars = 0.0
+        self.tokens = 0
+        self._held_dollars = 0.0
+        self._held_tokens = 0
+        self._holders = 0
+        self._changed = asyncio.Event()
+        self._spent = False
+
+    def _fits(self, dollars: float, tokens: int) -> bool:
+        most_dollars, most_tokens = self._limits
+        return (most_dollars is None or self.dollars + self._held_dollars + dollars <= most_dollars) and (
+            most_tokens is None or self.tokens + self._held_tokens + tokens <= most_tokens
+        )
+
+    async def reserve(self, dollars: float, tokens: int) -> None:
+        """Hold the most that a call can cost; raises BudgetSpent."""
+        while self._spent or not self._fits(dollars, tokens):
+            if self._spent or not self._holders:
+                self._spent = True
+                self._changed.set()
+                raise BudgetSpent
+            self._changed.clear()
+            await self._changed.wait()
+        self._holders += 1
+        self._held_dollars += dollars
+        self._held_tokens += tokens
+
+    def settle(self, dollars: float, tokens: int, *, used_dollars: float, used_tokens: int) -> None:
+        """Give back what was held, and count what was used."""
+        self._holders -= 1
+        self._held_dollars = max(0.0, self._held_dollars - dollars)
+        self._held_tokens -= tokens
+        self.dollars += used_dollars
+        self.tokens += used_tokens
+        self._changed.set()

@@ -1,0 +1,195 @@
+"""The journal: what has been answered, safe the moment it is written.
+
+docs/design/journal.md explains the format and what a crash can and cannot cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from l2aco.errors import DamagedError, InputError
+from l2aco.workspace import WriterLock, atomic_path
+
+JOURNAL = "journal.jsonl"
+RECORDS = "records.jsonl"
+FAILURES = "failures.jsonl"
+SYNC_INTERVAL_S = 1.0
+
+
+class Journal:
+    """Finished records of one folder, by key; the only writer of that folder while it is open.
+
+    A context manager: entering takes the folder's lock (LockedError when another process holds it), mends a
+    torn last line and reads which keys are done. Keys are hexadecimal digests and are kept as bytes, so that a
+    million of them fit in memory; records are never kept.
+    """
+
+    def __init__(self, folder: Path, what: str) -> None:
+        self.folder = folder
+        self._lock = WriterLock(folder, what)
+        self._done: set[bytes] = set()
+        self._failed: dict[bytes, str] = {}
+        self._journal = -1
+        self._failures = -1
+        self._dirty = False
+
+    def __enter__(self) -> Self:
+        self._lock.__enter__()
+        try:
+            self._journal = _open_for_append(self.folder / JOURNAL)
+            self._failures = _open_for_append(self.folder / FAILURES)
+            self._scan()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in (self._journal, self._failures):
+            if handle >= 0:
+                with contextlib.suppress(OSError):
+                    os.fsync(handle)
+                os.close(handle)
+        self._journal = self._failures = -1
+        self._lock.__exit__()
+
+    def _scan(self) -> None:
+        for name in (RECORDS, JOURNAL):
+            for key, _ in _keyed_lines(self.folder / name):
+                self._done.add(key)
+        for key, line in _keyed_lines(self.folder / FAILURES):
+            self._failed[key] = json.loads(line).get("reason", "")
+        for key in self._done & self._failed.keys():
+            del self._failed[key]
+
+    def __len__(self) -> int:
+        return len(self._done)
+
+    def __contains__(self, key: str) -> bool:
+        return bytes.fromhex(key) in self._done
+
+    def failed(self, key: str) -> str | None:
+        """The reason of the recorded failure of `key`, or None."""
+        return self._failed.get(bytes.fromhex(key))
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append a finished record. It has reached the operating system when this returns, the disk soon after."""
+        self._append(self._journal, record)
+        key = bytes.fromhex(record["key"])
+        self._done.add(key)
+        self._failed.pop(key, None)
+
+    def write_failure(self, failure: dict[str, Any]) -> None:
+        """Append a failure: at least `key` and `reason`."""
+        self._append(self._failures, failure)
+        self._failed[bytes.fromhex(failure["key"])] = failure["reason"]
+
+    def _append(self, handle: int, value: dict[str, Any]) -> None:
+        line = (json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+        try:
+            written = os.write(handle, line)
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from None
+        if written != len(line):
+            raise _cannot_write(self.folder, OSError("no space left on the device"))
+        self._dirty = True
+
+    @contextlib.asynccontextmanager
+    async def syncing(self) -> AsyncIterator[None]:
+        """While open, what is written reaches the disk within about a second."""
+        task = asyncio.create_task(self._sync_often())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await asyncio.to_thread(os.fsync, self._journal)
+
+    async def _sync_often(self) -> None:
+        while True:
+            await asyncio.sleep(SYNC_INTERVAL_S)
+            if self._dirty:
+                self._dirty = False
+                await asyncio.to_thread(os.fsync, self._journal)
+
+    def compact(self, order: Callable[[dict[str, Any]], tuple[Any, ...]]) -> int:
+        """Move everything finished into records.jsonl, sorted by `order`, atomically; returns how many.
+
+        Only the positions of the lines are held in memory. A crash in between leaves some records in both
+        files, which every reader tolerates.
+        """
+        if os.fstat(self._journal).st_size:
+            sources = [self.folder / RECORDS, self.folder / JOURNAL]
+            index: list[tuple[tuple[Any, ...], int, int, int]] = []
+            seen: set[bytes] = set()
+            for number, source in enumerate(sources):
+                place = 0
+                for key, line in _keyed_lines(source):
+                    if key not in seen:
+                        seen.add(key)
+                        index.append((order(json.loads(line)), number, place, len(line)))
+                    place += len(line)
+            index.sort()
+            self._copy_sorted(sources, index)
+            os.ftruncate(self._journal, 0)
+            os.fsync(self._journal)
+        return len(self._done)
+
+    def _copy_sorted(self, sources: list[Path], index: list[tuple[tuple[Any, ...], int, int, int]]) -> None:
+        with contextlib.ExitStack() as stack, atomic_path(self.folder / RECORDS) as partial:
+            streams = [stack.enter_context(path.open("rb")) if path.exists() else None for path in sources]
+            with partial.open("wb") as out:
+                for _, number, place, length in index:
+                    stream = streams[number]
+                    if stream is not None:
+                        stream.seek(place)
+                        out.write(stream.read(length))
+            partial.touch()
+            if (self.folder / RECORDS).exists():
+                shutil.copymode(self.folder / RECORDS, partial)
+
+
+def _open_for_append(path: Path) -> int:
+    """A handle for appending; a last line without its end is cut off, because it was never finished."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    size = os.fstat(handle).st_size
+    tail = b""
+    start = size
+    while start and b"\n" not in tail:
+        start = max(0, start - 65536)
+        tail = os.pread(handle, size - start, start)
+    if size and not tail.endswith(b"\n"):
+        os.ftruncate(handle, start + tail.rfind(b"\n") + 1)
+    return handle
+
+
+def _keyed_lines(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """(key, line) of every line; raises DamagedError with the line's number where one has no key."""
+    if not path.exists():
+        return
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                yield bytes.fromhex(json.loads(line)["key"]), line
+            except (ValueError, KeyError, TypeError):
+                raise DamagedError(
+                    "is not a complete record",
+                    where=f"{path}:{number}",
+                    remedy="Remove the line: what it held is then asked for again, and nothing else.",
+                ) from None
+
+
+def _cannot_write(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot be written ({error.strerror or error})",
+        where=folder,
+        remedy="Make room or fix the permissions, then start the same command again: what is finished is kept.",
+    )

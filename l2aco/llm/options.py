@@ -1,0 +1,48 @@
+"""What a user may say about how a language model is reached and how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def _drop(_: str) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How to reach the model. `base_urls` are balanced; `timeout_s` bounds one call as a whole.
+
+    `folder` is where a server's log may be kept; `say` prints a line of news.
+    """
+
+    base_urls: tuple[str, ...] = ()
+    concurrency: int = 64
+    timeout_s: float = 120.0
+    delay_s: float = 0.0
+    vllm_command: tuple[str, ...] | None = None
+    vllm_flags: tuple[str, ...] = ()
+    keep_server: bool = False
+    folder: Path | None = None
+    say: Callable[[str], None] = _drop
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """How a run is bounded. Rates are per minute; None is no limit.
+
+    `attempts` counts the tries of one request at transient failures; `break_after` failures in a row of one
+    cause stop the run.
+    """
+
+    concurrency: int = 64
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    budget_usd: float | None = None
+    budget_tokens: int | None = None
+    attempts: int = 8
+    break_after: int = 20
+    backoff_s: float = 0.5
+    retry_failed: bool = False

@@ -1,0 +1,106 @@
+"""What goes to a language model and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer that is wanted.
+
+    `key` (hex) identifies everything that determines the answer; `schema` is the JSON schema that the answer
+    must satisfy; `sampling` holds temperature, top_p, seed, max_tokens. `subject` travels along unread, for
+    whoever records the answer.
+    """
+
+    key: str
+    messages: tuple[Message, ...]
+    schema: Mapping[str, Any]
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    subject: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one call brought: the raw text, why it ended, and the tokens it took."""
+
+    text: str
+    finish_reason: str
+    tokens_in: int
+    tokens_out: int
+    model: str | None = None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply that satisfies the schema. Tokens and calls include those of the repair turn and of retries."""
+
+    fields: dict[str, Any]
+    finish_reason: str
+    tokens_in: int
+    tokens_out: int
+    model: str | None
+    attempts: int
+    latency_s: float
+
+
+class Reason(StrEnum):
+    """Why there is no answer."""
+
+    rate_limited = "rate limited"
+    timeout = "timeout"
+    connection = "no connection"
+    server_error = "server error"
+    broken_response = "broken response"
+    rejected = "rejected"
+    unauthorised = "key refused"
+    no_credit = "no credit"
+    unknown_model = "unknown model"
+    refused = "refused by the model"
+    truncated = "cut off at max_tokens"
+    empty = "empty answer"
+    invalid_json = "no valid JSON"
+    wrong_schema = "does not fit the schema"
+
+
+TRANSIENT = frozenset(
+    {Reason.rate_limited, Reason.timeout, Reason.connection, Reason.server_error, Reason.broken_response}
+)
+"""Worth another try: nothing was answered."""
+
+FATAL = frozenset({Reason.unauthorised, Reason.no_credit, Reason.unknown_model})
+"""Every further call would end the same way."""
+
+OVERLOAD = frozenset({Reason.rate_limited, Reason.timeout, Reason.server_error})
+"""Signs that the endpoint has more work than it can do."""
+
+
+class CallFailed(Exception):  # noqa: N818  (not an error of the program)
+    """A call that brought no answer. `retry_after` is what the server asked for, in seconds."""
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        tokens_in: int = 0,
+        tokens_out: int = 0,
+    ) -> None:
+        super().__init__(f"{reason.value}: {message}")
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+        self.tokens_in = tokens_in
+        self.tokens_out = tokens_out
+
+    @property
+    def retryable(self) -> bool:
+        return self.reason in TRANSIENT

@@ -1,0 +1,259 @@
+"""Runs any number of requests through one engine into one journal.
+
+Every request ends as a record in the journal, as a failure with its reason beside it, or untouched where the
+run stopped before it. A second run asks only for what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import tenacity
+
+from l2aco.llm.catalog import Model
+from l2aco.llm.engine import Engine
+from l2aco.llm.flow import Budget, BudgetSpent, Gate, Pace
+from l2aco.llm.journal import Journal
+from l2aco.llm.options import RunLimits
+from l2aco.llm.report import RunReport
+from l2aco.llm.request import FATAL, OVERLOAD, TRANSIENT, Answer, CallFailed, Message, Reason, Reply, Request
+from l2aco.llm.structured import parse_reply, repair_messages
+from l2aco.llm.tokens import count_tokens
+from l2aco.progress import Advance
+
+ToRecord = Callable[[Request, Answer], dict[str, Any]]
+ToFailure = Callable[[Request, CallFailed, int], dict[str, Any]]
+_RATE_LIMIT_PATIENCE = 100
+_LONGEST_BACKOFF_S = 60.0
+
+
+def run_requests(
+    requests: Iterable[Request],
+    engine: Engine,
+    journal: Journal,
+    *,
+    model: Model,
+    to_record: ToRecord,
+    to_failure: ToFailure,
+    limits: RunLimits | None = None,
+    advance: Advance | None = None,
+) -> RunReport:
+    """Ask for every request that the journal does not hold, and write each end into it.
+
+    `requests` is read as a stream. `to_record` makes the journal's line of an answer, `to_failure` that of a
+    failure (with the number of tries). Failures for which nothing was answered are tried again by the next
+    run; others only with `limits.retry_failed`. Works inside a running event loop (a notebook) too.
+    """
+    run = _Run(iter(requests), engine, journal, model, to_record, to_failure, limits or RunLimits(), advance)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(run.all())
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, run.all()).result()
+
+
+class _Run:
+    def __init__(
+        self,
+        requests: Iterator[Request],
+        engine: Engine,
+        journal: Journal,
+        model: Model,
+        to_record: ToRecord,
+        to_failure: ToFailure,
+        limits: RunLimits,
+        advance: Advance | None,
+    ) -> None:
+        self.requests = requests
+        self.engine = engine
+        self.journal = journal
+        self.model = model
+        self.to_record = to_record
+        self.to_failure = to_failure
+        self.limits = limits
+        self.advance = advance
+        self.report = RunReport()
+        self.gate = Gate(limits.concurrency)
+        self.pace = Pace(limits)
+        self.budget = Budget(limits.budget_usd, limits.budget_tokens)
+        self._row: tuple[Reason | None, int] = (None, 0)
+        self._wait = tenacity.wait_random_exponential(multiplier=limits.backoff_s, max=_LONGEST_BACKOFF_S)
+        self._plans = any((limits.budget_usd, limits.budget_tokens, limits.tokens_per_minute))
+
+    async def all(self) -> RunReport:
+        started = time.monotonic()
+        first = self._next_missing()
+        if first is not None:
+            try:
+                async with self.engine, self.journal.syncing(), asyncio.TaskGroup() as group:
+                    group.create_task(self._work(first))
+                    for _ in range(self.limits.concurrency - 1):
+                        group.create_task(self._work(None))
+            except BaseExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+        self.report.seconds = time.monotonic() - started
+        return self.report
+
+    def _next_missing(self) -> Request | None:
+        """The next request that is neither finished nor given up."""
+        for request in self.requests:
+            if request.key in self.journal:
+                self.report.before += 1
+                self._show()
+                continue
+            given_up = self.journal.failed(request.key)
+            if given_up and given_up not in TRANSIENT and not self.limits.retry_failed:
+                self.report.failed_before += 1
+                self._show()
+                continue
+            return request
+        return None
+
+    async def _work(self, first: Request | None) -> None:
+        request = first or self._next_missing()
+        while request is not None and self.report.stopped is None:
+            try:
+                await self._finish(request)
+            except BudgetSpent:
+                self.report.stop("the budget is spent", "Start the same command again with more to go on.")
+                return
+            request = self._next_missing() if self.report.stopped is None else None
+
+    async def _finish(self, request: Request) -> None:
+        started = time.monotonic()
+        calls_before = _Calls()
+        try:
+            reply, fields = await self._answer(request, calls_before)
+        except CallFailed as failure:
+            if failure.reason in FATAL:
+                self.report.stop(str(failure), _REMEDIES[failure.reason])
+                return
+            self.journal.write_failure(self.to_failure(request, failure, calls_before.number))
+            self.report.failed[failure.reason] += 1
+            self._count_row(failure)
+        else:
+            answer = Answer(
+                fields,
+                reply.finish_reason,
+                calls_before.tokens_in,
+                calls_before.tokens_out,
+                reply.model,
+                calls_before.number,
+                time.monotonic() - started,
+            )
+            self.journal.write(self.to_record(request, answer))
+            self.report.answered += 1
+            self._row = (None, 0)
+        self._show()
+
+    def _count_row(self, failure: CallFailed) -> None:
+        """The circuit breaker: many failures in a row of one cause end the run."""
+        reason, number = self._row
+        self._row = (failure.reason, number + 1 if reason is failure.reason else 1)
+        if self._row[1] >= self.limits.break_after:
+            self.report.stop(
+                f"{self._row[1]} failures in a row: {failure}",
+                _REMEDIES.get(failure.reason, "Look at the failures, then start the same command again."),
+            )
+
+    async def _answer(self, request: Request, calls: _Calls) -> tuple[Reply, dict[str, Any]]:
+        """An answer that satisfies the schema, after at most one repair turn."""
+        reply = await self._patiently(request, request.messages, calls)
+        try:
+            return reply, parse_reply(reply, request.schema)
+        except CallFailed as failure:
+            if failure.reason not in (Reason.invalid_json, Reason.wrong_schema):
+                raise
+            self.report.repairs += 1
+            messages = repair_messages(request.messages, reply, failure.message)
+            reply = await self._patiently(request, messages, calls)
+            return reply, parse_reply(reply, request.schema)
+
+    async def _patiently(self, request: Request, messages: tuple[Message, ...], calls: _Calls) -> Reply:
+        """One reply, tried again at transient failures with growing, jittered pauses."""
+        attempts = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, CallFailed) and error.retryable),
+            wait=self._pause,
+            stop=self._give_up,
+            before_sleep=self._note_retry,
+            reraise=True,
+        )
+        return await attempts(self._call, request, messages, calls)
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, CallFailed) else None
+        return max(self._wait(state), asked or 0.0)
+
+    def _give_up(self, state: tenacity.RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        patient = isinstance(error, CallFailed) and error.reason is Reason.rate_limited
+        most = max(self.limits.attempts, _RATE_LIMIT_PATIENCE) if patient else self.limits.attempts
+        return state.attempt_number >= most or self.report.stopped is not None
+
+    def _note_retry(self, state: tenacity.RetryCallState) -> None:
+        self.report.retries += 1
+
+    async def _call(self, request: Request, messages: tuple[Message, ...], calls: _Calls) -> Reply:
+        tokens, dollars = self._most(request, messages) if self._plans else (0, 0.0)
+        await self.budget.reserve(dollars, tokens)
+        reply: Reply | None = None
+        try:
+            async with self.gate:
+                await self.pace.turn(tokens)
+                self.report.calls += 1
+                self.report.in_flight = self.gate.in_flight
+                calls.number += 1
+                reply = await self.engine.ask(messages, request.schema, request.sampling)
+            self.gate.went_well()
+            return reply
+        except CallFailed as failure:
+            if failure.reason in OVERLOAD:
+                self.gate.overloaded()
+            raise
+        finally:
+            used_in, used_out = (reply.tokens_in, reply.tokens_out) if reply else (0, 0)
+            cost = self.model.cost(used_in, used_out)
+            calls.tokens_in += used_in
+            calls.tokens_out += used_out
+            self.report.spend(used_in, used_out, cost)
+            self.budget.settle(dollars, tokens, used_dollars=cost or 0.0, used_tokens=used_in + used_out)
+
+    def _most(self, request: Request, messages: tuple[Message, ...]) -> tuple[int, float]:
+        """The most tokens and dollars that one call can take; the prompt's estimate gets a margin of a half."""
+        tokens_in = int(1.5 * sum(count_tokens(message["content"]) for message in messages)) + 16
+        tokens_out = request.sampling.get("max_tokens", self.model.max_tokens)
+        return tokens_in + tokens_out, self.model.cost(tokens_in, tokens_out) or 0.0
+
+    def _show(self) -> None:
+        if self.advance is not None:
+            self.report.in_flight = self.gate.in_flight
+            self.advance(1, self.report.note())
+
+
+class _Calls:
+    """What the calls for one request took together."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.tokens_in = 0
+        self.tokens_out = 0
+
+
+_REMEDIES = {
+    Reason.unauthorised: "Set the key of this account in the environment; what is finished is kept.",
+    Reason.no_credit: "Add credit to the account, then start the same command again; what is finished is kept.",
+    Reason.unknown_model: "Check the model's name with the server; --llm PROVIDER:MODEL or l2aco.toml change it.",
+    Reason.connection: "Check that the server runs and --base-url is right, then start the same command again.",
+    Reason.rate_limited: "Lower --rpm, --tpm or --concurrency, then start the same command again.",
+    Reason.timeout: "Raise --timeout or lower --concurrency, then start the same command again.",
+    Reason.server_error: "Look at the server's log, then start the same command again.",
+    Reason.truncated: "Raise --max-tokens, then start the same command again with --retry-failed.",
+    Reason.invalid_json: "The model does not keep to JSON: use a server with structured output, or another model.",
+    Reason.wrong_schema: "The model does not keep to the schema: use structured output, or another model.",
+}

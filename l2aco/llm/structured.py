@@ -1,0 +1,91 @@
+"""From the text of a reply to an object that satisfies its schema, or the reason why not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from l2aco.llm.request import CallFailed, Message, Reason, Reply
+
+_REFUSALS = ("i'm sorry", "i am sorry", "i cannot", "i can't", "sorry, but", "as an ai", "i'm unable", "i am unable")
+
+
+def parse_reply(reply: Reply, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The object in a reply; raises CallFailed with the reason.
+
+    Strict: one JSON object, alone or in one code fence, that satisfies the schema. A cut-off reply is never
+    mended, because what is missing cannot be known.
+    """
+    spent = {"tokens_in": reply.tokens_in, "tokens_out": reply.tokens_out}
+    if reply.refusal:
+        raise CallFailed(Reason.refused, reply.refusal[:200], **spent)
+    if reply.finish_reason == "length":
+        raise CallFailed(Reason.truncated, f"after {reply.tokens_out} tokens", **spent)
+    if reply.finish_reason == "content_filter":
+        raise CallFailed(Reason.refused, "the provider's content filter", **spent)
+    text = _unfence(reply.text.strip())
+    if not text:
+        raise CallFailed(Reason.empty, f"finish reason {reply.finish_reason}", **spent)
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        if text.casefold().replace("\u2019", "'").startswith(_REFUSALS):
+            raise CallFailed(Reason.refused, text[:200], **spent) from None
+        raise CallFailed(Reason.invalid_json, str(error), **spent) from None
+    if wrong := explain(value, schema):
+        raise CallFailed(Reason.wrong_schema, wrong, **spent)
+    return value
+
+
+def _unfence(text: str) -> str:
+    if text.startswith("```") and text.endswith("```") and "\n" in text:
+        return text[text.index("\n") + 1 : -3].strip()
+    return text
+
+
+def explain(value: Any, schema: Mapping[str, Any]) -> str:
+    """What about `value` does not satisfy the schema, at most three things; empty when it does."""
+    check = _validator(json.dumps(schema))
+    if check.is_valid(value):
+        return ""
+    found = sorted(check.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
+    return "; ".join(
+        f"{'.'.join(map(str, error.absolute_path)) or 'the object'}: {error.message[:160]}" for error in found[:3]
+    )
+
+
+@lru_cache(maxsize=64)
+def _validator(schema: str) -> Any:
+    import jsonschema
+
+    return jsonschema.Draft202012Validator(json.loads(schema))
+
+
+def repair_messages(messages: tuple[Message, ...], reply: Reply, problem: str) -> tuple[Message, ...]:
+    """The conversation with the bad reply and the request to mend it."""
+    return (
+        *messages,
+        {"role": "assistant", "content": reply.text},
+        {
+            "role": "user",
+            "content": f"That answer cannot be used: {problem}. "
+            "Send the corrected JSON object and nothing else: no comment, no code fence.",
+        },
+    )
+
+
+def in_words(schema: Mapping[str, Any]) -> str:
+    """The schema as an instruction, for servers that do not take one."""
+    return "Answer with one JSON object and nothing else. It must satisfy this JSON schema:\n" + json.dumps(schema)
+
+
+def without_lengths(schema: Any) -> Any:
+    """The schema without limits on lengths, which some servers refuse."""
+    if isinstance(schema, dict):
+        limits = ("minLength", "maxLength", "minItems", "maxItems")
+        return {key: without_lengths(value) for key, value in schema.items() if key not in limits}
+    if isinstance(schema, list):
+        return [without_lengths(item) for item in schema]
+    return schema

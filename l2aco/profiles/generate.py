@@ -1,0 +1,174 @@
+"""Writes profiles: the stage `profile`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sized
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from l2aco.entities import Entity
+from l2aco.llm.catalog import Model
+from l2aco.llm.engine import Engine, engines
+from l2aco.llm.journal import Journal
+from l2aco.llm.options import EngineOptions, RunLimits
+from l2aco.llm.report import RunReport
+from l2aco.llm.runner import run_requests
+from l2aco.llm.vllm import vllm_command
+from l2aco.profiles.job import Job, plan_job, set_name
+from l2aco.profiles.sets import BUNDLED, MANIFEST, RECORDS, ProfileSet
+from l2aco.profiles.spec import ProfileSpec
+from l2aco.progress import Progress, Silent
+from l2aco.workspace import Workspace, atomic_folder, read_json, sha256_file, write_json
+
+
+@dataclass(frozen=True)
+class ProfileReport:
+    """What a job came to. `run` counts calls, tokens and dollars; None where nothing had to be asked."""
+
+    set: ProfileSet
+    profiles: int
+    """Records in the set now."""
+    requested: int
+    covered: int
+    """Requested profiles that the set holds."""
+    missing: tuple[str, ...] = ()
+    """Names of requested entities that a bundled set lacks, at most 20."""
+    run: RunReport = field(default_factory=RunReport)
+
+    @property
+    def complete(self) -> bool:
+        return self.covered >= self.requested
+
+
+def generate_profiles(
+    spec: ProfileSpec, entities: Iterable[Entity], workspace: Workspace, progress: Progress | None = None
+) -> ProfileReport:
+    """Write a profile of every entity into `profiles/<set>/`, asking only for those that are not there.
+
+    `entities` may be a stream of any length. The bundled set `reference` is copied whole. Raises
+    UnavailableError with the ways out where the model cannot be reached, LockedError where another process
+    writes the same set; failures of single entities are counted in the report.
+    """
+    progress = progress or Silent()
+    job = plan_job(spec, workspace)
+    if spec.limit is not None:
+        entities = islice(entities, spec.limit)
+    if job.model.engine == "bundled":
+        return _install_bundled(job.model, entities, workspace)
+    name = set_name(job, workspace)
+    folder = workspace.child(workspace.profiles, name)
+    engine = make_engine(job, workspace, folder, progress)
+    counter = _Counter(entities)
+    total = len(entities) * spec.samples if isinstance(entities, Sized) else None
+    with Journal(folder, f"profile set '{name}'") as journal:
+        _write_manifest(job, folder, name)
+        try:
+            with progress.task(f"{job.model.alias} writes profiles", total=total, unit="profiles") as advance:
+                run = run_requests(
+                    job.requests(counter),
+                    engine,
+                    journal,
+                    model=job.model,
+                    to_record=job.record,
+                    to_failure=job.failure,
+                    limits=_limits(spec),
+                    advance=advance,
+                )
+        finally:
+            count = journal.compact(lambda record: (record["kind"], record["entity_id"], record["sample"]))
+            _write_manifest(job, folder, name, count)
+    requested = counter.seen * spec.samples
+    return ProfileReport(ProfileSet(folder), count, requested, run.before + run.answered, run=run)
+
+
+class _Counter:
+    """Counts what passes through."""
+
+    def __init__(self, entities: Iterable[Entity]) -> None:
+        self.entities = entities
+        self.seen = 0
+
+    def __iter__(self) -> Any:
+        for entity in self.entities:
+            self.seen += 1
+            yield entity
+
+
+def make_engine(job: Job, workspace: Workspace, folder: Path, progress: Progress) -> Engine:
+    """The engine of a job's model, not yet entered. With base URLs any model is reached over HTTP."""
+    spec = job.spec
+    name = "openai" if spec.base_urls else job.model.engine
+    options = EngineOptions(
+        base_urls=spec.base_urls or ((job.model.base_url,) if job.model.base_url else ()),
+        concurrency=spec.concurrency,
+        timeout_s=spec.timeout_s,
+        delay_s=spec.delay_s,
+        vllm_command=vllm_command(workspace.settings),
+        vllm_flags=spec.vllm_flags,
+        keep_server=spec.keep_server,
+        folder=folder,
+        say=progress.say,
+    )
+    return engines.load(name)(job.model, options)
+
+
+def _limits(spec: ProfileSpec) -> RunLimits:
+    return RunLimits(
+        concurrency=spec.concurrency,
+        requests_per_minute=spec.requests_per_minute,
+        tokens_per_minute=spec.tokens_per_minute,
+        budget_usd=spec.budget_usd,
+        budget_tokens=spec.budget_tokens,
+        attempts=spec.attempts,
+        break_after=spec.break_after,
+        backoff_s=spec.backoff_s,
+        retry_failed=spec.retry_failed,
+    )
+
+
+def _write_manifest(job: Job, folder: Path, name: str, count: int | None = None) -> None:
+    path = folder / MANIFEST
+    old = read_json(path) if path.exists() else {}
+    write_json(
+        path,
+        {
+            "format": 1,
+            "name": name,
+            "llm": job.model.alias,
+            "model": job.model.model,
+            "identity": job.identity,
+            "records": old.get("records") if count is None else count,
+            "created_at": old.get("created_at") or datetime.now(UTC).isoformat(timespec="seconds"),
+            "spec": job.spec.model_dump(mode="json", exclude_defaults=True),
+            "schemas": job.schemas,
+            "sha256": old.get("sha256", {}) if count is None else _checksums(folder),
+        },
+    )
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    return {RECORDS: sha256_file(folder / RECORDS)} if (folder / RECORDS).exists() else {}
+
+
+def _install_bundled(model: Model, entities: Iterable[Entity], workspace: Workspace) -> ProfileReport:
+    """Copy a bundled set into the workspace, and say which of the entities it covers."""
+    target = workspace.child(workspace.profiles, model.model)
+    source = BUNDLED / model.model
+    if not (target / MANIFEST).exists():
+        with atomic_folder(target, replace=True) as partial:
+            for file in (MANIFEST, RECORDS):
+                shutil.copyfile(source / file, partial / file)
+    installed = ProfileSet(target)
+    requested, covered = 0, 0
+    missing: list[str] = []
+    for entity in entities:
+        requested += 1
+        if installed.find(entity) is not None:
+            covered += 1
+        elif len(missing) < 20:
+            missing.append(entity.name)
+    return ProfileReport(installed, len(installed), requested, covered, tuple(missing))

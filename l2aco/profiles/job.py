@@ -1,0 +1,151 @@
+"""From a spec to the requests of a profiling job and the set that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from l2aco.entities import Entity
+from l2aco.errors import InputError, UsageError
+from l2aco.llm.catalog import Model, resolve_model
+from l2aco.llm.request import Answer, CallFailed, Request
+from l2aco.profiles.prompt import Template, load_templates
+from l2aco.profiles.record import ProfileRecord, render_text
+from l2aco.profiles.sets import MANIFEST
+from l2aco.profiles.spec import ProfileSpec
+from l2aco.workspace import Workspace, read_json, stable_hash
+
+Subject = tuple[Entity, int]
+"""What a request is about: the entity and the number of the sample."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that determines the answers: model, templates by kind, sampling."""
+
+    spec: ProfileSpec
+    model: Model
+    endpoint: str
+    templates: Mapping[str, Template]
+    sampling: Mapping[str, Any]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What two runs must share to write into one set."""
+        return {
+            "llm": self.model.alias,
+            "model": self.model.model,
+            "revision": self.model.revision,
+            "endpoint": self.endpoint,
+            "prompt": {kind: [item.name, item.version, item.sha256] for kind, item in self.templates.items()},
+            "sampling": dict(self.sampling),
+        }
+
+    @property
+    def schemas(self) -> dict[str, Any]:
+        return {kind: template.schema for kind, template in self.templates.items()}
+
+    def requests(self, entities: Iterable[Entity]) -> Iterator[Request]:
+        """One request for each distinct entity and sample, as a stream.
+
+        Raises InputError where the prompt has no template for an entity's kind.
+        """
+        identity = {**self.identity, "llm": None}
+        shared = {kind: stable_hash({**identity, "prompt": item.sha256}) for kind, item in self.templates.items()}
+        for entity in entities:
+            template = self.templates.get(entity.kind.value)
+            if template is None:
+                raise InputError(f"prompt {self.spec.prompt} has no template for {entity.kind.value}")
+            messages = template.render(entity)
+            for sample in range(self.spec.samples):
+                what = [shared[entity.kind.value], entity.kind.value, entity.id, messages, sample]
+                sampling = dict(self.sampling)
+                if "seed" in sampling:
+                    sampling["seed"] += sample
+                yield Request(stable_hash(what, 32), messages, template.schema, sampling, (entity, sample))
+
+    def record(self, request: Request, answer: Answer) -> dict[str, Any]:
+        """The journal's line of an answer: a ProfileRecord."""
+        entity, sample = request.subject
+        template = self.templates[entity.kind.value]
+        fields = {name: answer.fields[name] for name in template.schema["properties"] if name in answer.fields}
+        return ProfileRecord(
+            key=request.key,
+            entity_id=entity.id,
+            entity_name=entity.name,
+            kind=entity.kind.value,
+            fields=fields,
+            text=render_text(fields, template.schema),
+            llm=self.model.alias,
+            model=answer.model or self.model.model,
+            endpoint=self.endpoint,
+            prompt_name=template.name,
+            prompt_version=template.version,
+            prompt_sha256=template.sha256,
+            sampling=request.sampling,
+            sample=sample,
+            finish_reason=answer.finish_reason,
+            usage={"input": answer.tokens_in, "output": answer.tokens_out},
+            cost_usd=self.model.cost(answer.tokens_in, answer.tokens_out),
+            attempts=answer.attempts,
+            latency_s=round(answer.latency_s, 4),
+            created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            aliases=entity.aliases,
+        ).to_json()
+
+    def failure(self, request: Request, failure: CallFailed, attempts: int) -> dict[str, Any]:
+        """The line in failures.jsonl."""
+        entity, sample = request.subject
+        return {
+            "key": request.key,
+            "entity_id": entity.id,
+            "entity_name": entity.name,
+            "kind": entity.kind.value,
+            "sample": sample,
+            "reason": failure.reason.value,
+            "message": failure.message[:500],
+            "attempts": attempts,
+            "failed_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
+
+
+def plan_job(spec: ProfileSpec, workspace: Workspace) -> Job:
+    """Resolve the names in a spec; raises UnknownNameError, UsageError, InputError."""
+    model = resolve_model(spec.llm, workspace.settings)
+    sampling: dict[str, Any] = {"max_tokens": spec.max_tokens or model.max_tokens}
+    if not model.fixed_sampling:
+        sampling["temperature"] = spec.temperature
+        if spec.top_p is not None:
+            sampling["top_p"] = spec.top_p
+        if spec.temperature > 0:
+            sampling["seed"] = spec.seed
+    endpoint = model.engine if model.engine in ("fake", "transformers") else "chat.completions"
+    return Job(spec, model, endpoint, load_templates(spec.prompt, workspace), sampling)
+
+
+def set_name(job: Job, workspace: Workspace) -> str:
+    """The set that a job writes into.
+
+    The LLM's alias for the newest default prompt with default sampling, else the alias with a suffix. A set
+    that was made with another identity is never written into; for a name given in the spec that is a
+    UsageError.
+    """
+    if name := job.spec.set_name:
+        if _identity_of(name, workspace) not in (None, job.identity):
+            raise UsageError(
+                f"profile set '{name}' was made with another model, prompt or sampling",
+                remedy="Choose another --set; one set never mixes them.",
+            )
+        return name
+    default = plan_job(ProfileSpec(llm=job.spec.llm), workspace)
+    if job.identity == default.identity and _identity_of(job.model.alias, workspace) in (None, job.identity):
+        return job.model.alias
+    template = next(iter(job.templates.values()))
+    return f"{job.model.alias}-{template.name}{template.version}-{stable_hash(job.identity, 6)}"
+
+
+def _identity_of(name: str, workspace: Workspace) -> dict[str, Any] | None:
+    path = workspace.child(workspace.profiles, name) / MANIFEST
+    return dict(read_json(path).get("identity") or {}) if path.exists() else None

@@ -1,0 +1,50 @@
+"""What `generate_profiles` is asked to do."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from l2aco.profiles.prompt import DEFAULT_PROMPT
+
+
+class ProfileSpec(BaseModel):
+    """A profiling job. What determines an answer is `llm`, `prompt` and the sampling; the rest says how to get it.
+
+    `llm` is an alias of the catalog, `provider:model` or a Hugging Face id; `prompt` is NAME or NAME@VERSION.
+    `samples` profiles of each entity are kept side by side. Rates are per minute, times in seconds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    llm: str
+    prompt: str = DEFAULT_PROMPT
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: int = 0
+    max_tokens: int | None = Field(default=None, gt=0)
+    samples: int = Field(default=1, ge=1)
+    set_name: str | None = None
+
+    base_urls: tuple[str, ...] = ()
+    concurrency: int = Field(default=64, ge=1, le=4096)
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    budget_usd: float | None = Field(default=None, gt=0)
+    budget_tokens: int | None = Field(default=None, gt=0)
+    timeout_s: float = Field(default=120.0, gt=0)
+    attempts: int = Field(default=8, ge=1)
+    backoff_s: float = Field(default=0.5, gt=0)
+    break_after: int = Field(default=20, ge=1)
+    limit: int | None = Field(default=None, ge=1)
+    retry_failed: bool = False
+    delay_s: float = Field(default=0.0, ge=0)
+    keep_server: bool = False
+    vllm_flags: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("several samples at temperature 0 would be equal: give a temperature, such as 0.8")
+        return self
