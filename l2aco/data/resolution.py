@@ -41,7 +41,7 @@ def describe_drugs_and_lines(
     for kind, table in ((EntityKind.drug, drug_table), (EntityKind.cell_line, cell_table)):
         entities = data.drugs if kind is EntityKind.drug else data.cell_lines
         renames, found = _by_alias_file(entities, aliases, kind) if aliases else ({}, {})
-        if not data.stable_ids:
+        if kind in data.named:
             known = EntityIndex(kind, _reference(kind))
             rest = [entity for entity in entities if entity.id not in renames]
             more, matched = match_to(rest, known)

@@ -13,5 +13,16 @@ SOURCES = Registry(
             "l2aco.data.sources.graphsynergy:GraphSynergy",
             "folder with drug_combinations.csv, drug_protein.csv, cell_protein.csv and a protein network",
         ),
+        Entry(
+            "deepdds",
+            "l2aco.data.sources.deepdds:DeepDDS",
+            "folder with new_labels_0_10.csv, scores_0_10.csv, smiles.csv, new_cell_features_954.csv",
+        ),
+        Entry(
+            "dffndds",
+            "l2aco.data.sources.dffndds:Dffndds",
+            "folder with labeled_triples*.csv, drug_set.json, and optionally context_set*.json",
+        ),
+        Entry("table", "l2aco.data.sources.table:Table", "one CSV, TSV, Parquet or Excel file of triples"),
     ),
 )

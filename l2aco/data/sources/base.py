@@ -22,8 +22,8 @@ Edges = dict[tuple[str, str, str], tuple[list[str], list[str]]]
 class SourceData:
     """Everything of a source before anything is merged: the arguments of `write_dataset`.
 
-    `stable_ids` says that the drugs' ids are of a public registry; where False they are names, which the
-    import tries to resolve to the ids of the bundled reference profiles. `splits` are the source's own, as
+    `named` are the kinds whose ids are no more than names: the import tries to resolve these to the ids of the
+    bundled reference profiles. `splits` are the source's own, as
     unordered triples of ids by split name and part; `notes` are lines for the person who imports.
     """
 
@@ -38,7 +38,7 @@ class SourceData:
     splits: dict[str, dict[str, pl.DataFrame]] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    stable_ids: bool = True
+    named: frozenset[EntityKind] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,140 @@
+"""The layout of DeepDDS (Wang et al. 2022, doi:10.1093/bib/bbab390): O'Neil 2016 with SMILES and expression.
+
+Labels and scores are two files with the same rows. The labels that ship are used; where they disagree with the
+score rule (Loewe >= 10 against <= 0) the import says how often. Public files: Sinwang404/DeepDDs, folder data/.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from l2aco.data.features.table import FeatureRows
+from l2aco.data.labels import LabelRule
+from l2aco.data.sources.base import ReadOptions, SourceData
+from l2aco.data.tables import numbers, read_raw, read_table, require, safe_file
+from l2aco.entities import Entity, EntityKind
+from l2aco.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LABELS = "new_labels_0_10.csv"
+SCORES = ("scores_0_10.csv", "score_0_10.csv")
+EXPRESSION = "new_cell_features_954.csv"
+
+
+class DeepDDS:
+    """Reads the folder; scores and expression may be missing, which is said in the notes."""
+
+    def recognises(self, path: Path) -> bool:
+        return (path / LABELS).is_file() and (path / "smiles.csv").is_file()
+
+    def read(self, path: Path, options: ReadOptions) -> SourceData:
+        import polars as pl
+
+        smiles = self._smiles(safe_file(path, "smiles.csv"))
+        labels = self._labels(safe_file(path, LABELS), smiles)
+        notes: list[str] = []
+        scores = next((path / name for name in SCORES if (path / name).is_file()), None)
+        if scores is None:
+            notes.append(f"No {SCORES[0]} there: the triples have labels and no scores.")
+            rows = labels.select("drug_a", "drug_b", "cell_line", "label")
+        else:
+            rows = self._with_scores(labels, safe_file(path, scores.name))
+        used = sorted(pl.concat([rows["drug_a"], rows["drug_b"]]).unique())
+        lines = sorted(rows["cell_line"].unique())
+        features = {}
+        if (path / EXPRESSION).is_file():
+            features["expression"] = read_expression(safe_file(path, EXPRESSION), lines)
+        else:
+            notes.append(f"No {EXPRESSION} there: the cell lines have no expression.")
+        return SourceData(
+            drugs=[Entity(name, EntityKind.drug, name, facts={"smiles": smiles[name]}) for name in used],
+            cell_lines=[Entity(line, EntityKind.cell_line, line) for line in lines],
+            rows=rows,
+            label_rule=LabelRule(kind="shipped", positive=10, negative=0),
+            features=features,
+            notes=notes,
+            named=frozenset(EntityKind),
+        )
+
+    def _smiles(self, path: Path) -> dict[str, str]:
+        table = read_table(path, {"name": ("name",), "smiles": ("smile", "smiles")})
+        require(table, path, ("name", "smiles"))
+        return dict(table.select("name", "smiles").iter_rows())
+
+    def _labels(self, path: Path, smiles: dict[str, str]) -> pl.DataFrame:
+        """Rows with drug names in the place of their SMILES."""
+        import polars as pl
+
+        table = read_table(
+            path, {"drug_a": ("drug1",), "drug_b": ("drug2",), "cell_line": ("cell",), "label": ("label",)}
+        )
+        require(table, path, ("drug_a", "drug_b", "cell_line", "label"))
+        names: dict[str, str] = {}
+        for name, written in smiles.items():
+            if written in names:
+                raise InputError(
+                    f"gives '{names[written]}' and '{name}' the same SMILES", where=path.parent / "smiles.csv"
+                )
+            names[written] = name
+        for column in ("drug_a", "drug_b"):
+            strange = table.filter(~table[column].is_in(list(names)))
+            if len(strange):
+                raise InputError(
+                    f"column '{column}' holds a SMILES that smiles.csv does not",
+                    where=f"{path}:{strange['row'][0] + 2}",
+                )
+        table = table.with_columns(
+            pl.col("drug_a").replace(names), pl.col("drug_b").replace(names), numbers(table, path, "label", dtype="int")
+        )
+        if table["label"].max() > 1:  # type: ignore[operator]
+            raise InputError("column 'label' holds more than 0 and 1", where=path)
+        return table
+
+    def _with_scores(self, labels: pl.DataFrame, path: Path) -> pl.DataFrame:
+        import polars as pl
+
+        table = read_table(
+            path,
+            {
+                "drug_a": ("drug_a", "drug1"),
+                "drug_b": ("drug_b", "drug2"),
+                "cell_line": ("cell",),
+                "score": ("score", "synergy"),
+            },
+        )
+        key = ["drug_a", "drug_b", "cell_line"]
+        if len(table) != len(labels):
+            raise InputError(f"has {len(table)} rows, {LABELS} {len(labels)}", where=path)
+        differ = (table.select(key) != labels.select(key)).select(pl.any_horizontal(key)).to_series()
+        if differ.any():
+            row = int(differ.arg_max() or 0)
+            raise InputError(f"is about another triple than {LABELS} there", where=f"{path}:{row + 2}")
+        return labels.select(*key, "label").with_columns(numbers(table, path, "score"))
+
+
+def read_expression(path: Path, lines: list[str]) -> FeatureRows:
+    """Gene expression, float32 (lines, genes): the header names genes, the first column cell lines.
+
+    A second row of transcript ids is passed over; lines not in `lines` are left out.
+    """
+    import polars as pl
+
+    table = read_raw(path)
+    first = table.columns[0]
+    table = table.filter(pl.col(first).is_in(lines))
+    if not len(table):
+        raise InputError("is about none of the cell lines of the triples", where=path)
+    if table[first].is_duplicated().any():
+        raise InputError(f"holds '{table.filter(table[first].is_duplicated())[first][0]}' twice", where=path)
+    values = table.select(pl.exclude(first).cast(pl.Float32, strict=False))
+    wrong = [column for column in values.columns if values[column].null_count()]
+    if wrong:
+        raise InputError(f"column '{wrong[0]}' holds something that is no number", where=path)
+    return FeatureRows(
+        EntityKind.cell_line, table[first].to_list(), values.to_numpy().astype(np.float32), tuple(values.columns)
+    )

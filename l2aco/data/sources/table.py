@@ -1,0 +1,59 @@
+"""Any table with two drug columns, a cell-line column, and a score or a label: CSV, TSV, Parquet or Excel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from l2aco.data.labels import LabelRule
+from l2aco.data.sources.base import ReadOptions, SourceData
+from l2aco.data.tables import numbers, read_table, require
+from l2aco.entities import Entity, EntityKind
+from l2aco.errors import InputError, UnknownNameError
+
+SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".xlsx")
+ROLES = {
+    "drug_a": ("drug_a", "drug1", "drug_1", "drug_row", "drug_row_name", "compound_a", "compound1", "a", "drug_a_name"),
+    "drug_b": ("drug_b", "drug2", "drug_2", "drug_col", "drug_col_name", "compound_b", "compound2", "b", "drug_b_name"),
+    "cell_line": ("cell_line", "cell", "cell_line_name", "context", "cellname", "sample", "depmap_id", "c"),
+    "score": ("score", "synergy", "synergy_score", "synergy_loewe", "loewe", "synergy_zip", "synergy_bliss", "bliss"),
+    "label": ("label", "synergistic", "class", "y"),
+}
+
+
+class Table:
+    """Reads one file; columns are guessed from common names, or named with --columns role=NAME."""
+
+    def recognises(self, path: Path) -> bool:
+        return path.is_file() and path.suffix.casefold() in SUFFIXES
+
+    def read(self, path: Path, options: ReadOptions) -> SourceData:
+        import polars as pl
+
+        for role in options.columns:
+            if role not in ROLES:
+                raise UnknownNameError("column role", role, ROLES)
+        roles = {role: (options.columns[role],) if role in options.columns else names for role, names in ROLES.items()}
+        table = read_table(path, roles, optional=({"score", "label"} - set(options.columns)))
+        require(table, path, ("drug_a", "drug_b", "cell_line"))
+        table = table.with_columns(numbers(table, path, "score"), numbers(table, path, "label", dtype="int"))
+        scored, labelled = table["score"].is_not_null().any(), table["label"].is_not_null().any()
+        if not scored and not labelled:
+            raise InputError(
+                "has neither scores nor labels",
+                where=path,
+                remedy="Name the column with --columns score=NAME or --columns label=NAME.",
+            )
+        wrong = table.filter(table["label"] > 1)
+        if len(wrong):
+            raise InputError(
+                f"column 'label' holds {wrong['label'][0]}, not 0 or 1", where=f"{path}:{wrong['row'][0] + 2}"
+            )
+        drugs = pl.concat([table["drug_a"], table["drug_b"]]).unique().sort()
+        lines = table["cell_line"].unique().sort()
+        return SourceData(
+            drugs=[Entity(name, EntityKind.drug, name) for name in drugs],
+            cell_lines=[Entity(name, EntityKind.cell_line, name) for name in lines],
+            rows=table.select("drug_a", "drug_b", "cell_line", "score", "label"),
+            label_rule=LabelRule(kind="shipped") if labelled else LabelRule(),
+            named=frozenset(EntityKind),
+        )
