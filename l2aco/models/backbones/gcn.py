@@ -19,7 +19,6 @@ from l2aco.models.base import Inputs
 from l2aco.models.graph.backbone import GraphBackbone, GraphConfig, embedding_rows, scored_nodes
 from l2aco.models.graph.blocks import (
     distinct,
-    modules_of,
     receptive_field,
     symmetric_normalisation,
     with_self_loops,
@@ -50,7 +49,7 @@ class GCN(GraphBackbone):
             config.layers,
             {relation: symmetric_normalisation(edges, count)},
         )
-        self.blocks = modules_of(layers)
+        self.blocks = nn.ModuleList(layer.block(relation) for layer in layers)
         self.nodes = rows["node"]
         self.embedding = embedding_rows(count, config.embedding, self.nodes)
         widths = [config.embedding] + [config.hidden] * config.layers

@@ -10,6 +10,7 @@ dropout -> linear (Nd + Nc, 64).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -17,12 +18,14 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from torch_geometric.nn import GATConv
 
 from l2aco.data.graph import INVERSE
 from l2aco.models.base import Inputs
+from l2aco.models.graph import kernels
 from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, GraphConfig
 from l2aco.models.graph.convs import BlockGATConv
-from l2aco.models.graph.relational import RelationalField
+from l2aco.models.graph.relational import Group, Part, RelationalField
 
 
 class HGAT(GraphBackbone):
@@ -48,40 +51,52 @@ class HGAT(GraphBackbone):
         widths = [config.embedding] + [config.hidden] * config.layers
         self.convs = nn.ModuleList()
         self.own = nn.ModuleList()
-        for layer, (source, width) in zip(self.field.layers, pairwise(widths), strict=True):
-            self.convs.append(
-                nn.ModuleDict(
-                    {
-                        self.field.name(relation): BlockGATConv(
-                            source, width, config.heads, config.engine, config.attention_dropout
-                        )
-                        for relation in layer.blocks
-                    }
-                )
-            )
-            kinds = () if config.faithful else [kind for kind, count in layer.targets.items() if count]
+        for number, (source, width) in enumerate(pairwise(widths)):
+            options = (source, width, config.heads, config.engine, config.attention_dropout)
+            self.convs.append(nn.ModuleDict({part.key: BlockGATConv(*options) for part in self.field.parts(number)}))
+            kinds = () if config.faithful else self.field.targets[number]
             self.own.append(nn.ModuleDict({kind: nn.Linear(source, width, bias=False) for kind in kinds}))
 
     def propagate(self) -> tuple[Tensor, Tensor]:
         x = dict(self.field.embeddings.items())
-        for number, layer in enumerate(self.field.layers):
+        for number in range(self.config.layers):
             if number:
                 x = {kind: self.drop(F.relu(values)) for kind, values in x.items()}
-            x = self._layer(number, layer.targets, x)
+            x = self._layer(number, x)
         return x[DRUG], x[CELL]
 
-    def _layer(self, number: int, targets: dict[str, int], x: dict[str, Tensor]) -> dict[str, Tensor]:
-        convs: Any = self.convs[number]
+    def _layer(self, number: int, x: dict[str, Tensor]) -> dict[str, Tensor]:
+        targets = self.field.targets[number]
         own: Any = self.own[number]
-        parts: dict[str, list[Tensor]] = {kind: [] for kind, count in targets.items() if count}
-        for kind, linear in own.items():
-            parts[kind].append(linear(x[kind][: targets[kind]]))
-        for relation, block in self.field.blocks(number):
-            source, _, target = relation
-            conv = convs[self.field.name(relation)]
-            parts[target].append(conv(x[source], x[target][: targets[target]], block))
-        width = self.config.hidden
+        found = {kind: [linear(x[kind][: targets[kind]])] for kind, linear in own.items()}
+        for group in self.field.layer_groups(number):
+            for part, out in relational_attention(group, self.convs[number], x):
+                found.setdefault(part.target, []).append(out)
         return {
-            kind: torch.stack(found).sum(0) if found else x[kind].new_zeros(targets[kind], width)
-            for kind, found in parts.items()
+            kind: torch.stack(found[kind]).sum(0) if kind in found else x[kind].new_zeros(count, self.config.hidden)
+            for kind, count in targets.items()
         }
+
+
+def relational_attention(group: Group, convs: Any, x: Mapping[str, Tensor]) -> Iterator[tuple[Part, Tensor]]:
+    """Each relation of a group with its layer's output (targets, width).
+
+    All relations attend in one pass over the block: a source has one logit a relation and head, and what is
+    summed is its input, which each relation maps afterwards.
+    """
+    block, source = group.block, x[group.source]
+    layers = [convs[part.key] for part in group.parts]
+    targets = [x[part.target][: part.stop - part.start] for part in group.parts]
+    if layers[0].engine == "pyg":
+        for part, conv, target in zip(group.parts, layers, targets, strict=True):
+            size = (block.num_src, len(target))
+            yield part, GATConv.forward(conv, (source, target), block.edge_index(part.start, part.stop), size=size)
+        return
+    source_map = torch.cat([conv.logit_map(conv.att_src) for conv in layers], dim=1)
+    source_logit = (source @ source_map).view(-1, layers[0].heads)
+    target_logit = torch.cat(
+        [target @ conv.logit_map(conv.att_dst) for conv, target in zip(layers, targets, strict=True)]
+    )
+    mixed = kernels.attention_sum(block, source.unsqueeze(1), source_logit, target_logit, **layers[0].options())
+    for part, conv in zip(group.parts, layers, strict=True):
+        yield part, conv.mapped(mixed[part.start : part.stop])

@@ -6,7 +6,7 @@ in-neighbours alone; the layer before it has those as its targets. The numbers a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,9 @@ class Block(nn.Module):
     Buffers, for E edges sorted by target: `rowptr` (num_dst + 1), `col` and `row` (E) source and target of each
     edge, `weight` (E) or None. `rowptr_t` (num_src + 1), `row_t` (E) and `perm` (E): the same edges sorted by
     source, where edge k of that order is edge perm[k]. Indices are int64.
+
+    Edges may be of several kinds (relations): `slot` (E) is then source * kinds + kind, where a source has one
+    attention logit for every kind, and `slotptr` (num_src * kinds + 1) points into the order of `perm`.
     """
 
     rowptr: Tensor
@@ -30,22 +33,37 @@ class Block(nn.Module):
     rowptr_t: Tensor
     row_t: Tensor
     perm: Tensor
+    slot: Tensor
+    slotptr: Tensor
     weight: Tensor | None
     weight_t: Tensor | None
 
-    def __init__(self, edges: np.ndarray, num_src: int, num_dst: int, weight: np.ndarray | None = None) -> None:
-        """`edges` (2, E): local source and target numbers, in any order."""
+    def __init__(
+        self,
+        edges: np.ndarray,
+        num_src: int,
+        num_dst: int,
+        weight: np.ndarray | None = None,
+        kind: np.ndarray | None = None,
+        kinds: int = 1,
+    ) -> None:
+        """`edges` (2, E): local source and target numbers, in any order; `weight` and `kind` (E) beside them."""
         super().__init__()
         self.num_src = num_src
         self.num_dst = num_dst
+        self.kinds = kinds
         order = np.lexsort((edges[0], edges[1]))
         source, target = edges[0][order], edges[1][order]
-        perm = np.argsort(source, kind="stable")
+        slot = source * kinds + (0 if kind is None else kind[order])
+        perm = np.argsort(slot, kind="stable")
+        slotptr = _pointers(slot, num_src * kinds)
         arrays = {
             "rowptr": _pointers(target, num_dst),
             "col": source,
             "row": target,
-            "rowptr_t": _pointers(source, num_src),
+            "slot": slot,
+            "slotptr": slotptr,
+            "rowptr_t": slotptr[::kinds],
             "row_t": target[perm],
             "perm": perm,
         }
@@ -59,10 +77,10 @@ class Block(nn.Module):
     def num_edges(self) -> int:
         return self.col.numel()
 
-    @property
-    def edge_index(self) -> Tensor:
-        """int64 (2, E): source and target, sorted by target."""
-        return torch.stack([self.col, self.row])
+    def edge_index(self, start: int = 0, stop: int | None = None) -> Tensor:
+        """int64 (2, E'): source and target of the edges into targets [start, stop), numbered from `start`."""
+        first, last = self.rowptr[start], self.rowptr[self.num_dst if stop is None else stop]
+        return torch.stack([self.col[first:last], self.row[first:last] - start])
 
 
 def _pointers(sorted_rows: np.ndarray, count: int) -> np.ndarray:
@@ -71,14 +89,19 @@ def _pointers(sorted_rows: np.ndarray, count: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of message passing: a block a relation, and how many nodes of each type go in and come out.
-
-    The targets of a type are the first of its sources, in the same order.
+    """One layer of message passing: local edges (2, E) by relation with their weights, and how many nodes of each
+    type go in and come out. The targets of a type are the first of its sources, in the same order.
     """
 
-    blocks: dict[Relation, Block]
+    edges: dict[Relation, np.ndarray]
+    weights: dict[Relation, np.ndarray]
     sources: dict[str, int]
     targets: dict[str, int]
+
+    def block(self, relation: Relation) -> Block:
+        """The block of one relation."""
+        source, _, target = relation
+        return Block(self.edges[relation], self.sources[source], self.targets[target], self.weights.get(relation))
 
 
 def receptive_field(
@@ -116,14 +139,13 @@ def _layer(
         kind: np.concatenate([targets[kind], np.flatnonzero(reached[kind] & ~inside[kind])]) for kind in num_nodes
     }
     source_number = {kind: _numbering(sources[kind], count) for kind, count in num_nodes.items()}
-    blocks = {}
-    for relation, pairs in edges.items():
-        chosen = kept[relation]
-        local = np.stack([source_number[relation[0]][pairs[0][chosen]], source_number[relation[2]][pairs[1][chosen]]])
-        weight = weights[relation][chosen] if relation in weights else None
-        if len(targets[relation[2]]):
-            blocks[relation] = Block(local, len(sources[relation[0]]), len(targets[relation[2]]), weight)
-    return sources, Layer(blocks, _counts(sources), _counts(targets))
+    local = {
+        relation: np.stack([source_number[relation[0]][pairs[0]], source_number[relation[2]][pairs[1]]])
+        for relation, pairs in ((relation, pairs[:, kept[relation]]) for relation, pairs in edges.items())
+        if len(targets[relation[2]])
+    }
+    kept_weights = {relation: weights[relation][kept[relation]] for relation in local if relation in weights}
+    return sources, Layer(local, kept_weights, _counts(sources), _counts(targets))
 
 
 def _membership(rows: np.ndarray, count: int) -> np.ndarray:
@@ -163,8 +185,3 @@ def with_self_loops(edges: np.ndarray, count: int) -> np.ndarray:
 def distinct(edges: np.ndarray, count: int) -> np.ndarray:
     """The distinct edges (2, E'), sorted by source and target."""
     return np.stack(np.divmod(np.unique(edges[0] * max(count, 1) + edges[1]), max(count, 1)))
-
-
-def modules_of(layers: Sequence[Layer]) -> nn.ModuleList:
-    """The blocks of all layers as one module list, so that they move with the model."""
-    return nn.ModuleList(block for layer in layers for block in layer.blocks.values())

@@ -6,6 +6,8 @@ runs the same mathematics with `kernels`. Both read the same parameters, so a ch
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch_geometric.nn import GATConv, GCNConv
@@ -24,7 +26,7 @@ class BlockGCNConv(GCNConv):
     def forward(self, x: Tensor, block: Block) -> Tensor:
         """(num_dst, width) from x (num_src, source); the targets are the first of the sources."""
         if self.engine == "pyg":
-            return super().forward(x, block.edge_index, block.weight)[: block.num_dst]
+            return super().forward(x, block.edge_index(), block.weight)[: block.num_dst]
         return summed_then_mapped(block, x, self.lin.weight) + self.bias
 
 
@@ -35,21 +37,40 @@ class BlockGATConv(GATConv):
         super().__init__(source, width // heads, heads, dropout=dropout, add_self_loops=False)
         self.engine = engine
 
-    def forward(self, x: Tensor, target: Tensor, block: Block) -> Tensor:
-        """(num_dst, width) from x (num_src, source) and the targets' own inputs (num_dst, source)."""
+    def forward(self, x: Tensor, block: Block) -> Tensor:
+        """(num_dst, width) from x (num_src, source); the targets are the first of the sources."""
+        target = x[: block.num_dst]
         if self.engine == "pyg":
-            return super().forward((x, target), block.edge_index, size=(block.num_src, block.num_dst))
-        shape = (-1, self.heads, self.out_channels)
-        mapped = self.lin(x).view(shape)
-        source_logit = (mapped * self.att_src).sum(-1)
-        # a . (W x) = (W^T a) . x: the targets' logits need no map of their own
-        by_head = self.lin.weight.view(self.heads, self.out_channels, -1)
-        target_logit = target @ torch.einsum("hdk,hd->kh", by_head, self.att_dst[0])
-        dropout = self.dropout if self.training else 0.0
-        out = kernels.attention_sum(
-            block, mapped, source_logit, target_logit, slope=self.negative_slope, dropout=dropout
-        )
+            return super().forward((x, target), block.edge_index(), size=(block.num_src, block.num_dst))
+        source_logit, target_logit = x @ self.logit_map(self.att_src), target @ self.logit_map(self.att_dst)
+        if self._sum_first(block):
+            mixed = kernels.attention_sum(block, x.unsqueeze(1), source_logit, target_logit, **self.options())
+            return self.mapped(mixed)
+        mapped = self.lin(x).view(-1, self.heads, self.out_channels)
+        out = kernels.attention_sum(block, mapped, source_logit, target_logit, **self.options())
         return out.reshape(block.num_dst, -1) + self.bias
+
+    def options(self) -> dict[str, Any]:
+        """Slope and dropout of the attention weights, as now in force."""
+        return {"slope": self.negative_slope, "dropout": self.dropout if self.training else 0.0}
+
+    def logit_map(self, attention: Tensor) -> Tensor:
+        """(source, H): a . (W x) = (W^T a) . x, so that a logit needs no mapped vector."""
+        return torch.einsum("hdk,hd->kh", self._by_head(), attention[0])
+
+    def mapped(self, mixed: Tensor) -> Tensor:
+        """The layer's output (num_dst, width) from attention-weighted sums of its inputs (num_dst, H, source)."""
+        return torch.einsum("nhk,hdk->nhd", mixed, self._by_head()).flatten(1) + self.bias
+
+    def _by_head(self) -> Tensor:
+        return self.lin.weight.view(self.heads, self.out_channels, -1)
+
+    def _sum_first(self, block: Block) -> bool:
+        """Whether mixing inputs and then mapping the targets takes fewer products than mapping all sources."""
+        width, source = self.lin.weight.shape
+        sum_first = block.num_edges * self.heads * source + block.num_dst * source * width
+        map_first = block.num_edges * width + block.num_src * source * width
+        return sum_first < map_first
 
 
 def summed_then_mapped(block: Block, x: Tensor, weight: Tensor) -> Tensor:

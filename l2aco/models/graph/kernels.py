@@ -63,11 +63,12 @@ def attention_sum(
     """Attention over in-edges (Velickovic et al. 2018), (num_dst, H, D).
 
     The weight of edge j -> i is the softmax over i's in-edges of LeakyReLU(source_logit[j] + target_logit[i]);
-    `x` (num_src, H, D), logits (num_src, H) and (num_dst, H). `dropout` drops attention weights.
+    `x` (num_src, H, D), or (num_src, 1, D) shared by all heads; logits (num_src * kinds, H) and (num_dst, H).
+    `dropout` drops attention weights.
     """
     mask = None
     if dropout:
-        keep = torch.rand(block.num_edges, x.shape[1], device=x.device) >= dropout
+        keep = torch.rand(block.num_edges, source_logit.shape[1], device=x.device) >= dropout
         mask = keep.to(x.dtype) / (1 - dropout)
     return _AttentionSum.apply(x, source_logit, target_logit, mask, slope, block)  # type: ignore[no-any-return]
 
@@ -83,37 +84,46 @@ class _AttentionSum(torch.autograd.Function):
         slope: float,
         block: Block,
     ) -> Tensor:
-        raw = source_logit.index_select(0, block.col) + target_logit.index_select(0, block.row)
+        raw = source_logit.index_select(0, block.slot) + target_logit.index_select(0, block.row)
         share = segment_softmax(F.leaky_relu(raw, slope), block)
         used = share if mask is None else share * mask
-        heads = x.transpose(0, 1).contiguous()
-        out = x.new_empty(heads.shape[0], block.num_dst, heads.shape[2])
-        for head, values in enumerate(heads):
-            out[head] = segment_sum(values, block.col, block.rowptr, used[:, head].contiguous())
-        ctx.save_for_backward(heads, raw, share, used, mask)
+        inputs = x.transpose(0, 1).contiguous()
+        out = x.new_empty(used.shape[1], block.num_dst, inputs.shape[2])
+        for head, weights in enumerate(used.T.contiguous()):
+            out[head] = segment_sum(inputs[head % len(inputs)], block.col, block.rowptr, weights)
+        ctx.save_for_backward(inputs, raw, share, used, mask)
         ctx.slope, ctx.block = slope, block
         return out.transpose(0, 1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        heads, raw, share, used, mask = ctx.saved_tensors
+        inputs, raw, share, used, mask = ctx.saved_tensors
         block, slope = ctx.block, ctx.slope
         grads = grad.transpose(0, 1).contiguous()
-        grad_x = torch.empty_like(heads)
-        grad_share = torch.empty_like(share)
-        for head in range(len(heads)):
-            by_source = used[:, head].index_select(0, block.perm)
-            grad_x[head] = segment_sum(grads[head], block.row_t, block.rowptr_t, by_source)
-            grad_share[:, head] = edge_products(block, grads[head], heads[head])
+        grad_share = torch.stack(
+            [edge_products(block, grads[head], inputs[head % len(inputs)]) for head in range(len(grads))], dim=1
+        )
+        grad_x = _to_sources(block, grad, used.index_select(0, block.perm), shared=len(inputs) == 1)
         if mask is not None:
             grad_share = grad_share * mask
         flow = share * grad_share
         total = segment_sum(flow, _edges(block), block.rowptr)
         grad_raw = flow - share * total.index_select(0, block.row)
         grad_raw = torch.where(raw > 0, grad_raw, grad_raw * slope)
-        to_source = segment_sum(grad_raw, block.perm, block.rowptr_t)
+        to_source = segment_sum(grad_raw, block.perm, block.slotptr)
         to_target = segment_sum(grad_raw, _edges(block), block.rowptr)
-        return grad_x.transpose(0, 1), to_source, to_target, None, None, None
+        return grad_x, to_source, to_target, None, None, None
+
+
+def _to_sources(block: Block, grad: Tensor, weights: Tensor, *, shared: bool) -> Tensor:
+    """Messages back along the edges: (num_src, 1 or H, D) from (num_dst, H, D) and weights (E, H) by source."""
+    heads = weights.shape[1]
+    if shared:
+        index = (block.row_t.unsqueeze(1) * heads + torch.arange(heads, device=grad.device)).flatten()
+        rows = grad.reshape(-1, grad.shape[2])
+        return segment_sum(rows, index, block.rowptr_t * heads, weights.flatten()).unsqueeze(1)
+    parts = zip(grad.unbind(1), weights.T.contiguous(), strict=True)
+    return torch.stack([segment_sum(part, block.row_t, block.rowptr_t, weight) for part, weight in parts], dim=1)
 
 
 def segment_softmax(logits: Tensor, block: Block) -> Tensor:

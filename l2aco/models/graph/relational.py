@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
@@ -12,30 +13,83 @@ from l2aco.models.graph.backbone import CELL, DRUG, embedding_rows
 from l2aco.models.graph.blocks import Block, Layer, Relation, receptive_field
 
 
+class Part(NamedTuple):
+    """The targets of one relation: rows [start, stop) of its group's block."""
+
+    relation: Relation
+    start: int
+    stop: int
+
+    @property
+    def target(self) -> str:
+        return self.relation[2]
+
+    @property
+    def key(self) -> str:
+        """The relation as a key of a module dictionary."""
+        return "-".join(self.relation).replace(".", "_")
+
+
+class Group(nn.Module):
+    """All relations that leave one type of node, as one block whose targets stand one relation after another.
+
+    The sources' inputs are then read once, and their gradient is written once, whatever the number of relations.
+    """
+
+    def __init__(self, source: str, relations: list[Relation], layer: Layer) -> None:
+        super().__init__()
+        self.source = source
+        self.parts: list[Part] = []
+        edges, kinds, weights, start = [], [], [], 0
+        for kind, relation in enumerate(relations):
+            pairs = layer.edges[relation]
+            edges.append(pairs + np.array([[0], [start]]))
+            kinds.append(np.full(pairs.shape[1], kind, dtype=np.int64))
+            weights += [layer.weights[relation]] if layer.weights else []
+            self.parts.append(Part(relation, start, start + layer.targets[relation[2]]))
+            start = self.parts[-1].stop
+        self.block = Block(
+            np.concatenate(edges, axis=1),
+            layer.sources[source],
+            start,
+            np.concatenate(weights) if weights else None,
+            np.concatenate(kinds),
+            len(relations),
+        )
+
+
 class RelationalField(nn.Module):
-    """Blocks by layer and relation, and the learned embeddings of the first layer's inputs by node type."""
+    """Groups of relations by layer, and the learned embeddings of the first layer's inputs by node type."""
 
     def __init__(
-        self, graph: KnowledgeGraph, relations: Mapping[Relation, np.ndarray], layers: int, width: int
+        self,
+        graph: KnowledgeGraph,
+        relations: Mapping[Relation, np.ndarray],
+        layers: int,
+        width: int,
+        weights: Mapping[Relation, np.ndarray] | None = None,
     ) -> None:
         super().__init__()
         counts = {kind: len(ids) for kind, ids in graph.nodes.items()}
         targets = {kind: np.arange(counts[kind]) for kind in (DRUG, CELL)}
-        self.layers: list[Layer]
-        self.layers, self.nodes = receptive_field(counts, relations, targets, layers)
-        self._blocks = nn.ModuleList(
-            nn.ModuleDict({self.name(relation): block for relation, block in layer.blocks.items()})
-            for layer in self.layers
-        )
+        found, self.nodes = receptive_field(counts, relations, targets, layers, weights)
+        self.targets = [{kind: count for kind, count in layer.targets.items() if count} for layer in found]
+        self.groups = nn.ModuleList(nn.ModuleList(_groups(layer)) for layer in found)
         self.embeddings = nn.ParameterDict(
             {kind: embedding_rows(counts[kind], width, rows) for kind, rows in self.nodes.items() if len(rows)}
         )
 
-    @staticmethod
-    def name(relation: Relation) -> str:
-        """A relation as a key of a module dictionary."""
-        return "-".join(relation).replace(".", "_")
+    def parts(self, number: int) -> list[Part]:
+        """The relations of one layer."""
+        return [part for group in self.layer_groups(number) for part in group.parts]
 
-    def blocks(self, number: int) -> Iterator[tuple[Relation, Block]]:
-        """The relations of one layer with their blocks."""
-        yield from self.layers[number].blocks.items()
+    def layer_groups(self, number: int) -> list[Group]:
+        """The groups of one layer."""
+        return list(self.groups[number])  # type: ignore[call-overload]
+
+
+def _groups(layer: Layer) -> list[Group]:
+    by_source: dict[str, list[Relation]] = {}
+    for relation in layer.edges:
+        by_source.setdefault(relation[0], []).append(relation)
+    return [Group(source, relations, layer) for source, relations in by_source.items()]
