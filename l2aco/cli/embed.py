@@ -2,8 +2,66 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
+
+from l2aco.cli.shell import JsonOption, Shell, verb
 
 
 def register(app: typer.Typer) -> None:
     """Mount the verb."""
+    app.command("embed")(embed)
+
+
+@verb
+def embed(
+    shell: Shell,
+    sets: Annotated[
+        list[str] | None, typer.Argument(help="Profile sets (default: all of the workspace, else 'reference').")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option("--encoder", "-e", help="Name (see l2aco encoders), model folder or Hugging Face id."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda:0 or cuda:0,cuda:1.")] = None,
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
+    index: Annotated[
+        str | None, typer.Option(help="auto, flat, hnsw or ivfpq (default: what the store has; new: auto).")
+    ] = None,
+    budget: Annotated[float | None, typer.Option(help="US dollars that an encoder behind an API may cost.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Turn profiles into vectors, into the store <set>--<encoder>. What is embedded already is not done again."""
+    from pydantic import ValidationError
+
+    from l2aco.embeddings.embed import embed_profiles
+    from l2aco.embeddings.spec import EmbedSpec
+    from l2aco.errors import UsageError
+    from l2aco.workspace import describe_validation
+
+    try:
+        spec = EmbedSpec.model_validate(
+            {
+                "sets": tuple(sets or ()),
+                "encoder": encoder,
+                "device": device,
+                "precision": precision,
+                "index": index,
+                "budget_usd": budget,
+            }
+        )
+    except ValidationError as error:
+        raise UsageError(describe_validation(error)) from None
+    reports = embed_profiles(spec, shell.workspace, shell)
+    columns = ("store", "records", "encoded", "reused", "unchanged", "deleted", "long", "seconds")
+    shell.table(
+        [vars(report) if json else {key: vars(report)[key] for key in columns} for report in reports], json=json
+    )
+    for report in reports:
+        if report.long:
+            share = report.long / max(report.records, 1)
+            shell.say(
+                f"{report.store}: {report.long:,} texts ({share:.1%}) are longer than the encoder's window "
+                "(see `l2aco store info`)."
+            )

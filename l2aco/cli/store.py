@@ -1,9 +1,133 @@
-"""`l2aco store`"""
+"""`l2aco store` and its short form `l2aco search`"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from l2aco.cli.shell import JsonOption, Shell, verb
+
+if TYPE_CHECKING:
+    from l2aco.embeddings.store import EmbeddingStore
+
+store_app = typer.Typer(help="Look into, search, check and move embedding stores.", no_args_is_help=True)
+
+StoreArgument = Annotated[str | None, typer.Argument(help="A store (default: the one written last).")]
 
 
 def register(app: typer.Typer) -> None:
     """Mount the verb."""
+    app.add_typer(store_app, name="store")
+    app.command("search")(search)
+
+
+@store_app.command("list")
+@verb
+def list_(shell: Shell, json: JsonOption = False) -> None:
+    """The stores of the workspace."""
+    from l2aco.embeddings.store import list_stores
+
+    rows = [
+        {
+            "store": store.name,
+            "records": len(store),
+            "dimension": store.dimension,
+            "encoder": store.encoder.name,
+            "index": store.manifest.index.kind if store.manifest.index else "flat",
+            "generation": store.manifest.generation,
+            "written": store.manifest.created_at,
+        }
+        for store in list_stores(shell.workspace)
+    ]
+    shell.table(rows, json=json, empty="No store yet: l2aco embed makes one.")
+
+
+@store_app.command("info")
+@verb
+def info(shell: Shell, store: StoreArgument = None, json: JsonOption = False) -> None:
+    """What a store holds, which encoder made it, and how it is indexed."""
+    from l2aco.embeddings.find import choose_store
+
+    facts = describe(choose_store(shell.workspace, store))
+    if json:
+        shell.json(facts)
+        return
+    shell.table([{"": key.replace("_", " "), "value": value} for key, value in facts.items()])
+
+
+@store_app.command("search")
+@verb
+def search(
+    shell: Shell,
+    text: Annotated[str | None, typer.Argument(help="What to look for, in words.")] = None,
+    entity: Annotated[str | None, typer.Option(help="Neighbours of a drug or cell line instead of a text.")] = None,
+    store: Annotated[str | None, typer.Option(help="A store (default: the one written last).")] = None,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many results.")] = 10,
+    kind: Annotated[str | None, typer.Option(help="drug or cell_line only.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="name=value: a column or profile field, e.g. tissue=skin. Repeatable.")
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Search exactly, whatever the index.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Find the nearest profiles to a text, or the nearest entities to an entity."""
+    from l2aco.embeddings.find import choose_store, search_entity, search_text
+    from l2aco.entities import parse_kind
+    from l2aco.errors import UsageError
+
+    if (text is None) == (entity is None):
+        raise UsageError("give a text or --entity NAME, not both", remedy='For example: l2aco search "BRAF melanoma"')
+    conditions = {}
+    for item in where or ():
+        name, equals, value = item.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"'{item}' is no condition", remedy="Write --where tissue=skin.")
+        conditions[name.strip()] = value.strip()
+    chosen = choose_store(shell.workspace, store)
+    wanted = parse_kind(kind).value if kind else None
+    if entity is not None:
+        found, hits = search_entity(chosen, entity, top, kind=wanted, where=conditions, exact=exact)
+        shell.say(f"Nearest to {found.name} in {chosen.name}:")
+    else:
+        device = shell.workspace.settings.device
+        hits = search_text(
+            chosen, text or "", top, kind=wanted, where=conditions, exact=exact, device=device, progress=shell
+        )
+    rows = [{"score": hit.score, "kind": hit.kind, "id": hit.id, "name": hit.name} for hit in hits]
+    for row, hit in zip(rows, hits, strict=True):
+        row["text"] = hit.text if json else _start(hit.text)
+    shell.table(rows, json=json, empty="Nothing matches.")
+
+
+def _start(text: str, length: int = 90) -> str:
+    line = text.split("\n")[0]
+    line = line.split(": ", 1)[-1]
+    return line if len(line) <= length else line[: length - 3].rsplit(" ", 1)[0] + " ..."
+
+
+def describe(store: EmbeddingStore) -> dict[str, Any]:
+    """The facts of a store, in the order in which one wants to read them."""
+    manifest = store.manifest
+    counts = manifest.counts
+    return {
+        "store": store.name,
+        "records": len(store),
+        **{name: counts[name] for name in ("kind", "set", "llm", "long") if name in counts},
+        "encoder": manifest.encoder.name,
+        "model": manifest.encoder.model,
+        "revision": manifest.encoder.revision,
+        "pooling": manifest.encoder.pooling,
+        "window": manifest.encoder.window,
+        "longer_texts": manifest.encoder.long,
+        "dimension": manifest.dimension,
+        "metric": manifest.metric,
+        "normalised": manifest.normalised,
+        "precision": sorted({segment.precision for segment in manifest.segments}),
+        "index": manifest.index.model_dump(exclude={"file"}) if manifest.index else "flat (exact)",
+        "generation": manifest.generation,
+        "written": manifest.created_at,
+        "segments": len(manifest.segments),
+        "replaced_or_deleted_rows": manifest.dead_rows,
+        "bytes": sum(file.bytes for file in manifest.files()),
+    }

@@ -145,9 +145,7 @@ def describe_folder(folder: Path) -> EncoderSpec:
         return EncoderSpec(runtime="flag-m3", pooling="cls", window=positions, **common)
     if _is_bge(folder, config, pooling):
         instruction = "Represent this sentence for searching relevant passages: "
-        return EncoderSpec(
-            runtime="flag", pooling="cls", window=positions, query_instruction=instruction, **common
-        )
+        return EncoderSpec(runtime="flag", pooling="cls", window=positions, query_instruction=instruction, **common)
     sentence = _config(folder / "sentence_bert_config.json")
     window = min(int(sentence.get("max_seq_length") or positions), positions)
     return EncoderSpec(runtime="sentence-transformers", pooling="model", window=window, **common)

@@ -44,6 +44,7 @@ class Encoder(ABC):
         self.precision = precision
         self.budget_usd = budget_usd
         self.stats = EncodeStats()
+        self.used_precision = "fp32"
 
     def encode(self, texts: Sequence[str], *, progress: Progress | None = None, query: bool = False) -> np.ndarray:
         """float32 (n, D), rows L2-normalised; equal texts are encoded once.

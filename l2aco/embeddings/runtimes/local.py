@@ -2,7 +2,7 @@
 
 Texts are tokenised once and sorted by length; a batch holds as many as fit a budget of padded tokens, so that
 no batch carries more padding than needed and memory stays bounded. With several GPUs each takes the next
-batch. Before a long job the time it will take is measured on the first batch and said.
+batch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import queue
 import threading
-import time
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.embeddings.encoders import encoder_table
 from l2aco.embeddings.fetch import model_folder
 from l2aco.embeddings.runtimes.base import Encoder
 from l2aco.errors import UnavailableError, UsageError
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
 BATCH_TOKENS = {"cpu": 4096, "cuda": 65536, "mps": 16384}
 """Padded tokens in one batch, by device type: enough to fill it, small enough for its caches and memory."""
-LONG_JOB_SECONDS = 60.0
 
 
 @dataclass
@@ -62,8 +59,7 @@ class LocalEncoder(Encoder):
         self.stats.tokens = sum(len(window.ids) for window in windows)
         vectors = np.zeros((len(texts), self.spec.dimension), dtype=np.float32)
         with progress.task(f"embedding with {self.spec.name}", total=len(windows), unit="texts") as advance:
-            watch = _Estimate(self, len(texts), self.stats.tokens, progress)
-            for batch, rows in self._run(models, batches, watch, advance):
+            for batch, rows in self._run(models, batches, advance):
                 rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
                 weights = np.array([len(window.ids) for window in batch], dtype=np.float32)
                 np.add.at(vectors, [window.text for window in batch], rows * weights[:, None])
@@ -72,10 +68,13 @@ class LocalEncoder(Encoder):
     def _ready(self, progress: Progress) -> list[tuple[str, Any]]:
         """(device, model) pairs, loaded on the first call; one replica for each GPU that is used."""
         if self._models is None:
+            import torch
+
             devices = _devices(self.device)
             dtype = _dtype(devices[0], self.precision)
+            self.used_precision = {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(dtype, "fp32")
             folder = model_folder(self.spec)
-            progress.say(f"Loading {self.spec.name} on {', '.join(devices)} ({str(dtype).removeprefix('torch.')}) ...")
+            progress.say(f"Loading {self.spec.name} on {', '.join(devices)} ({self.used_precision}) ...")
             self.tokenizer, model = self._load(folder, devices[0], dtype)
             replicas = [copy.deepcopy(model).to(device) for device in devices[1:]]
             self._models = list(zip(devices, [model, *replicas], strict=True))
@@ -106,7 +105,7 @@ class LocalEncoder(Encoder):
         return windows
 
     def _run(
-        self, models: list[tuple[str, Any]], batches: list[list[Window]], watch: _Estimate, advance: Advance
+        self, models: list[tuple[str, Any]], batches: list[list[Window]], advance: Advance
     ) -> list[tuple[list[Window], np.ndarray]]:
         """Vectors of every batch; each model takes the next batch that is left."""
         todo: queue.SimpleQueue[list[Window]] = queue.SimpleQueue()
@@ -121,7 +120,6 @@ class LocalEncoder(Encoder):
                     batch = todo.get_nowait()
                 except queue.Empty:
                     return
-                started = time.perf_counter()
                 try:
                     rows = self._vectors(model, device, batch)
                 except BaseException as error:
@@ -129,7 +127,6 @@ class LocalEncoder(Encoder):
                     return
                 done.append((batch, rows))
                 advance(len(batch))
-                watch.first(sum(len(window.ids) for window in batch), time.perf_counter() - started, len(models))
 
         threads = [threading.Thread(target=work, args=pair, daemon=True) for pair in models[1:]]
         for thread in threads:
@@ -148,39 +145,6 @@ class LocalEncoder(Encoder):
         with torch.inference_mode():
             rows = self._forward(model, {name: value.to(device) for name, value in padded.items()})
         return rows.float().cpu().numpy()
-
-
-class _Estimate:
-    """Says once how long the job will take, measured on its first batch, and which encoder would be sooner."""
-
-    def __init__(self, encoder: LocalEncoder, texts: int, tokens: int, progress: Progress) -> None:
-        self._encoder, self._texts, self._tokens, self._progress = encoder, texts, tokens, progress
-        self._said = False
-
-    def first(self, tokens: int, seconds: float, models: int) -> None:
-        """Told after a batch of `tokens` that took `seconds` on one of `models` devices."""
-        if self._said:
-            return
-        self._said = True
-        total = seconds * self._tokens / max(tokens, 1) / models
-        if total < LONG_JOB_SECONDS:
-            return
-        line = f"{self._texts:,} texts will take about {_minutes(total)} with {self._encoder.spec.name}"
-        size = self._encoder.spec.megaparameters
-        smaller = [
-            spec for spec in encoder_table() if size and spec.megaparameters and spec.megaparameters < size / 2
-        ]
-        if size and smaller:
-            fastest = min(smaller, key=lambda spec: spec.megaparameters or 0)
-            sooner = total * (fastest.megaparameters or 0) / size
-            line += f"; {fastest.name} would take about {_minutes(sooner)}"
-        self._progress.say(line + ". What is done is kept if you stop.")
-
-
-def _minutes(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _batches(order: list[Window], budget: int) -> list[list[Window]]:

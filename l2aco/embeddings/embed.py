@@ -1,0 +1,280 @@
+"""From profiles to vectors: embed what is new, reuse what was embedded before, drop what is gone.
+
+A store `<set>--<encoder>` mirrors its profile set. Work is committed about once a minute, so that a run that is
+killed loses at most that; a run with nothing to do loads no model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from l2aco.embeddings.encoders import DEFAULT_ENCODER, EncoderSpec, encoder_table, make_encoder, resolve_encoder
+from l2aco.embeddings.manifest import MANIFEST
+from l2aco.embeddings.runtimes.base import Encoder
+from l2aco.embeddings.segments import IDENTITY, StoreRecord, records_frame
+from l2aco.embeddings.spec import EmbedSpec
+from l2aco.embeddings.store import EmbeddingStore, list_stores
+from l2aco.errors import MismatchError
+from l2aco.profiles.record import ProfileRecord
+from l2aco.profiles.sets import ProfileSet, list_profile_sets, open_profile_set
+from l2aco.progress import Advance, Progress, Silent
+from l2aco.workspace import Workspace
+
+COMMIT_SECONDS = 60.0
+FIRST_TEXTS, FEWEST_TEXTS, MOST_TEXTS = 32, 32, 8192
+LONG_JOB_SECONDS = 60.0
+MANY_SEGMENTS = 16
+
+
+@dataclass
+class EmbedReport:
+    """What embedding one profile set came to. `encoded` texts went through the model, `reused` had a vector."""
+
+    set: str
+    store: str
+    encoder: str
+    records: int = 0
+    unchanged: int = 0
+    added: int = 0
+    replaced: int = 0
+    deleted: int = 0
+    encoded: int = 0
+    reused: int = 0
+    long: int = 0
+    seconds: float = 0.0
+    cost_usd: float | None = None
+
+
+def embed_profiles(spec: EmbedSpec, workspace: Workspace, progress: Progress | None = None) -> list[EmbedReport]:
+    """Bring the store of every chosen profile set up to date; one report a set.
+
+    Raises UnavailableError where the encoder can be had nowhere, MismatchError where a store of that name holds
+    vectors of another encoder, InputError for an empty profile. Nothing is half-written.
+    """
+    progress = progress or Silent()
+    encoder_spec = resolve_encoder(spec.encoder or workspace.settings.encoder or DEFAULT_ENCODER, workspace.settings)
+    encoder = make_encoder(
+        encoder_spec,
+        device=spec.device or workspace.settings.device,
+        precision=spec.precision,
+        budget_usd=spec.budget_usd,
+    )
+    chosen = _chosen_sets(spec, workspace, progress)
+    return [_Embedding(spec, item, encoder, workspace, progress).run() for item in chosen]
+
+
+def _chosen_sets(spec: EmbedSpec, workspace: Workspace, progress: Progress) -> list[ProfileSet]:
+    if spec.sets:
+        return [open_profile_set(name, workspace) for name in spec.sets]
+    if own := list_profile_sets(workspace, bundled=False):
+        return own
+    progress.say("This workspace has no profile set: embedding the bundled set 'reference'.")
+    return [open_profile_set("reference", workspace)]
+
+
+def store_record(record: ProfileRecord, set_name: str) -> StoreRecord:
+    """The part of a profile record that a store keeps."""
+    prompt = f"{record.prompt_name}@{record.prompt_version}" if record.prompt_name else None
+    return StoreRecord(
+        kind=str(record.kind),
+        id=record.entity_id,
+        name=record.entity_name,
+        text=record.text,
+        aliases=tuple(record.aliases),
+        set=set_name,
+        key=record.key,
+        llm=record.llm,
+        prompt=prompt,
+        sample=record.sample,
+        fields=record.fields,
+    )
+
+
+@dataclass
+class _Plan:
+    """Which records (by place in the set) need a row, how much text that is, and which rows are gone."""
+
+    todo: set[int] = field(default_factory=set)
+    characters: int = 0
+    gone: list[int] = field(default_factory=list)
+
+
+class _Embedding:
+    """One profile set on its way into its store."""
+
+    def __init__(
+        self, spec: EmbedSpec, profiles: ProfileSet, encoder: Encoder, workspace: Workspace, progress: Progress
+    ) -> None:
+        self.spec = spec
+        self.profiles = profiles
+        self.encoder = encoder
+        self.workspace = workspace
+        self.progress = progress
+        name = f"{profiles.name}--{encoder.spec.name}"
+        self.path = workspace.child(workspace.embeddings, name)
+        self.store = self._open()
+        self.report = EmbedReport(profiles.name, name, encoder.spec.name)
+
+    def _open(self) -> EmbeddingStore | None:
+        if not (self.path / MANIFEST).exists() and not (self.path / "generations").exists():
+            return None
+        store = EmbeddingStore.open(self.path)
+        check_encoder(store, self.encoder.spec)
+        return store
+
+    def run(self) -> EmbedReport:
+        started = time.perf_counter()
+        plan = self._plan()
+        if plan.todo:
+            self._embed(plan)
+        if self.store is not None:
+            if plan.gone:
+                self.report.deleted = self.store.delete_rows(np.array(plan.gone))
+            self.store.settle(self.spec.index, self.progress)
+            self.report.long = int(self.store.manifest.counts.get("long", 0))
+        self.report.seconds = time.perf_counter() - started
+        return self.report
+
+    def _records(self) -> Iterator[StoreRecord]:
+        return (store_record(record, self.profiles.name) for record in self.profiles.records())
+
+    def _plan(self) -> _Plan:
+        """Compare the set with the store, reading the set as a stream."""
+        plan = _Plan()
+        known: dict[tuple, tuple[int, str]] = {}
+        if self.store is not None:
+            frame = self.store.records().select("row", "hash", *IDENTITY)
+            known = {tuple(row[2:]): (row[0], row[1]) for row in frame.iter_rows()}
+        for place, record in enumerate(self._records()):
+            self.report.records += 1
+            found = known.pop(tuple(getattr(record, name) for name in IDENTITY), None)
+            if found is not None and found[1] == record.hash:
+                self.report.unchanged += 1
+                continue
+            records_frame([record])  # refuses an empty profile before anything is encoded
+            plan.todo.add(place)
+            plan.characters += len(record.text)
+        plan.gone = [row for row, _ in known.values()]
+        return plan
+
+    def _embed(self, plan: _Plan) -> None:
+        wanted = (record for place, record in enumerate(self._records()) if place in plan.todo)
+        siblings = [
+            store
+            for store in list_stores(self.workspace)
+            if store.manifest.fingerprint == self.encoder.spec.fingerprint
+        ]
+        size, spent, characters = FIRST_TEXTS, 0.0, 0
+        label = f"{self.profiles.name} with {self.encoder.spec.name}"
+        with self.progress.task(label, total=len(plan.todo), unit="profiles") as advance:
+            while batch := list(islice(wanted, size)):
+                started = time.perf_counter()
+                encoded = self._write(batch, siblings, advance)
+                if not encoded:
+                    size = MOST_TEXTS
+                    continue
+                spent += time.perf_counter() - started
+                if not characters:
+                    self._say_how_long(spent, sum(len(item.text) for item in batch), plan)
+                characters += sum(len(item.text) for item in batch)
+                rate = self.report.encoded / spent
+                size = int(min(max(rate * COMMIT_SECONDS, FEWEST_TEXTS), MOST_TEXTS))
+
+    def _write(self, batch: list[StoreRecord], siblings: list[EmbeddingStore], advance: Advance) -> int:
+        """Vectors for a batch, reused or encoded, and one commit; returns how many texts were encoded."""
+        vectors = np.zeros((len(batch), self.encoder.spec.dimension), dtype=np.float32)
+        ready, long = self._reuse(batch, vectors, siblings)
+        todo = np.flatnonzero(~ready)
+        advance(int(ready.sum()))
+        if len(todo):
+            vectors[todo] = self.encoder.encode([batch[place].text for place in todo], progress=_Within(self, advance))
+            long[todo[list(self.encoder.stats.long)]] = True
+            if self.encoder.stats.cost_usd is not None:
+                self.report.cost_usd = (self.report.cost_usd or 0.0) + self.encoder.stats.cost_usd
+        if self.store is None:
+            self.store = EmbeddingStore.create(self.path, self.encoder.spec, index=self.spec.index or "auto")
+        marked = [record if not flag else record.marked_long() for record, flag in zip(batch, long, strict=True)]
+        done = self.store.upsert(marked, vectors, precision=self.encoder.used_precision)
+        self.report.added += done.added
+        self.report.replaced += done.replaced
+        self.report.encoded += len(todo)
+        self.report.reused += int(ready.sum())
+        return len(todo)
+
+    def _reuse(
+        self, batch: list[StoreRecord], vectors: np.ndarray, siblings: list[EmbeddingStore]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Copy the vectors of texts that this encoder has met before; bool (n,): found, longer than the window."""
+        import polars as pl
+
+        ready, long = np.zeros(len(batch), dtype=bool), np.zeros(len(batch), dtype=bool)
+        wanted = pl.DataFrame({"text_sha256": [record.text_sha256 for record in batch]}).with_row_index("place")
+        own = [] if self.store is None else [self.store]
+        for store in own + [item for item in siblings if item.path != self.path]:
+            known = store.records().select("row", "text_sha256", "long").unique("text_sha256", keep="first")
+            found = wanted.filter(~pl.Series(ready)).join(known, on="text_sha256", how="inner")
+            places = found["place"].to_numpy()
+            vectors[places] = store.rows(found["row"].to_numpy())
+            long[places] = found["long"].to_numpy()
+            ready[places] = True
+        return ready, long
+
+    def _say_how_long(self, seconds: float, characters: int, plan: _Plan) -> None:
+        """Once, after the first batch: what the rest will take, and which encoder of the table would be sooner."""
+        total = seconds * plan.characters / max(characters, 1)
+        spec = self.encoder.spec
+        if total < LONG_JOB_SECONDS:
+            return
+        line = f"{len(plan.todo):,} profiles will take about {_duration(total)} with {spec.name}"
+        faster = [
+            other
+            for other in encoder_table()
+            if other.megaparameters and spec.megaparameters and other.megaparameters < spec.megaparameters / 2
+        ]
+        if faster and spec.megaparameters:
+            other = min(faster, key=lambda item: item.megaparameters or 0)
+            sooner = total * (other.megaparameters or 0) / spec.megaparameters
+            line += f"; {other.name} would take about {_duration(sooner)}"
+        self.progress.say(line + ". What is done is kept if you stop.")
+
+
+class _Within:
+    """The progress that an encoder sees: its texts count towards the set's bar."""
+
+    def __init__(self, embedding: _Embedding, advance: Advance) -> None:
+        self._embedding, self._advance = embedding, advance
+
+    @contextmanager
+    def task(self, label: str, total: int | None = None, unit: str = "") -> Iterator[Advance]:
+        yield self._advance
+
+    def say(self, text: str) -> None:
+        self._embedding.progress.say(text)
+
+
+def check_encoder(store: EmbeddingStore, spec: EncoderSpec) -> None:
+    """Raise MismatchError unless the store holds vectors of this very encoder."""
+    if store.manifest.fingerprint == spec.fingerprint:
+        return
+    ours, theirs = store.encoder.model_dump(), spec.model_dump()
+    names = ("model", "revision", "dimension", "window", "pooling", "passage_instruction", "long")
+    differ = ", ".join(
+        f"{name} {ours[name]!r} there, {theirs[name]!r} here" for name in names if ours[name] != theirs[name]
+    )
+    raise MismatchError(
+        f"the store holds vectors of another encoder ({differ})",
+        where=store.path,
+        remedy="Vectors of two encoders cannot be compared: move the store away, or give the encoder another name.",
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,206 @@
+"""Rows on disk: what a record is, how a segment is written, and how its rows are read back.
+
+A segment is immutable. Its vectors are mapped, not loaded; of its records only the row groups are read that
+hold what is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from l2aco.embeddings.manifest import REPAIR, FileInfo, SegmentInfo
+from l2aco.errors import DamagedError, InputError
+from l2aco.workspace import atomic_path, sha256_bytes, stable_hash
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ROW_GROUP = 2048
+IDENTITY = ("kind", "id", "set", "sample")
+"""What makes two records the same: a later one replaces the earlier."""
+LIGHT = ("key", "kind", "id", "name", "aliases", "set", "llm", "prompt", "sample", "text_sha256", "long", "hash")
+HEAVY = ("text", "fields")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRecord:
+    """What a store keeps beside a vector. `fields` is searchable with `where`; `long`: beyond the window."""
+
+    kind: str
+    id: str
+    name: str
+    text: str
+    aliases: tuple[str, ...] = ()
+    set: str = ""
+    key: str = ""
+    llm: str | None = None
+    prompt: str | None = None
+    sample: int = 0
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    long: bool = False
+
+    @property
+    def text_sha256(self) -> str:
+        return sha256_bytes(self.text.encode("utf-8"))
+
+    @property
+    def hash(self) -> str:
+        """Hash of everything but `long`: an equal one means that nothing is to be done."""
+        value = asdict(self)
+        value.pop("long")
+        return stable_hash(value, length=16)
+
+    def marked_long(self) -> StoreRecord:
+        """The same record, known to be longer than the encoder's window."""
+        return replace(self, long=True)
+
+
+def schema(columns: Sequence[str]) -> dict[str, Any]:
+    """The polars type of each column."""
+    import polars as pl
+
+    special = {"row": pl.UInt32, "sample": pl.Int32, "long": pl.Boolean}
+    return {name: special.get(name, pl.String) for name in columns}
+
+
+def records_frame(records: Iterable[StoreRecord]) -> pl.DataFrame:
+    """One row a record, with the columns LIGHT and HEAVY; raises InputError for an empty or broken text."""
+    import polars as pl
+
+    rows = []
+    for record in records:
+        where = f"{record.kind} {record.id}"
+        if not record.id or not record.kind:
+            raise InputError("a record needs a kind and an id", where=where)
+        if not isinstance(record.text, str) or not record.text.strip():
+            raise InputError("the profile is empty", where=where, remedy="Profile it again, or leave it out.")
+        try:
+            digest = record.text_sha256
+        except UnicodeEncodeError as error:
+            raise InputError(f"the profile is not valid Unicode text ({error.reason})", where=where) from None
+        rows.append(
+            {
+                **{name: getattr(record, name) for name in LIGHT if name not in ("aliases", "text_sha256", "hash")},
+                "aliases": "|".join(record.aliases),
+                "text_sha256": digest,
+                "hash": record.hash,
+                "text": record.text,
+                "fields": json.dumps(dict(record.fields), ensure_ascii=False),
+            }
+        )
+    frame = pl.DataFrame(rows, schema=schema((*LIGHT, *HEAVY)))
+    doubled = frame.filter(frame.select(IDENTITY).is_duplicated())
+    if doubled.height:
+        first = doubled.row(0, named=True)
+        raise InputError(
+            f"{first['kind']} {first['id']} stands twice among the {frame.height:,} records",
+            remedy="Give one record for each kind, id, set and sample.",
+        )
+    return frame
+
+
+def checked_vectors(vectors: np.ndarray, rows: int, dimension: int) -> np.ndarray:
+    """float32 (rows, dimension) of unit length; raises InputError for another shape, NaN or zero rows."""
+    array = np.ascontiguousarray(vectors, dtype=np.float32)
+    if array.shape != (rows, dimension):
+        raise InputError(f"vectors of shape {array.shape} where the store needs {(rows, dimension)}")
+    norms = np.linalg.norm(array, axis=1)
+    wrong = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
+    if wrong.size:
+        raise InputError(
+            f"{wrong.size} of {rows} vectors are not finite or are zero",
+            where=f"row {wrong[0]}",
+            remedy="Encode again.",
+        )
+    if np.abs(norms - 1).max(initial=0) > 1e-5:
+        array = array / norms[:, None]
+    return array
+
+
+def write_segment(root: Path, name: str, frame: pl.DataFrame, vectors: np.ndarray, precision: str) -> SegmentInfo:
+    """Write and sync the two files of a segment."""
+    folder = root / "segments"
+    with atomic_path(folder / f"{name}.npy") as partial:
+        with partial.open("wb") as stream:
+            np.save(stream, vectors, allow_pickle=False)
+    with atomic_path(folder / f"{name}.parquet") as partial:
+        frame.select(*LIGHT, *HEAVY).write_parquet(partial, compression="zstd", row_group_size=ROW_GROUP)
+    return SegmentInfo(
+        name=name,
+        rows=frame.height,
+        precision=precision,
+        vectors=FileInfo.of(root, folder / f"{name}.npy"),
+        records=FileInfo.of(root, folder / f"{name}.parquet"),
+    )
+
+
+class Segment:
+    """A segment, opened for reading; `start` is the number of its first row in the store."""
+
+    def __init__(self, root: Path, info: SegmentInfo, start: int, dimension: int) -> None:
+        self.info = info
+        self.start = start
+        self.rows = info.rows
+        self._root = root
+        path = root / info.vectors.path
+        try:
+            self.vectors: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise self._damaged(path, str(error)) from None
+        if self.vectors.shape != (info.rows, dimension) or self.vectors.dtype != np.float32:
+            raise self._damaged(path, f"holds {self.vectors.dtype} {self.vectors.shape}")
+        # Held open, so that a reader keeps its generation when a writer removes the file.
+        self._file = self._open_records(root / info.records.path)
+
+    def _open_records(self, path: Path) -> Any:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            found = pq.ParquetFile(path, memory_map=True)
+        except (OSError, pa.ArrowException) as error:
+            raise self._damaged(path, str(error)) from None
+        if found.metadata.num_rows != self.rows:
+            raise self._damaged(path, f"holds {found.metadata.num_rows} records, not {self.rows}")
+        return found
+
+    def _damaged(self, path: Path, message: str) -> DamagedError:
+        return DamagedError(message.splitlines()[0], where=path, remedy=REPAIR.format(name=self._root.name))
+
+    @cached_property
+    def light(self) -> pl.DataFrame:
+        """The columns LIGHT of every row, with `row` numbers of the store."""
+        return self.read(LIGHT)
+
+    def read(self, columns: Sequence[str]) -> pl.DataFrame:
+        """Some columns of every row, with `row` numbers of the store."""
+        return self._frame(lambda: self._file.read(list(columns))).with_row_index("row", offset=self.start)
+
+    def take(self, rows: np.ndarray, columns: Sequence[str]) -> pl.DataFrame:
+        """Some columns of some rows (numbers within the segment), in that order."""
+        import pyarrow as pa
+
+        groups = np.unique(rows // ROW_GROUP)
+        pieces = self._frame(
+            lambda: pa.concat_tables([self._file.read_row_group(int(group), list(columns)) for group in groups])
+        )
+        places = np.searchsorted(groups, rows // ROW_GROUP) * ROW_GROUP + rows % ROW_GROUP
+        return pieces[places]
+
+    def _frame(self, read: Any) -> pl.DataFrame:
+        import polars as pl
+        import pyarrow as pa
+
+        try:
+            frame = pl.from_arrow(read())
+        except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+            raise self._damaged(self._root / self.info.records.path, str(error)) from None
+        assert isinstance(frame, pl.DataFrame)
+        return frame
