@@ -67,6 +67,8 @@ class Aligner(nn.Module):
         if self.spec.active:
             if drug_vectors is None or cell_vectors is None:
                 raise ValueError("an active alignment needs drug_vectors and cell_vectors")
+            fused = {"fusion": backbone.fusion} if self.spec.fusion == "none" else {}
+            self.spec = self.spec.model_copy(update=fused)
             measured = backbone.measured() or (None, None)
             self.drug = Side(self.spec, drug_vectors, backbone.drug_width, train_drugs, measured[0])
             self.cell = Side(self.spec, cell_vectors, backbone.cell_width, train_cells, measured[1])
@@ -81,8 +83,11 @@ class Aligner(nn.Module):
         step = self._step(a, b, c)
         logits: list[Tensor] = []
         parts: dict[str, list[Tensor]] = {}
+        encoded = None
         for _ in range(self.backbone.passes if self.training else 1):
-            tables = self._masked(self.backbone.encode(step.drugs, step.cells))
+            if encoded is None or self.backbone.stochastic_encode:
+                encoded = self.backbone.encode(step.drugs, step.cells)
+            tables = self._masked(encoded)
             fused = self._fused(tables, step.drugs, step.cells)
             logits.append(self.backbone.score(fused, step.a, step.b, step.c))
             for name, value in self._alignment(tables, step, logits[-1]).items():

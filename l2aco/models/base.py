@@ -82,6 +82,10 @@ class Backbone(nn.Module, ABC):
     optimiser_faithful: ClassVar[Mapping[str, Any]] = {}
     encodes_all: ClassVar[bool] = True
     """True where `encode` always returns every entity (graphs); False where it encodes the rows asked for."""
+    fusion: ClassVar[str] = "none"
+    """The fusion of an aligned model where the spec names none."""
+    stochastic_encode: ClassVar[bool] = True
+    """False where `encode` has no dropout, so that all passes of a step share its result."""
     passes: int = 1
     """Stochastic passes of a training step; with more than one, their predictions are held together by a
     symmetric KL divergence of weight `consistency_weight` (R-drop)."""

@@ -16,11 +16,11 @@ backbones = Registry(
     "backbone",
     "l2aco.backbones",
     (
-        _entry(
-            "GCN", "gcn", "one graph convolution over the whole knowledge graph", ("graph",), "Kipf and Welling 2017"
-        ),
-        _entry(
-            "HGAT", "hgat", "graph attention per relation, summed over relations", ("graph",), "Velickovic et al. 2018"
-        ),
+        _entry("GCN", "gcn", "graph convolution", ("graph",), "Kipf and Welling 2017"),
+        _entry("SAGE", "sage", "three mean-aggregator GraphSAGE layers", ("graph",), "Hamilton et al. 2017"),
+        _entry("KGNN", "kgnn", "SAGE that takes profiles in (fusion add)", ("graph",), "Lin et al. 2020"),
+        _entry("GAT", "gat", "multi-head attention on the untyped graph", ("graph",), "Velickovic et al. 2018"),
+        _entry("HGAT", "hgat", "attention in every relation, summed", ("graph",), "Velickovic et al. 2018"),
+        _entry("RGCN", "rgcn", "relational graph convolution", ("graph",), "Schlichtkrull et al. 2018"),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
+from l2aco.models.graph.blocks import distinct, receptive_field
 from l2aco.models.heads import PairHead
 
 DRUG, CELL = "drug", "cell_line"
@@ -63,6 +65,53 @@ class GraphBackbone(Backbone):
 
     def drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.config.dropout, self.training)
+
+
+class HomogeneousConfig(GraphConfig):
+    """A stack of layers on the graph without its types."""
+
+    layers: int = Field(default=1, ge=1)
+
+
+class HomogeneousBackbone(GraphBackbone):
+    """A stack of one kind of layer over all nodes alike: a subclass says which edges, weights and layer.
+
+    Between layers stand ReLU and dropout. Edges are distinct, in both directions, in global node numbers.
+    """
+
+    config: HomogeneousConfig
+
+    def __init__(self, inputs: Inputs, config: HomogeneousConfig) -> None:
+        super().__init__(inputs, config)
+        count = self.graph.num_nodes
+        edges, weights = self.edges(distinct(self.graph.edge_index(), count), count)
+        relation = ("node", "edge", "node")
+        layers, rows = receptive_field(
+            {"node": count},
+            {relation: edges},
+            {"node": scored_nodes(self.graph)},
+            config.layers,
+            None if weights is None else {relation: weights},
+        )
+        self.blocks = nn.ModuleList(layer.block(relation) for layer in layers)
+        self.nodes = rows["node"]
+        self.embedding = embedding_rows(count, config.embedding, self.nodes)
+        widths = [config.embedding] + [config.hidden] * config.layers
+        self.convs = nn.ModuleList(self.conv(source, width) for source, width in pairwise(widths))
+
+    def edges(self, edges: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The edges (2, E) that carry messages, and their weights (E)."""
+        return edges, None
+
+    def conv(self, source: int, width: int) -> nn.Module:
+        """A layer: called with inputs (num_src, source) and a block, returns (num_dst, width)."""
+        raise TypeError(f"{type(self).__name__} does not define conv")
+
+    def propagate(self) -> tuple[Tensor, Tensor]:
+        x: Tensor = self.embedding
+        for number, (conv, block) in enumerate(zip(self.convs, self.blocks, strict=True)):
+            x = conv(x if number == 0 else self.drop(F.relu(x)), block)
+        return x[: self.num_drugs], x[self.num_drugs :]
 
 
 def scored_nodes(graph: KnowledgeGraph) -> np.ndarray:

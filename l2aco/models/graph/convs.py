@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import GATConv, GCNConv
+from torch_geometric.nn import GATConv, GCNConv, SAGEConv
 
 from l2aco.models.graph import kernels
 from l2aco.models.graph.blocks import Block
@@ -28,6 +28,21 @@ class BlockGCNConv(GCNConv):
         if self.engine == "pyg":
             return super().forward(x, block.edge_index(), block.weight)[: block.num_dst]
         return summed_then_mapped(block, x, self.lin.weight) + self.bias
+
+
+class BlockSAGEConv(SAGEConv):
+    """GraphSAGE with the mean of the neighbours (Hamilton et al. 2017); 1 / in-degree stands in the weights."""
+
+    def __init__(self, source: int, width: int, engine: str) -> None:
+        super().__init__(source, width, aggr="mean")
+        self.engine = engine
+
+    def forward(self, x: Tensor, block: Block) -> Tensor:
+        """(num_dst, width) from x (num_src, source); the targets are the first of the sources."""
+        target = x[: block.num_dst]
+        if self.engine == "pyg":
+            return super().forward((x, target), block.edge_index(), size=(block.num_src, block.num_dst))
+        return summed_then_mapped(block, x, self.lin_l.weight) + self.lin_l.bias + self.lin_r(target)
 
 
 class BlockGATConv(GATConv):
