@@ -21,6 +21,9 @@ backbones = Registry(
         _entry("KGNN", "kgnn", "SAGE that takes profiles in (fusion add)", ("graph",), "Lin et al. 2020"),
         _entry("GAT", "gat", "multi-head attention on the untyped graph", ("graph",), "Velickovic et al. 2018"),
         _entry("HGAT", "hgat", "attention in every relation, summed", ("graph",), "Velickovic et al. 2018"),
+        _entry(
+            "HAN", "han", "hierarchical attention, five interacting fields", ("graph", "morgan"), "Wang et al. 2019"
+        ),
         _entry("RGCN", "rgcn", "relational graph convolution", ("graph",), "Schlichtkrull et al. 2018"),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -43,13 +43,17 @@ class GraphBackbone(Backbone):
         self.graph = inputs.graph
         self.drug_width = self.cell_width = config.out
         self.linear = nn.Linear(config.hidden, config.out)
-        self.head = PairHead(config.out, config.out, config.hidden, config.dropout, symmetric=not config.faithful)
+        self.head = self.make_head(config)
         known = [torch.from_numpy(self.graph.degree(kind) > 0) for kind in (DRUG, CELL)]
         self._measured = (known[0], known[1])
 
     def propagate(self) -> tuple[Tensor, Tensor]:
         """Hidden vectors of all drugs (Nd, hidden) and cell lines (Nc, hidden)."""
         raise TypeError(f"{type(self).__name__} does not define propagate")
+
+    def make_head(self, config: Any) -> nn.Module:
+        """What scores the tables: called with drug and cell tables and rows a, b, c."""
+        return PairHead(config.out, config.out, config.hidden, config.dropout, symmetric=not config.faithful)
 
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
         drug, cell = self.propagate()

@@ -110,6 +110,8 @@ def receptive_field(
     targets: Mapping[str, np.ndarray],
     layers: int,
     weights: Mapping[Relation, np.ndarray] | None = None,
+    *,
+    whole_types: bool = False,
 ) -> tuple[list[Layer], dict[str, np.ndarray]]:
     """The layers, first to last, that compute the target nodes, and the input nodes of the first layer by type.
 
@@ -119,7 +121,7 @@ def receptive_field(
     rows = {kind: np.asarray(targets.get(kind, ()), dtype=np.int64) for kind in num_nodes}
     found: list[Layer] = []
     for _ in range(layers):
-        rows, layer = _layer(num_nodes, edges, rows, weights or {})
+        rows, layer = _layer(num_nodes, edges, rows, weights or {}, whole_types)
         found.append(layer)
     return found[::-1], rows
 
@@ -129,12 +131,15 @@ def _layer(
     edges: Mapping[Relation, np.ndarray],
     targets: Mapping[str, np.ndarray],
     weights: Mapping[Relation, np.ndarray],
+    whole_types: bool,
 ) -> tuple[dict[str, np.ndarray], Layer]:
     inside = {kind: _membership(targets[kind], count) for kind, count in num_nodes.items()}
     kept = {relation: np.flatnonzero(inside[relation[2]][pairs[1]]) for relation, pairs in edges.items()}
     reached = {kind: np.zeros(count, dtype=bool) for kind, count in num_nodes.items()}
     for relation, pairs in edges.items():
         reached[relation[0]][pairs[0][kept[relation]]] = True
+    if whole_types:
+        reached = {kind: np.full_like(mask, mask.any() or inside[kind].any()) for kind, mask in reached.items()}
     sources = {
         kind: np.concatenate([targets[kind], np.flatnonzero(reached[kind] & ~inside[kind])]) for kind in num_nodes
     }

@@ -6,14 +6,18 @@ runs the same mathematics with `kernels`. Both read the same parameters, so a ch
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.nn import GATConv, GCNConv, SAGEConv
+from torch_geometric.nn import GATConv, GCNConv, HANConv, SAGEConv
+from torch_geometric.nn.conv import han_conv
 
 from l2aco.models.graph import kernels
-from l2aco.models.graph.blocks import Block
+from l2aco.models.graph.blocks import Block, Relation
+from l2aco.models.graph.relational import Group
 
 
 class BlockGCNConv(GCNConv):
@@ -86,6 +90,56 @@ class BlockGATConv(GATConv):
         sum_first = block.num_edges * self.heads * source + block.num_dst * source * width
         map_first = block.num_edges * width + block.num_src * source * width
         return sum_first < map_first
+
+
+class BlockHANConv(HANConv):
+    """Attention within every relation, then between the relations into a type (Wang et al. 2019).
+
+    The second averages over all targets of a type, so that types must be whole.
+    """
+
+    def __init__(
+        self, source: int, width: int, metadata: tuple[list[str], list[Relation]], heads: int, engine: str
+    ) -> None:
+        super().__init__(source, width, metadata, heads)
+        self.engine = engine
+
+    def forward(
+        self, x: Mapping[str, Tensor], groups: Sequence[Group], targets: Mapping[str, int]
+    ) -> dict[str, Tensor]:
+        """(targets, width) by type from inputs (sources, source) by type; zero where no relation leads."""
+        found = self._by_pyg(x, groups) if self.engine == "pyg" else self._by_blocks(x, groups)
+        nothing = next(iter(x.values()))
+        return {
+            kind: nothing.new_zeros(count, self.out_channels) if found.get(kind) is None else found[kind]
+            for kind, count in targets.items()
+        }
+
+    def _by_pyg(self, x: Mapping[str, Tensor], groups: Sequence[Group]) -> dict[str, Tensor]:
+        edges = {
+            part.relation: group.block.edge_index(part.start, part.stop) for group in groups for part in group.parts
+        }
+        return super().forward(x, edges)
+
+    def _by_blocks(self, x: Mapping[str, Tensor], groups: Sequence[Group]) -> dict[str, Tensor]:
+        inputs = {kind: self.proj[kind](values).view(len(values), self.heads, -1) for kind, values in x.items()}
+        found: dict[str, list[Tensor]] = {}
+        dropout = self.dropout if self.training else 0.0
+        for group in groups:
+            keys = ["__".join(part.relation) for part in group.parts]
+            source = inputs[group.source]
+            source_logit = torch.stack([(source * self.lin_src[key]).sum(-1) for key in keys], dim=1).flatten(0, 1)
+            target_logit = torch.cat(
+                [
+                    (inputs[part.target][: part.stop - part.start] * self.lin_dst[key]).sum(-1)
+                    for part, key in zip(group.parts, keys, strict=True)
+                ]
+            )
+            options = {"slope": self.negative_slope, "dropout": dropout}
+            out = F.relu(kernels.attention_sum(group.block, source, source_logit, target_logit, **options).flatten(1))
+            for part in group.parts:
+                found.setdefault(part.target, []).append(out[part.start : part.stop])
+        return {kind: han_conv.group(parts, self.q, self.k_lin)[0] for kind, parts in found.items()}
 
 
 def summed_then_mapped(block: Block, x: Tensor, weight: Tensor) -> Tensor:

@@ -68,11 +68,13 @@ class RelationalField(nn.Module):
         layers: int,
         width: int,
         weights: Mapping[Relation, np.ndarray] | None = None,
+        *,
+        whole_types: bool = False,
     ) -> None:
         super().__init__()
         counts = {kind: len(ids) for kind, ids in graph.nodes.items()}
         targets = {kind: np.arange(counts[kind]) for kind in (DRUG, CELL)}
-        found, self.nodes = receptive_field(counts, relations, targets, layers, weights)
+        found, self.nodes = receptive_field(counts, relations, targets, layers, weights, whole_types=whole_types)
         self.targets = [{kind: count for kind, count in layer.targets.items() if count} for layer in found]
         self.groups = nn.ModuleList(nn.ModuleList(_groups(layer)) for layer in found)
         self.embeddings = nn.ParameterDict(
