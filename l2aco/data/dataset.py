@@ -17,7 +17,7 @@ from l2aco.errors import DamagedError, UnknownNameError
 from l2aco.workspace import Workspace, names_in, read_json, sha256_file
 
 if TYPE_CHECKING:
-    from l2aco.data.features.table import FeatureTable
+    from l2aco.data.features.table import FeatureTable, GraphTable
 
 FORMAT = 1
 DEMO = "demo"
@@ -112,7 +112,7 @@ class DataSet:
         table = pl.read_parquet(self.file("gene_symbols.parquet"))
         return dict(zip(table["protein"].to_list(), table["symbol"].to_list(), strict=True))
 
-    def feature(self, name: str) -> FeatureTable:
+    def feature(self, name: str) -> FeatureTable | GraphTable:
         """The feature called `name` for every drug or every cell line, computed once and cached by content."""
         from l2aco.data.features import compute_feature
 

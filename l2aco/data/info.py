@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from l2aco.data.dataset import DataSet, open_dataset
+from l2aco.data.features import brought_features
 from l2aco.data.leaks import check_split
 from l2aco.data.splits import SplitSpec, make_split, num_folds
 from l2aco.entities import EntityKind
@@ -163,11 +164,10 @@ def _known(dataset: DataSet, workspace: Workspace) -> list[tuple[str, Any, Any]]
         found.append((f"profile set {profiles.name}", both[0], both[1]))
     found.append(("SMILES", has(EntityKind.drug, lambda entity: entity.facts.get("smiles")), None))
     found.append(("tissue", None, has(EntityKind.cell_line, lambda entity: entity.facts.get("tissue"))))
-    for file in dataset.manifest["files"]:
-        if file.startswith("features/"):
-            table = dataset.feature(file[len("features/") : -len(".npz")])
-            drug = table.kind is EntityKind.drug
-            found.append((file[len("features/") : -4], table.mask if drug else None, None if drug else table.mask))
+    for name in brought_features(dataset):
+        table = dataset.feature(name)
+        drug = table.kind is EntityKind.drug
+        found.append((name, table.mask if drug else None, None if drug else table.mask))
     if dataset.graph is not None:
         found.append(("graph edges", dataset.graph.degree("drug") > 0, dataset.graph.degree("cell_line") > 0))
     return found

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
 
 BITS = 1024
+DESCRIPTOR_LIMIT = 1e6
+"""Descriptors beyond are clipped: one of them, Ipc, grows exponentially with the molecule."""
 
 
 def morgan(dataset: DataSet) -> FeatureTable:
@@ -22,6 +24,27 @@ def morgan(dataset: DataSet) -> FeatureTable:
 
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=BITS)
     return _from_molecules(dataset, generator.GetFingerprintAsNumPy, BITS, np.uint8)
+
+
+def atom_pair(dataset: DataSet) -> FeatureTable:
+    """uint8 (drugs, 1024): hashed atom-pair fingerprint (Carhart et al. 1985, doi:10.1021/ci00046a002)."""
+    from rdkit.Chem import rdFingerprintGenerator
+
+    generator = rdFingerprintGenerator.GetAtomPairGenerator(fpSize=BITS)
+    return _from_molecules(dataset, generator.GetFingerprintAsNumPy, BITS, np.uint8)
+
+
+def descriptors(dataset: DataSet) -> FeatureTable:
+    """float32 (drugs, about 217): all of RDKit's 2-D descriptors, unscaled; what cannot be computed is 0."""
+    from rdkit.Chem import Descriptors
+
+    names = tuple(name for name, _ in Descriptors.descList)
+
+    def compute(molecule: Any) -> Any:
+        values = np.array(list(Descriptors.CalcMolDescriptors(molecule, missingVal=0.0).values()), dtype=np.float64)
+        return np.clip(np.nan_to_num(values), -DESCRIPTOR_LIMIT, DESCRIPTOR_LIMIT)
+
+    return _from_molecules(dataset, compute, len(names), np.float32, names)
 
 
 def molecules(dataset: DataSet) -> list[Any]:

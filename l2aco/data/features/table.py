@@ -5,13 +5,14 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import DamagedError
+from l2aco.errors import DamagedError, UnknownNameError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -62,24 +63,82 @@ class FeatureTable:
         scaled[~self.mask] = 0.0
         return FeatureTable(self.kind, scaled.astype(np.float32), self.mask, self.columns)
 
+    def logged(self) -> FeatureTable:
+        """log2(1 + value), for expression in TPM; negative values count as 0."""
+        values = np.log2(1.0 + np.maximum(self.values, 0)).astype(np.float32)
+        return FeatureTable(self.kind, values, self.mask, self.columns)
+
+    def unit(self) -> FeatureTable:
+        """Every row divided by its length (Euclidean norm), as DeepDDS does with expression."""
+        norm = np.linalg.norm(self.values, axis=1, keepdims=True)
+        values = np.divide(self.values, norm, out=np.zeros(self.values.shape, np.float32), where=norm > 0)
+        return FeatureTable(self.kind, values.astype(np.float32), self.mask, self.columns)
+
+    def pick(self, columns: Sequence[str]) -> FeatureTable:
+        """These columns (genes) in this order; raises UnknownNameError for one that is not there."""
+        place = {column: number for number, column in enumerate(self.columns)}
+        for column in columns:
+            if column not in place:
+                raise UnknownNameError("column of the feature", column, self.columns)
+        return FeatureTable(self.kind, self.values[:, [place[column] for column in columns]], self.mask, tuple(columns))
+
     def save(self, path: Path) -> None:
         """Write to an .npz without pickles."""
-        with path.open("wb") as stream:
-            np.savez_compressed(
-                stream,
-                kind=np.array(self.kind.value),
-                values=self.values,
-                mask=self.mask,
-                columns=np.array(self.columns, dtype=np.str_),
-            )
+        names = np.array(self.columns, dtype=np.str_)
+        _save(path, kind=np.array(self.kind.value), values=self.values, mask=self.mask, columns=names)
 
-    @classmethod
-    def load(cls, path: Path) -> FeatureTable:
-        """Read what `save` wrote; raises DamagedError when it cannot be read."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(
-                    EntityKind(str(arrays["kind"])), arrays["values"], arrays["mask"], tuple(arrays["columns"].tolist())
-                )
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise DamagedError(f"cannot be read ({error})", where=path) from None
+
+@dataclass(frozen=True)
+class GraphTable:
+    """A small graph for every drug: molecules.
+
+    atoms: float32 (all atoms, F); bonds: int64 (2, E) of atom numbers, both directions; start: int64 (n + 1,), drug i
+    has the atoms start[i] to start[i + 1]; mask: bool (n,), False where there is none.
+    """
+
+    kind: EntityKind
+    atoms: Array
+    bonds: Array
+    start: Array
+    mask: Array
+
+    def batch(self, rows: Array) -> tuple[Array, Array, Array]:
+        """The graphs of these drugs side by side: atoms (A, F), bonds (2, E), and for each atom its place in `rows`.
+
+        A drug without a graph has no atoms.
+        """
+        size = self.start[rows + 1] - self.start[rows]
+        offset = np.cumsum(size) - size
+        owner = np.repeat(np.arange(len(rows)), size)
+        atoms = self.atoms[np.arange(len(owner)) - np.repeat(offset, size) + np.repeat(self.start[rows], size)]
+        first = np.searchsorted(self._bond_drug, rows, side="left")
+        count = np.searchsorted(self._bond_drug, rows, side="right") - first
+        which = np.repeat(np.arange(len(rows)), count)
+        at = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
+        return atoms, self.bonds[:, at] - self.start[rows][which] + offset[which], owner
+
+    @cached_property
+    def _bond_drug(self) -> Array:
+        return np.searchsorted(self.start, self.bonds[0], side="right") - 1
+
+    def save(self, path: Path) -> None:
+        """Write to an .npz without pickles."""
+        kind = np.array(self.kind.value)
+        _save(path, kind=kind, atoms=self.atoms, bonds=self.bonds, start=self.start, mask=self.mask)
+
+
+def load_feature(path: Path) -> FeatureTable | GraphTable:
+    """Read what `save` wrote; raises DamagedError when it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            kind = EntityKind(str(arrays["kind"]))
+            if "atoms" in arrays:
+                return GraphTable(kind, arrays["atoms"], arrays["bonds"], arrays["start"], arrays["mask"])
+            return FeatureTable(kind, arrays["values"], arrays["mask"], tuple(arrays["columns"].tolist()))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DamagedError(f"cannot be read ({error})", where=path) from None
+
+
+def _save(path: Path, **arrays: Array) -> None:
+    with path.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
