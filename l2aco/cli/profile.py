@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from l2aco.cli.shell import JsonOption, Shell, verb
 
 if TYPE_CHECKING:
+    from l2aco.data.dataset import DataSet
     from l2aco.entities import Entity
     from l2aco.profiles.generate import ProfileReport
     from l2aco.profiles.spec import ProfileSpec
@@ -91,6 +93,10 @@ def profile(
     budget_tokens: Annotated[
         int | None, typer.Option("--budget-tokens", help="Stop before taking more.", rich_help_panel=_BUDGET)
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show calls, tokens and cost per model; ask nothing.", rich_help_panel=_BUDGET),
+    ] = False,
     json: JsonOption = False,
 ) -> int | None:
     """Let a language model write a profile of every drug and cell line.
@@ -126,6 +132,9 @@ def profile(
         limit=limit,
     )
     chosen = gather_entities(shell, entities, name, kind)
+    if dry_run:
+        _tell_plan(shell, spec, chosen, json)
+        return None
     return _tell(shell, generate_profiles(spec, chosen, shell.workspace, shell), json)
 
 
@@ -163,9 +172,67 @@ def gather_entities(shell: Shell, file: Path | None, names: list[str] | None, ki
     from l2aco.data.dataset import list_datasets, open_dataset
 
     data_sets = list_datasets(shell.workspace) or [open_dataset("demo", shell.workspace)]
-    by_key = {entity.key: entity for data_set in data_sets for entity in (*data_set.drugs, *data_set.cell_lines)}
-    shell.say(f"{len(by_key):,} entities of {', '.join(data_set.name for data_set in data_sets)}")
-    return [entity for entity in by_key.values() if wanted is None or entity.kind is wanted]
+    by_key = {entity.key: entity for data_set in data_sets for entity in entities_with_targets(data_set)}
+    chosen = [entity for entity in by_key.values() if not _is_nameless(entity)]
+    left_out = f" ({len(by_key) - len(chosen):,} without a name left out)" if len(chosen) < len(by_key) else ""
+    shell.say(f"{len(chosen):,} entities of {', '.join(data_set.name for data_set in data_sets)}{left_out}")
+    return [entity for entity in chosen if wanted is None or entity.kind is wanted]
+
+
+def _is_nameless(entity: Entity) -> bool:
+    """Whether a data set knows no more of it than an accession number, of which no model can write a profile."""
+    return bool(re.fullmatch(r"(DB|CHEMBL|CID)?\d+", entity.name)) and not entity.facts.get("smiles")
+
+
+def entities_with_targets(data_set: DataSet) -> list[Entity]:
+    """The entities of a data set; drugs get the targets that its knowledge graph gives them as a fact."""
+    from dataclasses import replace
+
+    targets = known_targets(data_set)
+    drugs = [
+        replace(drug, facts={**drug.facts, "targets": sorted(targets[drug.id])}) if targets.get(drug.id) else drug
+        for drug in data_set.drugs
+    ]
+    return [*drugs, *data_set.cell_lines]
+
+
+def known_targets(data_set: DataSet) -> dict[str, set[str]]:
+    """Gene symbols of the proteins that the graph connects with each drug, by drug id."""
+    if data_set.graph is None:
+        return {}
+    found: dict[str, set[str]] = {}
+    proteins = data_set.graph.nodes.get("protein", [])
+    for (source, relation, target), ends in data_set.graph.edges.items():
+        if (source, target) == ("drug", "protein") and not relation.startswith("rev_"):
+            for drug, protein in ends.T.tolist():
+                symbol = data_set.gene_symbols.get(proteins[protein])
+                if symbol:
+                    found.setdefault(data_set.graph.nodes["drug"][drug], set()).add(symbol)
+    return found
+
+
+def _tell_plan(shell: Shell, spec: ProfileSpec, entities: list[Entity], json: bool) -> None:
+    from l2aco.profiles.plan import plan_costs
+
+    plan, rows = plan_costs(spec, entities[: spec.limit], shell.workspace)
+    if json:
+        shell.json({"set": plan.set_name, "requested": plan.requested, "finished": plan.finished, "models": rows})
+        return
+    shell.print(
+        f"Profile set '{plan.set_name}': {plan.requested:,} requested, {plan.finished:,} finished, "
+        f"{plan.calls:,} calls to make, about {plan.tokens_in:,} tokens in and {plan.tokens_out:,} out"
+    )
+    shell.table(
+        [
+            {
+                "llm": row["llm"],
+                "expected": None if row["expected_usd"] is None else f"${row['expected_usd']:,.4f}",
+                "at most": None if row["at_most_usd"] is None else f"${row['at_most_usd']:,.4f}",
+                "prices as of": row["prices_as_of"],
+            }
+            for row in rows
+        ]
+    )
 
 
 def _tell(shell: Shell, report: ProfileReport, json: bool) -> int | None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
+
+if TYPE_CHECKING:
+    from l2aco.entities import Entity
+    from l2aco.profiles.audit.report import Known
+    from l2aco.profiles.sets import ProfileSet
+
+SetArgument = Annotated[str, typer.Argument(metavar="SET", help="Profile set.")]
+KindOption = Annotated[str | None, typer.Option("--kind", help="drug or cell_line.")]
 
 
 @verb
@@ -32,17 +41,26 @@ def list_(shell: Shell, json: JsonOption = False) -> None:
 @verb
 def show(
     shell: Shell,
-    set_name: Annotated[str, typer.Argument(metavar="SET", help="Profile set.")],
+    set_name: Annotated[str, typer.Argument(metavar="SET", help="Profile set; with --prompt-only, a prompt.")],
     entity: Annotated[str | None, typer.Argument(help="Id, name or alias of an entity; without: a summary.")] = None,
-    kind: Annotated[str | None, typer.Option("--kind", help="drug or cell_line, where a name is both.")] = None,
+    kind: KindOption = None,
+    prompt_only: Annotated[
+        bool, typer.Option("--prompt-only", help="Print the messages that would be sent, and send nothing.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show a profile set, or one profile of it."""
+    """Show a profile set, one profile of it, or the messages that a prompt makes of an entity."""
     from l2aco.profiles.sets import open_profile_set
 
+    if prompt_only:
+        _show_messages(shell, set_name, entity, kind, json)
+        return
     profiles = open_profile_set(set_name, shell.workspace)
     if entity is None:
-        shell.json(profiles.manifest) if json else _summary(shell, profiles.manifest)
+        if json:
+            shell.json(profiles.manifest)
+        else:
+            _show_summary(shell, profiles)
         return
     record = profiles.resolve(entity, kind)
     if json:
@@ -53,15 +71,169 @@ def show(
     shell.print(f"confidence: {record.fields.get('confidence', '-')}")
 
 
-def _summary(shell: Shell, manifest: dict[str, object]) -> None:
-    for key, value in manifest.items():
-        if key not in ("schemas", "sha256", "format", "identity"):
-            shell.print(f"{key.replace('_', ' ')}: {'-' if value is None else value}")
+def _show_summary(shell: Shell, profiles: ProfileSet) -> None:
+    shell.print(f"{profiles.name}: {len(profiles):,} profiles in {profiles.path}")
+    for key in ("origin", "coverage", "llm", "model", "created_at"):
+        if profiles.manifest.get(key):
+            shell.print(f"{key.replace('_', ' ')}: {profiles.manifest[key]}")
+    if profiles.prompt_label:
+        shell.print(f"prompt: {profiles.prompt_label}")
+    for kind, schema in profiles.schemas.items():
+        shell.print(f"fields of a {kind.replace('_', ' ')}: {', '.join(schema['properties'])}")
+
+
+def _show_messages(shell: Shell, name: str, entity: str | None, kind: str | None, json: bool) -> None:
+    """`name` is a prompt, or a profile set whose prompt is meant."""
+    from l2aco.errors import UsageError
+    from l2aco.profiles.prompt import list_prompts, load_templates
+    from l2aco.profiles.sets import open_profile_set
+
+    if entity is None:
+        raise UsageError("which entity?", remedy="l2aco profiles show plain Erlotinib --kind drug --prompt-only")
+    known = {item.casefold() for item in list_prompts(shell.workspace)}
+    if name.partition("@")[0].casefold() in known:
+        prompt = name
+    elif (label := open_profile_set(name, shell.workspace).prompt_label) is not None:
+        prompt = label
+    else:
+        raise UsageError(f"the prompt of profile set '{name}' was not recorded", remedy="Name a prompt: plain.")
+    found = _find_entity(shell, entity, kind)
+    templates = load_templates(prompt, shell.workspace)
+    if found.kind.value not in templates:
+        raise UsageError(f"prompt {prompt} has no template for {found.kind.value}")
+    messages = templates[found.kind.value].render(found)
+    if json:
+        shell.json(list(messages))
+        return
+    for message in messages:
+        shell.print(f"--- {message['role']}\n{message['content']}\n")
+
+
+def _find_entity(shell: Shell, name: str, kind: str | None) -> Entity:
+    """The entity of the data sets called `name`, with its facts; else one that is only a name."""
+    from l2aco.cli.profile import gather_entities
+    from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
+    from l2aco.errors import UsageError
+
+    kinds = [parse_kind(kind)] if kind else list(EntityKind)
+    known = gather_entities(shell, None, None, None)
+    for item in kinds:
+        if found := EntityIndex(item, known).find(name):
+            return found
+    if len(kinds) > 1:
+        raise UsageError(f"no data set knows '{name}'", remedy="Say what it is with --kind drug or --kind cell_line.")
+    return Entity(name, kinds[0], name)
+
+
+@verb
+def audit(
+    shell: Shell,
+    set_name: SetArgument,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Check coverage, targets and drug names against this data set.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="Compare with another profile set, field by field.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 1 where there is a fault.")] = False,
+    json: JsonOption = False,
+) -> int | None:
+    """Check a profile set: coverage, wording, near-duplicates, claimed targets, leakage."""
+    from l2aco.profiles.audit.compare import compare_sets
+    from l2aco.profiles.audit.report import audit_set
+    from l2aco.profiles.sets import open_profile_set
+
+    profiles = open_profile_set(set_name, shell.workspace)
+    found = audit_set(profiles, _known(shell, dataset) if dataset else None)
+    compared = compare_sets(profiles, open_profile_set(against, shell.workspace)) if against else None
+    if json:
+        value: dict[str, Any] = {
+            "set": profiles.name,
+            "dataset": dataset,
+            "checks": found.rows(),
+            "faults": found.faults,
+        }
+        shell.json({**value, "agreement": compared} if compared is not None else value)
+    else:
+        shell.table(found.rows())
+        if compared is not None:
+            shell.table(compared, title=f"\nAgreement of {profiles.name} with {against}", empty="No entity in common.")
+    return 1 if strict and found.faults else None
+
+
+def _known(shell: Shell, name: str) -> Known:
+    from l2aco.cli.profile import known_targets
+    from l2aco.data.dataset import open_dataset
+    from l2aco.profiles.audit.report import Known
+
+    data_set = open_dataset(name, shell.workspace)
+    triples = data_set.triples
+    drugs = [data_set.drugs[row] for row in sorted({*triples.drug_a.tolist(), *triples.drug_b.tolist()})]
+    lines = [data_set.cell_lines[row] for row in sorted(set(triples.cell_line.tolist()))]
+    symbols = {symbol.upper() for symbol in data_set.gene_symbols.values()}
+    return Known(data_set.name, [*drugs, *lines], known_targets(data_set), symbols)
+
+
+@verb
+def export(
+    shell: Shell,
+    set_name: SetArgument,
+    to: Annotated[Path, typer.Argument(help="File to write, or folder for the paper's layout.")],
+    form: Annotated[
+        str | None, typer.Option("--format", help="jsonl, parquet, csv or paper; else by the name.")
+    ] = None,
+) -> None:
+    """Write a profile set as JSONL, Parquet, CSV or the paper's description files."""
+    from l2aco.profiles.exchange import export_set, parse_format
+    from l2aco.profiles.sets import open_profile_set
+
+    profiles = open_profile_set(set_name, shell.workspace)
+    for path in export_set(profiles, to, parse_format(form, to)):
+        shell.print(str(path))
+
+
+@verb
+def import_(
+    shell: Shell,
+    source: Annotated[Path, typer.Argument(help="File, or folder with the paper's description files.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the new profile set.")],
+    form: Annotated[
+        str | None, typer.Option("--format", help="jsonl, parquet, csv or paper; else by the name.")
+    ] = None,
+) -> None:
+    """Read profiles from JSONL, Parquet, CSV or the paper's description files into a new set."""
+    from l2aco.profiles.exchange import import_set, parse_format
+
+    chosen = parse_format(form, source)
+    known = _entities_to_resolve(shell) if chosen == "paper" else []
+    done = import_set(source, name, shell.workspace, form=chosen, entities=known)
+    shell.print(f"Profile set '{done.set.name}': {done.profiles:,} profiles in {done.set.path}")
+    if done.repeated or done.empty:
+        shell.say(f"Left out: {done.repeated:,} repeated, {done.empty:,} empty")
+    if done.unresolved:
+        shown = ", ".join(done.unresolved[:10]) + (", ..." if len(done.unresolved) > 10 else "")
+        shell.say(f"{len(done.unresolved):,} names are in no data set here and became ids: {shown}")
+
+
+def _entities_to_resolve(shell: Shell) -> list[Entity]:
+    """The entities of the imported data sets, else those of the reference profiles."""
+    from l2aco.data.dataset import list_datasets
+    from l2aco.entities import Entity, EntityKind
+    from l2aco.profiles.sets import BUNDLED, ProfileSet
+
+    data_sets = list_datasets(shell.workspace)
+    if data_sets:
+        found = {item.key: item for data_set in data_sets for item in (*data_set.drugs, *data_set.cell_lines)}
+        return list(found.values())
+    return [
+        Entity(record.entity_id, EntityKind(record.kind), record.entity_name, record.aliases)
+        for record in ProfileSet(BUNDLED / "reference").records()
+    ]
 
 
 def register(app: typer.Typer) -> None:
-    """Mount the verb."""
+    """Mount the verbs."""
     group = typer.Typer(help="Look at, check and move profile sets.", no_args_is_help=True)
-    group.command("list")(list_)
-    group.command("show")(show)
+    for name, function in (("list", list_), ("show", show), ("audit", audit), ("export", export), ("import", import_)):
+        group.command(name)(function)
     app.add_typer(group, name="profiles")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from l2aco.llm.request import CallFailed, Message, Reason, Reply
@@ -47,7 +46,7 @@ def _unfence(text: str) -> str:
 
 def explain(value: Any, schema: Mapping[str, Any]) -> str:
     """What about `value` does not satisfy the schema, at most three things; empty when it does."""
-    check = _validator(json.dumps(schema))
+    check = _validator(schema)
     if check.is_valid(value):
         return ""
     found = sorted(check.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
@@ -56,11 +55,16 @@ def explain(value: Any, schema: Mapping[str, Any]) -> str:
     )
 
 
-@lru_cache(maxsize=64)
-def _validator(schema: str) -> Any:
+_validators: dict[int, tuple[Mapping[str, Any], Any]] = {}
+"""By identity of the schema, which is held here so that the identity stays its own."""
+
+
+def _validator(schema: Mapping[str, Any]) -> Any:
     import jsonschema
 
-    return jsonschema.Draft202012Validator(json.loads(schema))
+    if id(schema) not in _validators:
+        _validators[id(schema)] = (schema, jsonschema.Draft202012Validator(schema))
+    return _validators[id(schema)][1]
 
 
 def repair_messages(messages: tuple[Message, ...], reply: Reply, problem: str) -> tuple[Message, ...]:

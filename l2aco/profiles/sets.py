@@ -173,9 +173,14 @@ def list_profile_sets(workspace: Workspace, bundled: bool = True) -> list[Profil
 
 def open_profile_set(name: str, workspace: Workspace) -> ProfileSet:
     """The workspace's own set called `name`, else the bundled one; raises UnknownNameError."""
-    for root in (workspace.profiles, BUNDLED):
-        for known in names_in(root, MANIFEST):
-            if known.casefold() == name.casefold():
-                return ProfileSet(root / known)
+    found = opened(workspace.profiles, name) or opened(BUNDLED, name)
+    if found is not None:
+        return found
     sets = [item.name for item in list_profile_sets(workspace)]
     raise UnknownNameError("profile set", name, sets, remedy="`l2aco profiles list` shows all.")
+
+
+def opened(folder: Path, name: str) -> ProfileSet | None:
+    """The set called `name`, in any case, of one folder of sets, or None."""
+    known = next((item for item in names_in(folder, MANIFEST) if item.casefold() == name.casefold()), None)
+    return ProfileSet(folder / known) if known else None

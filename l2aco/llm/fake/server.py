@@ -188,7 +188,9 @@ class _Connection(asyncio.Protocol):
     def reply(self, question: dict[str, Any], wanted: dict[str, Any], fault: str | None) -> None:
         messages = question["messages"]
         schema = wanted.get("json_schema", {}).get("schema") or _schema_in_words(messages)
-        sampling: dict[str, Any] = {name: question[name] for name in ("temperature", "top_p", "seed") if name in question}
+        sampling: dict[str, Any] = {
+            name: question[name] for name in ("temperature", "top_p", "seed") if name in question
+        }
         seed = fake_seed(messages, sampling)
         text, reason, refusal = json.dumps(fake_answer(schema, seed)), "stop", None
         if fault == "invalid-json":

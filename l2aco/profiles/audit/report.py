@@ -1,0 +1,146 @@
+"""The audit of a profile set: every check, as rows of a table and as a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from l2aco.entities import Entity, EntityKind
+from l2aco.profiles.audit.duplicates import Twin, find_twins
+from l2aco.profiles.audit.leakage import Leakage, check_leakage
+from l2aco.profiles.audit.targets import TargetAgreement, check_targets
+from l2aco.profiles.audit.wording import Wording, check_wording
+from l2aco.profiles.sets import ProfileSet
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a data set knows, in plain values: its entities, and the gene symbols of its drugs' targets.
+
+    `entities` are those that a profile is wanted for.
+    """
+
+    name: str
+    entities: Sequence[Entity] = ()
+    targets: Mapping[str, set[str]] = field(default_factory=dict)
+    symbols: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found. `faults` are the findings that `--strict` does not forgive."""
+
+    set_name: str
+    profiles: int
+    failures: int
+    wanted: Mapping[str, int]
+    missing: Mapping[str, Sequence[str]]
+    wording: Wording
+    twins: Sequence[Twin]
+    leakage: Leakage
+    targets: TargetAgreement | None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table: check, result, judgement (`ok`, `look`, `fault` or empty for plain facts) and details."""
+        return [*self._coverage_rows(), *self._wording_rows(), *self._leakage_rows(), *self._target_rows()]
+
+    @property
+    def faults(self) -> list[str]:
+        return [row["check"] for row in self.rows() if row["verdict"] == "fault"]
+
+    def _coverage_rows(self) -> list[dict[str, Any]]:
+        rows = [_row("profiles", self.profiles), _fault("recorded failures", self.failures)]
+        for kind, wanted in self.wanted.items():
+            missing = self.missing[kind]
+            verdict = "fault" if missing else "ok"
+            covered = f"{wanted - len(missing)} of {wanted}"
+            rows.append(_row(f"coverage, {kind}", covered, verdict, _examples(missing)))
+        return rows
+
+    def _wording_rows(self) -> list[dict[str, Any]]:
+        wording = self.wording
+        rows = [
+            _fault("refusals", len(wording.refusals), _examples(wording.refusals)),
+            _fault("cut off", len(wording.cut_off), _examples(wording.cut_off)),
+            _fault("empty text fields", len(wording.empty_fields), _examples(wording.empty_fields)),
+            _row("hedged", wording.hedged, "", _examples(f"{word} {n}" for word, n in wording.hedges.most_common())),
+            _row("confidence", ", ".join(f"{n} {word}" for word, n in wording.confidence.most_common())),
+        ]
+        for kind, (low, middle, high) in wording.words.items():
+            rows.append(_row(f"words, {kind}", f"{low} to {high}, median {middle}"))
+        rows.append(_look("length out of line", len(wording.out_of_line), _examples(wording.out_of_line)))
+        pairs = _examples(f"{twin.first} / {twin.second} {twin.similarity:.2f}" for twin in self.twins)
+        rows.append(_fault("near-duplicates", len(self.twins), pairs))
+        return rows
+
+    def _leakage_rows(self) -> list[dict[str, Any]]:
+        leaks = self.leakage
+        words = _examples(f"{name}: ...{place}..." for name, _, place in leaks.combination)
+        named = _examples(f"{name}: {word}" for name, word, _ in leaks.data_sets)
+        others = _examples(f"{name}: {word}" for name, word, _ in leaks.drug_names)
+        return [
+            _fault("words of combinations", len(leaks.combination), words),
+            _fault("data sets of combinations", len(leaks.data_sets), named),
+            _row("drug profiles that name other drugs", leaks.drugs_naming_others, "", others),
+            _row("cell-line profiles that name drugs", leaks.cell_lines_naming_drugs),
+        ]
+
+    def _target_rows(self) -> list[dict[str, Any]]:
+        found = self.targets
+        if found is None:
+            return []
+        share = found.drugs_with_a_hit / found.drugs
+        return [
+            _row("targets: drugs compared", found.drugs, "", f"{found.unmapped} claims name no gene of the graph"),
+            _row("targets: precision", round(found.precision, 3), "", f"{found.both} of {found.claimed} claims"),
+            _row("targets: precision by chance", round(found.chance, 3)),
+            _row("targets: recall", round(found.recall, 3), "", f"{found.both} of {found.known} edges"),
+            _row("targets: drugs with a hit", round(share, 3), "", "without: " + _examples(found.disagreeing)),
+        ]
+
+
+def audit_set(profiles: ProfileSet, known: Known | None = None) -> Audit:
+    """Run every check over a set; with `known`, also coverage, targets and the names of a data set's drugs.
+
+    Reads the set as a stream, once for each check.
+    """
+    known = known or Known("")
+    wanted: dict[str, int] = {}
+    missing: dict[str, list[str]] = {}
+    for entity in known.entities:
+        wanted[entity.kind.value] = wanted.get(entity.kind.value, 0) + 1
+        absent = missing.setdefault(entity.kind.value, [])
+        if profiles.find(entity) is None:
+            absent.append(entity.name)
+    drugs = [item for item in known.entities if item.kind is EntityKind.drug]
+    return Audit(
+        set_name=profiles.name,
+        profiles=len(profiles),
+        failures=sum(1 for _ in profiles.failures()),
+        wanted=wanted,
+        missing=missing,
+        wording=check_wording(profiles.records()),
+        twins=find_twins(profiles.records()),
+        leakage=check_leakage(profiles.records(), [(drug.id, (drug.name, *drug.aliases)) for drug in drugs]),
+        targets=check_targets(profiles.records(), known.targets, known.symbols),
+    )
+
+
+def _row(check: str, result: Any, verdict: str = "", details: str = "") -> dict[str, Any]:
+    return {"check": check, "result": result, "verdict": verdict, "details": details}
+
+
+def _fault(check: str, number: int, details: str = "") -> dict[str, Any]:
+    return _row(check, number, "fault" if number else "ok", details)
+
+
+def _look(check: str, number: int, details: str = "") -> dict[str, Any]:
+    return _row(check, number, "look" if number else "ok", details)
+
+
+def _examples(items: Iterable[str]) -> str:
+    listed = list(items)
+    return "; ".join(listed[:_EXAMPLES]) + (f"; and {len(listed) - _EXAMPLES} more" if len(listed) > _EXAMPLES else "")

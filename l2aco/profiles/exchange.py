@@ -1,0 +1,325 @@
+"""Profile sets out of L2aCo and in again: JSONL, Parquet, CSV, and the description files of the paper's release.
+
+The paper's layout is one file a kind, `{drug,cell}_descripts_all_<llm>.jsonl`, with `name` and `response` (the
+text) on each line. It keeps no ids: names are resolved against entities that the caller knows.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from l2aco.entities import Entity, EntityIndex, EntityKind
+from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
+from l2aco.profiles.record import RECORD_FIELDS, ProfileRecord
+from l2aco.profiles.sets import MANIFEST, RECORDS, ProfileSet
+from l2aco.workspace import Workspace, atomic_folder, atomic_path, sha256_file, stable_hash, write_json
+
+Format = Literal["jsonl", "parquet", "csv", "paper"]
+FORMATS: tuple[Format, ...] = ("jsonl", "parquet", "csv", "paper")
+_NESTED = ("fields", "sampling", "usage", "aliases")
+_NUMBERS: dict[str, Callable[[str], Any]] = {
+    "prompt_version": int,
+    "sample": int,
+    "attempts": int,
+    "cost_usd": float,
+    "latency_s": float,
+}
+_PAPER = {EntityKind.drug: "drug", EntityKind.cell_line: "cell"}
+_BATCH = 4096
+
+
+def export_set(profiles: ProfileSet, target: Path, form: Format) -> list[Path]:
+    """Write a set as one file (jsonl, parquet, csv) or as a folder (paper); returns the files.
+
+    The paper's layout has room for one profile of an entity: the first sample.
+    """
+    if form == "paper":
+        return _export_paper(profiles, target)
+    with atomic_path(target) as partial:
+        if form == "jsonl":
+            with partial.open("w", encoding="utf-8") as out:
+                for record in profiles.records():
+                    out.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
+        elif form == "csv":
+            with partial.open("w", encoding="utf-8", newline="") as out:
+                writer = csv.DictWriter(out, RECORD_FIELDS)
+                writer.writeheader()
+                writer.writerows(_flat(record) for record in profiles.records())
+        else:
+            _write_parquet(profiles.records(), partial)
+    return [target]
+
+
+def _flat(record: ProfileRecord) -> dict[str, Any]:
+    row = record.to_json()
+    return {
+        **row,
+        **{name: None if row[name] is None else json.dumps(row[name], ensure_ascii=False) for name in _NESTED},
+    }
+
+
+def _write_parquet(records: Iterable[ProfileRecord], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {int: pa.int64(), float: pa.float64()}
+    schema = pa.schema([(name, kinds[_NUMBERS[name]] if name in _NUMBERS else pa.string()) for name in RECORD_FIELDS])  # type: ignore[index]
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        rows: list[dict[str, Any]] = []
+        for record in records:
+            rows.append(_flat(record))
+            if len(rows) == _BATCH:
+                writer.write_table(pa.Table.from_pylist(rows, schema))
+                rows.clear()
+        writer.write_table(pa.Table.from_pylist(rows, schema))
+
+
+def _export_paper(profiles: ProfileSet, folder: Path) -> list[Path]:
+    llm = profiles.manifest.get("llm") or profiles.name
+    files = []
+    for kind, word in _PAPER.items():
+        path = folder / f"{word}_descripts_all_{llm}.jsonl"
+        with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as out:
+            for record in profiles.records():
+                if record.kind == kind and record.sample == 0:
+                    line = {"name": record.entity_name, "response": record.text}
+                    out.write(json.dumps(line, ensure_ascii=False) + "\n")
+        files.append(path)
+    return files
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import came to. `unresolved` are names that no known entity has; their name became their id."""
+
+    set: ProfileSet
+    profiles: int
+    repeated: int
+    empty: int
+    unresolved: tuple[str, ...]
+
+
+def import_set(
+    source: Path, name: str, workspace: Workspace, *, form: Format, entities: Iterable[Entity] = ()
+) -> Imported:
+    """Read a set into the workspace under `name`, whole or not at all.
+
+    `entities` are those that the paper's names are resolved against. Raises InputError with file and line,
+    UsageError where the set exists.
+    """
+    llm = _paper_llm(source) if form == "paper" else None
+    indexes = {kind: EntityIndex(kind, entities) for kind in EntityKind} if form == "paper" else {}
+    readers: dict[Format, Callable[[], Iterator[ProfileRecord]]] = {
+        "jsonl": lambda: _read_jsonl(source),
+        "csv": lambda: _read_csv(source),
+        "parquet": lambda: _read_parquet(source),
+        "paper": lambda: _read_paper(source, llm or name),
+    }
+    tally = _Tally(indexes)
+    with atomic_folder(workspace.child(workspace.profiles, name)) as partial:
+        with (partial / RECORDS).open("w", encoding="utf-8") as out:
+            for record in tally.keep(readers[form]()):
+                out.write(json.dumps(record.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n")
+        if not tally.count:
+            raise InputError("holds no profiles", where=source)
+        _write_manifest(partial, name, source, form, tally)
+    done = ProfileSet(workspace.profiles / name)
+    return Imported(done, tally.count, tally.repeated, tally.empty, tuple(tally.unresolved))
+
+
+class _Tally:
+    """Lets each profile through once, resolves names, and remembers what the manifest will say."""
+
+    def __init__(self, indexes: Mapping[EntityKind, EntityIndex]) -> None:
+        self.indexes = indexes
+        self.count = 0
+        self.fields: dict[str, dict[str, Any]] = {}
+        self.llms: set[str] = set()
+        self.repeated = 0
+        self.empty = 0
+        self.unresolved: list[str] = []
+        self._seen: set[str | tuple[str, str, int]] = set()
+
+    def keep(self, records: Iterator[ProfileRecord]) -> Iterator[ProfileRecord]:
+        for found in records:
+            record = self._resolve(found)
+            if not record.text.strip():
+                self.empty += 1
+            elif {record.key, (record.kind, record.entity_id, record.sample)} & self._seen:
+                self.repeated += 1
+            else:
+                self.count += 1
+                self._seen |= {record.key, (record.kind, record.entity_id, record.sample)}
+                self.fields.setdefault(record.kind, {name: _schema_of(value) for name, value in record.fields.items()})
+                self.llms |= {record.llm} if record.llm else set()
+                yield record
+
+    def _resolve(self, record: ProfileRecord) -> ProfileRecord:
+        if not self.indexes:
+            return record
+        entity = self.indexes[EntityKind(record.kind)].find(record.entity_id)
+        if entity is None:
+            self.unresolved.append(record.entity_name)
+            return record
+        key = stable_hash([record.llm, record.kind, entity.id, record.text], 32)
+        return replace(record, entity_id=entity.id, key=key, aliases=entity.aliases)
+
+
+def _schema_of(value: Any) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "string"}} if isinstance(value, list) else {"type": "string"}
+
+
+def _write_manifest(folder: Path, name: str, source: Path, form: Format, tally: _Tally) -> None:
+    write_json(
+        folder / MANIFEST,
+        {
+            "format": 1,
+            "name": name,
+            "llm": next(iter(tally.llms)) if len(tally.llms) == 1 else None,
+            "model": None,
+            "origin": f"Imported from {source.name} ({form}).",
+            "records": tally.count,
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "schemas": {
+                kind: {"type": "object", "properties": fields, "required": list(fields)}
+                for kind, fields in tally.fields.items()
+            },
+            "sha256": {RECORDS: sha256_file(folder / RECORDS)},
+        },
+    )
+
+
+def parse_format(written: str | None, path: Path) -> Format:
+    """The format that was asked for, else the one that the path suggests; raises UsageError.
+
+    A folder or a `*_descripts_all_*.jsonl` is the paper's.
+    """
+    if written is not None:
+        found = next((form for form in FORMATS if form == written.casefold()), None)
+        if found is None:
+            raise UnknownNameError("format", written, FORMATS)
+        return found
+    return _guess(path)
+
+
+def _guess(source: Path) -> Format:
+    if source.is_dir() or "_descripts_all_" in source.name:
+        return "paper"
+    suffix = source.suffix.casefold().lstrip(".")
+    if suffix not in ("jsonl", "parquet", "csv"):
+        raise UsageError(f"cannot tell the format of {source.name}", remedy=f"Pass --format {' | '.join(FORMATS)}.")
+    return suffix  # type: ignore[return-value]
+
+
+def _read_jsonl(source: Path) -> Iterator[ProfileRecord]:
+    for where, value in _json_lines(source):
+        yield _record(value, where)
+
+
+def _json_lines(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        with source.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    value = json.loads(line)
+                    if not isinstance(value, dict):
+                        raise InputError("is not a JSON object", where=f"{source}:{number}")
+                    yield f"{source}:{number}", value
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=source) from None
+    except ValueError as error:
+        raise InputError(f"is not JSON ({error})", where=f"{source}:{number}") from None
+
+
+def _record(value: dict[str, Any], where: str) -> ProfileRecord:
+    try:
+        record = ProfileRecord.from_json(value)
+        EntityKind(record.kind)
+        bytes.fromhex(record.key)
+        return record
+    except (DamagedError, ValueError, TypeError) as error:
+        raise InputError(f"is not a profile ({error})", where=where) from None
+
+
+def _read_csv(source: Path) -> Iterator[ProfileRecord]:
+    try:
+        with source.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            for row in reader:
+                yield _unflat(row, f"{source}:{reader.line_num}")
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=source) from None
+
+
+def _read_parquet(source: Path) -> Iterator[ProfileRecord]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(source) as file:
+            row = 0
+            for batch in file.iter_batches(_BATCH):
+                for value in batch.to_pylist():
+                    row += 1
+                    yield _unflat(value, f"{source}:{row}")
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"is not a readable Parquet file ({error})", where=source) from None
+
+
+def _unflat(row: Mapping[str, Any], where: str) -> ProfileRecord:
+    value: dict[str, Any] = {}
+    for name, written in row.items():
+        if written is None or (written == "" and name != "text"):
+            continue
+        try:
+            value[name] = json.loads(written) if name in _NESTED else _NUMBERS.get(name, str)(written)
+        except ValueError as error:
+            raise InputError(f"column '{name}': {error}", where=where) from None
+    return _record(value, where)
+
+
+def _paper_files(source: Path) -> dict[EntityKind, Path]:
+    files = sorted(source.glob("*_descripts_all_*.jsonl")) if source.is_dir() else [source]
+    found: dict[EntityKind, Path] = {}
+    for path in files:
+        kind = next((kind for kind, word in _PAPER.items() if path.name.startswith(f"{word}_descripts_all_")), None)
+        if kind is None or kind in found:
+            raise InputError(
+                "holds descriptions of more than one LLM, or under other names",
+                where=path,
+                remedy="Name one file, or a folder with one drug_descripts_all_LLM.jsonl and its cell_ sibling.",
+            )
+        found[kind] = path
+    if not found:
+        raise InputError("holds no *_descripts_all_*.jsonl", where=source)
+    return found
+
+
+def _paper_llm(source: Path) -> str:
+    llms = {path.stem.partition("_descripts_all_")[2] for path in _paper_files(source).values()}
+    if len(llms) > 1:
+        raise InputError(f"mixes descriptions of {' and '.join(sorted(llms))}", where=source)
+    return llms.pop()
+
+
+def _read_paper(source: Path, llm: str) -> Iterator[ProfileRecord]:
+    for kind, path in _paper_files(source).items():
+        for where, value in _json_lines(path):
+            if not {"name", "response"} <= value.keys():
+                raise InputError("lacks 'name' or 'response'", where=where)
+            name, text = str(value["name"]).strip(), str(value["response"])
+            yield ProfileRecord(
+                key=stable_hash([llm, kind.value, name, text], 32),
+                entity_id=name,
+                entity_name=name,
+                kind=kind.value,
+                fields={"description": text},
+                text=text,
+                llm=llm,
+            )
