@@ -14,6 +14,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from l2aco.data.dataset import DataSet
+from l2aco.data.features import brought_features
+from l2aco.data.features.table import FeatureTable
 from l2aco.data.splits import Split
 from l2aco.data.triples import Triples
 
@@ -206,6 +208,27 @@ def naive_predictors(
     return found
 
 
+def measured_vectors(dataset: DataSet) -> tuple[dict[str, Vectors], dict[str, Vectors]]:
+    """Measured vectors of cell lines (expression, cell proteins) and drugs (fingerprint), where there are any."""
+    cells: dict[str, Vectors] = {}
+    drugs: dict[str, Vectors] = {}
+    if "expression" in brought_features(dataset):
+        cells["expression"] = _vectors(dataset, "expression", logged=True)
+    if dataset.graph is not None:
+        cells["cell-protein"] = _vectors(dataset, "cell_proteins")
+    if any(drug.facts.get("smiles") for drug in dataset.drugs):
+        drugs["fingerprint"] = _vectors(dataset, "morgan")
+    known = [{name: found for name, found in kind.items() if found[1].any()} for kind in (cells, drugs)]
+    return known[0], known[1]
+
+
+def _vectors(dataset: DataSet, feature: str, *, logged: bool = False) -> Vectors:
+    table = dataset.feature(feature)
+    assert isinstance(table, FeatureTable)
+    values = table.logged().values if logged else table.values
+    return values, table.mask
+
+
 def predict_naive(
     dataset: DataSet,
     split: Split,
@@ -215,12 +238,14 @@ def predict_naive(
 ) -> dict[str, Array]:
     """float64 (n test rows,) probabilities by predictor, in the order of `split.test`.
 
-    Fitted on training and validation rows together: there is nothing that validation would have to choose.
+    Fitted on training and validation rows together: there is nothing that validation would have to choose. The
+    vectors given, such as embeddings of profiles, stand beside those that were measured.
     """
+    measured_cells, measured_drugs = measured_vectors(dataset)
+    cells, drugs = {**measured_cells, **(cell_vectors or {})}, {**measured_drugs, **(drug_vectors or {})}
     triples = dataset.triples
     rows = np.concatenate([split.train, split.valid])
     asked = (triples.drug_a[split.test], triples.drug_b[split.test], triples.cell_line[split.test])
     return {
-        name: predictor.fit(triples, rows).predict(*asked)
-        for name, predictor in naive_predictors(cell_vectors, drug_vectors).items()
+        name: predictor.fit(triples, rows).predict(*asked) for name, predictor in naive_predictors(cells, drugs).items()
     }
