@@ -57,3 +57,33 @@ def cli() -> Callable[..., Any]:
         return result
 
     return run
+
+
+@pytest.fixture(scope="session")
+def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with the simulated demo and a store `reference--toy` of 16-d vectors for all its entities."""
+    import numpy as np
+
+    from l2aco.data.dataset import open_dataset
+    from l2aco.embeddings.encoders import EncoderSpec
+    from l2aco.embeddings.segments import StoreRecord
+    from l2aco.embeddings.store import EmbeddingStore
+
+    folder = tmp_path_factory.mktemp("lab")
+    dataset = open_dataset("demo", Workspace(folder))
+    entities = [*dataset.drugs, *dataset.cell_lines]
+    vectors = np.random.default_rng(0).standard_normal((len(entities), 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    encoder = EncoderSpec(name="toy", runtime="hash", model="toy", dimension=16, window=512)
+    store = EmbeddingStore.create(folder / "embeddings" / "reference--toy", encoder)
+    store.upsert([StoreRecord(item.kind.value, item.id, item.name, f"about {item.name}") for item in entities], vectors)
+    return folder
+
+
+@pytest.fixture
+def lab(lab_folder: Path, workspace: Workspace) -> Workspace:
+    """A copy of `lab_folder` that a test may break; it is also the current folder."""
+    import shutil
+
+    shutil.copytree(lab_folder, workspace.root, dirs_exist_ok=True)
+    return Workspace(workspace.root)

@@ -85,6 +85,6 @@ class TrainSpec(BaseModel):
         """The optimisation values: those given here, else `defaults` (a backbone's), else those of Recipe."""
         given = {name: getattr(self, name) for name in Recipe.model_fields if getattr(self, name) is not None}
         try:
-            return Recipe.model_validate({"learning_rate" if k == "lr" else k: v for k, v in defaults.items()} | given)
+            return Recipe.model_validate({**defaults, **given})
         except ValidationError as error:
             raise UsageError(describe_validation(error)) from None

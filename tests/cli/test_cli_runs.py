@@ -1,0 +1,61 @@
+"""`l2aco runs` and `l2aco evaluate`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from l2aco.training.runs import list_runs, open_run
+from l2aco.training.spec import TrainSpec
+from l2aco.training.train import train
+
+
+def spec(**more) -> TrainSpec:
+    return TrainSpec(backbone="GCN", epochs=1, **more)
+
+
+def test_runs_are_listed_shown_and_compared_by_what_differs(lab, cli):
+    assert "no run yet" in cli("runs", "list").stderr
+    train(spec(), lab)
+    train(spec(align={"loss": "none"}, seed=3), lab)
+    rows = json.loads(cli("runs", "list", "--json").stdout)
+    assert [row["align"] for row in rows] == ["infonce", "none"] and all(0 < row["auroc"] < 1 for row in rows)
+    shown = cli("runs", "show", "none-s3").stdout
+    assert "pair mean" in shown and "by tissue" in shown and "l2aco train --spec" in shown
+    compared = json.loads(cli("runs", "compare", "--json").stdout)
+    assert compared[1]["seed"] == 3 and compared[1]["align.loss"] == "none" and compared[1]["same_test"]
+    assert "dataset" not in compared[0] and "epochs" not in compared[0]
+    shell = json.loads(cli("runs", "show", "infonce", "--json").stdout)
+    assert shell["metrics"]["baselines"] and shell["spec"]["store"] == "reference--toy"
+
+
+def test_a_name_that_fits_no_run_or_several_is_refused(lab, cli):
+    train(spec(), lab)
+    train(spec(seed=1), lab)
+    assert "fits 2 runs" in cli("runs", "show", "GCN", code=1).stderr
+    assert "runs list" in cli("runs", "show", "nothing", code=2).stderr
+
+
+def test_evaluate_computes_the_saved_numbers_from_the_weights(lab, cli):
+    run = train(spec(), lab)
+    found = json.loads(cli("evaluate", "--json").stdout)
+    assert found["run"] == run.id
+    assert found["test"]["pooled"] == pytest.approx(run.metrics["test"]["pooled"])
+    assert found["test"]["macro"]["auroc"] == pytest.approx(run.metrics["test"]["macro"]["auroc"])
+    assert "pair mean" in cli("evaluate", run.id).stdout
+
+
+def test_evaluate_without_a_run_gives_the_naive_predictors_over_all_folds(lab, cli):
+    rows = json.loads(cli("evaluate", "--dataset", "demo", "--folds", 3, "--store", "reference--toy", "--json").stdout)
+    named = {row["model"]: row for row in rows}
+    assert named["pair mean"]["runs"] == 3 and named["drug mean"]["auroc"] > 0.6
+    assert named["global mean"]["auroc"] == 0.5
+    assert "profile kNN over cell lines" in named
+    assert "novel-cell" in cli("evaluate", "--dataset", "demo", "--setting", "novel-celll", code=2).stderr
+
+
+def test_the_newest_run_is_the_default(lab):
+    first = train(spec(), lab)
+    assert open_run(None, lab).id == first.id
+    assert [run.id for run in list_runs(lab)] == [first.id]

@@ -1,0 +1,216 @@
+"""`l2aco train` and `l2aco predict` as a user sees them: defaults, choices, replay, and bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from l2aco.training.runs import Run, list_runs, open_run
+
+QUICK = ("--backbone", "GCN", "--set", "epochs=2")
+
+
+def trained(lab, *more):
+    from l2aco.training.request import make_spec
+    from l2aco.training.train import train
+
+    options = {"backbone": "GCN", "epochs": 2} | dict(more)
+    return train(make_spec(options, [], lab), lab)
+
+
+def numbers(run: Run):
+    """What must be equal where two runs are the same."""
+    metrics = {name: value for name, value in run.metrics.items() if name != "training"}
+    history = [{name: value for name, value in record.items() if name != "seconds"} for record in run.history]
+    return json.dumps(metrics), json.dumps(history), run.manifest["files"]["model.safetensors"]
+
+
+def test_with_no_other_flag_it_takes_the_demo_the_newest_real_store_and_says_so(lab, cli):
+    shutil.copytree(lab.embeddings / "reference--toy", lab.embeddings / "fake--toy")
+    result = cli("train", "--backbone", "gcn", "--set", "epochs=1")
+    assert "training GCN on demo" in result.stderr and "store reference--toy" in result.stderr
+    assert "novel-cell fold 0" in result.stderr
+    run = open_run(None, lab)
+    assert run.spec.store == "reference--toy" and run.spec.align.loss == "infonce"
+    for name in ("pair mean", "drug mean", "additive mean", "GCN"):
+        assert name in result.stdout
+    assert f"run {run.id}" in result.stdout
+    assert run.id.startswith("demo-GCN-novel-cell-f0-infonce-s0-")
+
+
+def test_a_run_holds_everything_that_design_promises(lab, cli):
+    cli("train", *QUICK)
+    run = open_run(None, lab)
+    assert sorted(file.name for file in run.path.iterdir()) == [
+        "environment.json",
+        "history.csv",
+        "history.png",
+        "manifest.json",
+        "metrics.json",
+        "model.safetensors",
+        "predictions.parquet",
+        "spec.toml",
+    ]
+    assert len(run.history) == 2 and {"task", "align_drug", "align_cell", "valid_auroc"} <= set(run.history[0])
+    assert run.environment["packages"]["torch"]
+    import polars as pl
+
+    from l2aco.metrics import compute
+
+    table = pl.read_parquet(run.file("predictions.parquet"))
+    test = run.metrics["test"]
+    assert len(table) == test["rows"]
+    again = compute(table["label"].to_numpy(), table["probability"].to_numpy(), threshold=test["threshold"])
+    assert again == pytest.approx(test["pooled"])
+    assert set(test["per_cell_line"]) == set(table["cell_line"]) == set(run.predictor().split.held_out)
+    text = (run.path / "environment.json").read_text() + (run.path / "spec.toml").read_text()
+    assert str(lab.root) not in text
+
+
+def test_a_saved_spec_repeats_the_run_with_the_same_numbers_under_a_new_name(lab, cli):
+    cli("train", *QUICK, "--seed", 5)
+    first = open_run(None, lab)
+    cli("train", "--spec", first.path / "spec.toml")
+    second = next(run for run in list_runs(lab) if run.id != first.id)
+    assert second.id == f"{first.id}-2"
+    assert numbers(first) == numbers(second)
+    cli("train", *QUICK, "--seed", 6)
+    assert numbers(open_run("-s6-", lab)) != numbers(first)
+
+
+def test_alone_it_needs_no_store(lab, cli):
+    shutil.rmtree(lab.embeddings)
+    assert "no profile vectors" in cli("train", *QUICK, "--align", "none").stderr
+    assert open_run(None, lab).spec.store is None
+
+
+def test_without_a_store_it_names_the_ways_out(lab, cli):
+    shutil.rmtree(lab.embeddings)
+    error = cli("train", *QUICK, code=1).stderr
+    assert "l2aco profile --llm reference" in error and "l2aco embed" in error and "--align none" in error
+    assert not list(lab.runs.glob("demo*"))
+
+
+def test_with_profiles_that_are_not_embedded_it_says_embed(lab, cli):
+    shutil.rmtree(lab.embeddings)
+    cli("profile", "--llm", "reference")
+    error = cli("train", *QUICK, code=1).stderr
+    assert "Embed the profiles of reference: l2aco embed" in error
+
+
+def test_the_store_follows_llm_and_encoder(lab, cli):
+    shutil.copytree(lab.embeddings / "reference--toy", lab.embeddings / "qwen--toy")
+    cli("train", *QUICK, "--llm", "reference")
+    assert open_run(None, lab).spec.store == "reference--toy"
+    error = cli("train", *QUICK, "--llm", "gpt-5", code=1).stderr
+    assert "no embedding store of LLM 'gpt-5'" in error and "reference--toy" in error
+
+
+def test_every_hyper_parameter_can_be_set_and_unknown_ones_get_suggestions(lab, cli):
+    cli("train", *QUICK, "--set", "hidden=16", "--set", "temperature=0.2", "--set", "lr=0.005", "--set", "shots=3")
+    spec = open_run(None, lab).spec
+    assert spec.config["hidden"] == 16 and spec.align.temperature == 0.2
+    assert spec.learning_rate == 0.005 and spec.split.shots == 3
+    assert "learning_rate" in cli("train", *QUICK, "--set", "learning_rat=1", code=2).stderr
+    assert "temperature" in cli("train", *QUICK, "--set", "align.temprature=1", code=2).stderr
+    assert "greater than" in cli("train", *QUICK, "--set", "batch_size=0", code=2).stderr
+    assert "name=value" in cli("train", *QUICK, "--set", "epochs", code=2).stderr
+    assert "HGAT" in cli("train", "--backbone", "HGATT", code=2).stderr
+    assert "novel-cell" in cli("train", "--setting", "novel-cel", code=2).stderr
+
+
+def test_seeds_and_folds_are_trained_summarised_and_not_trained_twice(lab, cli):
+    more = ("--fold", "all", "--folds", 2, "--seeds", 2, "--align", "none", "--json")
+    result = json.loads(cli("train", *QUICK, *more).stdout)
+    assert len(set(result["runs"])) == 4
+    own = next(row for row in result["table"] if row["model"] == "GCN")
+    pair = next(row for row in result["table"] if row["model"] == "pair mean")
+    assert own["runs"] == 4 and pair["runs"] == 2 and own["auroc_sd"] > 0
+    found = [run.metrics["test"]["pooled"]["auroc"] for run in list_runs(lab)]
+    assert own["auroc"] == pytest.approx(sum(found) / 4)
+    assert json.loads(cli("train", *QUICK, *more).stdout)["runs"] == result["runs"]
+    assert len(list_runs(lab)) == 4
+
+
+def test_a_device_that_is_not_there_is_refused(lab, cli):
+    assert "no device 'cuda:7'" in cli("train", *QUICK, "--device", "cuda:7", code=1).stderr
+    assert "is no device" in cli("train", *QUICK, "--device", "abacus", code=2).stderr
+
+
+def test_a_store_that_lacks_entities_is_imputed_or_refused_by_flag(lab, cli):
+    from l2aco.embeddings.store import open_store
+
+    open_store("reference--toy", lab).delete(where={"id": "A375"})
+    result = cli("train", *QUICK)
+    assert "1 of" in result.stderr and "mean vector" in result.stderr
+    error = cli("train", *QUICK, "--set", "align.missing=refuse", code=1).stderr
+    assert "the store lacks 1 of" in error and "A375" in error
+
+
+def test_nan_vectors_are_refused(lab, cli, monkeypatch):
+    import numpy as np
+
+    from l2aco.embeddings.store import EmbeddingStore
+
+    read = EmbeddingStore.vectors
+
+    def broken(self, kind, ids, **more):
+        vectors, mask = read(self, kind, ids, **more)
+        vectors[2] = np.nan
+        return vectors, mask
+
+    monkeypatch.setattr(EmbeddingStore, "vectors", broken)
+    assert "not finite" in cli("train", *QUICK, code=1).stderr
+    assert list_runs(lab) == []
+
+
+def test_several_imported_data_sets_ask_for_a_name(lab, cli):
+    for name in ("one", "two"):
+        shutil.copytree(lab.data / "demo", lab.data / name)
+    assert "--dataset" in cli("train", *QUICK, code=2).stderr
+    (lab.root / "l2aco.toml").write_text('dataset = "two"\n')
+    assert "on two" in cli("train", *QUICK).stderr
+
+
+def test_predict_takes_names_and_ids_and_ignores_the_order_of_the_pair(lab, cli):
+    run = trained(lab)
+    dataset = run.predictor().dataset
+    a, b, line = dataset.drugs[0], dataset.drugs[1], dataset.cell_lines[2]
+    (lab.root / "pairs.csv").write_text(
+        f"Drug_A,drug_b,cell_line\n{a.id},{b.name.lower()},{line.name}\n{b.id},{a.id},{line.id}\n"
+    )
+    cli("predict", "--pairs", "pairs.csv", "-o", "out.csv")
+    with (lab.root / "out.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 2 and rows[0]["drug_a_id"] == a.id and rows[1]["drug_a_id"] == b.id
+    assert rows[0]["probability"] == rows[1]["probability"] and 0 < float(rows[0]["probability"]) < 1
+    one = json.loads(cli("predict", run.id, "--drug-a", a.id, "--drug-b", b.id, "--cell", line.id, "--json").stdout)
+    assert one[0]["probability"] == pytest.approx(float(rows[0]["probability"]))
+
+
+def test_predict_names_the_line_of_what_it_cannot_use(lab, cli):
+    run = trained(lab)
+    dataset = run.predictor().dataset
+    a, b, line = dataset.drugs[0], dataset.drugs[1], dataset.cell_lines[2]
+    cases = {
+        f"drug_a,drug_b,cell_line\n{a.id},{b.id},{line.id}\n{a.name[:-1]}x,{b.id},{line.id}\n": (":3", a.name),
+        f"drug_a,cell_line\n{a.id},{line.id}\n": (":1", "no column drug_b"),
+        "": ("", "is empty"),
+        "drug_a,drug_b,cell_line\n": ("", "holds no pairs"),
+        f"drug_a,drug_b,cell_line\n{a.id},{a.id},{line.id}\n": (":2", "same drug"),
+        f"drug_a,drug_b,cell_line\n{a.id},,{line.id}\n": (":2", "column drug_b is empty"),
+    }
+    for text, (where, message) in cases.items():
+        (lab.root / "pairs.csv").write_text(text)
+        error = cli("predict", "--pairs", "pairs.csv", "-o", "out.csv", code=1).stderr
+        assert f"pairs.csv{where}" in error and message in error
+        assert not (lab.root / "out.csv").exists()
+    assert "no such file" in cli("predict", "--pairs", "nowhere.csv", code=1).stderr
+    assert "--drug-b" in cli("predict", "--drug-a", a.id, code=2).stderr
+
+
+def test_predict_without_a_run_says_train(lab, cli):
+    assert "l2aco train" in cli("predict", "--drug-a", "x", "--drug-b", "y", "--cell", "z", code=1).stderr
