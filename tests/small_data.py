@@ -1,0 +1,98 @@
+"""A small data set in memory, with everything that can be odd about a graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from l2aco.data.graph import KnowledgeGraph
+from l2aco.data.features.table import FeatureTable
+from l2aco.entities import Entity, EntityKind
+
+DRUGS, CELLS, PROTEINS = 12, 7, 30
+LONELY_DRUG, LONELY_CELL = 11, 6
+"""Entities without an edge."""
+
+
+@dataclass
+class SmallData:
+    """What `build_model` asks of a data set."""
+
+    graph: KnowledgeGraph | None
+    drugs: list[Entity]
+    cell_lines: list[Entity]
+    features: dict[str, FeatureTable] = field(default_factory=dict)
+    name: str = "small"
+
+    def feature(self, name: str) -> FeatureTable:
+        return self.features[name]
+
+
+def small_data(seed: int = 0) -> SmallData:
+    """Random edges; one drug and one cell line without any, one relation without any, one drug without a feature."""
+    draw = np.random.default_rng(seed)
+    nodes = {
+        "drug": [f"D{number:02d}" for number in range(DRUGS)],
+        "cell_line": [f"C{number}" for number in range(CELLS)],
+        "protein": [f"P{number}" for number in range(PROTEINS)],
+        "tissue": ["lung", "skin"],
+    }
+    relations = {
+        ("drug", "targets", "protein"): np.stack([draw.integers(0, LONELY_DRUG, 40), draw.integers(0, PROTEINS, 40)]),
+        ("cell_line", "overexpresses", "protein"): np.stack(
+            [draw.integers(0, LONELY_CELL, 40), draw.integers(0, PROTEINS, 40)]
+        ),
+        ("protein", "interacts", "protein"): draw.integers(0, PROTEINS, (2, 60)),
+        ("cell_line", "from_tissue", "tissue"): np.stack([np.arange(LONELY_CELL), np.arange(LONELY_CELL) % 2]),
+        ("drug", "never_seen", "tissue"): np.zeros((2, 0), dtype=np.int64),
+    }
+    return SmallData(
+        graph=KnowledgeGraph.build(nodes, relations),
+        drugs=[Entity(key, EntityKind.drug, f"drug {key}") for key in nodes["drug"]],
+        cell_lines=[Entity(key, EntityKind.cell_line, f"line {key}") for key in nodes["cell_line"]],
+        features=small_features(draw),
+    )
+
+
+def small_features(draw: np.random.Generator) -> dict[str, FeatureTable]:
+    known = np.ones(DRUGS, dtype=bool)
+    known[3] = False
+    bits = draw.integers(0, 2, (DRUGS, 32)).astype(np.float32) * known[:, None]
+    return {"morgan": FeatureTable(EntityKind.drug, bits, known)}
+
+
+def permuted(data: SmallData, seed: int = 1) -> tuple[SmallData, dict[str, np.ndarray]]:
+    """The same data set with the entities of every type in another order, and new row by old row for each type."""
+    draw = np.random.default_rng(seed)
+    assert data.graph is not None
+    place = {kind: draw.permutation(len(ids)) for kind, ids in data.graph.nodes.items()}
+    order = {kind: np.argsort(rows) for kind, rows in place.items()}
+    edges = {
+        relation: np.stack([place[relation[0]][pairs[0]], place[relation[2]][pairs[1]]])
+        for relation, pairs in data.graph.edges.items()
+    }
+    nodes: dict[str, Any] = {kind: [ids[row] for row in order[kind]] for kind, ids in data.graph.nodes.items()}
+    features = {
+        name: FeatureTable(table.kind, table.values[order[table.kind.value]], table.mask[order[table.kind.value]])
+        for name, table in data.features.items()
+    }
+    moved = SmallData(
+        KnowledgeGraph(nodes, edges),
+        [data.drugs[row] for row in order["drug"]],
+        [data.cell_lines[row] for row in order["cell_line"]],
+        features,
+    )
+    return moved, place
+
+
+def vectors(width: int = 9, seed: int = 2) -> dict[str, np.ndarray]:
+    """Keyword arguments of `build_model`."""
+    draw = np.random.default_rng(seed)
+    return {
+        "drug_vectors": draw.normal(size=(DRUGS, width)).astype(np.float32),
+        "cell_vectors": draw.normal(size=(CELLS, width)).astype(np.float32),
+        "train_drugs": np.arange(8),
+        "train_cells": np.arange(4),
+    }
