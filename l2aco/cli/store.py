@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -98,6 +100,98 @@ def search(
     for row, hit in zip(rows, hits, strict=True):
         row["text"] = hit.text if json else _start(hit.text)
     shell.table(rows, json=json, empty="Nothing matches.")
+
+
+@store_app.command("verify")
+@verb
+def verify(
+    shell: Shell,
+    store: StoreArgument = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    json: JsonOption = False,
+) -> int:
+    """Compare every file with its checksum. Exit code 1 where something is damaged and stays so."""
+    from l2aco.embeddings.repair import repair as mend
+    from l2aco.embeddings.repair import verify as check
+    from l2aco.embeddings.store import find_store
+
+    root = find_store(store, shell.workspace)
+    problems = check(root, shell)
+    done = mend(root, shell) if repair and problems else []
+    if json:
+        shell.json({"store": root.name, "problems": [asdict(item) for item in problems], "repaired": done})
+    else:
+        shell.table([asdict(item) for item in problems], empty="")
+        for line in done:
+            shell.print(f"Repaired: {line}.")
+        if not problems:
+            shell.print(f"{root.name} is sound.")
+    return 1 if problems and not done else 0
+
+
+@store_app.command("compact")
+@verb
+def compact(
+    shell: Shell,
+    store: StoreArgument = None,
+    index: Annotated[str | None, typer.Option(help="Also change the index: auto, flat, hnsw or ivfpq.")] = None,
+) -> None:
+    """Join the segments of a store, free the space of replaced and deleted records, and index it anew."""
+    from l2aco.embeddings.find import choose_store
+
+    chosen = choose_store(shell.workspace, store)
+    before = describe(chosen)["bytes"]
+    chosen.compact(shell)
+    if index is not None:
+        chosen.optimise(index, shell)
+    after = describe(chosen)["bytes"]
+    shell.print(f"{chosen.name}: {len(chosen):,} records, {before:,} -> {after:,} bytes.")
+
+
+@store_app.command("export")
+@verb
+def export(
+    shell: Shell,
+    store: Annotated[str, typer.Argument(help="A store.")],
+    target: Annotated[Path, typer.Argument(help="x.parquet, x.faiss, or a folder for the paper's layout.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+) -> None:
+    """Write a store for others: Parquet keeps everything, a folder follows the paper's release."""
+    from l2aco.embeddings.exchange import export_store
+    from l2aco.embeddings.store import open_store
+
+    chosen = open_store(store, shell.workspace)
+    what = export_store(chosen, target, shell, force=force)
+    shell.print(f"Wrote {what}: {target}, {len(chosen):,} records of {chosen.dimension} numbers.")
+
+
+@store_app.command("import")
+@verb
+def import_(
+    shell: Shell,
+    source: Annotated[Path, typer.Argument(help="An exported x.parquet, or a folder in the paper's layout.")],
+    name: Annotated[str | None, typer.Option(help="What to call the store (default: as the source).")] = None,
+    encoder: Annotated[str | None, typer.Option("--encoder", "-e", help="What made the vectors, if known.")] = None,
+    profiles: Annotated[
+        str | None, typer.Option(help="A profile set that gives ids and texts to a paper folder, by name.")
+    ] = None,
+    llm: Annotated[str | None, typer.Option(help="Which LLM wrote the profiles, if known.")] = None,
+) -> None:
+    """Make a store of vectors that come from elsewhere."""
+    from l2aco.embeddings.encoders import resolve_encoder
+    from l2aco.embeddings.exchange import import_store
+    from l2aco.profiles.sets import open_profile_set
+
+    workspace = shell.workspace
+    store = import_store(
+        source,
+        workspace.child(workspace.embeddings, name or source.stem),
+        encoder=resolve_encoder(encoder, workspace.settings) if encoder else None,
+        profiles=open_profile_set(profiles, workspace) if profiles else None,
+        llm=llm,
+        progress=shell,
+    )
+    shell.print(f"Imported {len(store):,} records of {store.dimension} numbers as {store.name}.")
 
 
 def _start(text: str, length: int = 90) -> str:

@@ -29,7 +29,6 @@ from l2aco.workspace import Workspace
 COMMIT_SECONDS = 60.0
 FIRST_TEXTS, FEWEST_TEXTS, MOST_TEXTS = 32, 32, 8192
 LONG_JOB_SECONDS = 60.0
-MANY_SEGMENTS = 16
 
 
 @dataclass
@@ -136,7 +135,7 @@ class _Embedding:
         if self.store is not None:
             if plan.gone:
                 self.report.deleted = self.store.delete_rows(np.array(plan.gone))
-            self.store.settle(self.spec.index, self.progress)
+            self.store.optimise(self.spec.index, self.progress)
             self.report.long = int(self.store.manifest.counts.get("long", 0))
         self.report.seconds = time.perf_counter() - started
         return self.report

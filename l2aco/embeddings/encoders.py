@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from l2aco.errors import InputError, UnknownNameError
+from l2aco.errors import InputError, UnavailableError, UnknownNameError
 from l2aco.registry import Entry, Registry
 from l2aco.workspace import Settings, describe_validation, stable_hash
 
@@ -31,6 +31,8 @@ RUNTIMES = {
     "openai": "l2aco.embeddings.runtimes.openai:OpenAIEncoder",
 }
 """What runs a model: FlagEmbedding, sentence-transformers, plain transformers, or an embeddings API."""
+UNKNOWN = "unknown"
+"""The runtime of imported vectors whose encoder nobody named."""
 
 
 class EncoderSpec(BaseModel):
@@ -213,6 +215,11 @@ def make_encoder(
     spec: EncoderSpec, *, device: str = "auto", precision: str = "auto", budget_usd: float | None = None
 ) -> Encoder:
     """The encoder of a spec, as a store keeps it."""
+    if spec.runtime == UNKNOWN:
+        raise UnavailableError(
+            "the encoder of these vectors is not known",
+            remedy="Import them again with --encoder NAME to search by text; --entity works without.",
+        )
     entry = Entry(spec.name, RUNTIMES.get(spec.runtime, spec.runtime), extra=spec.extra)
     encoder: Encoder = entry.load()(spec, device=device, precision=precision, budget_usd=budget_usd)
     return encoder

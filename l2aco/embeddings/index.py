@@ -1,4 +1,9 @@
-"""Searching: exactly by FAISS over the mapped vectors, approximately where a store is large."""
+"""Approximate indexes: which kind a store's size asks for, how one is built and measured, how it is searched.
+
+An index only proposes candidates. They are scored again with the stored float32 vectors, so every score that a
+search returns is exact; what can go missing is a neighbour, and how often that happens is measured when the
+index is built and kept in the manifest.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.errors import InputError, UsageError
+from l2aco.embeddings.exact import exact_search, merge, unit_queries
+from l2aco.embeddings.manifest import REPAIR, FileInfo, IndexInfo
+from l2aco.errors import DamagedError, UsageError
+from l2aco.progress import Progress
+from l2aco.workspace import atomic_path
 
 if TYPE_CHECKING:
     from l2aco.embeddings.store import EmbeddingStore
 
-CHOICES = ("auto", "flat")
-FEW = 0.02
-"""A search over less than this share of the rows copies them together first."""
+CHOICES = ("auto", "flat", "hnsw", "ivfpq")
+FLAT_ROWS = 100_000
+"""Up to so many rows an exact search takes a few dozen milliseconds: nothing is gained by an approximate one."""
+HNSW_ROWS = 300_000
+"""Above, a graph takes too long to build, and IVF-PQ a hundredth of its memory."""
+TARGET_RECALL = 0.96
+"""What an index must reach on its own rows, with a margin over the 0.95 that is promised."""
+SAMPLE = 200
+SEED = 0
+TAIL_SHARE, TAIL_ROWS = 0.2, 50_000
+"""An index is built again when more rows than both have been added behind it."""
+NARROW = 0.1
+"""A filter that leaves a smaller share of the rows is answered exactly: fast there, and certain."""
+
+_PARAMETERS: dict[str, dict[str, Any]] = {
+    "hnsw": {"effort": "efSearch", "efforts": (32, 64, 128, 256, 512), "candidates": 2},
+    "ivfpq": {"effort": "nprobe", "efforts": (8, 16, 32, 64, 128, 256), "candidates": 20},
+}
 
 
 def check_choice(choice: str) -> None:
@@ -21,74 +45,173 @@ def check_choice(choice: str) -> None:
         raise UsageError(f"'{choice}' is no index", remedy=f"Use one of {', '.join(CHOICES)}.")
 
 
+def kind_for(choice: str, rows: int) -> str:
+    """The kind of index that `choice` means for a store of so many rows."""
+    check_choice(choice)
+    if choice != "auto":
+        return choice
+    return "flat" if rows <= FLAT_ROWS else "hnsw" if rows <= HNSW_ROWS else "ivfpq"
+
+
+def is_due(store: EmbeddingStore, kind: str) -> bool:
+    """Whether an index of `kind` is to be built: there is none, another, or one that lags far behind."""
+    index = store.manifest.index
+    if kind == "flat" or not len(store):
+        return False
+    if index is None or index.kind != kind:
+        return True
+    return store.manifest.total - index.rows > max(TAIL_SHARE * index.rows, TAIL_ROWS)
+
+
 def search(
     store: EmbeddingStore, vectors: np.ndarray, k: int, allowed: np.ndarray | None, exact: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """See `EmbeddingStore.search_rows`."""
-    queries = np.ascontiguousarray(vectors, dtype=np.float32)
-    if queries.ndim != 2 or queries.shape[1] != store.dimension:
-        raise InputError(f"a query of shape {queries.shape[1:]}, where the store holds vectors of {store.dimension}")
-    norms = np.linalg.norm(queries, axis=1, keepdims=True)
-    if not np.isfinite(norms).all() or (norms == 0).any():
-        raise InputError("a query vector is not finite or is zero")
-    if k < 1:
-        raise UsageError(f"k is {k}", remedy="Ask for at least one result.")
-    return exact_search(store, queries / norms, k, allowed, 0)
-
-
-def exact_search(
-    store: EmbeddingStore, queries: np.ndarray, k: int, allowed: np.ndarray | None, first: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Exact search over the rows from number `first` on."""
-    if allowed is not None:
-        rows = np.flatnonzero(allowed[first:]) + first
-        if len(rows) <= max(FEW * len(allowed), 1000):
-            scores, places = knn(queries, store.rows(rows), min(k, len(rows)))
-            return merge([(scores, rows[places])], len(queries), k)
-    found = []
-    for segment in store.segments:
-        skip = max(first - segment.start, 0)
-        if skip >= segment.rows:
-            continue
-        part = None if allowed is None else allowed[segment.start + skip : segment.start + segment.rows]
-        scores, places = knn(queries, segment.vectors[skip:], min(k, segment.rows - skip), part)
-        found.append((scores, np.where(places < 0, -1, places + segment.start + skip)))
+    queries = unit_queries(vectors, store.dimension, k)
+    info = store.manifest.index
+    if exact or info is None or (allowed is not None and allowed.sum() < NARROW * len(allowed)):
+        return exact_search(store, queries, k, allowed)
+    effort = int(info.parameters[_PARAMETERS[info.kind]["effort"]])
+    head = None if allowed is None else allowed[: info.rows]
+    near = propose(store.approximate, info.kind, queries, k, effort, head)
+    found = [rescore(store, queries, near, k)]
+    if store.manifest.total > info.rows:
+        found.append(exact_search(store, queries, k, allowed, first=info.rows))
     return merge(found, len(queries), k)
 
 
-def knn(
-    queries: np.ndarray, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """FAISS's brute-force inner product, over a mapped array as it lies: what IndexFlatIP runs, without a copy.
+def propose(index: Any, kind: str, queries: np.ndarray, k: int, effort: int, allowed: np.ndarray | None) -> np.ndarray:
+    """Candidate rows int64 (n, c) of each query, -1 where there are fewer."""
+    import faiss
 
-    Scores (n, k), best first, and places (n, k), -1 where fewer are allowed.
+    wanted = min(max(_PARAMETERS[kind]["candidates"] * k, 20), index.ntotal)
+    options: dict[str, Any] = {}
+    if allowed is not None:
+        bits = np.packbits(allowed, bitorder="little")
+        options["sel"] = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+    if kind == "hnsw":
+        parameters = faiss.SearchParametersHNSW(efSearch=max(effort, wanted), **options)  # type: ignore[attr-defined]
+    else:
+        parameters = faiss.SearchParametersIVF(nprobe=effort, **options)  # type: ignore[call-arg]
+    _, rows = index.search(queries, wanted, params=parameters)
+    return rows
+
+
+def rescore(store: EmbeddingStore, queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Candidates (n, c) by their exact score: the best k, as (scores, rows)."""
+    k = min(k, rows.shape[1])
+    scores = np.full(rows.shape, -np.inf, dtype=np.float32)
+    for number, (query, near) in enumerate(zip(queries, rows, strict=True)):
+        real = np.flatnonzero(near >= 0)
+        scores[number, real] = store.rows(near[real]) @ query
+    return merge([(scores, np.where(np.isfinite(scores), rows, -1))], len(queries), k)
+
+
+def read_index(store: EmbeddingStore, info: IndexInfo) -> Any:
+    """The FAISS index of a store, mapped where its kind allows."""
+    import faiss
+
+    path = store.path / info.file.path
+    flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY if info.kind == "ivfpq" else faiss.IO_FLAG_MMAP_IFC
+    try:
+        index = faiss.read_index(str(path), flags)
+    except RuntimeError as error:
+        message = str(error).splitlines()[0]
+        raise DamagedError(message, where=path, remedy=REPAIR.format(name=store.name)) from None
+    if index.ntotal != info.rows or index.d != store.dimension:
+        raise DamagedError(
+            f"holds {index.ntotal:,} x {index.d}, not {info.rows:,} x {store.dimension}",
+            where=path,
+            remedy=REPAIR.format(name=store.name),
+        )
+    return index
+
+
+def build_index(store: EmbeddingStore, kind: str, file: str, progress: Progress) -> IndexInfo | None:
+    """Build an index over all rows, find the least effort that reaches TARGET_RECALL, and write it.
+
+    None, with a line that says so, where no effort reaches it: the store is then searched exactly.
     """
     import faiss
 
-    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-    places = np.full((len(queries), k), -1, dtype=np.int64)
-    if k == 0 or not len(vectors):
-        return scores, places
-    arguments: list[Any] = [
-        faiss.swig_ptr(queries),
-        faiss.swig_ptr(vectors),
-        vectors.shape[1],
-        len(queries),
-        len(vectors),
-        k,
-        faiss.swig_ptr(scores),
-        faiss.swig_ptr(places),
-    ]
-    if allowed is not None:
-        bits = np.packbits(allowed, bitorder="little")
-        arguments.append(faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits)))
-    faiss.knn_inner_product(*arguments)
-    return scores, places
+    total = store.manifest.total
+    with progress.task(f"building {kind} over {total:,} vectors", total=total, unit="vectors") as advance:
+        index = _new_index(store, kind)
+        for segment in store.segments:
+            for start in range(0, segment.rows, 65_536):
+                block = np.ascontiguousarray(segment.vectors[start : start + 65_536])
+                index.add(block)
+                advance(len(block))
+    effort, recall, queries = _tune(store, index, kind)
+    name = _PARAMETERS[kind]["effort"]
+    progress.say(f"{kind} index: recall@10 {recall:.3f} at {name} {effort}, on {queries} of its own rows.")
+    if recall < TARGET_RECALL:
+        progress.say("That is too little: the store is searched exactly.")
+        return None
+    path = store.path / "index" / file
+    with atomic_path(path) as partial:
+        faiss.write_index(index, str(partial))
+    parameters = {name: effort, "candidates": _PARAMETERS[kind]["candidates"], **_shape(index, kind)}
+    return IndexInfo(
+        kind=kind,
+        rows=total,
+        parameters=parameters,
+        recall_at_10=round(recall, 4),
+        queries=queries,
+        file=FileInfo.of(store.path, path),
+    )
 
 
-def merge(found: list[tuple[np.ndarray, np.ndarray]], queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The best k of several result lists; equal scores by row number, so that the order is always the same."""
-    scores = np.concatenate([np.full((queries, k), -np.inf, np.float32), *(item[0] for item in found)], axis=1)
-    rows = np.concatenate([np.full((queries, k), -1, np.int64), *(item[1] for item in found)], axis=1)
-    order = np.lexsort((rows, -scores), axis=1)[:, :k]
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
+def _new_index(store: EmbeddingStore, kind: str) -> Any:
+    """An empty index of the store's size, trained where its kind needs that."""
+    import faiss
+
+    d, total = store.dimension, store.manifest.total
+    inner = faiss.METRIC_INNER_PRODUCT
+    if kind == "hnsw":
+        # fp16 in the graph: half the memory, and candidates are scored again in float32.
+        graph = faiss.IndexHNSWSQ(d, faiss.ScalarQuantizer.QT_fp16, 32, inner)  # type: ignore[arg-type]
+        graph.hnsw.efConstruction = 100
+        return graph
+    lists = int(2 ** np.clip(np.round(np.log2(2 * np.sqrt(total))), 0, 16))
+    codes = next(size for size in range(max(d // 4, 1), 0, -1) if d % size == 0)
+    index = faiss.IndexIVFPQ(faiss.IndexFlatIP(d), d, lists, codes, 8, inner)
+    index.cp.niter, index.cp.seed, index.pq.cp.seed = 10, SEED, SEED
+    rng = np.random.default_rng(SEED)
+    wanted = min(total, max(40 * lists, 20_000))
+    index.train(store.rows(np.sort(rng.choice(total, wanted, replace=False))))
+    return index
+
+
+def _shape(index: Any, kind: str) -> dict[str, int]:
+    return {"M": 32} if kind == "hnsw" else {"nlist": int(index.nlist), "code_bytes": int(index.code_size)}
+
+
+def _tune(store: EmbeddingStore, index: Any, kind: str) -> tuple[int, float, int]:
+    """(effort, recall@10, queries): the least effort that reaches the target, else the best that was tried.
+
+    The queries are rows of the store; each is left out of its own neighbours.
+    """
+    rng = np.random.default_rng(SEED)
+    rows = np.sort(rng.choice(np.flatnonzero(store.alive), min(SAMPLE, len(store)), replace=False))
+    queries = store.rows(rows)
+    _, truth = exact_search(store, queries, 11, None if store.manifest.dead is None else store.alive)
+    best, recall = 0, 0.0
+    for effort in _PARAMETERS[kind]["efforts"]:
+        near = propose(index, kind, queries, 11, effort, None if store.manifest.dead is None else store.alive)
+        _, found = rescore(store, queries, near, 11)
+        recall = recall_at_10(rows, truth, found)
+        best = effort
+        if recall >= TARGET_RECALL:
+            break
+    return best, recall, len(rows)
+
+
+def recall_at_10(own: np.ndarray, truth: np.ndarray, found: np.ndarray) -> float:
+    """Share of the ten true neighbours (n, 11) that were found (n, 11), each query's own row left out."""
+    shares = []
+    for row, true, seen in zip(own, truth, found, strict=True):
+        wanted = [item for item in true.tolist() if item not in (row, -1)][:10]
+        got = set(seen.tolist()) - {row}
+        shares.append(sum(item in got for item in wanted) / max(len(wanted), 1))
+    return float(np.mean(shares))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,9 +53,8 @@ class StoreRecord:
     @property
     def hash(self) -> str:
         """Hash of everything but `long`: an equal one means that nothing is to be done."""
-        value = asdict(self)
-        value.pop("long")
-        return stable_hash(value, length=16)
+        value = [self.kind, self.id, self.name, self.text, self.aliases, self.set, self.key, self.llm, self.prompt]
+        return stable_hash([*value, self.sample, dict(self.fields)], length=16)
 
     def marked_long(self) -> StoreRecord:
         """The same record, known to be longer than the encoder's window."""
@@ -124,20 +123,38 @@ def checked_vectors(vectors: np.ndarray, rows: int, dimension: int) -> np.ndarra
     return array
 
 
-def write_segment(root: Path, name: str, frame: pl.DataFrame, vectors: np.ndarray, precision: str) -> SegmentInfo:
-    """Write and sync the two files of a segment."""
-    folder = root / "segments"
-    with atomic_path(folder / f"{name}.npy") as partial:
-        with partial.open("wb") as stream:
-            np.save(stream, vectors, allow_pickle=False)
-    with atomic_path(folder / f"{name}.parquet") as partial:
-        frame.select(*LIGHT, *HEAVY).write_parquet(partial, compression="zstd", row_group_size=ROW_GROUP)
+def write_segment(
+    root: Path,
+    name: str,
+    pieces: Iterable[tuple[pl.DataFrame, np.ndarray]],
+    rows: int,
+    dimension: int,
+    precision: str,
+) -> SegmentInfo:
+    """Write and sync the two files of a segment, piece by piece: records with their vectors, `rows` in all."""
+    import pyarrow.parquet as pq
+
+    vectors, records = root / "segments" / f"{name}.npy", root / "segments" / f"{name}.parquet"
+    header = {"descr": "<f4", "fortran_order": False, "shape": (rows, dimension)}
+    with atomic_path(vectors) as numbers, atomic_path(records) as table:
+        with numbers.open("wb") as stream:
+            np.lib.format.write_array_header_1_0(stream, header)
+            writer = None
+            try:
+                for frame, block in pieces:
+                    stream.write(np.ascontiguousarray(block, dtype="<f4").data)
+                    piece = frame.select(*LIGHT, *HEAVY).to_arrow()
+                    writer = writer or pq.ParquetWriter(table, piece.schema, compression="zstd")
+                    writer.write_table(piece, row_group_size=ROW_GROUP)
+            finally:
+                if writer is not None:
+                    writer.close()
     return SegmentInfo(
         name=name,
-        rows=frame.height,
+        rows=rows,
         precision=precision,
-        vectors=FileInfo.of(root, folder / f"{name}.npy"),
-        records=FileInfo.of(root, folder / f"{name}.parquet"),
+        vectors=FileInfo.of(root, vectors),
+        records=FileInfo.of(root, records),
     )
 
 

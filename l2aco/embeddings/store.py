@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.embeddings.encoders import EncoderSpec
-from l2aco.embeddings.manifest import MANIFEST, REPAIR, Manifest, parse_manifest
+from l2aco.embeddings.manifest import GENERATIONS, MANIFEST, REPAIR, Manifest, parse_manifest
 from l2aco.embeddings.segments import HEAVY, LIGHT, Segment, StoreRecord, schema
-from l2aco.errors import DamagedError, InputError, UnknownNameError
-from l2aco.progress import Progress
+from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
+from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, names_in, sha256_file
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class EmbeddingStore:
 
     def _open(self, manifest: Manifest, known: list[Segment]) -> None:
         self.manifest = manifest
+        """What this generation consists of."""
         opened = {segment.info: segment for segment in known}
         self.segments: list[Segment] = []
         start = 0
@@ -88,7 +89,8 @@ class EmbeddingStore:
                 segment = Segment(self.path, info, start, manifest.dimension)
             self.segments.append(segment)
             start += info.rows
-        for name in ("alive", "_light"):
+        self.alive = self._read_alive()
+        for name in ("_light", "approximate"):
             self.__dict__.pop(name, None)
 
     def reload(self) -> None:
@@ -113,13 +115,23 @@ class EmbeddingStore:
     def __repr__(self) -> str:
         return f"EmbeddingStore({str(self.path)!r}, {len(self):,} x {self.dimension}, {self.encoder.name})"
 
-    @cached_property
-    def alive(self) -> np.ndarray:
-        """bool (rows on disk,): False for rows that were replaced or deleted."""
+    def _read_alive(self) -> np.ndarray:
         mask = np.ones(self.manifest.total, dtype=bool)
         if self.manifest.dead is not None:
-            mask[np.load(self.path / self.manifest.dead.path, allow_pickle=False)] = False
+            path = self.path / self.manifest.dead.path
+            try:
+                mask[np.load(path, allow_pickle=False)] = False
+            except (OSError, ValueError, IndexError) as error:
+                raise DamagedError(str(error), where=path, remedy=REPAIR.format(name=self.name)) from None
         return mask
+
+    @cached_property
+    def approximate(self) -> Any:
+        """The FAISS index of a large store."""
+        from l2aco.embeddings.index import read_index
+
+        assert self.manifest.index is not None
+        return read_index(self, self.manifest.index)
 
     @cached_property
     def _light(self) -> pl.DataFrame:
@@ -295,18 +307,21 @@ class EmbeddingStore:
         self.reload()
         return count
 
-    def settle(self, index: str | None, progress: Progress) -> None:
-        """After a series of writes: merge what is in many pieces, and build the index that the size asks for."""
-        from l2aco.embeddings.write import settle
+    def optimise(self, index: str | None = None, progress: Progress | None = None) -> None:
+        """After a series of writes: join small pieces, and build the index that the size, or `index`, asks for.
 
-        settle(self, index, progress)
+        `index` is auto, flat, hnsw or ivfpq, and is remembered.
+        """
+        from l2aco.embeddings.write import optimise
+
+        optimise(self, index, progress or Silent())
         self.reload()
 
-    def compact(self) -> None:
-        """Rewrite the live rows as one segment and rebuild the index."""
+    def compact(self, progress: Progress | None = None) -> None:
+        """Rewrite the live rows as one segment, free the space of the others, and build the index anew."""
         from l2aco.embeddings.write import compact
 
-        compact(self)
+        compact(self, progress or Silent())
         self.reload()
 
 
@@ -342,10 +357,23 @@ def list_stores(workspace: Workspace) -> list[EmbeddingStore]:
     return [EmbeddingStore.open(workspace.embeddings / name) for name in names_in(workspace.embeddings)]
 
 
+def find_store(name: str | None, workspace: Workspace) -> Path:
+    """The folder of the store called `name`, also where its manifest is gone; None: the only one.
+
+    Raises UnknownNameError with the nearest names.
+    """
+    folder = workspace.embeddings
+    known = sorted({*names_in(folder), *names_in(folder, GENERATIONS)})
+    if name is None and len(known) == 1:
+        return folder / known[0]
+    for found in known:
+        if name is not None and found.casefold() == name.casefold():
+            return folder / found
+    if name is None and known:
+        raise UsageError("there are several stores", remedy=f"Name one of {', '.join(known)}.")
+    raise UnknownNameError("embedding store", name or "", known, remedy="`l2aco embed` makes one.")
+
+
 def open_store(name: str, workspace: Workspace) -> EmbeddingStore:
     """The workspace's store called `name`; raises UnknownNameError with the nearest names."""
-    known = names_in(workspace.embeddings) + names_in(workspace.embeddings, "generations")
-    for found in known:
-        if found.casefold() == name.casefold():
-            return EmbeddingStore.open(workspace.embeddings / found)
-    raise UnknownNameError("embedding store", name, known, remedy="`l2aco embed` makes one.")
+    return EmbeddingStore.open(find_store(name, workspace))

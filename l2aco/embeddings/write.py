@@ -18,16 +18,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.embeddings.encoders import EncoderSpec
-from l2aco.embeddings.manifest import MANIFEST, FileInfo, Manifest, SegmentInfo, commit, sweep
+from l2aco.embeddings.index import build_index, check_choice, is_due, kind_for
+from l2aco.embeddings.manifest import MANIFEST, FileInfo, Manifest, commit, sweep
 from l2aco.embeddings.segments import (
+    HEAVY,
     IDENTITY,
+    LIGHT,
     StoreRecord,
     checked_vectors,
     records_frame,
     write_segment,
 )
 from l2aco.errors import L2aCoError, MismatchError, UsageError
-from l2aco.progress import Progress
+from l2aco.progress import Advance, Progress
 from l2aco.workspace import WriterLock, atomic_path
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from l2aco.embeddings.store import EmbeddingStore
 
 MANY_SEGMENTS = 16
+"""More than so many pieces are joined after a series of writes."""
+PIECE_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ class UpsertReport:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """The one writer's lock; a full disk becomes a clear error."""
     with WriterLock(path, "the embedding store"):
         try:
             yield
@@ -63,10 +69,8 @@ def _writing(path: Path) -> Iterator[None]:
 
 def create(path: Path, encoder: EncoderSpec, index: str) -> None:
     """Commit generation 1, empty."""
-    from l2aco.embeddings.index import check_choice
-
     check_choice(index)
-    with _writing(path):
+    with writing(path):
         if (path / MANIFEST).exists():
             raise UsageError("exists already", where=path, remedy="Open it, or choose another name.")
         first = Manifest(
@@ -87,13 +91,15 @@ def upsert(store: EmbeddingStore, records: Sequence[StoreRecord], vectors: np.nd
     checked = checked_vectors(vectors, frame.height, store.dimension)
     if not frame.height:
         return UpsertReport(0, 0)
-    with _writing(store.path):
+    with writing(store.path):
         store.reload()
         old = store.records().join(frame.select(IDENTITY), on=IDENTITY, how="semi")["row"].to_numpy()
         manifest = store.manifest
         number = manifest.generation + 1
-        segment = write_segment(store.path, f"{number:08d}-0", frame, checked, precision)
-        _next(store, {"segments": (*manifest.segments, segment)}, dying=old)
+        segment = write_segment(
+            store.path, f"{number:08d}-0", [(frame, checked)], frame.height, store.dimension, precision
+        )
+        _next(store, {"segments": (*manifest.segments, segment)}, dead=_also_dead(store, old) if len(old) else None)
     return UpsertReport(added=frame.height - len(old), replaced=len(old))
 
 
@@ -101,73 +107,123 @@ def delete(store: EmbeddingStore, kind: str | None, where: Mapping[str, Any] | N
     """See `EmbeddingStore.delete`."""
     if kind is None and not where:
         raise UsageError("what is to be deleted?", remedy="Give a kind or a condition.")
-    with _writing(store.path):
+    with writing(store.path):
         store.reload()
         if not store.segments:
             return 0
         rows = np.flatnonzero(store.matching(kind, where))
         if len(rows):
-            _next(store, {}, dying=rows)
+            _next(store, {}, dead=_also_dead(store, rows))
         return len(rows)
 
 
 def delete_rows(store: EmbeddingStore, rows: np.ndarray) -> int:
     """See `EmbeddingStore.delete_rows`."""
-    with _writing(store.path):
+    with writing(store.path):
         generation = store.manifest.generation
         store.reload()
         if store.manifest.generation != generation:
             raise MismatchError("another process wrote to the store meanwhile", where=store.path, remedy="Try again.")
         living = np.intersect1d(rows, np.flatnonzero(store.alive))
         if len(living):
-            _next(store, {}, dying=living)
+            _next(store, {}, dead=_also_dead(store, living))
         return len(living)
 
 
-def settle(store: EmbeddingStore, index: str | None, progress: Progress) -> None:
-    """See `EmbeddingStore.settle`."""
-    if len(store.manifest.segments) > MANY_SEGMENTS:
-        compact(store)
+def _also_dead(store: EmbeddingStore, rows: np.ndarray) -> np.ndarray:
+    return np.union1d(np.flatnonzero(~store.alive), rows)
+
+
+def optimise(store: EmbeddingStore, choice: str | None, progress: Progress) -> None:
+    """See `EmbeddingStore.optimise`."""
+    with writing(store.path):
         store.reload()
+        manifest = store.manifest
+        if choice is not None and choice != manifest.index_choice:
+            check_choice(choice)
+            _next(store, {"index_choice": choice})
+        if len(manifest.segments) > MANY_SEGMENTS:
+            large = [number for number, item in enumerate(manifest.segments) if item.rows >= manifest.total / 8]
+            _join(store, large[-1] + 1 if large and large[-1] + 1 < len(manifest.segments) else 0, progress)
+        _index(store, progress)
 
 
-def compact(store: EmbeddingStore) -> None:
+def compact(store: EmbeddingStore, progress: Progress) -> None:
     """See `EmbeddingStore.compact`."""
-    with _writing(store.path):
+    with writing(store.path):
         store.reload()
-        rows = np.flatnonzero(store.alive)
-        number = store.manifest.generation + 1
-        segments: tuple[SegmentInfo, ...] = ()
-        if len(rows):
-            frame = store.records(text=True)
-            precisions = {segment.precision for segment in store.manifest.segments}
-            precision = precisions.pop() if len(precisions) == 1 else "mixed"
-            segments = (write_segment(store.path, f"{number:08d}-0", frame, store.rows(rows), precision),)
-        cleared = {"segments": segments, "dead": None, "dead_rows": 0, "index": None}
-        _next(store, cleared, dying=np.zeros(0, dtype=np.int64))
+        _join(store, 0, progress)
+        _index(store, progress)
 
 
-def _next(store: EmbeddingStore, changes: dict[str, Any], dying: np.ndarray) -> None:
-    """Commit the generation after the store's, with `changes` and without the rows `dying`."""
+def _join(store: EmbeddingStore, first: int, progress: Progress) -> None:
+    """Rewrite the live rows of the segments from number `first` on as one segment."""
+    manifest = store.manifest
+    start = store.segments[first].start if store.segments else 0
+    rows = np.flatnonzero(store.alive[start:]) + start
+    changes: dict[str, Any] = {"segments": manifest.segments[:first]}
+    if len(rows):
+        precisions = {segment.precision for segment in manifest.segments[first:]}
+        precision = precisions.pop() if len(precisions) == 1 else "mixed"
+        with progress.task("joining segments", total=len(rows), unit="rows") as advance:
+            pieces = _pieces(store, rows, advance)
+            name = f"{manifest.generation + 1:08d}-0"
+            joined = write_segment(store.path, name, pieces, len(rows), store.dimension, precision)
+        changes["segments"] += (joined,)
+    before = np.flatnonzero(~store.alive[:start])
+    if manifest.index is not None and manifest.index.rows > start:
+        changes["index"] = None
+    _next(store, changes, dead=before)
+
+
+def _pieces(store: EmbeddingStore, rows: np.ndarray, advance: Advance) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
+    for first in range(0, len(rows), PIECE_ROWS):
+        part = rows[first : first + PIECE_ROWS]
+        yield store.take(part, (*LIGHT, *HEAVY)), store.rows(part)
+        advance(len(part))
+
+
+def _index(store: EmbeddingStore, progress: Progress) -> None:
+    """Build, replace or drop the index, as the size of the store and the user's choice ask for."""
+    kind = kind_for(store.manifest.index_choice, len(store))
+    if kind == "flat" and store.manifest.index is not None:
+        _next(store, {"index": None})
+    elif is_due(store, kind):
+        file = f"{store.manifest.generation + 1:08d}.faiss"
+        _next(store, {"index": build_index(store, kind, file, progress)})
+
+
+def _next(store: EmbeddingStore, changes: dict[str, Any], dead: np.ndarray | None = None) -> None:
+    """Commit the generation after the store's with `changes`, and move the store on to it.
+
+    `dead` are all rows that no longer count, in the numbering after the changes; None leaves them as they are.
+    """
     from l2aco.embeddings.store import EmbeddingStore
 
     manifest = store.manifest
     number = manifest.generation + 1
-    if len(dying):
-        dead = np.union1d(np.flatnonzero(~store.alive), dying).astype(np.int64)
-        path = store.path / "dead" / f"{number:08d}.npy"
-        with atomic_path(path) as partial:
-            with partial.open("wb") as stream:
-                np.save(stream, dead, allow_pickle=False)
-        changes |= {"dead": FileInfo.of(store.path, path), "dead_rows": len(dead)}
+    if dead is not None:
+        changes |= {"dead": write_dead(store.path, number, dead), "dead_rows": len(dead)}
     staged = manifest.model_copy(update={**changes, "generation": number, "created_at": _now()})
     after = EmbeddingStore(store.path, staged)
-    staged = staged.model_copy(update={"counts": _counts(after.records())})
+    staged = staged.model_copy(update={"counts": count_records(after.records())})
     commit(store.path, staged)
     sweep(store.path, staged)
+    store.reload()
 
 
-def _counts(frame: pl.DataFrame) -> dict[str, Any]:
+def write_dead(root: Path, generation: int, rows: np.ndarray) -> FileInfo | None:
+    """Write the list of rows that no longer count; None where there are none."""
+    if not len(rows):
+        return None
+    path = root / "dead" / f"{generation:08d}.npy"
+    with atomic_path(path) as partial:
+        with partial.open("wb") as stream:
+            np.save(stream, rows.astype(np.int64), allow_pickle=False)
+    return FileInfo.of(root, path)
+
+
+def count_records(frame: pl.DataFrame) -> dict[str, Any]:
     """Records by kind, set and LLM, and how many texts are longer than the encoder's window."""
     counts: dict[str, Any] = {"records": frame.height}
     if frame.height:
