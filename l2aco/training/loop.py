@@ -181,10 +181,13 @@ def epoch_seed(seed: int, epoch: int) -> int:
 
 
 @torch.inference_mode()
-def score_rows(model: Any, rows: Rows) -> np.ndarray:
-    """Probabilities float64 (n,) of every row, in evaluation mode: entities encoded once, rows scored in pieces."""
+def score_rows(model: Any, rows: Rows, tables: Any = None) -> np.ndarray:
+    """Probabilities float64 (n,) of every row, in evaluation mode: entities encoded once, rows scored in pieces.
+
+    `tables` spares the encoding where the weights have not changed since they were made.
+    """
     model.eval()
-    tables = model.tables()
+    tables = model.tables() if tables is None else tables
     logits = [
         model.score(tables, rows.a[at : at + SCORE_ROWS], rows.b[at : at + SCORE_ROWS], rows.c[at : at + SCORE_ROWS])
         for at in range(0, len(rows), SCORE_ROWS)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -35,6 +36,12 @@ class Predictor:
     threshold: float
     """The decision threshold, chosen on validation rows."""
 
+    @cached_property
+    def _tables(self) -> Any:
+        """The entities, encoded once: the weights no longer change."""
+        with torch.inference_mode():
+            return self.model.tables()
+
     def predict(
         self, drug_a: np.ndarray, drug_b: np.ndarray, cell_line: np.ndarray, *, calibrated: bool = False
     ) -> np.ndarray:
@@ -55,7 +62,7 @@ class Predictor:
                 raise UsageError(f"there are {count} {what}s; row {rows.max() if rows.max() >= count else rows.min()}")
         with computing(self.device, self.threads):
             on_a, on_b, on_c = (torch.as_tensor(rows, device=self.device) for rows in (a, b, c))
-            probabilities = score_rows(self.model, Rows(on_a, on_b, on_c, torch.empty(len(a))))
+            probabilities = score_rows(self.model, Rows(on_a, on_b, on_c, torch.empty(len(a))), self._tables)
         return self.calibration.apply(probabilities) if calibrated else probabilities
 
 
