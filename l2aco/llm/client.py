@@ -71,6 +71,7 @@ class OpenAIEngine:
         async with self.pool.least_busy() as endpoint:
             if not endpoint.mode_known:
                 async with endpoint.learning:
+                    await asyncio.sleep(endpoint.wait_s)  # the call before this one may have been told to wait
                     if not endpoint.mode_known:
                         return await self._learn(endpoint, messages, schema, sampling)
             return await self._ask(endpoint, messages, schema, sampling)

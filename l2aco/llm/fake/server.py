@@ -173,6 +173,7 @@ class _Connection(asyncio.Protocol):
         if time.monotonic() < server.ready_at:
             self.fail(503, "the model is still being loaded")
         elif wanted["type"] not in ("text", *server.formats):
+            server.happened[f"{wanted['type']} refused"] += 1
             self.fail(400, f"response_format {wanted['type']} is not supported")
         else:
             fault = server.pick_fault()

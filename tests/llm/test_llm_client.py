@@ -1,0 +1,229 @@
+"""The client against real servers on loopback: structured output, several endpoints, keys."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from l2aco.errors import UnavailableError
+from l2aco.llm.catalog import Model, resolve_model
+from l2aco.llm.client import OpenAIEngine
+from l2aco.llm.fake.server import FakeServer
+from l2aco.llm.options import EngineOptions
+from l2aco.llm.report import RunReport
+from l2aco.llm.request import Reason
+
+Ask = Callable[..., RunReport]
+
+
+@contextmanager
+def scripted(
+    answer: Callable[[dict[str, Any], dict[str, str]], tuple[int, dict[str, Any], dict[str, str]]],
+) -> Iterator[str]:
+    """A server that answers each POST with `answer(body, headers) -> status, body, headers`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, value, headers = answer(body, {name.title(): text for name, text in self.headers.items()})
+            data = json.dumps(value).encode()
+            self.send_response(status)
+            for name, text in {**headers, "Content-Length": str(len(data))}.items():
+                self.send_header(name, text)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def completion(text: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
+    return {"model": "m-exact", "choices": [{"message": message, "finish_reason": "stop"}], "usage": {}}
+
+
+GOOD = json.dumps({"summary": "fine", "items": [], "level": "low"})
+
+
+@pytest.mark.parametrize(
+    ("formats", "refused"),
+    [
+        (("json_schema", "json_object"), {}),
+        (("json_object",), {"json_schema refused": 2}),
+        ((), {"json_schema refused": 2, "json_object refused": 1}),
+    ],
+)
+def test_the_way_to_structured_output_is_learned_once(
+    ask: Ask, formats: tuple[str, ...], refused: dict[str, int]
+) -> None:
+    with FakeServer(formats=formats) as server:
+        report = ask(40, server.url)
+        stats = server.stats()
+    assert report.answered == 40
+    assert report.repairs == 0
+    assert stats["faults"] == refused, "the refusals of the first call only"
+
+
+def test_a_server_that_ignores_the_schema_is_found_out_by_its_first_answer(ask: Ask) -> None:
+    kinds: list[str] = []
+
+    def answer(body: dict[str, Any], _: dict[str, str]) -> tuple[int, dict[str, Any], dict[str, str]]:
+        kinds.append(body.get("response_format", {}).get("type", "text"))
+        return 200, completion(GOOD if "JSON schema" in body["messages"][0]["content"] else "Sure, here you go."), {}
+
+    with scripted(answer) as url:
+        report = ask(10, url)
+    assert report.answered == 10
+    assert report.repairs == 0
+    assert kinds.count("json_schema") == 2
+    assert set(kinds[2:]) == {"json_object"}
+
+
+def test_one_repair_turn_mends_a_bad_answer_and_says_what_was_wrong(ask: Ask) -> None:
+    turns: list[list[dict[str, str]]] = []
+
+    def answer(body: dict[str, Any], _: dict[str, str]) -> tuple[int, dict[str, Any], dict[str, str]]:
+        turns.append(body["messages"])
+        if len(turns) == 1:
+            return 200, completion(GOOD), {}
+        return 200, completion(GOOD if len(body["messages"]) > 2 else '{"summary": 5}'), {}
+
+    with scripted(answer) as url:
+        assert ask(1, url).answered == 1
+        report = ask(2, url)
+    assert (report.answered, report.repairs, report.calls) == (1, 1, 2)
+    assert turns[-1][-2] == {"role": "assistant", "content": '{"summary": 5}'}
+    assert "summary" in turns[-1][-1]["content"]
+
+
+def test_two_servers_share_the_work(ask: Ask) -> None:
+    with FakeServer(delay_s=0.02) as one, FakeServer(delay_s=0.02) as two:
+        report = ask(80, one.url, two.url)
+        counts = (one.calls, two.calls)
+    assert report.answered == 80
+    assert min(counts) > 25
+
+
+def test_a_dead_server_is_taken_out_and_comes_back(ask: Ask) -> None:
+    with FakeServer() as gone:
+        port = gone.port
+    with FakeServer(delay_s=0.05) as alive:
+        back = FakeServer(port=port, delay_s=0.01)
+        timer = threading.Timer(0.8, back.__enter__)
+        timer.start()
+        try:
+            report = ask(120, gone.url, alive.url, concurrency=4)
+        finally:
+            timer.join()
+            back.__exit__()
+        counts = (back.calls, alive.calls)
+    assert report.answered == 120
+    assert not report.failed
+    assert counts[0] > 10, "it worked again after it had come back"
+    assert report.retries < 20, "a dead server is not tried with every request"
+
+
+def test_retry_after_is_obeyed(ask: Ask) -> None:
+    calls: list[float] = []
+
+    def answer(_: dict[str, Any], __: dict[str, str]) -> tuple[int, dict[str, Any], dict[str, str]]:
+        calls.append(time.monotonic())
+        if len(calls) == 1:
+            return 429, {"error": {"message": "slow down"}}, {"Retry-After": "0.7"}
+        return 200, completion(GOOD), {}
+
+    with scripted(answer) as url:
+        report = ask(3, url)
+    assert report.answered == 3
+    assert calls[1] - calls[0] >= 0.69, "the whole endpoint rests, not only the call that was refused"
+
+
+def test_a_used_up_quota_in_the_headers_makes_a_pause(ask: Ask) -> None:
+    calls: list[float] = []
+
+    def answer(_: dict[str, Any], __: dict[str, str]) -> tuple[int, dict[str, Any], dict[str, str]]:
+        calls.append(time.monotonic())
+        used_up = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "500ms"}
+        return 200, completion(GOOD), used_up if len(calls) == 1 else {}
+
+    with scripted(answer) as url:
+        assert ask(2, url, concurrency=1).answered == 2
+    assert calls[1] - calls[0] >= 0.49
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (401, {"error": {"message": "bad key"}}, Reason.unauthorised),
+        (429, {"error": {"message": "no money", "code": "insufficient_quota"}}, Reason.no_credit),
+        (404, {"error": {"message": "no such model"}}, Reason.unknown_model),
+    ],
+)
+def test_what_would_fail_every_time_stops_the_run_at_once(
+    ask: Ask, tmp_path: Path, status: int, body: dict[str, Any], reason: Reason
+) -> None:
+    with scripted(lambda *_: (status, body, {})) as url:
+        report = ask(50, url, concurrency=4)
+    assert report.stopped is not None
+    assert reason.value in report.stopped
+    assert report.remedy
+    assert report.calls <= 4
+    assert (tmp_path / "failures.jsonl").read_text() == "", "nothing was given up: the next run asks again"
+
+
+def test_a_key_is_needed_where_the_provider_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    model = resolve_model("gpt-4o-mini")
+    with pytest.raises(UnavailableError) as caught:
+        OpenAIEngine(model, EngineOptions(base_urls=(model.base_url or "",)))
+    assert "OPENAI_API_KEY" in str(caught.value)
+
+
+def test_a_providers_key_goes_to_no_other_model(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def answer(_: dict[str, Any], headers: dict[str, str]) -> tuple[int, dict[str, Any], dict[str, str]]:
+        seen.append(headers["Authorization"])
+        return 200, completion(GOOD), {}
+
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-for-openai-only")
+    with scripted(answer) as url:
+        ask(1, url)
+        monkeypatch.setenv("L2ACO_API_KEY", "for-this-server")
+        ask(2, url)
+    assert seen == ["Bearer none", "Bearer for-this-server"]
+
+
+def test_the_body_follows_the_catalog(ask: Ask, requests: Any, model: Model, tmp_path: Path) -> None:
+    bodies: list[dict[str, Any]] = []
+
+    def answer(body: dict[str, Any], _: dict[str, str]) -> tuple[int, dict[str, Any], dict[str, str]]:
+        bodies.append(body)
+        return 200, completion(GOOD), {}
+
+    with scripted(answer) as url:
+        special = model.model_copy(
+            update={"max_tokens_field": "max_completion_tokens", "extra": {"reasoning_effort": "low"}}
+        )
+        ask(1, engine=OpenAIEngine(special, EngineOptions(base_urls=(url,))))
+    assert bodies[0]["max_completion_tokens"] == 200
+    assert "max_tokens" not in bodies[0]
+    assert bodies[0]["reasoning_effort"] == "low"
+    assert bodies[0]["response_format"]["json_schema"]["strict"] is True
