@@ -52,11 +52,11 @@ def build_model(
     inputs = load_inputs(cls, dataset, train_drugs=train_drugs, train_cells=train_cells)
     vectors = {}
     if align.active:
-        for kind, entities, values, mask in (
-            ("drug", dataset.drugs, drug_vectors, drug_mask),
-            ("cell_line", dataset.cell_lines, cell_vectors, cell_mask),
+        for kind, entities, values, mask, train in (
+            ("drug", dataset.drugs, drug_vectors, drug_mask, train_drugs),
+            ("cell_line", dataset.cell_lines, cell_vectors, cell_mask, train_cells),
         ):
-            vectors[kind] = prepare_vectors(entities, values, mask, align, seed=seed)
+            vectors[kind] = prepare_vectors(entities, values, mask, align, seed=seed, train=train)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = cls(inputs, settings)

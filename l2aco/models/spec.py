@@ -34,6 +34,9 @@ class AlignSpec(BaseModel):
     """The profiles' vectors, or a control: shuffled between the entities of a kind, or random directions."""
     draw: int = Field(default=0, ge=0)
     """Which draw of a control."""
+    standardise: bool = True
+    """Centre the vectors on the training entities and give every component a mean square of one. Raw embeddings of
+    one kind point almost the same way, and an adapter sees little of what tells them apart."""
     mask_features: float = Field(default=0.0, ge=0, lt=1)
     """Share of a representation's dimensions that is dropped in training, drawn anew for every entity."""
     modality_dropout: float = Field(default=0.0, ge=0, lt=1)

@@ -31,8 +31,11 @@ def prepare_vectors(
     align: AlignSpec,
     *,
     seed: int,
+    train: np.ndarray | None = None,
 ) -> Vectors:
-    """The vectors (n, D) of `entities`, all of one kind, after checks, imputation and control.
+    """The vectors (n, D) of `entities`, all of one kind, after checks, imputation, control and standardisation.
+
+    `train`: int64 rows of the entities in training triples, whose mean is the centre (None: all).
 
     Rows whose `mask` is False take the mean of the others, scaled to their mean length, or raise InputError
     with `missing="refuse"`. `vectors="shuffled"` permutes the known rows, `"random"` draws directions; both
@@ -65,8 +68,8 @@ def prepare_vectors(
             f"the store holds none of the {len(entities)} {plural}",
             remedy="Profile and embed the entities of this data set, or name another store.",
         )
-    values = _complete(entities, values, known, align, plural)
-    return Vectors(_control(values, known, align, kind, seed), known)
+    values = _control(_complete(entities, values, known, align, plural), known, align, kind, seed)
+    return Vectors(_standardised(values, known, train) if align.standardise else values, known)
 
 
 def _complete(
@@ -101,6 +104,23 @@ def _control(
     drawn = generator.standard_normal(values.shape).astype(np.float32)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     return drawn * (lengths / np.linalg.norm(drawn, axis=1, keepdims=True))
+
+
+def _standardised(
+    values: NDArray[np.float32], known: NDArray[np.bool_], train: np.ndarray | None
+) -> NDArray[np.float32]:
+    """Directions from the centre of the training entities, with a mean square of one a component.
+
+    Profiles of one kind share most of their direction; what tells them apart is the rest. Only training entities
+    make the centre, so that an entity never seen changes nothing for the others.
+    """
+    chosen = known.copy()
+    if train is not None:
+        chosen &= np.isin(np.arange(len(values)), train)
+    rows = chosen if chosen.any() else known
+    centred = values - values[rows].mean(axis=0)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    return centred * (np.sqrt(values.shape[1]) / np.maximum(length, 1e-12)).astype(np.float32)
 
 
 def _names(entities: Sequence[Entity], rows: np.ndarray, limit: int = 5) -> str:

@@ -97,6 +97,8 @@ def relational_attention(group: Group, convs: Any, x: Mapping[str, Tensor]) -> I
     target_logit = torch.cat(
         [target @ conv.logit_map(conv.att_dst) for conv, target in zip(layers, targets, strict=True)]
     )
-    mixed = kernels.attention_sum(block, source.unsqueeze(1), source_logit, target_logit, **layers[0].options())
+    mixed = kernels.of_engine(layers[0].engine).attention_sum(
+        block, source.unsqueeze(1), source_logit, target_logit, **layers[0].options()
+    )
     for part, conv in zip(group.parts, layers, strict=True):
         yield part, conv.mapped(mixed[part.start : part.stop])

@@ -59,7 +59,7 @@ class RGCN(GraphBackbone):
         conv: Any = self.convs[number]
         out = {kind: x[kind][:count] @ conv.root + conv.bias for kind, count in self.field.targets[number].items()}
         for group in self.field.layer_groups(number):
-            means = kernels.weighted_sum(group.block, x[group.source])
+            means = kernels.of_engine(self.config.engine).weighted_sum(group.block, x[group.source])
             for part in group.parts:
                 mapped = means[part.start : part.stop] @ conv.weight[self.number[part.relation]]
                 out[part.target] = out[part.target] + mapped

@@ -26,7 +26,7 @@ class GraphConfig(BackboneConfig):
     hidden: int = Field(default=64, ge=1)
     out: int = Field(default=64, ge=1)
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    engine: Literal["fast", "pyg"] = "fast"
+    engine: Literal["fast", "pyg", "dgl"] = "fast"
     """Which kernels pass the messages; the numbers are the same."""
 
 

@@ -1,7 +1,7 @@
 """PyTorch Geometric's layers on blocks: its parameters, initialisation and semantics, our kernels.
 
-Each layer is the PyG layer of the same name. `engine="pyg"` runs PyG's own forward, edge by edge; the default
-runs the same mathematics with `kernels`. Both read the same parameters, so a checkpoint fits either.
+Each layer is the PyG layer of the same name. `engine="pyg"` runs PyG's own forward, edge by edge; "fast" runs the
+same mathematics with `kernels`, "dgl" with DGL's. All read the same parameters, so a checkpoint fits each.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class BlockGCNConv(GCNConv):
         """(num_dst, width) from x (num_src, source); the targets are the first of the sources."""
         if self.engine == "pyg":
             return super().forward(x, block.edge_index(), block.weight)[: block.num_dst]
-        return summed_then_mapped(block, x, self.lin.weight) + self.bias
+        return summed_then_mapped(block, x, self.lin.weight, self.engine) + self.bias
 
 
 class BlockSAGEConv(SAGEConv):
@@ -46,7 +46,7 @@ class BlockSAGEConv(SAGEConv):
         target = x[: block.num_dst]
         if self.engine == "pyg":
             return super().forward((x, target), block.edge_index(), size=(block.num_src, block.num_dst))
-        return summed_then_mapped(block, x, self.lin_l.weight) + self.lin_l.bias + self.lin_r(target)
+        return summed_then_mapped(block, x, self.lin_l.weight, self.engine) + self.lin_l.bias + self.lin_r(target)
 
 
 class BlockGATConv(GATConv):
@@ -63,10 +63,12 @@ class BlockGATConv(GATConv):
             return super().forward((x, target), block.edge_index(), size=(block.num_src, block.num_dst))
         source_logit, target_logit = x @ self.logit_map(self.att_src), target @ self.logit_map(self.att_dst)
         if self._sum_first(block):
-            mixed = kernels.attention_sum(block, x.unsqueeze(1), source_logit, target_logit, **self.options())
+            mixed = kernels.of_engine(self.engine).attention_sum(
+                block, x.unsqueeze(1), source_logit, target_logit, **self.options()
+            )
             return self.mapped(mixed)
         mapped = self.lin(x).view(-1, self.heads, self.out_channels)
-        out = kernels.attention_sum(block, mapped, source_logit, target_logit, **self.options())
+        out = kernels.of_engine(self.engine).attention_sum(block, mapped, source_logit, target_logit, **self.options())
         return out.reshape(block.num_dst, -1) + self.bias
 
     def options(self) -> dict[str, Any]:
@@ -136,17 +138,22 @@ class BlockHANConv(HANConv):
                 ]
             )
             options = {"slope": self.negative_slope, "dropout": dropout}
-            out = F.relu(kernels.attention_sum(group.block, source, source_logit, target_logit, **options).flatten(1))
+            out = F.relu(
+                kernels.of_engine(self.engine)
+                .attention_sum(group.block, source, source_logit, target_logit, **options)
+                .flatten(1)
+            )
             for part in group.parts:
                 found.setdefault(part.target, []).append(out[part.start : part.stop])
         return {kind: han_conv.group(parts, self.q, self.k_lin)[0] for kind, parts in found.items()}
 
 
-def summed_then_mapped(block: Block, x: Tensor, weight: Tensor) -> Tensor:
+def summed_then_mapped(block: Block, x: Tensor, weight: Tensor, engine: str) -> Tensor:
     """(A x) W^T in the cheaper of its two orders, (num_dst, out) from x (num_src, in) and W (out, in)."""
+    weighted_sum = kernels.of_engine(engine).weighted_sum
     width_out, width_in = weight.shape
     first_sum = block.num_edges * width_in + block.num_dst * width_in * width_out
     first_map = block.num_edges * width_out + block.num_src * width_in * width_out
     if first_sum <= first_map:
-        return kernels.weighted_sum(block, x) @ weight.T
-    return kernels.weighted_sum(block, x @ weight.T)
+        return weighted_sum(block, x) @ weight.T
+    return weighted_sum(block, x @ weight.T)

@@ -6,6 +6,7 @@ sums are `embedding_bag`, which beats the sparse matrix product of torch several
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from typing import Any
 
@@ -16,6 +17,11 @@ from torch import Tensor
 from l2aco.models.graph.blocks import Block
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+
+
+def of_engine(engine: str) -> Any:
+    """The module whose `weighted_sum` and `attention_sum` run an engine: this one, or the one on DGL."""
+    return importlib.import_module("l2aco.models.graph.dgl_kernels" if engine == "dgl" else __name__)
 
 
 def segment_sum(x: Tensor, index: Tensor, pointers: Tensor, weight: Tensor | None = None) -> Tensor:
