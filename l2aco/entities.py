@@ -182,9 +182,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     if text.strip():
                         yield number, {"name": text.strip()}
                 return
-            reader = csv.DictReader(stream, delimiter="\t" if suffix in (".tsv", ".tab") else ",", restkey="")
+            reader = csv.DictReader(stream, delimiter="\t" if suffix in (".tsv", ".tab") else ",")
             for record in reader:
-                if "" in record:
+                if None in record:
                     raise InputError("has more columns than the header", where=f"{path}:{reader.line_num}")
                 yield reader.line_num, {name: (value or "").strip() for name, value in record.items()}
     except UnicodeDecodeError as error:

@@ -31,6 +31,8 @@ def import_(
     drugs: Annotated[Path | None, typer.Option(help="Table of drugs: id or name, SMILES, aliases, xrefs.")] = None,
     cell_lines: Annotated[Path | None, typer.Option(help="Table of cell lines: id or name, tissue, xrefs.")] = None,
     aliases: Annotated[Path | None, typer.Option(help="Table of alias and id: which names are one entity.")] = None,
+    features: Annotated[list[str] | None, typer.Option(help="A feature table, as name=FILE; repeat.")] = None,
+    graph: Annotated[Path | None, typer.Option(help="A table of typed edges, such as PrimeKG's kg.csv.")] = None,
     columns: Annotated[list[str] | None, typer.Option(help="Your name of a column, as role=NAME; repeat.")] = None,
     allow_pickle: Annotated[bool, typer.Option(help="Read pickled files; they can run code.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a data set of this name.")] = False,
@@ -48,7 +50,9 @@ def import_(
         drugs=drugs,
         cell_lines=cell_lines,
         aliases=aliases,
-        columns=_pairs(columns or []),
+        features={feature: Path(file) for feature, file in _pairs("--features", features or []).items()},
+        graph=graph,
+        columns=_pairs("--columns", columns or []),
         allow_pickle=allow_pickle,
         replace=force,
     )
@@ -120,6 +124,7 @@ def split(
     both: Annotated[bool, typer.Option("--both", help="Both drugs unseen (novel-drug).")] = False,
     stratify: Annotated[str | None, typer.Option(help="Spread over folds evenly: tissue (novel-cell).")] = None,
     matched: Annotated[bool, typer.Option("--matched", help="The size-matched control (long-tail).")] = False,
+    own: Annotated[bool, typer.Option("--own", help="Make a split even where the source came with one.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Print which promises were checked.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -134,16 +139,62 @@ def split(
         "both": both,
         "stratify": stratify,
         "matched": matched,
+        "released": False if own else None,
     }
     rows = split_rows(name, options, fold, shell.workspace, check=check)
     shell.table(rows, json=json)
 
 
-def _pairs(texts: list[str]) -> dict[str, str]:
+@app.command()
+@verb
+def export(
+    shell: Shell,
+    name: NameArgument,
+    folder: Annotated[Path, typer.Argument(help="New folder to write.")],
+    layout: Annotated[str, typer.Option(help="laco (graph and split files) or laco-features.")] = "laco",
+    force: Annotated[bool, typer.Option("--force", help="Replace the folder.")] = False,
+) -> None:
+    """Write a data set in a layout of the paper's release."""
+    from l2aco.data.dataset import open_dataset
+    from l2aco.data.export import export_dataset
+
+    for line in export_dataset(open_dataset(name, shell.workspace), folder, layout, replace=force):
+        shell.say(f"Left out: {line}")
+    shell.say(f"Wrote {folder}")
+
+
+@app.command()
+@verb
+def merge(
+    shell: Shell,
+    names: Annotated[list[str], typer.Argument(help="The data sets.")],
+    name: Annotated[str, typer.Option(help="Name of the new data set.")],
+    by_name: Annotated[
+        bool, typer.Option("--by-name", help="Also join entities of different ids by name and cross reference.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a data set of this name.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Join data sets that share drugs and cell lines, and report where they disagree."""
+    from l2aco.data.dataset import open_dataset
+    from l2aco.data.info import import_report
+    from l2aco.data.merging import merge_datasets
+
+    datasets = [open_dataset(each, shell.workspace) for each in names]
+    merged = merge_datasets(datasets, name, shell.workspace, by_name=by_name, replace=force)
+    if json:
+        shell.json(merged.manifest)
+        return
+    shell.table(import_report(merged), title=f"merged {merged.name}")
+
+
+def _pairs(option: str, texts: list[str]) -> dict[str, str]:
     from l2aco.errors import UsageError
 
-    pairs = dict(text.partition("=")[::2] for text in texts)
-    for role, column in pairs.items():
-        if not role or not column:
-            raise UsageError(f"'{role}' is no column option", remedy="Write --columns role=NAME.")
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not name or not value or name in pairs:
+            raise UsageError(f"'{text}' does not fit {option}", remedy=f"Write {option} name=VALUE, each name once.")
+        pairs[name] = value
     return pairs

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from l2aco.data.dataset import DataSet
+from l2aco.data.extras import add_feature, add_graph
 from l2aco.data.labels import LabelRule
 from l2aco.data.resolution import describe_drugs_and_lines
 from l2aco.data.sources import SOURCES
@@ -22,8 +23,8 @@ class ImportSpec(BaseModel):
 
     path: a file or folder. name: of the new data set. source: a layout of `l2aco.data.sources`, found by looking
     where None. label: a label rule as text (`LabelRule.parse`), the source's own where None. drugs, cell_lines:
-    entity tables with more facts (SMILES, xrefs). aliases: a table of name and id. columns: own column names by
-    role. replace: an existing data set of this name.
+    entity tables with more facts (SMILES, xrefs). aliases: a table of name and id. features: feature tables by name.
+    graph: a table of typed edges. columns: own column names by role. replace: an existing data set of this name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +36,8 @@ class ImportSpec(BaseModel):
     drugs: Path | None = None
     cell_lines: Path | None = None
     aliases: Path | None = None
+    features: dict[str, Path] = {}
+    graph: Path | None = None
     columns: dict[str, str] = {}
     allow_pickle: bool = False
     replace: bool = False
@@ -56,6 +59,10 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
     data, resolution = describe_drugs_and_lines(
         data, aliases=spec.aliases, drug_table=spec.drugs, cell_table=spec.cell_lines
     )
+    for feature, file in spec.features.items():
+        data = add_feature(data, feature, file, allow_pickle=spec.allow_pickle)
+    if spec.graph:
+        data = add_graph(data, spec.graph)
     for note in data.notes:
         progress.say(note)
     with progress.task("merging and writing"):
@@ -70,6 +77,7 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
             graph_edges=data.graph_edges,
             gene_symbols=data.gene_symbols,
             features=data.features,
+            splits=data.splits,
             extra={"source": name, "report": data.report, "resolution": resolution, "notes": data.notes},
             replace=spec.replace,
         )

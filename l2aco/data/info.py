@@ -33,6 +33,11 @@ REPORT_WORDS = {
     "drugs_with_triples": "drugs with triples",
     "cell_lines_with_triples": "cell lines with triples",
     "protein_self_pairs": "self-pairs of the protein network dropped",
+    "graph_rows": "rows of the extra graph",
+    "graph_rows_about_others": "of these about drugs or cell lines that are not here",
+    "graph_edges_added": "edges added from it",
+    "triples_in_several": "triples in several of the data sets",
+    "triples_labelled_differently": "of these with different labels",
     "drugs_with_several_names": "drug ids with several names",
 }
 ALWAYS = {"rows", "self_pairs", "repeats", "repeats_swapped", "triples"}

@@ -25,6 +25,14 @@ _XREF_COLUMNS = {
     "depmap": ("depmap", "depmap_id"),
     "cellosaurus": ("cellosaurus", "cellosaurus_id", "rrid"),
 }
+_FACT_WORDS = {
+    "smile": "smiles",
+    "canonical_smiles": "smiles",
+    "processed_smiles": "smiles",
+    "sample_collection_site": "tissue",
+    "site": "tissue",
+    "primary_disease": "disease",
+}
 _XREF_SHAPES = {
     "drugbank": re.compile(r"DB\d{5}"),
     "chembl": re.compile(r"CHEMBL\d+"),
@@ -201,7 +209,8 @@ def attach_facts(entities: list[Entity], path: Path, kind: EntityKind) -> tuple[
         named = (
             dataclasses.replace(described[found.id], name=row.name) if found.name == found.id else described[found.id]
         )
-        described[found.id] = join_entities(named, Entity(found.id, kind, row.name, row.aliases, facts))
+        names = (*row.aliases, row.id)  # an id of another registry becomes an alias, and by its shape an xref
+        described[found.id] = join_entities(named, Entity(found.id, kind, row.name, names, facts))
     return list(described.values()), {"described": len(used), "facts_unused": unused}
 
 
@@ -215,7 +224,7 @@ def _facts(columns: Mapping[str, Any]) -> dict[str, Any]:
         if registry:
             xrefs[registry] = str(value)
         elif folded:
-            facts["smiles" if folded in ("smile", "canonical_smiles", "processed_smiles") else folded] = value
+            facts[_FACT_WORDS.get(folded, folded)] = value
     return facts | ({"xrefs": xrefs} if xrefs else {})
 
 

@@ -135,7 +135,9 @@ def released_rows(dataset: DataSet, spec: SplitSpec) -> tuple[Array, Array, Arra
         )
     with np.load(dataset.file(f"released/{spec.setting}.npz"), allow_pickle=False) as arrays:
         train, valid, test = (arrays[part].astype(np.int64) for part in ("train", "valid", "test"))
-    return train, valid, test, []
+    cells = dataset.triples.cell_line
+    unseen = np.setdiff1d(cells[test], cells[np.concatenate([train, valid])])
+    return train, valid, test, [dataset.cell_lines[row].id for row in unseen]
 
 
 def num_folds(dataset: DataSet, spec: SplitSpec) -> int:

@@ -65,6 +65,34 @@ def read_table(path: Path, roles: Roles, *, optional: Iterable[str] = ()) -> pl.
     return table
 
 
+def read_lines(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    """A tab-separated file without header: these columns as stripped text, and `row` (-1 for the first line, so that
+    `line_of` holds).
+
+    Quotes are ordinary characters. Blank lines are skipped. Raises InputError with the line where the number of
+    columns differs.
+    """
+    import polars as pl
+
+    data = path.read_bytes()
+    _check_text(path, data)
+    lines = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+    cells: list[list[str]] = []
+    places: list[int] = []
+    for row, line in enumerate(lines):
+        if not line.strip():
+            continue
+        parts = [part.strip() for part in line.split("\t")]
+        if len(parts) != len(columns):
+            raise InputError(f"has {len(parts)} columns, not {len(columns)}", where=f"{path}:{row + 1}")
+        if len(line) > MAX_CELL:
+            raise InputError(f"holds {len(line):,} characters in one line", where=f"{path}:{row + 1}")
+        cells.append(parts)
+        places.append(row - 1)
+    table = pl.DataFrame(cells, schema=dict.fromkeys(columns, pl.String), orient="row")
+    return table.with_columns(pl.all().replace("", None), row=pl.Series(places, dtype=pl.Int64))
+
+
 def pick_columns(path: Path, found: Sequence[str], roles: Roles, optional: set[str]) -> dict[str, str | None]:
     """The file's column for each role, the first of its names that is there; raises InputError for a missing one."""
     folded = {_fold(column): column for column in reversed(found)}

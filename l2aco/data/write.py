@@ -15,6 +15,7 @@ from l2aco.data.dataset import FORMAT, DataSet, entity_frame
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.data.labels import LabelRule
 from l2aco.data.merge_rows import Merged, merge_rows
+from l2aco.data.released import write_released
 from l2aco.data.replicates import replicate_statistics
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
@@ -38,6 +39,7 @@ def write_dataset(
     graph_edges: Mapping[tuple[str, str, str], tuple[list[str], list[str]]] | None = None,
     gene_symbols: Mapping[str, str] | None = None,
     features: Mapping[str, FeatureRows] | None = None,
+    splits: Mapping[str, Mapping[str, pl.DataFrame]] | None = None,
     extra: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> DataSet:
@@ -46,6 +48,7 @@ def write_dataset(
     rows: drug_a, drug_b, cell_line (ids) and score and/or label (null where unknown).
     graph_nodes: ids of the node types other than drug and cell_line, which are `drugs` and `cell_lines`;
     graph_edges: forward relations as (source ids, target ids). No graph where both are missing.
+    splits: of the source itself, by setting and part (train, valid, test), as rows of drug_a, drug_b, cell_line.
     extra: more for the manifest, such as `source`, `report` (added to the merge report), `simulated`.
     Raises InputError for a row or edge about an unknown entity, or two entities with one id.
     """
@@ -64,8 +67,9 @@ def write_dataset(
     path = workspace.child(workspace.data, name)
     with atomic_folder(path, replace=replace) as folder:
         _write_files(folder, ordered, merged, graph, gene_symbols or {}, features or {})
+        released = write_released(folder, merged.table, splits or {})
         files = {str(file.relative_to(folder)): sha256_file(file) for file in sorted(folder.rglob("*.*"))}
-        manifest = _manifest(name, ordered, merged, rule, graph, files, dict(extra or {}))
+        manifest = _manifest(name, ordered, merged, rule, graph, files, {**(extra or {}), "released_splits": released})
         write_json(folder / "manifest.json", manifest)
     return DataSet(path)
 

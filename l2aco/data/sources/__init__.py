@@ -23,6 +23,21 @@ SOURCES = Registry(
             "l2aco.data.sources.dffndds:Dffndds",
             "folder with labeled_triples*.csv, drug_set.json, and optionally context_set*.json",
         ),
+        Entry(
+            "laco",
+            "l2aco.data.sources.laco:LacoGraph",
+            "the paper's release, datasets/<name> with S0/ and S1/ beside datasets/kg",
+        ),
+        Entry(
+            "laco-deepdds",
+            "l2aco.data.sources.laco_features:LacoDeepDDS",
+            "the paper's release, DeepDDS/data/<name>",
+        ),
+        Entry(
+            "laco-dffndds",
+            "l2aco.data.sources.laco_features:LacoDffndds",
+            "the paper's release, DFFNDDS/MyDataset",
+        ),
         Entry("table", "l2aco.data.sources.table:Table", "one CSV, TSV, Parquet or Excel file of triples"),
     ),
 )

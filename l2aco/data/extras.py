@@ -1,0 +1,163 @@
+"""What may go with any import: feature tables, and an extra knowledge graph of typed edges (PrimeKG and the like)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from l2aco.data.features.table import FeatureRows
+from l2aco.data.sources.base import Edges, SourceData
+from l2aco.data.sources.dffndds import read_vectors
+from l2aco.data.tables import read_raw, read_table, require
+from l2aco.entities import Entity, EntityIndex, EntityKind
+from l2aco.errors import InputError, UnavailableError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+EDGE_ROLES = {
+    "relation": ("relation", "edge_type", "display_relation"),
+    "x_id": ("x_id", "head", "head_id", "source", "source_id", "subject"),
+    "x_type": ("x_type", "head_type", "source_type", "subject_type"),
+    "y_id": ("y_id", "tail", "tail_id", "target", "target_id", "object"),
+    "y_type": ("y_type", "tail_type", "target_type", "object_type"),
+    "x_name": ("x_name", "head_name", "source_name"),
+    "y_name": ("y_name", "tail_name", "target_name"),
+}
+TYPES = {"gene": "protein", "gene/protein": "protein", "genes": "protein", "cellline": "cell_line", "anatomy": "tissue"}
+
+
+def add_graph(data: SourceData, path: Path) -> SourceData:
+    """Join a table of typed edges to the graph.
+
+    Columns as PrimeKG (Chandak et al. 2023, doi:10.1038/s41597-023-01960-3): relation, x_id, x_type, y_id, y_type and
+    perhaps x_name, y_name. A drug or cell line is found by id, name or alias; edges of others than the data set's
+    are left out and counted. An edge that the table has in both directions is kept once: inverses come by themselves.
+    """
+    import polars as pl
+
+    table = read_table(path, EDGE_ROLES, optional=["x_name", "y_name"])
+    require(table, path, ("relation", "x_id", "x_type", "y_id", "y_type"))
+    for end in ("x", "y"):
+        written = pl.col(f"{end}_type").str.to_lowercase().str.replace_all(" ", "_")
+        table = table.with_columns(written.replace(TYPES).alias(f"{end}_type"))
+    indices = {
+        "drug": EntityIndex(EntityKind.drug, data.drugs),
+        "cell_line": EntityIndex(EntityKind.cell_line, data.cell_lines),
+    }
+    for end in ("x", "y"):
+        table = table.with_columns(_found(table, end, indices))
+    known = table.filter(table["x_id"].is_not_null() & table["y_id"].is_not_null())
+    known = known.with_columns(
+        (pl.concat_str("x_type", "x_id", separator="\t") > pl.concat_str("y_type", "y_id", separator="\t")).alias(
+            "turn"
+        )
+    )
+    known = known.select(
+        "relation",
+        *(
+            pl.when("turn").then(f"{other}_{what}").otherwise(f"{end}_{what}").alias(f"{end}_{what}")
+            for end, other in (("x", "y"), ("y", "x"))
+            for what in ("type", "id")
+        ),
+    ).unique(maintain_order=True)
+    edges: Edges = dict(data.graph_edges or {})
+    nodes = {kind: set(ids) for kind, ids in (data.graph_nodes or {}).items()}
+    for (relation, source, target), part in known.group_by("relation", "x_type", "y_type", maintain_order=True):
+        key = (str(source), str(relation).replace(" ", "_"), str(target))
+        old = edges.get(key, ([], []))
+        edges[key] = (old[0] + part["x_id"].to_list(), old[1] + part["y_id"].to_list())
+        for kind, column in ((str(source), "x_id"), (str(target), "y_id")):
+            if kind not in indices:
+                nodes.setdefault(kind, set()).update(part[column].to_list())
+    left = len(table) - int((table["x_id"].is_not_null() & table["y_id"].is_not_null()).sum())
+    report = {**data.report, "graph_rows": len(table), "graph_rows_about_others": left, "graph_edges_added": len(known)}
+    return dataclasses.replace(
+        data, graph_nodes={kind: sorted(ids) for kind, ids in nodes.items()}, graph_edges=edges, report=report
+    )
+
+
+def _found(table: pl.DataFrame, end: str, indices: Mapping[str, EntityIndex]) -> pl.Series:
+    """The ids of one end, those of drugs and cell lines as the data set writes them, null where it has no such."""
+    import polars as pl
+
+    ids = table[f"{end}_id"]
+    for kind, index in indices.items():
+        rows = table[f"{end}_type"] == kind
+        asked = table.filter(rows).select(f"{end}_id", f"{end}_name").unique()
+        answers = {}
+        for key, name in asked.iter_rows():
+            entity = _find(index, key) or (_find(index, name) if name else None)
+            answers[key] = entity.id if entity else None
+        mapped = ids.replace_strict(answers, default=None, return_dtype=pl.String) if answers else ids
+        ids = pl.select(pl.when(rows).then(mapped).otherwise(ids).alias(f"{end}_id")).to_series()
+    return ids
+
+
+def _find(index: EntityIndex, name: str) -> Entity | None:
+    try:
+        return index.find(name)
+    except InputError:
+        return None
+
+
+def add_feature(data: SourceData, name: str, path: Path, *, allow_pickle: bool) -> SourceData:
+    """Join a feature table: CSV, TSV or Parquet with the entity in the first column, JSON of vectors by entity, or,
+    with `allow_pickle`, a pickled .npy of a dict. Entities are found by id, name, alias or cross reference; drugs or
+    cell lines, whichever more of the rows are."""
+    if path.suffix.casefold() == ".json":
+        read = read_vectors(path, EntityKind.drug)
+    elif path.suffix.casefold() == ".npy":
+        read = _read_pickled(path, allow_pickle)
+    else:
+        read = _read_matrix(path)
+    best: tuple[int, EntityKind, list[str]] = (0, EntityKind.drug, [])
+    for kind, entities in ((EntityKind.drug, data.drugs), (EntityKind.cell_line, data.cell_lines)):
+        index = EntityIndex(kind, entities)
+        by_xref = {str(xref): entity.id for entity in entities for xref in entity.facts.get("xrefs", {}).values()}
+        ids = [by_xref.get(item) or getattr(_find(index, item), "id", "") for item in read.ids]
+        best = max(best, (sum(map(bool, ids)), kind, ids), key=lambda found: found[0])
+    count, kind, ids = best
+    if not count:
+        raise InputError("is about none of the drugs and cell lines", where=path, remedy="Its first column names them.")
+    report = {**data.report, f"{name}_rows": len(read.ids), f"{name}_rows_used": count}
+    feature = dataclasses.replace(read, kind=kind, ids=ids)
+    return dataclasses.replace(data, features={**data.features, name: feature}, report=report)
+
+
+def _read_matrix(path: Path) -> FeatureRows:
+    import polars as pl
+
+    table = read_raw(path)
+    if table.width < 2:
+        raise InputError("has no feature columns beside the first", where=path)
+    values = table.select(table.columns[1:]).cast(pl.Float32, strict=False)
+    for column in values.columns:
+        wrong = values[column].is_null() | values[column].is_nan() | values[column].is_infinite()
+        if wrong.any():
+            row = int(wrong.arg_max() or 0)
+            raise InputError(f"column '{column}' holds '{table[column][row]}', no number", where=f"{path}:{row + 2}")
+    ids = table[table.columns[0]].cast(pl.String).fill_null("").to_list()
+    return FeatureRows(EntityKind.drug, ids, values.to_numpy().astype(np.float32), tuple(values.columns))
+
+
+def _read_pickled(path: Path, allow_pickle: bool) -> FeatureRows:
+    if not path.is_file():
+        raise InputError("no such file", where=path)
+    if not allow_pickle:
+        raise UnavailableError(
+            "is a pickled file, and reading it can run code that is hidden in it",
+            where=path,
+            remedy="If you trust where it comes from, pass --allow-pickle.",
+        )
+    try:
+        found: Any = np.load(path, allow_pickle=True)
+        found = found.item() if found.shape == () else found
+        values = np.array([np.asarray(item, dtype=np.float32) for item in found.values()])
+    except Exception as error:
+        raise InputError(f"is not a pickled dict of equal arrays ({error})", where=path) from None
+    return FeatureRows(EntityKind.drug, [str(key) for key in found], values.astype(np.float32))

@@ -1,0 +1,194 @@
+"""Join data sets, so that two screens share drugs and cell lines; every conflict is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from l2aco.data.dataset import DataSet
+from l2aco.data.features import brought_features
+from l2aco.data.features.table import FeatureRows, FeatureTable
+from l2aco.data.labels import LabelRule
+from l2aco.data.resolution import join_entities, match_to, rename
+from l2aco.data.sources.base import Edges, SourceData
+from l2aco.data.write import write_dataset
+from l2aco.entities import Entity, EntityIndex, EntityKind
+from l2aco.errors import InputError, UsageError
+from l2aco.workspace import Workspace
+
+EXAMPLES = 20
+
+
+def merge_datasets(
+    datasets: Sequence[DataSet], name: str, workspace: Workspace, *, by_name: bool = False, replace: bool = False
+) -> DataSet:
+    """Write `data/<name>/` with the triples of all.
+
+    Drugs and cell lines are one where their ids are the same, or, with `by_name`, where their names or cross
+    references are; each of these is listed in the manifest. A triple that several data sets label is one triple;
+    where they disagree the majority of their labels counts and a tie is dropped. Scores are of different scales and
+    are kept only where all data sets have the same label rule on scores; the labels are otherwise used as they are.
+    Raises UsageError for fewer than two data sets.
+    """
+    import polars as pl
+
+    if len(datasets) < 2:
+        raise UsageError("a merge needs two data sets or more")
+    parts = [_as_source(dataset) for dataset in datasets]
+    report: dict[str, dict[str, list[str]]] = {}
+    for number in range(1, len(parts)) if by_name else ():
+        for kind in EntityKind:
+            before = {entity.id: entity for part in parts[:number] for entity in _of(part, kind)}
+            own = [entity for entity in _of(parts[number], kind) if entity.id not in before]
+            taken = {entity.id for entity in _of(parts[number], kind)}
+            free = [entity for entity in before.values() if entity.id not in taken]
+            found = {**match_to(own, EntityIndex(kind, free))[0], **_by_xref(own, free)}
+            parts[number] = rename(parts[number], kind, found)
+            listed = report.setdefault(f"{kind.value}s", {}).setdefault("joined_by_name", [])
+            listed += [f"{datasets[number].name}: {old} -> {new}" for old, new in found.items()]
+    conflicts = _conflicts(parts, [dataset.name for dataset in datasets])
+    rules = {dataset.manifest["label_rule"]["text"] for dataset in datasets}
+    shared = len(rules) == 1 and "shipped" not in rules
+    if shared:
+        rule = LabelRule.parse(next(iter(rules)))
+        rows = pl.concat([part.rows.drop("label") for part in parts])
+    else:
+        rule = LabelRule(kind="shipped")
+        rows = pl.concat([part.rows.drop("score") for part in parts])
+    return write_dataset(
+        name,
+        workspace,
+        drugs=_joined(parts, EntityKind.drug),
+        cell_lines=_joined(parts, EntityKind.cell_line),
+        rows=rows,
+        label_rule=rule,
+        graph_nodes=_nodes(parts),
+        graph_edges=_edges(parts),
+        gene_symbols={key: value for part in reversed(parts) for key, value in part.gene_symbols.items()},
+        features=_features(parts),
+        extra={
+            "source": "merge",
+            "merged": [{"name": dataset.name, "hash": dataset.hash} for dataset in datasets],
+            "report": {"triples_in_several": conflicts["shared"], "triples_labelled_differently": conflicts["differ"]},
+            "conflicts": conflicts["examples"],
+            "resolution": report,
+        },
+        replace=replace,
+    )
+
+
+def _of(part: SourceData, kind: EntityKind) -> list[Entity]:
+    return part.drugs if kind is EntityKind.drug else part.cell_lines
+
+
+def _as_source(dataset: DataSet) -> SourceData:
+    import polars as pl
+
+    table = pl.read_parquet(dataset.file("triples.parquet"))
+    graph = dataset.graph
+    edges: Edges = {}
+    for (source, relation, target), pairs in graph.forward() if graph else ():
+        ends = [np.array(graph.nodes[kind])[row].tolist() for kind, row in ((source, pairs[0]), (target, pairs[1]))]  # type: ignore[union-attr]
+        edges[(source, relation, target)] = (ends[0], ends[1])
+    features = {}
+    for name in brought_features(dataset):
+        found = dataset.feature(name)
+        if isinstance(found, FeatureTable):
+            rows = np.flatnonzero(found.mask)
+            ids = [dataset.entities(found.kind)[row].id for row in rows]
+            features[name] = FeatureRows(found.kind, ids, found.values[rows], found.columns)
+    others = {kind: ids for kind, ids in graph.nodes.items() if kind not in ("drug", "cell_line")} if graph else None
+    return SourceData(
+        drugs=list(dataset.drugs),
+        cell_lines=list(dataset.cell_lines),
+        rows=table.select("drug_a", "drug_b", "cell_line", "score", "label"),
+        graph_nodes=others,
+        graph_edges=edges if graph else None,
+        gene_symbols=dataset.gene_symbols,
+        features=features,
+    )
+
+
+def _by_xref(own: list[Entity], free: list[Entity]) -> dict[str, str]:
+    """New id by old id where two entities share a cross reference that no third one has."""
+    known: dict[tuple[str, str], set[str]] = {}
+    for entity in free:
+        for xref in entity.facts.get("xrefs", {}).items():
+            known.setdefault(xref, set()).add(entity.id)
+    found: dict[str, str] = {}
+    for entity in own:
+        targets = {target for xref in entity.facts.get("xrefs", {}).items() for target in known.get(xref, ())}
+        if len(targets) == 1 and (target := targets.pop()) not in found.values():
+            found[entity.id] = target
+    return found
+
+
+def _conflicts(parts: list[SourceData], names: list[str]) -> dict[str, Any]:
+    import polars as pl
+
+    labelled = pl.concat(
+        [
+            part.rows.select(
+                pl.min_horizontal("drug_a", "drug_b").alias("drug_a"),
+                pl.max_horizontal("drug_a", "drug_b").alias("drug_b"),
+                "cell_line",
+                "label",
+                pl.lit(name).alias("dataset"),
+            )
+            for part, name in zip(parts, names, strict=True)
+        ]
+    )
+    groups = labelled.group_by("drug_a", "drug_b", "cell_line", maintain_order=True).agg(
+        pl.col("dataset").n_unique().alias("sets"), pl.col("label").n_unique().alias("labels")
+    )
+    shared = groups.filter(pl.col("sets") > 1)
+    differ = shared.filter(pl.col("labels") > 1)
+    examples = [" + ".join(row[:2]) + f" in {row[2]}" for row in differ.head(EXAMPLES).iter_rows()]
+    return {"shared": len(shared), "differ": len(differ), "examples": examples}
+
+
+def _joined(parts: list[SourceData], kind: EntityKind) -> list[Entity]:
+    joined: dict[str, Entity] = {}
+    for part in parts:
+        for entity in _of(part, kind):
+            joined[entity.id] = join_entities(joined.get(entity.id), entity)
+    return list(joined.values())
+
+
+def _nodes(parts: list[SourceData]) -> dict[str, list[str]] | None:
+    graphs = [part.graph_nodes for part in parts if part.graph_nodes is not None]
+    kinds = dict.fromkeys(kind for nodes in graphs for kind in nodes)
+    return {kind: list(dict.fromkeys(i for g in graphs for i in g.get(kind, []))) for kind in kinds} if graphs else None
+
+
+def _edges(parts: list[SourceData]) -> Edges | None:
+    if all(part.graph_edges is None for part in parts):
+        return None
+    edges: Edges = {}
+    for part in parts:
+        for relation, (heads, tails) in (part.graph_edges or {}).items():
+            old = edges.get(relation, ([], []))
+            edges[relation] = (old[0] + heads, old[1] + tails)
+    return edges
+
+
+def _features(parts: list[SourceData]) -> dict[str, FeatureRows]:
+    """Features of all parts; raises InputError where two of one name have different columns."""
+    found: dict[str, FeatureRows] = {}
+    for part in parts:
+        for name, feature in part.features.items():
+            first = found.get(name)
+            if first is None:
+                found[name] = feature
+                continue
+            if (first.kind, first.columns, first.values.shape[1:]) != (
+                feature.kind,
+                feature.columns,
+                feature.values.shape[1:],
+            ):
+                raise InputError(f"the feature '{name}' has different columns in the data sets")
+            values = np.concatenate([first.values, feature.values])
+            found[name] = FeatureRows(first.kind, [*first.ids, *feature.ids], values, first.columns)
+    return found

@@ -1,0 +1,161 @@
+"""The feature part of the paper's release: `DeepDDS/data/<dataset>` and `DFFNDDS/MyDataset`.
+
+Both hold triples by name or by index, maps of names, SMILES, and fixed splits of the novel-cell setting; DFFNDDS also
+of the long tail, and expression. (Hugging Face data set Matthewmtf/LaCo.)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from l2aco.data.features.table import FeatureRows
+from l2aco.data.labels import LabelRule
+from l2aco.data.sources.base import ReadOptions, SourceData
+from l2aco.data.sources.dffndds import read_json_table, read_vectors
+from l2aco.data.tables import numbers, read_lines, read_table, require, safe_file
+from l2aco.entities import Entity, EntityKind
+from l2aco.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PARTS = ("train", "valid", "test")
+TRIPLES = {
+    "drug_a": ("drug_a", "drug_1"),
+    "drug_b": ("drug_b", "drug_2"),
+    "cell_line": ("cell", "context"),
+    "value": ("synergy", "label"),
+}
+SMILES_MAP = "drug_map_with_smiles.csv"
+CELL_MAP = "cell_map.csv"
+
+
+class LacoDeepDDS:
+    """`DeepDDS/data/<dataset>`: filtered_updated_*.csv, drug_map_with_smiles.csv, cell_map.csv, inductive/."""
+
+    def recognises(self, path: Path) -> bool:
+        return (path / SMILES_MAP).is_file() and any(path.glob("filtered_updated_*.csv"))
+
+    def read(self, path: Path, options: ReadOptions) -> SourceData:
+        found = sorted(path.glob("filtered_updated_*.csv"))
+        if len(found) != 1:
+            raise InputError(f"holds {len(found)} files filtered_updated_*.csv, not one", where=path)
+        drugs, smiles = read_names(safe_file(path, SMILES_MAP), "processed_smiles")
+        cells, _ = read_names(safe_file(path, CELL_MAP))
+        rows = read_triples(safe_file(path, found[0].name), drugs, cells)
+        splits = {}
+        if (path / "inductive").is_dir():
+            splits["novel-cell"] = {part: self._part(path / "inductive", part, rows) for part in PARTS}
+        return _source_data(rows, smiles, splits)
+
+    def _part(self, folder: Path, part: str, rows: pl.DataFrame) -> pl.DataFrame:
+        file = safe_file(folder, f"{part}_idx.txt")
+        places = numbers(table := read_lines(file, ("index",)), file, "index", dtype="int")
+        wrong = table.filter(places >= len(rows))
+        if len(wrong):
+            raise InputError(f"names row {wrong['index'][0]} of {len(rows)}", where=f"{file}:{wrong['row'][0] + 2}")
+        return rows[places.to_list()]
+
+
+class LacoDffndds:
+    """`DFFNDDS/MyDataset`: cell_map.csv, drug_set.json, merged_data.csv, new-cell/ and long-tail/.
+
+    The folder may hold the splits of two data sets (v1- and db-, drugcomb_ and drugcombdb_): --columns set=db
+    chooses.
+    """
+
+    def recognises(self, path: Path) -> bool:
+        return (path / "merged_data.csv").is_file() and (path / "new-cell").is_dir()
+
+    def read(self, path: Path, options: ReadOptions) -> SourceData:
+        import polars as pl
+
+        drugs, _ = read_names(safe_file(path, "merged_data.csv"))
+        cells, contexts = read_names(safe_file(path, CELL_MAP), "context")
+        chosen = self._choose(path, options.columns.get("set"))
+        parts = {
+            part: read_triples(safe_file(path / "new-cell", f"{chosen}-{part}.csv"), drugs, cells) for part in PARTS
+        }
+        rows = pl.concat(list(parts.values()))
+        known = read_json_table(safe_file(path, "drug_set.json"))
+        smiles = {
+            name: entry["smiles"]
+            for index, name in drugs.items()
+            if isinstance(entry := known.get(index, known.get(name)), dict) and isinstance(entry.get("smiles"), str)
+        }
+        data = _source_data(rows, smiles, {"novel-cell": parts})
+        if (path / "context_set_m.json").is_file():
+            vectors = read_vectors(safe_file(path, "context_set_m.json"), EntityKind.cell_line)
+            line = {context: name for name, context in contexts.items()}
+            ids = [line.get(context, context) for context in vectors.ids]
+            data.features["expression"] = FeatureRows(vectors.kind, ids, vectors.values)
+        else:
+            data.notes.append("No context_set_m.json there: the cell lines have no expression.")
+        return data
+
+    def _choose(self, path: Path, wanted: str | None) -> str:
+        found = sorted(file.name[: -len("-train.csv")] for file in (path / "new-cell").glob("*-train.csv"))
+        if wanted is None and len(found) == 1:
+            return found[0]
+        if wanted not in found:
+            names = ", ".join(found) or "none"
+            raise UsageError(f"holds the sets {names}", where=path, remedy="Choose one with --columns set=NAME.")
+        return str(wanted)
+
+
+def read_names(path: Path, more: str | None = None) -> tuple[dict[str, str], dict[str, str]]:
+    """Name by index, and the column `more` by name, of a map with the columns name, index and perhaps `more`."""
+    table = read_table(path, {"name": ("name",), "index": ("index",), "more": (more or "name",)}, optional=["more"])
+    require(table, path, ("name", "index"))
+    for column in ("name", "index"):
+        if table[column].is_duplicated().any():
+            raise InputError(f"holds a {column} twice", where=path)
+    extra = table.filter(table["more"].is_not_null()).select("name", "more")
+    return dict(table.select("index", "name").iter_rows()), dict(extra.iter_rows())
+
+
+def read_triples(path: Path, drugs: dict[str, str], cells: dict[str, str]) -> pl.DataFrame:
+    """drug_a, drug_b, cell_line (names), and score or label; ends may be written as names or as indices of the maps.
+
+    A column `synergy` of nothing but 0 and 1 is a label, anything else a score.
+    """
+    import polars as pl
+
+    table = read_table(path, TRIPLES)
+    require(table, path, TRIPLES)
+    for column, known in (("drug_a", drugs), ("drug_b", drugs), ("cell_line", cells)):
+        names = {name: name for name in known.values()}
+        table = table.with_columns(
+            table[column].replace_strict({**known, **names}, default=None, return_dtype=pl.String).alias("found")
+        )
+        strange = table.filter(table["found"].is_null())
+        if len(strange):
+            raise InputError(
+                f"column '{column}' holds '{strange[column][0]}', which the map does not",
+                where=f"{path}:{strange['row'][0] + 2}",
+            )
+        table = table.with_columns(pl.col("found").alias(column))
+    value = numbers(table, path, "value")
+    name = "label" if value.drop_nulls().is_in([0.0, 1.0]).all() else "score"
+    other = "score" if name == "label" else "label"
+    return table.select("drug_a", "drug_b", "cell_line").with_columns(
+        value.alias(name), pl.lit(None, dtype=pl.Float64).alias(other)
+    )
+
+
+def _source_data(rows: pl.DataFrame, smiles: dict[str, str], splits: dict[str, dict[str, Any]]) -> SourceData:
+    import polars as pl
+
+    labelled = rows["label"].is_not_null().any()
+    return SourceData(
+        drugs=[
+            Entity(name, EntityKind.drug, name, facts={"smiles": smiles[name]} if name in smiles else {})
+            for name in pl.concat([rows["drug_a"], rows["drug_b"]]).unique().sort()
+        ],
+        cell_lines=[Entity(name, EntityKind.cell_line, name) for name in rows["cell_line"].unique().sort()],
+        rows=rows,
+        label_rule=LabelRule(kind="shipped") if labelled else LabelRule(),
+        splits=splits,
+        named=frozenset(EntityKind),
+    )
