@@ -144,6 +144,32 @@ def test_gradient_accumulation_equals_a_larger_batch_without_dropout():
     assert not same(small, parts)
 
 
+def test_the_gradient_of_accumulated_batches_is_their_mean():
+    def gradients(recipe: Recipe) -> list[torch.Tensor]:
+        run, seen = fit(recipe), []
+        run.model.eval = run.model.train = lambda *_: run.model  # no dropout
+        run.model.training = False
+        run.optimizer.register_step_pre_hook(lambda *_: seen.append(run.model.out.weight.grad.clone()))
+        run._epoch(1)
+        return seen
+
+    whole = gradients(Recipe(epochs=1, batch_size=200))
+    parts = gradients(Recipe(epochs=1, batch_size=50, grad_accumulation=4))
+    assert len(whole) == len(parts) == 1
+    torch.testing.assert_close(parts[0], whole[0], rtol=1e-4, atol=1e-6)
+
+
+def test_one_cycle_rises_to_the_learning_rate_and_falls_to_nothing_and_plateau_halves():
+    recipe = Recipe(epochs=10, batch_size=50, learning_rate=0.02, schedule="one-cycle", patience=10)
+    rates = [record["learning_rate"] for record in fit(recipe).run().history]
+    top = rates.index(max(rates))
+    assert 0 < top < 9 and max(rates) == pytest.approx(0.02, rel=0.05)
+    assert rates[0] < 0.25 * max(rates) and rates[-1] < 0.1 * max(rates)
+    recipe = Recipe(epochs=60, batch_size=50, learning_rate=0.5, schedule="plateau", patience=12)
+    rates = [record["learning_rate"] for record in fit(recipe).run().history]
+    assert set(rates) <= {0.5 / 2**n for n in range(20)} and min(rates) < 0.5
+
+
 def test_passes_are_averaged_and_auxiliary_losses_are_added():
     run = fit(passes=3)
     record = run._epoch(1)
