@@ -112,13 +112,13 @@ def _standardised(
     """Directions from the centre of the training entities, with a mean square of one a component.
 
     Profiles of one kind share most of their direction; what tells them apart is the rest. Only training entities
-    make the centre, so that an entity never seen changes nothing for the others.
+    make the centre, so that an entity never seen changes nothing for the others. A row without a vector is the centre.
     """
     chosen = known.copy()
     if train is not None:
         chosen &= np.isin(np.arange(len(values)), train)
     rows = chosen if chosen.any() else known
-    centred = values - values[rows].mean(axis=0)
+    centred = np.where(known[:, None], values - values[rows].mean(axis=0), 0.0).astype(np.float32)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     return centred * (np.sqrt(values.shape[1]) / np.maximum(length, 1e-12)).astype(np.float32)
 
