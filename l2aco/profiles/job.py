@@ -15,7 +15,7 @@ from l2aco.profiles.prompt import Template, load_templates
 from l2aco.profiles.record import ProfileRecord, render_text
 from l2aco.profiles.sets import MANIFEST
 from l2aco.profiles.spec import ProfileSpec
-from l2aco.workspace import Workspace, read_json, stable_hash
+from l2aco.workspace import Workspace, names_in, read_json, stable_hash
 
 Subject = tuple[Entity, int]
 """What a request is about: the entity and the number of the sample."""
@@ -128,24 +128,24 @@ def plan_job(spec: ProfileSpec, workspace: Workspace) -> Job:
 def set_name(job: Job, workspace: Workspace) -> str:
     """The set that a job writes into.
 
-    The LLM's alias for the newest default prompt with default sampling, else the alias with a suffix. A set
-    that was made with another identity is never written into; for a name given in the spec that is a
-    UsageError.
+    The one that was made in the same way, if there is one. Else the LLM's alias for the newest default prompt with
+    default sampling, and the alias with a suffix for any other. A set that was made in another way is never
+    written into; for a name given in the spec that is a UsageError.
     """
+    made = {name: read_json(workspace.profiles / name / MANIFEST) for name in names_in(workspace.profiles, MANIFEST)}
     if name := job.spec.set_name:
-        if _identity_of(name, workspace) not in (None, job.identity):
+        workspace.child(workspace.profiles, name)
+        if name in made and made[name].get("identity") != job.identity:
             raise UsageError(
                 f"profile set '{name}' was made with another model, prompt or sampling",
                 remedy="Choose another --set; one set never mixes them.",
             )
         return name
-    default = plan_job(ProfileSpec(llm=job.spec.llm), workspace)
-    if job.identity == default.identity and _identity_of(job.model.alias, workspace) in (None, job.identity):
-        return job.model.alias
+    alias = job.model.alias
+    same = [name for name, manifest in made.items() if manifest.get("identity") == job.identity]
+    if same:
+        return alias if alias in same else same[0]
+    if alias not in made and job.identity == plan_job(ProfileSpec(llm=job.spec.llm), workspace).identity:
+        return alias
     template = next(iter(job.templates.values()))
-    return f"{job.model.alias}-{template.name}{template.version}-{stable_hash(job.identity, 6)}"
-
-
-def _identity_of(name: str, workspace: Workspace) -> dict[str, Any] | None:
-    path = workspace.child(workspace.profiles, name) / MANIFEST
-    return dict(read_json(path).get("identity") or {}) if path.exists() else None
+    return f"{alias}-{template.name}{template.version}-{stable_hash(job.identity, 6)}"
