@@ -47,7 +47,7 @@ class Block(nn.Module):
         kind: np.ndarray | None = None,
         kinds: int = 1,
     ) -> None:
-        """`edges` (2, E): local source and target numbers, in any order; `weight` and `kind` (E) beside them."""
+        """`edges` (2, E): local source and target numbers, distinct, in any order; `weight`, `kind` (E) beside them."""
         super().__init__()
         self.num_src = num_src
         self.num_dst = num_dst

@@ -1,0 +1,210 @@
+"""The fast path is the plain one: whole graph, PyG layers or dense algebra, float64, outputs and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from small_data import CELLS, DRUGS, small_data, vectors
+from torch import Tensor
+from torch_geometric.nn import GATConv, SAGEConv
+
+from l2aco.models.alignment import Aligner
+from l2aco.models.assemble import build_model
+from l2aco.models.graph.blocks import distinct
+from l2aco.models.spec import AlignSpec
+
+A, B, C = torch.tensor([0, 1, 2, 3, 11, 0]), torch.tensor([4, 5, 6, 7, 8, 4]), torch.tensor([0, 1, 2, 3, 6, 5])
+LABELS = torch.tensor([0.0, 1, 0, 1, 1, 0], dtype=torch.float64)
+ENGINES = ["pyg", "dgl"]
+
+
+@pytest.fixture(autouse=True)
+def double() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def build(name: str, align: AlignSpec = AlignSpec(fusion="add"), **config: Any) -> Aligner:
+    model = build_model(name, {"dropout": 0.0} | config, small_data(), align, **vectors())
+    return model.double()
+
+
+def loss_of(logits: Tensor, losses: dict[str, Tensor]) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, LABELS.expand_as(logits)) + sum(losses.values())
+
+
+def plain_head(model: Aligner, drug: Tensor, cell: Tensor) -> Tensor:
+    """The head as it is written on paper: concatenate, map, both orders."""
+    head = model.backbone.head
+
+    def ordered(first: Tensor, second: Tensor) -> Tensor:
+        x = head.inner(torch.cat([drug[first], drug[second], cell[C]], dim=1))
+        gate, skip = x.chunk(2, dim=1)
+        return F.relu(gate) + skip
+
+    hidden = (ordered(A, B) + ordered(B, A)) / 2
+    return (hidden @ head.out.weight.T + head.out.bias).squeeze(1) + plain_interaction(head, drug, cell)
+
+
+def plain_interaction(head: Any, drug: Tensor, cell: Tensor) -> Tensor:
+    together = head.pair(drug[A]) * head.pair(drug[B]) * (1 + torch.tanh(head.context(cell[C])))
+    return head.joint(together).squeeze(1)
+
+
+def plain_output(model: Aligner, hidden: Tensor) -> Tensor:
+    """Logits and alignment by hand from hidden vectors of drugs, then cell lines."""
+    out = model.backbone.linear(F.relu(hidden))
+    drug, cell = out[:DRUGS], out[DRUGS:]
+    assert model.drug is not None and model.cell is not None
+    losses = {}
+    for name, side, table, seen in (
+        ("drug", model.drug, drug, torch.cat([A, B])),
+        ("cell", model.cell, cell, C),
+    ):
+        rows = torch.tensor(sorted(set(seen.tolist())))
+        h, g = F.normalize(table[rows], dim=1), F.normalize(side.adapter(side.vectors[rows]), dim=1)
+        losses[name] = F.cross_entropy(h @ g.T / 0.07, torch.arange(len(rows)))
+    logits = plain_head(
+        model, drug + model.drug.adapter(model.drug.vectors), cell + model.cell.adapter(model.cell.vectors)
+    )
+    return loss_of(logits, losses)
+
+
+def whole_embedding(model: Aligner) -> Tensor:
+    """The learned rows in a table over all nodes; rows outside the receptive field are random, to no effect."""
+    table = torch.randn(model.backbone.graph.num_nodes, model.backbone.config.embedding)
+    return table.index_copy(0, torch.from_numpy(model.backbone.nodes), model.backbone.embedding)
+
+
+def plain_gcn(model: Aligner) -> Tensor:
+    """D^-1/2 (A + I) D^-1/2 X W, dense."""
+    count = model.backbone.graph.num_nodes
+    adjacency = torch.eye(count)
+    edges = model.backbone.graph.edge_index()
+    adjacency[edges[1], edges[0]] = 1.0
+    scale = adjacency.sum(1).rsqrt()
+    x = whole_embedding(model)
+    for number, conv in enumerate(model.backbone.convs):
+        x = (scale[:, None] * adjacency * scale) @ (F.relu(x) if number else x) @ conv.lin.weight.T + conv.bias
+    return scored(model, x)
+
+
+def plain_kgnn(model: Aligner) -> Tensor:
+    """Three SAGEConv layers of PyG over all nodes."""
+    graph = model.backbone.graph
+    edges = torch.from_numpy(distinct(graph.edge_index(), graph.num_nodes))
+    x = whole_embedding(model)
+    for number, conv in enumerate(model.backbone.convs):
+        x = SAGEConv.forward(conv, F.relu(x) if number else x, edges)
+    return scored(model, x)
+
+
+def plain_hgat(model: Aligner) -> Tensor:
+    """One GATConv of PyG a relation over all nodes of its types, summed."""
+    graph, field = model.backbone.graph, model.backbone.field
+    x = {}
+    for kind, ids in graph.nodes.items():
+        x[kind] = torch.randn(len(ids), model.backbone.config.embedding)
+        if kind in field.embeddings:
+            x[kind] = x[kind].index_copy(0, torch.from_numpy(field.nodes[kind]), field.embeddings[kind])
+    for number, (convs, own) in enumerate(zip(model.backbone.convs, model.backbone.own, strict=True)):
+        if number:
+            x = {kind: F.relu(values) for kind, values in x.items()}
+        out = {kind: own[kind](x[kind]) for kind in own}
+        for relation, pairs in graph.edges.items():
+            source, _, target = relation
+            if target in out and "-".join(relation) in convs:
+                conv = convs["-".join(relation)]
+                size = (len(x[source]), len(x[target]))
+                message = GATConv.forward(conv, (x[source], x[target]), torch.from_numpy(pairs), size=size)
+                out[target] = out[target] + message
+        x = out
+    return torch.cat([x["drug"], x["cell_line"]])
+
+
+def scored(model: Aligner, x: Tensor) -> Tensor:
+    graph = model.backbone.graph
+    rows = [graph.offset("drug") + np.arange(DRUGS), graph.offset("cell_line") + np.arange(CELLS)]
+    return x[torch.from_numpy(np.concatenate(rows))]
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "plain"),
+    [
+        ("GCN", {}, plain_gcn),
+        ("GCN", {"layers": 3}, plain_gcn),
+        ("KGNN", {}, plain_kgnn),
+        ("HGAT", {}, plain_hgat),
+        ("HGAT", {"layers": 2}, plain_hgat),
+    ],
+)
+def test_same_loss_and_gradients_as_the_whole_graph(name: str, config: dict[str, Any], plain: Any) -> None:
+    fast, slow = build(name, **config), build(name, **config)
+    output = fast(A, B, C)
+    loss = loss_of(output.logits, output.losses)
+    loss.backward()
+    expected = plain_output(slow, plain(slow))
+    expected.backward()
+    torch.testing.assert_close(loss, expected, rtol=1e-8, atol=0)
+    theirs = dict(slow.named_parameters())
+    for key, value in fast.named_parameters():
+        gradient = theirs[key].grad
+        assert (value.grad is None) == (gradient is None), key
+        if gradient is not None:
+            torch.testing.assert_close(
+                value.grad, gradient, rtol=1e-8, atol=1e-13, msg=lambda text, key=key: f"{key}: {text}"
+            )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["GCN", "SAGE", "KGNN", "GAT", "HGAT", "HAN", "RGCN"])
+def test_every_engine_gives_the_same_numbers(name: str, engine: str) -> None:
+    if engine == "dgl":
+        pytest.importorskip("dgl")
+    results = []
+    for chosen in ("fast", engine):
+        model = build(name, engine=chosen, layers=2)
+        model.backbone.passes = 1
+        output = model(A, B, C)
+        loss_of(output.logits, output.losses).backward()
+        gradients = {key: value.grad for key, value in model.named_parameters() if value.grad is not None}
+        results.append((output.logits, {key: value for key, value in gradients.items() if value.any()}))
+    (ours, our_gradients), (theirs, their_gradients) = results
+    torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-12)
+    assert our_gradients.keys() == their_gradients.keys()
+    for key, value in our_gradients.items():
+        torch.testing.assert_close(value, their_gradients[key], rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["GCN", "SAGE", "HGAT"])
+def test_dgl_agrees_in_single_precision(name: str) -> None:
+    pytest.importorskip("dgl")
+    torch.set_default_dtype(torch.float32)
+    results = []
+    for engine in ("fast", "dgl"):
+        model = build_model(name, {"dropout": 0.0, "engine": engine}, small_data(), AlignSpec(), **vectors())
+        output = model(A, B, C)
+        (output.logits.sum() + sum(output.losses.values())).backward()
+        results.append((output.logits, {key: value.grad for key, value in model.named_parameters()}))
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-5, atol=1e-5)
+    for key, value in results[0][1].items():
+        torch.testing.assert_close(value, results[1][1][key], rtol=1e-5, atol=1e-5)
+
+
+def test_dgl_finds_packaging_where_setuptools_carries_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+    import sys
+
+    from l2aco.models.graph.dgl_kernels import provide_setuptools_extern
+
+    for name in [name for name in sys.modules if name.startswith("setuptools.extern")]:
+        monkeypatch.delitem(sys.modules, name)
+    provide_setuptools_extern()
+    version = importlib.import_module("setuptools.extern.packaging").version
+    assert version.parse("1.10") > version.parse("1.9")

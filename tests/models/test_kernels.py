@@ -1,0 +1,114 @@
+"""The two primitives and the receptive field, against dense arithmetic on random graphs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from l2aco.models.graph import kernels
+from l2aco.models.graph.blocks import Block, receptive_field, symmetric_normalisation, with_self_loops
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> tuple[Block, np.random.Generator]:
+    """Blocks with empty rows, empty columns or no edge at all, of one or several kinds."""
+    generator = np.random.default_rng(draw(st.integers(0, 10_000)))
+    sources, targets = draw(st.integers(1, 7)), draw(st.integers(1, 6))
+    count, kinds = draw(st.integers(0, 25)), draw(st.integers(1, 3))
+    drawn = np.stack([generator.integers(0, sources, count), generator.integers(0, targets, count)])
+    edges = np.unique(drawn, axis=1)[:, ::-1]
+    count = edges.shape[1]
+    weight = generator.uniform(0.1, 2.0, count) if draw(st.booleans()) else None
+    torch.set_default_dtype(torch.float64)
+    try:
+        return Block(edges, sources, targets, weight, generator.integers(0, kinds, count), kinds), generator
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def tensor(generator: np.random.Generator, *shape: int) -> torch.Tensor:
+    return torch.from_numpy(generator.normal(size=shape)).requires_grad_()
+
+
+def dense_attention(
+    block: Block, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor, slope: float
+) -> torch.Tensor:
+    """One target and head at a time."""
+    heads = source.shape[1]
+    rows = []
+    for node in range(block.num_dst):
+        edges = (block.row == node).nonzero().flatten()
+        for head in range(heads):
+            logits = torch.nn.functional.leaky_relu(source[block.slot[edges], head] + target[node, head], slope)
+            share = torch.softmax(logits, 0)
+            rows.append((share[:, None] * x[block.col[edges], head % x.shape[1]]).sum(0))
+    return torch.stack(rows).view(block.num_dst, heads, -1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(blocks())
+def test_weighted_sum_is_a_sparse_product(case: tuple[Block, np.random.Generator]) -> None:
+    block, generator = case
+    x = tensor(generator, block.num_src, 3)
+    dense = torch.zeros(block.num_dst, block.num_src, dtype=torch.float64)
+    weight = torch.ones(block.num_edges, dtype=torch.float64) if block.weight is None else block.weight
+    dense.index_put_((block.row, block.col), weight, accumulate=True)
+    torch.testing.assert_close(kernels.weighted_sum(block, x), dense @ x)
+    assert torch.autograd.gradcheck(lambda values: kernels.weighted_sum(block, values), (x,))
+
+
+@settings(deadline=None, max_examples=40)
+@given(blocks(), st.booleans())
+def test_attention_is_a_softmax_over_in_edges(case: tuple[Block, np.random.Generator], shared: bool) -> None:
+    block, generator = case
+    heads = 2
+    x = tensor(generator, block.num_src, 1 if shared else heads, 3)
+    source, target = tensor(generator, block.num_src * block.kinds, heads), tensor(generator, block.num_dst, heads)
+
+    def run(*inputs: torch.Tensor) -> torch.Tensor:
+        return kernels.attention_sum(block, *inputs, slope=0.2)
+
+    torch.testing.assert_close(run(x, source, target), dense_attention(block, x, source, target, 0.2))
+    assert torch.autograd.gradcheck(run, (x, source, target))
+
+
+def test_attention_survives_logits_that_overflow_exp() -> None:
+    block = Block(np.array([[0, 1], [0, 0]]), 2, 1)
+    source = torch.tensor([[900.0], [899.0]])
+    out = kernels.attention_sum(block, torch.ones(2, 1, 1), source, torch.zeros(1, 1), slope=0.2)
+    torch.testing.assert_close(out, torch.ones(1, 1, 1))
+
+
+def test_attention_dropout_keeps_the_mean() -> None:
+    block = Block(np.stack([np.arange(50), np.zeros(50, dtype=int)]), 50, 1)
+    torch.manual_seed(0)
+    inputs = (torch.ones(50, 1, 1), torch.zeros(50, 1), torch.zeros(1, 1))
+    drawn = torch.stack([kernels.attention_sum(block, *inputs, slope=0.2, dropout=0.5) for _ in range(400)])
+    assert drawn.std() > 0.05
+    assert drawn.mean().item() == pytest.approx(1.0, abs=0.03)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.integers(1, 3), st.integers(1, 12))
+def test_a_receptive_field_computes_what_the_whole_graph_computes(seed: int, layers: int, nodes: int) -> None:
+    draw = np.random.default_rng(seed)
+    edges = with_self_loops(draw.integers(0, nodes, (2, draw.integers(0, 30))), nodes)
+    weights = symmetric_normalisation(edges, nodes)
+    targets = draw.permutation(nodes)[: draw.integers(1, nodes + 1)]
+    found, rows = receptive_field(
+        {"n": nodes}, {("n", "e", "n"): edges}, {"n": targets}, layers, {("n", "e", "n"): weights}
+    )
+    whole = np.zeros((nodes, nodes))
+    whole[edges[1], edges[0]] = weights
+    x = draw.normal(size=(nodes, 2))
+    expected = np.linalg.matrix_power(whole, layers) @ x
+    values = torch.from_numpy(x[rows["n"]])
+    for layer in found:
+        block = layer.block(("n", "e", "n")).double()
+        assert block.num_src == len(values)
+        values = kernels.weighted_sum(block, values)
+    np.testing.assert_allclose(values.numpy(), expected[targets], rtol=1e-5, atol=1e-7)
+    assert len(rows["n"]) == np.count_nonzero(np.linalg.matrix_power((whole > 0).astype(float), layers)[targets].any(0))
