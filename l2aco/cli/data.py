@@ -1,7 +1,8 @@
-"""`l2aco data`: import, list, info, split."""
+"""`l2aco data`: fetch, import, list, info, split, merge, export."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,6 +63,45 @@ def import_(
         return
     shell.table(import_report(dataset), title=f"imported {dataset.name} ({dataset.manifest['source']})")
     shell.say(f"Kept in {dataset.path}")
+
+
+@app.command()
+@verb
+def fetch(
+    shell: Shell,
+    public: Annotated[str, typer.Argument(help="drugcombdb, oncology-screen, oneil, drugcombdb-cid, laco.")],
+    origin: Annotated[str | None, typer.Option("--from", help="A folder or URL to take the files from.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new data set (default: as the public one).")] = None,
+    drugs: Annotated[Path | None, typer.Option(help="Table of drugs: id or name, SMILES, aliases, xrefs.")] = None,
+    cell_lines: Annotated[Path | None, typer.Option(help="Table of cell lines: id or name, tissue, xrefs.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="The terms are known and kept.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a data set of this name.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Fetch a public data set, check it by SHA-256, and import it."""
+    from l2aco.data.fetch import FetchSpec, fetch_dataset, public_dataset
+    from l2aco.data.info import import_report
+
+    known, entry = public_dataset(public)
+    shell.say(f"{known}: {entry['title']}.\nTerms: {entry['terms']}")
+    if not yes and origin is None:
+        _agree()
+    spec = FetchSpec(public=known, origin=origin, name=name, drugs=drugs, cell_lines=cell_lines, replace=force)
+    datasets = fetch_dataset(spec, shell.workspace, shell)
+    if json:
+        shell.json([dataset.manifest for dataset in datasets])
+        return
+    for dataset in datasets:
+        shell.table(import_report(dataset), title=f"imported {dataset.name} ({dataset.manifest['source']})")
+
+
+def _agree() -> None:
+    from l2aco.errors import UsageError
+
+    if not sys.stdin.isatty():
+        raise UsageError("these terms need a yes", remedy="Read them above, and pass --yes to go on.")
+    if not typer.confirm("Fetch under these terms?", err=True):
+        raise typer.Exit(1)
 
 
 @app.command("list")

@@ -31,7 +31,7 @@ class LacoGraph:
     holds one data set only."""
 
     def recognises(self, path: Path) -> bool:
-        return bool(_candidates(path))
+        return bool(find_datasets(path))
 
     def read(self, path: Path, options: ReadOptions) -> SourceData:
         import polars as pl
@@ -71,7 +71,7 @@ class LacoGraph:
         )
 
     def _folder(self, path: Path) -> Path:
-        found = _candidates(path)
+        found = find_datasets(path)
         if len(found) > 1:
             names = ", ".join(str(folder) for folder in found)
             raise InputError(f"holds several data sets ({names})", where=path, remedy="Name one of these folders.")
@@ -121,7 +121,7 @@ class LacoGraph:
         }
 
 
-def _candidates(path: Path) -> list[Path]:
+def find_datasets(path: Path) -> list[Path]:
     """Folders at `path` that have split files and a graph beside them."""
     places = [path, *sorted(path.glob("datasets/*")), *sorted(path.glob("*"))] if path.is_dir() else []
     return [
