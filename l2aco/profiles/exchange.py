@@ -198,7 +198,7 @@ def _write_manifest(folder: Path, name: str, source: Path, form: Format, tally: 
 def parse_format(written: str | None, path: Path) -> Format:
     """The format that was asked for, else the one that the path suggests; raises UsageError.
 
-    A folder or a `*_descripts_all_*.jsonl` is the paper's.
+    A folder, a path without an ending and a `*_descripts_all_*.jsonl` are the paper's.
     """
     if written is not None:
         found = next((form for form in FORMATS if form == written.casefold()), None)
@@ -209,7 +209,7 @@ def parse_format(written: str | None, path: Path) -> Format:
 
 
 def _guess(source: Path) -> Format:
-    if source.is_dir() or "_descripts_all_" in source.name:
+    if source.is_dir() or not source.suffix or "_descripts_all_" in source.name:
         return "paper"
     suffix = source.suffix.casefold().lstrip(".")
     if suffix not in ("jsonl", "parquet", "csv"):
@@ -285,6 +285,8 @@ def _unflat(row: Mapping[str, Any], where: str) -> ProfileRecord:
 
 
 def _paper_files(source: Path) -> dict[EntityKind, Path]:
+    if not source.exists():
+        raise InputError("no such file or folder", where=source)
     files = sorted(source.glob("*_descripts_all_*.jsonl")) if source.is_dir() else [source]
     found: dict[EntityKind, Path] = {}
     for path in files:

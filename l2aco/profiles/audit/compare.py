@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from l2aco.entities import Entity, EntityKind
 from l2aco.profiles.sets import ProfileSet
 
 
@@ -16,8 +17,10 @@ def compare_sets(first: ProfileSet, second: ProfileSet) -> list[dict[str, Any]]:
     """
     shared: dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
     for record in first.records():
-        other = second.get(record.kind, record.entity_id)
-        if record.sample == 0 and other is not None:
+        if record.sample:
+            continue
+        entity = Entity(record.entity_id, EntityKind(record.kind), record.entity_name, record.aliases)
+        if (other := second.find(entity)) is not None:
             shared.setdefault(record.kind, []).append((record.fields, other.fields))
     rows = []
     for kind, pairs in shared.items():

@@ -1,0 +1,142 @@
+"""How l2aco starts, waits for, watches and stops a server, with a stand-in for vLLM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from l2aco.errors import UnavailableError
+from l2aco.llm.catalog import Model, resolve_model
+from l2aco.llm.options import EngineOptions
+from l2aco.llm.vllm import VllmEngine, vllm_command
+from l2aco.workspace import Settings, read_json
+
+STAND_IN = """
+import sys, time, subprocess
+flags = sys.argv[1:]
+print("flags:", *flags, flush=True)
+if "--die" in flags:
+    print("ValueError: the model is too large", flush=True); sys.exit(3)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open("child.pid", "w").write(str(child.pid))
+from l2aco.llm.fake.server import FakeServer
+time.sleep(0.3)
+FakeServer(port=int(flags[flags.index("--port") + 1])).serve()
+"""
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stand_in.py").write_text(STAND_IN)
+    return (sys.executable, str(tmp_path / "stand_in.py"))
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    return not state.exists() or state.read_text().split()[2] != "Z"
+
+
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+def engine(command: tuple[str, ...], folder: Path, said: list[str], **changes: Any) -> VllmEngine:
+    model = changes.pop(
+        "model", Model(alias="m", engine="vllm", model="owner/m", context=512, serve=["--dtype", "auto"])
+    )
+    return VllmEngine(model, EngineOptions(vllm_command=command, folder=folder, say=said.append, **changes))
+
+
+def test_it_is_started_used_and_stopped_with_its_children(command: tuple[str, ...], ask: Any, tmp_path: Path) -> None:
+    said: list[str] = []
+    server = engine(command, tmp_path / "server", said)
+    assert ask(20, engine=server).answered == 20
+    assert any("Starting vLLM for owner/m" in line for line in said)
+    assert "vLLM is ready" in said
+    flags = (tmp_path / "server" / "server.log").read_text().splitlines()[0]
+    for flag in ("--model owner/m", "--host 127.0.0.1", "--max-model-len 512", "--dtype auto"):
+        assert flag in flags
+    assert gone(int((tmp_path / "child.pid").read_text()))
+
+
+def test_it_is_stopped_when_the_work_fails(command: tuple[str, ...], ask: Any, tmp_path: Path) -> None:
+    class Broken(VllmEngine):
+        async def ask(self, *_: Any) -> Any:
+            raise ZeroDivisionError
+
+    model = Model(alias="m", engine="vllm", model="owner/m")
+    with pytest.raises(ZeroDivisionError):
+        ask(1, engine=Broken(model, EngineOptions(vllm_command=command, folder=tmp_path)))
+    assert gone(int((tmp_path / "child.pid").read_text()))
+
+
+def test_the_last_words_of_a_server_that_dies_are_shown(command: tuple[str, ...], ask: Any, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError) as caught:
+        ask(1, engine=engine(command, tmp_path, [], vllm_flags=("--die",)))
+    assert "ended with code 3" in str(caught.value)
+    assert "the model is too large" in str(caught.value)
+
+
+def test_a_command_that_is_not_there_is_one_clear_error(ask: Any, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="cannot be started"):
+        ask(1, engine=engine(("/no/such/python",), tmp_path, []))
+
+
+def test_a_kept_server_serves_the_next_run_too(command: tuple[str, ...], ask: Any, tmp_path: Path) -> None:
+    said: list[str] = []
+    assert ask(3, engine=engine(command, tmp_path / "server", said, keep_server=True)).answered == 3
+    kept = read_json(tmp_path / "server" / ".server.json")
+    try:
+        assert alive(kept["pid"])
+        assert any(f"kill {kept['pid']}" in line for line in said)
+        second = engine(("/no/such/python",), tmp_path / "server", said)
+        assert ask(5, engine=second).answered == 2
+        assert alive(kept["pid"])
+    finally:
+        os.killpg(kept["pid"], signal.SIGKILL)
+
+
+def test_traps_of_a_model_become_flags(command: tuple[str, ...], ask: Any, tmp_path: Path) -> None:
+    baichuan = resolve_model("Baichuan2-chat")
+    ask(1, engine=engine(command, tmp_path / "server", [], model=baichuan))
+    flags = (tmp_path / "server" / "server.log").read_text().splitlines()[0]
+    assert "--trust-remote-code" in flags
+    template = Path(flags.split("--chat-template ")[1].split()[0])
+    assert "<reserved_106>" in template.read_text()
+
+
+def test_the_chat_template_of_baichuan_renders_a_conversation() -> None:
+    import jinja2
+
+    messages = [
+        {"role": "system", "content": "S"},
+        {"role": "user", "content": "U"},
+        {"role": "assistant", "content": "A"},
+    ]
+    template = jinja2.Template(resolve_model("Baichuan2-chat").chat_template or "")
+    assert template.render(messages=messages, add_generation_prompt=True) == (
+        "S<reserved_106>U<reserved_107>A<reserved_107>"
+    )
+
+
+def test_where_the_command_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("L2ACO_VLLM_COMMAND", "/opt/python -m 'vllm server'")
+    assert vllm_command(None) == ("/opt/python", "-m", "vllm server")
+    assert vllm_command(Settings(vllm_command=["a", "b"])) == ("a", "b")
+    monkeypatch.delenv("L2ACO_VLLM_COMMAND")
+    monkeypatch.setattr("l2aco.llm.vllm.has_gpu", lambda: False)
+    assert vllm_command(None) is None
