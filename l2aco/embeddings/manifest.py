@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from l2aco.embeddings.encoders import EncoderSpec
 from l2aco.errors import DamagedError
-from l2aco.workspace import describe_validation, read_json, sha256_file, write_json
+from l2aco.workspace import describe_validation, read_json, sha256_file, stable_hash, write_json
 
 MANIFEST = "manifest.json"
 GENERATIONS = "generations"
@@ -71,7 +71,7 @@ class IndexInfo(BaseModel):
 
 
 class Manifest(BaseModel):
-    """One committed generation."""
+    """One committed generation. On disk it carries `checksum`, the hash of the rest of itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -112,21 +112,24 @@ def parse_manifest(path: Path) -> Manifest:
     """Read a manifest; raises DamagedError that names the store and how to mend it."""
     repair = REPAIR.format(name=path.parent.name if path.name == MANIFEST else path.parent.parent.name)
     try:
-        found = Manifest.model_validate(read_json(path))
+        value = read_json(path)
+        if not isinstance(value, dict) or "format" not in value:
+            raise DamagedError("is no manifest", where=path)
+        if value["format"] != FORMAT:
+            raise DamagedError(f"has format {value['format']}, this L2aCo reads {FORMAT}", where=path)
+        if value.pop("checksum", None) != stable_hash(value):
+            raise DamagedError("does not match its own checksum", where=path)
+        return Manifest.model_validate(value)
     except ValidationError as error:
         raise DamagedError(f"is no manifest ({describe_validation(error)})", where=path, remedy=repair) from None
     except DamagedError as error:
         raise DamagedError(error.message, where=error.where, remedy=repair) from None
-    if found.format > FORMAT:
-        raise DamagedError(
-            f"has format {found.format}, newer than this L2aCo reads", where=path, remedy="Update l2aco."
-        )
-    return found
 
 
 def commit(root: Path, manifest: Manifest) -> None:
     """Make `manifest` the store's state: its copy first, then the one pointer that readers follow."""
     value = manifest.model_dump(mode="json")
+    value["checksum"] = stable_hash(value)
     write_json(root / GENERATIONS / f"{manifest.generation:08d}.json", value)
     write_json(root / MANIFEST, value)
 

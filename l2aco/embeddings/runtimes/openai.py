@@ -57,6 +57,8 @@ def _read(content: bytes, texts: int, dimension: int) -> tuple[np.ndarray, int]:
         for item in value["data"]:
             row = item["embedding"]
             vectors[item["index"]] = np.frombuffer(base64.b64decode(row), "<f4") if isinstance(row, str) else row
+        if np.isnan(vectors).any():
+            raise ValueError("rows are missing")
         return vectors, int((value.get("usage") or {}).get("prompt_tokens") or 0)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise CallFailed(Reason.broken_response, f"the body holds no such vectors ({error!r})") from None

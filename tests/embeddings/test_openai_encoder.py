@@ -1,0 +1,135 @@
+"""An embeddings API over real HTTP on the loopback: order, retries, budget, and no key anywhere."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import numpy as np
+import pytest
+from werkzeug import Response
+
+from l2aco.embeddings.encoders import EncoderSpec, make_encoder, resolve_encoder
+from l2aco.errors import L2aCoError, UnavailableError
+
+KEY = "sk-very-secret"
+
+
+def vector_of(text):
+    return np.random.default_rng(len(text)).normal(size=8).astype("<f4")
+
+
+def answer(texts, *, as_base64=True):
+    data = []
+    for index, text in reversed(list(enumerate(texts))):  # an API need not keep the order
+        row = vector_of(text)
+        value = base64.b64encode(row.tobytes()).decode() if as_base64 else row.tolist()
+        data.append({"index": index, "embedding": value})
+    return {"data": data, "usage": {"prompt_tokens": 10 * len(texts)}}
+
+
+@pytest.fixture
+def server(httpserver, monkeypatch):
+    monkeypatch.setenv("L2ACO_API_KEY", KEY)
+    httpserver.seen = []
+
+    def serve(respond):
+        def handle(request):
+            body = json.loads(request.data)
+            httpserver.seen.append(body["input"])
+            assert request.headers["Authorization"] == f"Bearer {KEY}"
+            return respond(body, len(httpserver.seen))
+
+        httpserver.expect_request("/v1/embeddings", method="POST").respond_with_handler(handle)
+        return httpserver
+
+    return serve
+
+
+def encoder_for(server, **more):
+    facts = {"dimension": 8, "window": 100, "base_url": server.url_for("/v1"), "price_per_million": 1000.0}
+    spec = EncoderSpec(name="api", runtime="openai", model="embed-1", **{**facts, **more.pop("facts", {})})
+    return make_encoder(spec, **more)
+
+
+def ok(body, _):
+    return Response(json.dumps(answer(body["input"])), content_type="application/json")
+
+
+def test_rows_follow_the_texts_and_repeats_are_sent_once(server):
+    http = server(ok)
+    encoder = encoder_for(http)
+    texts = ["one", "three", "one", "seventeen"]
+    vectors = encoder.encode(texts)
+    expected = np.stack([vector_of(text) for text in texts])
+    np.testing.assert_allclose(vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-6)
+    assert http.seen == [["one", "three", "seventeen"]]
+    assert encoder.stats.tokens == 30 and encoder.stats.cost_usd == pytest.approx(0.03)
+
+
+def test_plain_lists_of_floats_are_read_too(server):
+    http = server(lambda body, _: Response(json.dumps(answer(body["input"], as_base64=False))))
+    np.testing.assert_allclose(
+        encoder_for(http).encode(["one"])[0], vector_of("one") / np.linalg.norm(vector_of("one")), atol=1e-6
+    )
+
+
+def test_a_passing_failure_is_tried_again(server):
+    def flaky(body, number):
+        if number == 1:
+            return Response("{}", status=429, headers={"retry-after-ms": "10"})
+        return Response("<html>", status=200) if number == 2 else ok(body, number)
+
+    http = server(flaky)
+    assert encoder_for(http).encode(["one"]).shape == (1, 8)
+    assert len(http.seen) == 3
+
+
+def test_a_lasting_failure_ends_at_once_without_the_key(server):
+    http = server(lambda body, _: Response(json.dumps({"error": {"message": f"bad key {KEY}"}}), status=401))
+    with pytest.raises(L2aCoError) as caught:
+        encoder_for(http).encode(["one"])
+    assert "key refused" in str(caught.value) and KEY not in str(caught.value)
+    assert len(http.seen) == 1
+
+
+def test_a_missing_row_is_no_answer(server, monkeypatch):
+    monkeypatch.setattr("l2aco.embeddings.runtimes.openai.ATTEMPTS", 1)
+    http = server(lambda body, _: Response(json.dumps({"data": answer(body["input"])["data"][1:]})))
+    with pytest.raises(L2aCoError):
+        encoder_for(http).encode(["one", "three"])
+
+
+def test_the_budget_stops_before_the_call_that_would_break_it(server):
+    http = server(ok)
+    encoder = encoder_for(http, budget_usd=0.02)
+    encoder.encode(["one"])
+    with pytest.raises(L2aCoError, match=r"budget of \$0\.02 is used up"):
+        encoder.encode(["many different words in a row " * 2])
+    assert len(http.seen) == 1
+
+
+def test_a_text_beyond_the_window_is_sent_in_pieces_and_averaged(server):
+    http = server(ok)
+    encoder = encoder_for(http)
+    long = "x" * 200 + "y" * 50
+    rows = encoder.encode(["short", long])
+    assert encoder.stats.long == (1,)
+    pieces = [vector_of("x" * 200), vector_of("y" * 50)]
+    mean = sum(weight * piece / np.linalg.norm(piece) for weight, piece in zip((200, 50), pieces, strict=True))
+    np.testing.assert_allclose(rows[1], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_many_texts_go_in_several_calls(server):
+    http = server(ok)
+    texts = ["t" * (number + 1) for number in range(150)]
+    vectors = encoder_for(http).encode(texts)
+    assert sorted(map(len, http.seen)) == [22, 128]
+    np.testing.assert_allclose(vectors[149], vector_of(texts[149]) / np.linalg.norm(vector_of(texts[149])), atol=1e-6)
+
+
+def test_openai_needs_its_key(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("L2ACO_API_KEY", raising=False)
+    with pytest.raises(UnavailableError, match="OPENAI_API_KEY"):
+        make_encoder(resolve_encoder("text-embedding-3-small")).encode(["text"])
