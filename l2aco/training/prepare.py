@@ -85,7 +85,9 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
         **(knowledge.arguments() if knowledge is not None else {}),
     )
     recipe = spec.recipe(model.optimizer_defaults)
-    return Setup(spec.model_copy(update=recipe.model_dump()), recipe, dataset, split, knowledge, model)
+    config = model.backbone.config.model_dump(mode="json", exclude_none=True)
+    spec = spec.model_copy(update={**recipe.model_dump(), "config": config})
+    return Setup(spec, recipe, dataset, split, knowledge, model)
 
 
 def load_knowledge(store_name: str, dataset: DataSet, workspace: Workspace) -> Knowledge:

@@ -73,6 +73,7 @@ def test_a_run_holds_everything_that_design_promises(lab, cli):
 def test_a_saved_spec_repeats_the_run_with_the_same_numbers_under_a_new_name(lab, cli):
     cli("train", *QUICK, "--seed", 5)
     first = open_run(None, lab)
+    assert first.spec.batch_size and first.spec.store and "hidden" in first.spec.config, "every default is written down"
     cli("train", "--spec", first.path / "spec.toml")
     second = next(run for run in list_runs(lab) if run.id != first.id)
     assert second.id == f"{first.id}-2"
