@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _PIECES = re.compile(r"\w+|[^\w\s]")
 _LETTERS_A_TOKEN = 5.5
 
 
+@lru_cache(maxsize=64)  # the instructions are the same in every request
 def count_tokens(text: str) -> int:
     """An estimate from the words and signs of a text.
 
