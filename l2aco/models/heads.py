@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from l2aco.models.dropout import Dropout
+
 
 class PairHead(nn.Module):
     """Concatenation of drug, drug and cell line, a residual linear block, a linear logit, and what pairs do.
@@ -23,7 +25,7 @@ class PairHead(nn.Module):
         self.drug_width = drug_width
         # W and S together: the first `hidden` rows are W
         self.inner = nn.Linear(2 * drug_width + cell_width, 2 * hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(hidden, 1)
         if symmetric:
             self.pair = nn.Linear(drug_width, hidden, bias=False)

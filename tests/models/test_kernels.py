@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from l2aco.models.dropout import dropout
 from l2aco.models.graph import kernels
 from l2aco.models.graph.blocks import Block, receptive_field, symmetric_normalisation, with_self_loops
 
@@ -112,3 +113,17 @@ def test_a_receptive_field_computes_what_the_whole_graph_computes(seed: int, lay
         values = kernels.weighted_sum(block, values)
     np.testing.assert_allclose(values.numpy(), expected[targets], rtol=1e-5, atol=1e-7)
     assert len(rows["n"]) == np.count_nonzero(np.linalg.matrix_power((whole > 0).astype(float), layers)[targets].any(0))
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.2, 0.05])
+def test_dropout_drops_its_share_and_keeps_the_mean(rate: float) -> None:
+    torch.manual_seed(0)
+    x = torch.full((1000, 101), 3.0, requires_grad=True)
+    dropped = dropout(x, rate, True)
+    assert (dropped == 0).double().mean().item() == pytest.approx(rate, abs=0.005)
+    assert dropped.mean().item() == pytest.approx(3.0, abs=0.03)
+    dropped.sum().backward()
+    assert torch.equal(x.grad == 0, dropped == 0)
+    torch.manual_seed(0)
+    assert torch.equal(dropout(x, rate, True), dropped)
+    assert dropout(x, rate, False) is x

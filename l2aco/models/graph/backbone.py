@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
+from l2aco.models.dropout import dropout
 from l2aco.models.graph.blocks import distinct, receptive_field
 from l2aco.models.heads import PairHead
 
@@ -68,7 +69,7 @@ class GraphBackbone(Backbone):
         return self._measured
 
     def drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.config.dropout, self.training)
+        return dropout(x, self.config.dropout, self.training)
 
 
 class HomogeneousConfig(GraphConfig):

@@ -74,8 +74,7 @@ def attention_sum(
     """
     mask = None
     if dropout:
-        keep = torch.rand(block.num_edges, source_logit.shape[1], device=x.device) >= dropout
-        mask = keep.to(x.dtype) / (1 - dropout)
+        mask = F.dropout(x.new_ones(block.num_edges, source_logit.shape[1]), dropout)
     return _AttentionSum.apply(x, source_logit, target_logit, mask, slope, block)  # type: ignore[no-any-return]
 
 
