@@ -90,7 +90,10 @@ class OpenAIEngine:
             try:
                 reply = await self._ask(endpoint, messages, schema, sampling)
             except CallFailed as failure:
-                if last or failure.reason is not Reason.rejected:
+                if failure.reason is not Reason.rejected:
+                    raise
+                if last:  # it was this request that was refused, not a way of asking
+                    endpoint.mode = 0
                     raise
             else:
                 tokens_in, tokens_out = tokens_in + reply.tokens_in, tokens_out + reply.tokens_out

@@ -7,6 +7,9 @@ run stopped before it. A second run asks only for what is missing.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +90,7 @@ class _Run:
 
     async def all(self) -> RunReport:
         started = time.monotonic()
+        _end_gently()
         first = self._next_missing()
         if first is not None:
             try:
@@ -101,18 +105,21 @@ class _Run:
 
     def _next_missing(self) -> Request | None:
         """The next request that is neither finished nor given up."""
+        skipped = 0
+        found = None
         for request in self.requests:
+            given_up = self.journal.failed(request.key)
             if request.key in self.journal:
                 self.report.before += 1
-                self._show()
-                continue
-            given_up = self.journal.failed(request.key)
-            if given_up and given_up not in TRANSIENT and not self.limits.retry_failed:
+            elif given_up and given_up not in TRANSIENT and not self.limits.retry_failed:
                 self.report.failed_before += 1
-                self._show()
-                continue
-            return request
-        return None
+            else:
+                found = request
+                break
+            skipped += 1
+        if skipped:
+            self._show(skipped)
+        return found
 
     async def _work(self, first: Request | None) -> None:
         request = first or self._next_missing()
@@ -230,10 +237,17 @@ class _Run:
         tokens_out = request.sampling.get("max_tokens", self.model.max_tokens)
         return tokens_in + tokens_out, self.model.cost(tokens_in, tokens_out) or 0.0
 
-    def _show(self) -> None:
+    def _show(self, done: int = 1) -> None:
         if self.advance is not None:
             self.report.in_flight = self.gate.in_flight
-            self.advance(1, self.report.note())
+            self.advance(done, self.report.note())
+
+
+def _end_gently() -> None:
+    """Let SIGTERM, which batch systems send, end the run like Ctrl-C: journal closed, servers stopped."""
+    if threading.current_thread() is threading.main_thread():
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, os.kill, os.getpid(), signal.SIGINT)
 
 
 class _Calls:

@@ -114,6 +114,11 @@ class Job:
 def plan_job(spec: ProfileSpec, workspace: Workspace) -> Job:
     """Resolve the names in a spec; raises UnknownNameError, UsageError, InputError."""
     model = resolve_model(spec.llm, workspace.settings)
+    if spec.budget_usd is not None and model.cost(1, 1) is None:
+        raise UsageError(
+            f"no price is known for {model.alias}",
+            remedy=f"Use --budget-tokens, or give [llms.{model.alias}] price_in and price_out in l2aco.toml.",
+        )
     sampling: dict[str, Any] = {"max_tokens": spec.max_tokens or model.max_tokens}
     if not model.fixed_sampling:
         sampling["temperature"] = spec.temperature

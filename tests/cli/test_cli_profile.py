@@ -95,6 +95,7 @@ def test_names_and_settings(cli: Cli, workspace: Workspace) -> None:
         (("--name", "X", "--kind", "drug", "--samples", "3"), "temperature"),
         (("--name", "X", "--kind", "drug", "--prompt", "plane"), "plain"),
         (("--name", "X", "--kind", "drug", "--temperature", "9"), "temperature"),
+        (("--llm", "qwen", "--name", "X", "--kind", "drug", "--budget-usd", "1"), "--budget-tokens"),
         (("--name", "X", "--kind", "drug", "--set", "../up"), "cannot be a name"),
     ],
 )

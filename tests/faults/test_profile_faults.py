@@ -158,7 +158,8 @@ def test_the_fake_model_with_a_delay_survives_a_kill(tmp_path: Path) -> None:
     assert set(ids.values()) == {1}
 
 
-def test_an_interrupt_ends_with_130_and_keeps_what_is_finished(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_with_130_and_keeps_what_is_finished(tmp_path: Path, sign: signal.Signals) -> None:
     listed = entities(tmp_path, 200)
     with FakeServer(delay_s=0.05) as server:
         arguments = ("--llm", "qwen", "--base-url", server.url, "--entities", str(listed), "--concurrency", "4", "-q")
@@ -166,7 +167,7 @@ def test_an_interrupt_ends_with_130_and_keeps_what_is_finished(tmp_path: Path) -
         deadline = time.monotonic() + 60
         while server.calls < 20 and time.monotonic() < deadline:
             time.sleep(0.005)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sign)
         output, _ = process.communicate(timeout=30)
     assert process.returncode == 130, output
     assert "Traceback" not in output

@@ -81,6 +81,21 @@ def test_the_way_to_structured_output_is_learned_once(
     assert stats["faults"] == refused, "the refusals of the first call only"
 
 
+def test_a_request_that_is_refused_in_every_way_teaches_nothing(ask: Ask) -> None:
+    kinds: list[str] = []
+
+    def answer(body: dict[str, Any], _: dict[str, str]) -> tuple[int, dict[str, Any], dict[str, str]]:
+        kinds.append(body.get("response_format", {}).get("type", "text"))
+        if "thing 0" in body["messages"][1]["content"]:
+            return 400, {"error": {"message": "too long"}}, {}
+        return 200, completion(GOOD), {}
+
+    with scripted(answer) as url:
+        report = ask(3, url, concurrency=1)
+    assert (report.answered, report.failed[Reason.rejected]) == (2, 1)
+    assert kinds[-2:] == ["json_schema", "json_schema"]
+
+
 def test_a_server_that_ignores_the_schema_is_found_out_by_its_first_answer(ask: Ask) -> None:
     kinds: list[str] = []
 
