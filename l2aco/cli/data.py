@@ -31,6 +31,9 @@ def import_(
     ] = None,
     drugs: Annotated[Path | None, typer.Option(help="Table of drugs: id or name, SMILES, aliases, xrefs.")] = None,
     cell_lines: Annotated[Path | None, typer.Option(help="Table of cell lines: id or name, tissue, xrefs.")] = None,
+    add_entities: Annotated[
+        bool, typer.Option("--add-entities", help="Add who is new in these tables, without triples or edges.")
+    ] = False,
     aliases: Annotated[Path | None, typer.Option(help="Table of alias and id: which names are one entity.")] = None,
     features: Annotated[list[str] | None, typer.Option(help="A feature table, as name=FILE; repeat.")] = None,
     graph: Annotated[Path | None, typer.Option(help="A table of typed edges, such as PrimeKG's kg.csv.")] = None,
@@ -50,6 +53,7 @@ def import_(
         label=label,
         drugs=drugs,
         cell_lines=cell_lines,
+        add_entities=add_entities,
         aliases=aliases,
         features={feature: Path(file) for feature, file in _pairs("--features", features or []).items()},
         graph=graph,

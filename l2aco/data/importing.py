@@ -23,8 +23,9 @@ class ImportSpec(BaseModel):
 
     path: a file or folder. name: of the new data set. source: a layout of `l2aco.data.sources`, found by looking
     where None. label: a label rule as text (`LabelRule.parse`), the source's own where None. drugs, cell_lines:
-    entity tables with more facts (SMILES, xrefs). aliases: a table of name and id. features: feature tables by name.
-    graph: a table of typed edges. columns: own column names by role. replace: an existing data set of this name.
+    entity tables with more facts (SMILES, xrefs); with add_entities, who is new in them is added. aliases: a table
+    of name and id. features: feature tables by name. graph: a table of typed edges. columns: own column names by
+    role. replace: an existing data set of this name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +36,7 @@ class ImportSpec(BaseModel):
     label: str | None = None
     drugs: Path | None = None
     cell_lines: Path | None = None
+    add_entities: bool = False
     aliases: Path | None = None
     features: dict[str, Path] = {}
     graph: Path | None = None
@@ -57,7 +59,11 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
     with progress.task(f"reading {path.name}"):
         data = source.read(path, ReadOptions(columns=spec.columns, allow_pickle=spec.allow_pickle))
     data, resolution = describe_drugs_and_lines(
-        data, aliases=spec.aliases, drug_table=spec.drugs, cell_table=spec.cell_lines
+        data,
+        aliases=spec.aliases,
+        drug_table=spec.drugs,
+        cell_table=spec.cell_lines,
+        add_entities=spec.add_entities,
     )
     for feature, file in spec.features.items():
         data = add_feature(data, feature, file, allow_pickle=spec.allow_pickle)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from l2aco.data.dataset import DataSet, open_dataset
 from l2aco.data.features import brought_features
 from l2aco.data.leaks import check_split
-from l2aco.data.splits import SplitSpec, make_split, num_folds
+from l2aco.data.splits import Split, SplitSpec, make_split, num_folds
 from l2aco.entities import EntityKind
 from l2aco.errors import UsageError
 from l2aco.workspace import Workspace, describe_validation
@@ -207,7 +207,7 @@ def split_rows(name: str, options: dict[str, Any], fold: int | None, workspace: 
     rows: Rows = []
     for number in folds:
         split = make_split(dataset, spec.model_copy(update={"fold": number}))
-        row = {
+        row: dict[str, Any] = {
             "fold": number,
             "train": len(split.train),
             "valid": len(split.valid),
@@ -216,5 +216,18 @@ def split_rows(name: str, options: dict[str, Any], fold: int | None, workspace: 
             "held out": len(split.held_out),
             "hash": split.hash[:16],
         }
+        row |= _held_out_edges(dataset, split)
         rows.append(row | ({"checked": "; ".join(check_split(dataset, split))} if check else {}))
     return rows
+
+
+def _held_out_edges(dataset: DataSet, split: Split) -> dict[str, Any]:
+    """How well the graph knows the held-out drugs or cell lines: the median of their edges, and how many have none."""
+    kind = {"novel-drug": EntityKind.drug, "novel-cell": EntityKind.cell_line, "long-tail": EntityKind.cell_line}.get(
+        split.spec.setting
+    )
+    if kind is None or dataset.graph is None or not split.held_out:
+        return {}
+    held = np.isin([entity.id for entity in dataset.entities(kind)], split.held_out)
+    degree = dataset.graph.degree(kind.value)[held]
+    return {"median edges of these": float(np.median(degree)), "isolated": int(np.sum(degree == 0))}

@@ -12,7 +12,7 @@ from l2aco.metrics import compute
 if TYPE_CHECKING:
     import polars as pl
 
-DRAWS = 500
+DRAWS = 200
 
 
 def replicate_statistics(replicates: pl.DataFrame, rule: LabelRule, *, seed: int = 0) -> dict[str, Any]:
@@ -26,25 +26,27 @@ def replicate_statistics(replicates: pl.DataFrame, rule: LabelRule, *, seed: int
     if len(replicates) < 2:
         return {}
     first, second = replicates["first"].to_numpy(), replicates["second"].to_numpy()
-    pairs = (replicates["drug_a"] + "\n" + replicates["drug_b"]).rank("dense").to_numpy() - 1
+    pairs = (replicates["drug_a"] + "\n" + replicates["drug_b"]).rank("dense").to_numpy().astype(np.int64) - 1
     rule = rule if rule.kind != "shipped" else LabelRule(positive=rule.positive, negative=rule.positive)
     labels = rule.apply(np.concatenate([first, second])).reshape(2, -1)
     values = _statistics(first, second, labels)
     rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(pairs == pair) for pair in range(int(pairs.max()) + 1)]
+    number = int(pairs.max()) + 1
     draws: list[dict[str, float]] = []
-    for _ in range(DRAWS if len(members) > 1 else 0):
-        rows = np.concatenate([members[pick] for pick in rng.integers(len(members), size=len(members))])
+    for _ in range(DRAWS if number > 1 else 0):
+        drawn = np.bincount(rng.integers(number, size=number), minlength=number)
+        rows = np.repeat(np.arange(len(pairs)), drawn[pairs])
         draws.append(_statistics(first[rows], second[rows], labels[:, rows]))
     result: dict[str, Any] = {
         "triples": len(replicates),
-        "pairs": len(members),
+        "pairs": number,
         "identical_scores": int(np.sum(first == second)),
     }
     for name, value in values.items():
         result[name] = _rounded(value)
-        if draws:
-            low, high = np.nanquantile([draw[name] for draw in draws], [0.025, 0.975])
+        known = [draw[name] for draw in draws if not np.isnan(draw[name])]
+        if known:
+            low, high = np.quantile(known, [0.025, 0.975])
             result[f"{name}_interval"] = [_rounded(low), _rounded(high)]
     return result
 

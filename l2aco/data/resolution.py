@@ -42,9 +42,17 @@ _XREF_SHAPES = {
 
 
 def describe_drugs_and_lines(
-    data: SourceData, *, aliases: Path | None, drug_table: Path | None, cell_table: Path | None
+    data: SourceData,
+    *,
+    aliases: Path | None,
+    drug_table: Path | None,
+    cell_table: Path | None,
+    add_entities: bool = False,
 ) -> tuple[SourceData, dict[str, Any]]:
-    """Give entities their final ids and facts; returns the data and a report of what was matched, guessed, left."""
+    """Give entities their final ids and facts; returns the data and a report of what was matched, guessed, left.
+
+    With `add_entities`, rows of the entity tables that are nobody's become entities without triples or edges.
+    """
     report: dict[str, Any] = {}
     for kind, table in ((EntityKind.drug, drug_table), (EntityKind.cell_line, cell_table)):
         entities = data.drugs if kind is EntityKind.drug else data.cell_lines
@@ -57,7 +65,7 @@ def describe_drugs_and_lines(
             found |= matched
         data = rename(data, kind, renames)
         entities = data.drugs if kind is EntityKind.drug else data.cell_lines
-        described, facts = attach_facts(entities, table, kind) if table else (entities, {})
+        described, facts = attach_facts(entities, table, kind, add=add_entities) if table else (entities, {})
         described = [_with_shaped_xrefs(entity) for entity in described]
         field = "drugs" if kind is EntityKind.drug else "cell_lines"
         changes: dict[str, Any] = {field: described}
@@ -188,30 +196,36 @@ def _renamed(rows: Any, columns: Iterable[str], renames: Mapping[str, str]) -> A
     return rows.with_columns(rows[column].replace(dict(renames)) for column in columns)
 
 
-def attach_facts(entities: list[Entity], path: Path, kind: EntityKind) -> tuple[list[Entity], dict[str, Any]]:
-    """Facts of a user's entity table joined to the entities, by id, else by name; what fits none is reported."""
+def attach_facts(
+    entities: list[Entity], path: Path, kind: EntityKind, *, add: bool = False
+) -> tuple[list[Entity], dict[str, Any]]:
+    """Facts of a user's entity table joined to the entities, by id, else by name; what fits none is reported, or added
+    as a new entity."""
     index = EntityIndex(kind, entities)
     described = {entity.id: entity for entity in entities}
-    used: set[str] = set()
-    unused: list[str] = []
+    report: dict[str, list[str]] = {"described": [], "added": [], "facts_unused": []}
     for row in read_entities(path, kind):
         if row.kind is not kind:
             continue
+        facts = _facts(row.facts)
         try:
             found = index.find(row.id) or index.find(row.name)
-        except InputError:
-            found = None
-        if found is None:
-            unused.append(row.id)
+        except InputError:  # the name is ambiguous here
+            report["facts_unused"].append(row.id)
             continue
-        used.add(found.id)
-        facts = _facts(row.facts)
-        named = (
-            dataclasses.replace(described[found.id], name=row.name) if found.name == found.id else described[found.id]
-        )
-        names = (*row.aliases, row.id)  # an id of another registry becomes an alias, and by its shape an xref
-        described[found.id] = join_entities(named, Entity(found.id, kind, row.name, names, facts))
-    return list(described.values()), {"described": len(used), "facts_unused": unused}
+        if found is not None:
+            own = described[found.id]
+            if own.name == own.id:
+                own = dataclasses.replace(own, name=row.name)
+            names = (*row.aliases, row.id)  # an id of another registry becomes an alias, and by its shape an xref
+            described[found.id] = join_entities(own, Entity(found.id, kind, row.name, names, facts))
+            report["described"].append(found.id)
+        elif add:
+            described[row.id] = Entity(row.id, kind, row.name, row.aliases, facts)
+            report["added"].append(row.id)
+        else:
+            report["facts_unused"].append(row.id)
+    return list(described.values()), {**report, "described": len(set(report["described"]))}
 
 
 def _facts(columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -178,9 +179,10 @@ def line_of(path: Path, row: int) -> int:
         return row + 2
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=delimiter(path))
-        for number, _ in enumerate(reader):
-            if number == row + 1:
-                return reader.line_num
+        with contextlib.suppress(csv.Error):  # a cell beyond the reader's limit: take one line for each record
+            for number, _ in enumerate(reader):
+                if number == row + 1:
+                    return reader.line_num
     return row + 2
 
 

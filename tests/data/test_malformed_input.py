@@ -1,0 +1,205 @@
+"""What people really send: each ends in one clear error with its place, or in a counted skip. Nothing half-imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from l2aco.data.importing import ImportSpec, import_dataset
+from l2aco.errors import L2aCoError
+from l2aco.workspace import Workspace
+
+GOOD = "drug_a,drug_b,cell_line,score\nA,B,X,1\nA,C,X,-1\nB,C,Y,2\n"
+
+
+class Bomb:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch {self.path}",)
+
+
+def table(text: str | bytes, name: str = "t.csv") -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        path = folder / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def graphsynergy(**files: str | None) -> Callable[[Path], Path]:
+    """A small good folder, with some files replaced, or left out where None."""
+
+    def write(folder: Path) -> Path:
+        good: dict[str, str | None] = {
+            "drug_combinations.csv": "Drug1,Drug2,cell,drug1_db,drug2_db,synergy\na,b,X,DB00001,DB00002,1\n"
+            "a,c,X,DB00001,DB00003,-1\n",
+            "drug_protein.csv": "drug,protein\nDB00001,10\n",
+            "cell_protein.csv": "GeneSym,source_desc,protein,cell,Tissue,target_id,weight\nG,na,10,X,lung,-666,1\n",
+            "protein-protein_network.csv": "protein_a,protein_b\n10,11\n",
+        }
+        for name, text in {**good, **{key.replace("__", "."): value for key, value in files.items()}}.items():
+            if text is not None:
+                (folder / name).write_text(text)
+        return folder
+
+    return write
+
+
+def outside_link(folder: Path) -> Path:
+    secret = folder.parent / "secret.csv"
+    secret.write_text("drug,protein\nDB00001,10\n")
+    root = graphsynergy(drug_protein__csv=None)(folder)
+    (root / "drug_protein.csv").symlink_to(secret)
+    return root
+
+
+def laco(
+    train: str = "a\t0\tb\t1\tX\t3\t1\n", entities: str = "0\tA\n1\tB\n2\tC\n3\tX\n", kg: str = "A\tr\tB\n"
+) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        (folder / "kg").mkdir()
+        (folder / "d" / "S1").mkdir(parents=True)
+        (folder / "kg" / "entities.dict").write_text(entities)
+        (folder / "kg" / "relations.dict").write_text("0\tr\n")
+        (folder / "kg" / "train_new.tsv").write_text(kg)
+        (folder / "d" / "S1" / "train.txt").write_text(train)
+        for part in ("valid", "test"):
+            (folder / "d" / "S1" / f"{part}.txt").write_text("a\t0\tc\t2\tX\t3\t0\n")
+        return folder / "d"
+
+    return write
+
+
+HUGE = "x" * 200_000
+CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "missing column": (table("drug_a,cell_line,score\nA,X,1\n"), r"t\.csv: has no column 'drug_b'"),
+    "empty file": (table(""), r"t\.csv: is empty"),
+    "header only": (table("drug_a,drug_b,cell_line,score\n"), r"t\.csv: holds no rows"),
+    "neither score nor label": (table("drug_a,drug_b,cell_line\nA,B,X\n"), "neither scores nor labels"),
+    "Latin-1 in a UTF-8 file": (table(GOOD.encode() + b"Caf\xe9,B,X,1\n"), r"t\.csv:5: is not UTF-8"),
+    "UTF-16": (table(GOOD.encode("utf-16")), "is UTF-16"),
+    "zero bytes": (table(GOOD.encode() + b"A\0,B,X,1\n"), r"t\.csv:5: holds a zero byte"),
+    "unclosed quote": (table(GOOD + '"A,B,X,1\nA,D,X,1\n'), r"t\.csv"),
+    "too many columns": (table(GOOD + "A,B,X,1,2,3\n"), r"t\.csv:5: has 6 columns, the header 4"),
+    "empty drug": (table(GOOD + ",B,X,1\n"), r"t\.csv:5: column 'drug_a' is empty"),
+    "missing cells at the end": (table(GOOD + "A,B\n"), r"t\.csv:5: column 'cell_line' is empty"),
+    "score that is a word": (table(GOOD + "A,D,X,high\n"), r"t\.csv:5: column 'score' holds 'high'"),
+    "infinite score": (table(GOOD + "A,D,X,inf\n"), r"t\.csv:5: column 'score' holds 'inf'"),
+    "label of 2": (table("drug_a,drug_b,cell_line,label\nA,B,X,2\n"), r"t\.csv:2: .*label.* holds 2"),
+    "huge cell": (table(GOOD + f"{HUGE},B,X,1\n"), r"t\.csv:5: column 'drug_a' holds 200,000 characters"),
+    "Parquet that is text": (table(GOOD, "t.parquet"), r"t\.parquet: is not a readable parquet"),
+    "Excel that is text": (table(GOOD, "t.xlsx"), r"t\.xlsx: is not a readable xlsx"),
+    "only self-pairs": (table("drug_a,drug_b,cell_line,score\nA,A,X,1\n"), "no labelled triple is left"),
+    "unknown layout": (lambda folder: folder, "no layout that is known"),
+    "negative gene id": (
+        graphsynergy(drug_protein__csv="drug,protein\nDB00001,10\nDB00002,-7\n"),
+        r"drug_protein\.csv:3: column 'protein' holds '-7'",
+    ),
+    "weight of 3": (
+        graphsynergy(cell_protein__csv="GeneSym,source_desc,protein,cell,Tissue,target_id,weight\nG,na,1,X,lung,0,3\n"),
+        r"cell_protein\.csv: column 'weight' holds 3",
+    ),
+    "missing file": (graphsynergy(cell_protein__csv=None), r"cell_protein\.csv: no such file"),
+    "link out of the folder": (outside_link, r"drug_protein\.csv: is a link out of the folder"),
+    "split file with a column too few": (laco(train="a\t0\tb\t1\tX\t1\n"), r"train\.txt:1: has 6 columns, not 7"),
+    "graph id of nobody": (laco(train="a\t0\tb\t9\tX\t3\t1\n"), r"train\.txt:1: names the graph id '9'"),
+    "label in a split file": (laco(train="\na\t0\tb\t1\tX\t3\t5\n"), r"train\.txt:2: holds the label '5'"),
+    "entity twice": (
+        laco(entities="0\tA\n1\tB\n1\tC\n3\tX\n"),
+        r"entities\.dict:3: the id '1' stands in it several times",
+    ),
+    "edge to nobody": (laco(kg="A\tr\tB\nA\tr\tZ\n"), r"train_new\.tsv:2: the tail 'Z'"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_ends_in_one_clear_error_and_leaves_nothing(case: str, workspace: Workspace) -> None:
+    make, message = CASES[case]
+    folder = workspace.root / "input" / "files"
+    folder.mkdir(parents=True)
+    with pytest.raises(L2aCoError, match=message) as caught:
+        import_dataset(ImportSpec(path=make(folder), name="d"), workspace)
+    assert caught.value.exit_code in (1, 2)
+    assert not (workspace.data / "d").exists()
+    assert not workspace.data.exists() or not list(workspace.data.iterdir())
+
+
+def test_a_failed_replacement_keeps_the_old_data_set(workspace: Workspace) -> None:
+    good, bad = table(GOOD, "good.csv")(workspace.root), table(GOOD + "A,D,X,high\n", "bad.csv")(workspace.root)
+    before = import_dataset(ImportSpec(path=good, name="d"), workspace).hash
+    with pytest.raises(L2aCoError):
+        import_dataset(ImportSpec(path=bad, name="d", replace=True), workspace)
+    assert import_dataset(ImportSpec(path=good, name="e"), workspace).hash == before
+    assert sorted(path.name for path in workspace.data.iterdir()) == ["d", "e"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + GOOD,
+        GOOD.replace("\n", "\r\n"),
+        GOOD + "\n\n",
+        GOOD.replace("A,", '"A",').replace("X", '"X"'),
+        GOOD.replace("drug_a", "Drug_A ").replace("cell_line", "Cell Line"),
+        GOOD + "A,D,X,NaN\nA,E,X,\n",
+    ],
+    ids=["byte order mark", "Windows line ends", "blank lines", "quotes", "other spelling of the header", "no score"],
+)
+def test_harmless_oddities_are_read(text: str, workspace: Workspace) -> None:
+    dataset = import_dataset(ImportSpec(path=table(text)(workspace.root), name="d"), workspace)
+    assert len(dataset.triples) == 3
+    assert dataset.manifest["report"]["unmeasured"] == (2 if "NaN" in text else 0)
+
+
+def test_a_quoted_name_may_hold_commas_and_the_lines_after_are_still_counted_right(workspace: Workspace) -> None:
+    text = GOOD + '"2,4-\nD",B,X,1\nA,D,X,high\n'
+    with pytest.raises(L2aCoError, match=r"t\.csv:7: column 'score' holds 'high'"):
+        import_dataset(ImportSpec(path=table(text)(workspace.root), name="d"), workspace)
+
+
+def test_pickled_features_are_not_executed(workspace: Workspace) -> None:
+    rows, trap = table(GOOD)(workspace.root), workspace.root / "executed"
+    bomb = workspace.root / "omics.npy"
+    bomb.write_bytes(pickle.dumps(Bomb(trap)))
+    with pytest.raises(L2aCoError, match=r"omics\.npy: is a pickled file.*\n.*--allow-pickle"):
+        import_dataset(ImportSpec(path=rows, name="d", features={"omics": bomb}), workspace)
+    assert not trap.exists()
+    assert not (workspace.data / "d").exists()
+
+
+def test_pickled_features_are_read_where_that_is_allowed(workspace: Workspace) -> None:
+    path = workspace.root / "omics.npy"
+    np.save(path, {"X": np.ones((4, 2)), "other": np.zeros((4, 2))}, allow_pickle=True)
+    spec = ImportSpec(path=table(GOOD)(workspace.root), name="d", features={"omics": path}, allow_pickle=True)
+    dataset = import_dataset(spec, workspace)
+    feature = dataset.feature("omics")
+    assert feature.values.shape == (2, 4, 2)
+    assert feature.mask.tolist() == [True, False]
+
+
+def test_vectors_of_different_lengths_are_refused(workspace: Workspace) -> None:
+    path = workspace.root / "f.json"
+    path.write_text(json.dumps({"A": [1, 2], "B": [1]}))
+    with pytest.raises(L2aCoError, match=r"f\.json: holds vectors of different lengths"):
+        import_dataset(ImportSpec(path=table(GOOD)(workspace.root), name="d", features={"f": path}), workspace)
+
+
+@pytest.mark.parametrize("name", ["triples.parquet", "entities.parquet"])
+def test_a_file_that_was_changed_behind_our_back_is_refused(name: str, workspace: Workspace) -> None:
+    dataset = import_dataset(ImportSpec(path=table(GOOD)(workspace.root), name="d"), workspace)
+    data = bytearray((dataset.path / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (dataset.path / name).write_bytes(data)
+    with pytest.raises(L2aCoError, match="does not match its checksum"):
+        _ = (dataset.triples, dataset.drugs)

@@ -1,0 +1,165 @@
+"""The layouts of the paper's release: import, export, import again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets_for_tests import screen
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from l2aco.data.dataset import DataSet
+from l2aco.data.export import export_dataset
+from l2aco.data.importing import ImportSpec, import_dataset
+from l2aco.data.splits import SplitSpec, make_split, num_folds
+from l2aco.errors import InputError, UsageError
+from l2aco.workspace import Workspace
+
+PARTS = ("train", "valid", "test")
+
+
+def content(dataset: DataSet) -> dict[str, Any]:
+    """Everything that the layout can say of a data set."""
+    graph = dataset.graph
+    assert graph is not None
+    found: dict[str, Any] = {
+        "entities": [(e.id, e.kind, e.name) for e in (*dataset.drugs, *dataset.cell_lines)],
+        "triples": [getattr(dataset.triples, name).tolist() for name in ("drug_a", "drug_b", "cell_line", "label")],
+        "nodes": graph.nodes,
+        "edges": {relation: pairs.tolist() for relation, pairs in graph.edges.items()},
+    }
+    for setting in dataset.manifest["released_splits"]:
+        split = make_split(dataset, SplitSpec(setting=setting))
+        found[setting] = [getattr(split, part).tolist() for part in PARTS]
+    return found
+
+
+def write_release(
+    root: Path, rows: list[tuple[int, int, int, int]], parts: list[str], edges: list[tuple[int, str, int]]
+) -> Path:
+    """The files of the release: 6 drugs (ids 0-5), 4 lines (6-9), 5 other nodes (10-14)."""
+    names = [f"DRUG {n}" for n in range(6)] + [f"LINE-{n}" for n in range(4)] + [f"gene/{n}" for n in range(5)]
+    kg = root / "datasets" / "kg"
+    kg.mkdir(parents=True)
+    (kg / "entities.dict").write_text("".join(f"{n}\t{name}\n" for n, name in enumerate(names)))
+    relations = sorted({relation for _, relation, _ in edges})
+    (kg / "relations.dict").write_text("".join(f"{n}\t{name}\n" for n, name in enumerate(relations)))
+    (kg / "train_new.tsv").write_text("".join(f"{names[h]}\t{r}\t{names[t]}\n" for h, r, t in edges))
+    folder = root / "datasets" / "drugcombdb" / "S1"
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        lines = [
+            f"{names[a].lower()}\t{a}\t{names[b].lower()}\t{b}\t{names[6 + c]}\t{6 + c}\t{label}\n"
+            for (a, b, c, label), side in zip(rows, parts, strict=True)
+            if side == part
+        ]
+        (folder / f"{part}.txt").write_text("".join(lines))
+    return root
+
+
+row = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 3), st.integers(0, 1)).filter(
+    lambda r: r[0] != r[1]
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(row, min_size=6, max_size=40, unique_by=lambda r: (frozenset(r[:2]), r[2])),
+    edges=st.lists(
+        st.tuples(st.integers(0, 14), st.sampled_from(["binds", "in"]), st.integers(0, 14)), min_size=1, max_size=25
+    ),
+    data=st.data(),
+)
+def test_import_export_import_is_the_identity(
+    tmp_path_factory: pytest.TempPathFactory, rows: Any, edges: Any, data: st.DataObject
+) -> None:
+    parts = data.draw(st.lists(st.sampled_from(PARTS), min_size=len(rows), max_size=len(rows)))
+    assume(set(parts) == set(PARTS))
+    assume({end for r in rows for end in r[:2]} == set(range(6)) and {r[2] for r in rows} == set(range(4)))
+    root = tmp_path_factory.mktemp("release")
+    workspace = Workspace(root / "workspace")
+    first = import_dataset(ImportSpec(path=write_release(root / "a", rows, parts, edges), name="first"), workspace)
+    export_dataset(first, root / "b", "laco")
+    second = import_dataset(ImportSpec(path=root / "b", name="second"), workspace)
+    export_dataset(second, root / "c", "laco")
+    third = import_dataset(ImportSpec(path=root / "c", name="third"), workspace)
+    assert content(first)["novel-cell"] == content(second)["novel-cell"]
+    assert content(first) == content(second) == content(third)
+
+
+def rows_and_parts() -> tuple[list[tuple[int, int, int, int]], list[str]]:
+    rows = [(a, b, c, (a + b + c) % 2) for a in range(6) for b in range(a + 1, 6) for c in range(4)]
+    return rows, ["test" if c == 3 else "valid" if c == 2 else "train" for _, _, c, _ in rows]
+
+
+def test_the_released_split_is_used_as_it_is(workspace: Workspace) -> None:
+    rows, parts = rows_and_parts()
+    path = write_release(workspace.root / "r", rows, parts, [(0, "binds", 10)])
+    dataset = import_dataset(ImportSpec(path=path, name="d"), workspace)
+    assert dataset.manifest["released_splits"]["novel-cell"] == {
+        "train": 30,
+        "valid": 15,
+        "test": 15,
+        "on_several_sides": 0,
+        "triples_dropped": 0,
+        "tested_lines_seen_in_training": 0,
+    }
+    split = make_split(dataset, SplitSpec(setting="S1"))
+    assert (len(split.train), split.held_out) == (30, ["LINE-3"])
+    assert num_folds(dataset, SplitSpec()) == 1
+    with pytest.raises(UsageError, match="one fixed split"):
+        make_split(dataset, SplitSpec(fold=1))
+    own = make_split(dataset, SplitSpec(folds=3, fold=1, released=False))
+    assert own.held_out != split.held_out
+    with pytest.raises(UsageError, match="no split for random"):
+        make_split(dataset, SplitSpec(setting="random", released=True))
+
+
+def test_a_leak_in_the_release_is_counted_and_stays_on_the_test_side(workspace: Workspace) -> None:
+    rows, parts = rows_and_parts()
+    tested = rows[parts.index("test")]
+    leak = (tested[1], tested[0], *tested[2:])  # the same measurement, drugs swapped
+    path = write_release(workspace.root / "r", [*rows, leak], [*parts, "train"], [(0, "binds", 10)])
+    dataset = import_dataset(ImportSpec(path=path, name="d"), workspace)
+    said = dataset.manifest["released_splits"]["novel-cell"]
+    assert (said["on_several_sides"], said["train"], said["test"]) == (1, 30, 15)
+
+
+def test_several_data_sets_in_a_release_must_be_chosen_from(workspace: Workspace) -> None:
+    rows, parts = rows_and_parts()
+    root = write_release(workspace.root / "r", rows, parts, [(0, "binds", 10)])
+    (root / "datasets" / "drugcombdb").rename(root / "datasets" / "drugcomb")
+    write_release(workspace.root / "s", rows, parts, [(0, "binds", 10)])
+    (workspace.root / "s" / "datasets" / "drugcombdb").rename(root / "datasets" / "drugcombdb")
+    with pytest.raises(InputError, match="several data sets"):
+        import_dataset(ImportSpec(path=root, name="d"), workspace)
+    chosen = import_dataset(ImportSpec(path=root / "datasets" / "drugcomb", name="d"), workspace)
+    assert len(chosen.triples) == 60
+
+
+@pytest.mark.parametrize("part", ["DeepDDS/data/small", "DFFNDDS/MyDataset"])
+def test_the_feature_part_comes_back_with_the_same_triples_smiles_and_split(workspace: Workspace, part: str) -> None:
+    dataset = screen(workspace)
+    smiles = workspace.root / "smiles.csv"
+    smiles.write_text("name,smiles\n" + "".join(f"D{n:02d},{'C' * (n + 1)}O\n" for n in range(14)))
+    rows = workspace.root / "rows.csv"
+    import polars as pl
+
+    pl.read_parquet(dataset.path / "triples.parquet").select("drug_a", "drug_b", "cell_line", "label").write_csv(rows)
+    first = import_dataset(ImportSpec(path=rows, name="small", drugs=smiles, replace=True), workspace)
+    export_dataset(first, workspace.root / "out", "laco-features")
+    second = import_dataset(ImportSpec(path=workspace.root / "out" / part, name="second"), workspace)
+    assert second.triples_hash == first.triples_hash
+    assert [drug.facts["smiles"] for drug in second.drugs] == [drug.facts["smiles"] for drug in first.drugs]
+    one, two = (make_split(each, SplitSpec(setting="novel-cell")) for each in (first, second))
+    assert all(np.array_equal(getattr(one, side), getattr(two, side)) for side in PARTS)
+
+
+def test_an_existing_folder_is_not_written_over(workspace: Workspace) -> None:
+    dataset = screen(workspace)
+    (workspace.root / "out").mkdir()
+    with pytest.raises(UsageError, match="exists already"):
+        export_dataset(dataset, workspace.root / "out", "laco")

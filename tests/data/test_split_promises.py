@@ -1,0 +1,236 @@
+"""Splits: every promise of every setting, checked here by other code than the product's own check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets_for_tests import screen, write
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from l2aco.data.dataset import DataSet
+from l2aco.data.leaks import check_split
+from l2aco.data.splits import Split, SplitSpec, make_split, num_folds
+from l2aco.errors import DamagedError, UnknownNameError, UsageError
+from l2aco.workspace import Workspace
+
+SETTINGS = ("random", "long-tail", "novel-cell", "novel-drug", "novel-pair", "novel-tissue")
+
+
+def members(dataset: DataSet, rows: Any) -> list[tuple[frozenset[str], str]]:
+    """Pair and cell line of each row, by id."""
+    t = dataset.triples
+    return [
+        (
+            frozenset((dataset.drugs[t.drug_a[r]].id, dataset.drugs[t.drug_b[r]].id)),
+            dataset.cell_lines[t.cell_line[r]].id,
+        )
+        for r in rows
+    ]
+
+
+def assert_promises(dataset: DataSet, split: Split) -> None:
+    spec = split.spec
+    sides = [members(dataset, rows) for rows in (split.train, split.valid, split.test)]
+    assert all(sides)
+    triples = [set(side) for side in sides]
+    assert sum(map(len, triples)) == sum(map(len, sides)) == len(set().union(*triples))
+    lines = [{line for _, line in side} for side in sides]
+    pairs = [{pair for pair, _ in side} for side in sides]
+    tissue = {line.id: line.facts["tissue"] for line in dataset.cell_lines}
+    if spec.setting == "novel-cell":
+        assert not (lines[0] & lines[1] or lines[0] & lines[2] or lines[1] & lines[2])
+        assert set(split.held_out) == lines[2]
+    if spec.setting == "novel-pair":
+        assert not (pairs[0] & pairs[1] or pairs[0] & pairs[2] or pairs[1] & pairs[2])
+    if spec.setting == "novel-tissue":
+        found = [{tissue[line] for line in side} for side in lines]
+        assert not (found[0] & found[1] or found[0] & found[2] or found[1] & found[2])
+        assert found[2] == set(split.held_out)
+    if spec.setting == "novel-drug":
+        held, wanted = set(split.held_out), 2 if spec.both else 1
+        assert all(len(pair & held) == wanted for pair in pairs[2])
+        assert not any(pair & held for pair in pairs[0] | pairs[1])
+        seen = set().union(*pairs[0])
+        assert all(len(pair - seen) >= 1 for pair in pairs[1])
+    if spec.setting == "long-tail":
+        counts = {
+            line: sum(1 for _, other in members(dataset, range(len(dataset.triples))) if other == line)
+            for line in lines[2]
+        }
+        assert not lines[2] & lines[1]
+        assert all(sum(1 for _, line in sides[0] if line == tested) <= spec.shots for tested in lines[2])
+        if not spec.matched:
+            assert all(count <= spec.tail for count in counts.values())
+
+
+rows_strategy = st.lists(
+    st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 8), st.integers(-2, 2)), min_size=60, max_size=160
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=rows_strategy,
+    setting=st.sampled_from(SETTINGS),
+    seed=st.integers(0, 3),
+    fold=st.integers(0, 2),
+    shots=st.integers(0, 4),
+    both=st.booleans(),
+)
+def test_any_split_of_any_table_keeps_every_promise(
+    workspace: Workspace, rows: Any, setting: str, seed: int, fold: int, shots: int, both: bool
+) -> None:
+    assume(len({frozenset(row[:2]) for row in rows if row[0] != row[1]}) > 8)
+    dataset = write(workspace, rows)
+    spec = SplitSpec(
+        setting=setting, fold=fold, folds=3, seed=seed, shots=shots, tail=12, both=both and setting == "novel-drug"
+    )
+    try:
+        split = make_split(dataset, spec)
+    except UsageError:
+        return  # too small to be divided so, and said so
+    assert_promises(dataset, split)
+    again = make_split(dataset, spec)
+    assert all(np.array_equal(getattr(split, part), getattr(again, part)) for part in ("train", "valid", "test"))
+
+
+@pytest.mark.parametrize("setting", ["random", "novel-cell", "novel-drug", "novel-pair"])
+def test_the_folds_test_every_row_of_the_grouped_settings_once(workspace: Workspace, setting: str) -> None:
+    dataset = screen(workspace)
+    tested = np.concatenate([make_split(dataset, SplitSpec(setting=setting, fold=fold)).test for fold in range(5)])
+    counts = np.bincount(tested, minlength=len(dataset.triples))
+    if setting == "novel-drug":  # a pair of two held-out drugs of different folds is tested in both, of one fold never
+        assert counts.max() == 2
+    else:
+        assert (counts == 1).all()
+
+
+def test_every_tissue_is_a_fold(workspace: Workspace) -> None:
+    dataset = screen(workspace)
+    spec = SplitSpec(setting="novel-tissue")
+    assert num_folds(dataset, spec) == 4
+    held = [make_split(dataset, spec.model_copy(update={"fold": fold})).held_out for fold in range(4)]
+    assert held == [["breast"], ["colon"], ["lung"], ["skin"]]
+    with pytest.raises(UsageError, match="no fold 4"):
+        make_split(dataset, SplitSpec(setting="novel-tissue", fold=4))
+
+
+def test_zero_shots_hide_the_tail_whole_and_the_matched_control_tests_head_lines(workspace: Workspace) -> None:
+    dataset = screen(workspace)
+    tail = make_split(dataset, SplitSpec(setting="S0", shots=0, tail=30))
+    matched = make_split(dataset, SplitSpec(setting="S0", shots=0, tail=30, matched=True))
+    lines = dataset.triples.cell_line
+    assert not np.isin(lines[tail.train], lines[tail.test]).any()
+    assert sorted(tail.held_out) == ["L09", "L10", "L11"]
+    assert not set(matched.held_out) & set(tail.held_out)
+    assert (
+        np.sort(np.bincount(lines[matched.test])[-20:]).tolist()[-3:]
+        == np.sort(np.bincount(lines[tail.test])).tolist()[-3:]
+    )
+
+
+def test_stratified_folds_spread_the_tissues(workspace: Workspace) -> None:
+    dataset = screen(workspace)
+    for fold in range(3):
+        split = make_split(dataset, SplitSpec(fold=fold, folds=3, stratify="tissue"))
+        tissues = [line.facts["tissue"] for line in dataset.cell_lines if line.id in split.held_out]
+        assert sorted(tissues) == ["breast", "colon", "lung", "skin"]
+
+
+def test_names_and_aliases_are_the_same_setting() -> None:
+    assert SplitSpec(setting="s1") == SplitSpec(setting="Novel_Cell") == SplitSpec(setting="novel-cell")
+    assert SplitSpec(setting="S0").setting == "long-tail"
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"setting": "novl-cell"}, UnknownNameError),
+        ({"fold": 5}, UsageError),
+        ({"both": True}, UsageError),
+        ({"setting": "random", "matched": True}, UsageError),
+    ],
+)
+def test_specs_that_make_no_sense_are_refused(values: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        SplitSpec(**values)
+
+
+def plant(split: Split, **sides: Any) -> Split:
+    return Split(
+        split.spec,
+        split.hash,
+        *(sides.get(part, getattr(split, part)) for part in ("train", "valid", "test")),
+        held_out=split.held_out,
+    )
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(
+    "leak",
+    [
+        lambda s: plant(s, train=np.append(s.train, s.test[0])),
+        lambda s: plant(s, valid=np.append(s.valid, s.train[0])),
+        lambda s: plant(s, test=np.append(s.test, s.test[0])),
+        lambda s: plant(s, test=np.append(s.test, 10**6)),
+    ],
+    ids=["test row trains", "training row validates", "test row twice", "row that is not there"],
+)
+def test_a_planted_leak_is_found_in_every_setting(
+    workspace: Workspace, setting: str, leak: Callable[[Split], Split]
+) -> None:
+    dataset = screen(workspace)
+    split = make_split(dataset, SplitSpec(setting=setting, tail=30, shots=3))
+    check_split(dataset, split)
+    with pytest.raises(DamagedError, match="leaks"):
+        check_split(dataset, leak(split))
+
+
+@pytest.mark.parametrize("setting", ["novel-cell", "novel-pair", "novel-tissue", "novel-drug", "long-tail"])
+def test_moving_one_test_row_to_training_is_a_leak_of_its_group(workspace: Workspace, setting: str) -> None:
+    dataset = screen(workspace)
+    split = make_split(dataset, SplitSpec(setting=setting, tail=30, shots=3))
+    moved = plant(split, train=np.append(split.train, split.test[:4]), test=split.test[4:])
+    with pytest.raises(DamagedError, match="leaks"):
+        check_split(dataset, moved)
+
+
+def test_a_stored_split_that_was_changed_or_cut_off_is_refused(workspace: Workspace) -> None:
+    dataset = screen(workspace)
+    split = make_split(dataset, SplitSpec())
+    path = next((dataset.path / "splits").glob("*.npz"))
+    good = path.read_bytes()
+    np.savez(path, train=np.append(split.train, split.test[:1]), valid=split.valid, test=split.test[1:])
+    with pytest.raises(DamagedError, match="not the split"):
+        make_split(dataset, SplitSpec())
+    path.write_bytes(good[: len(good) // 2])
+    with pytest.raises(DamagedError, match="cannot be read"):
+        make_split(dataset, SplitSpec())
+    path.unlink()
+    assert np.array_equal(make_split(dataset, SplitSpec()).test, split.test)
+
+
+def test_a_stored_split_says_what_it_is(workspace: Workspace) -> None:
+    dataset = screen(workspace)
+    split = make_split(dataset, SplitSpec(seed=3))
+    stored = json.loads(next((dataset.path / "splits").glob("*.json")).read_text())
+    assert stored["spec"]["setting"] == "novel-cell"
+    assert stored["spec"]["seed"] == 3
+    assert stored["hash"] == split.hash
+    assert stored["held_out"] == split.held_out
+
+
+def test_other_data_or_another_seed_is_another_split(workspace: Workspace, tmp_path: Path) -> None:
+    first, second = screen(workspace), screen(Workspace(tmp_path / "other"), seed=1)
+    hashes = {
+        make_split(first, SplitSpec()).hash,
+        make_split(second, SplitSpec()).hash,
+        make_split(first, SplitSpec(seed=1)).hash,
+    }
+    assert len(hashes) == 3
