@@ -20,7 +20,6 @@ from l2aco.errors import DamagedError, InputError, UnavailableError, UnknownName
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, atomic_path, sha256_file, user_cache
 
-PIECE = 1 << 16
 ATTEMPTS = 4
 MAX_UNPACKED = 20 << 30
 """Bytes. An archive that unpacks to more is refused."""
@@ -164,7 +163,10 @@ class _BusyError(Exception):
 
 def _stream(client: Any, url: str, part: Path, progress: Progress) -> None:
     have = part.stat().st_size if part.exists() else 0
-    with client.stream("GET", url, headers={"Range": f"bytes={have}-"} if have else {}) as answer:
+    headers = {"Accept-Encoding": "identity"}  # so that a range counts the bytes of the file
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    with client.stream("GET", url, headers=headers) as answer:
         if answer.status_code == 416:  # nothing after what is there: it is whole
             return
         if answer.status_code == 429 or answer.status_code >= 500:
@@ -176,7 +178,7 @@ def _stream(client: Any, url: str, part: Path, progress: Progress) -> None:
         total = int(length) + (have if resumed else 0) if length else None
         with part.open("ab" if resumed else "wb") as stream, progress.task(part.stem, total, "B") as advance:
             advance(have if resumed else 0)
-            for piece in answer.iter_bytes(PIECE):
+            for piece in answer.iter_raw():
                 stream.write(piece)
                 advance(len(piece))
 

@@ -134,7 +134,9 @@ def _edges(mechanism: Mechanism, rng: np.random.Generator) -> dict[tuple[str, st
         one, other = rng.choice(decoys), rng.choice([*decoys, *named])
         if one != other:
             network.append((str(one), str(other)))
-    tissue = [(line, numbers["lines"][line]["tissue"]) for line in mechanism.lines]
+    tissue = [
+        (line, numbers["lines"][line]["tissue"]) for line in mechanism.lines if rng.random() < numbers["tissue_edge"]
+    ]
     return {
         ("drug", "targets", "protein"): _ends(drug_protein),
         ("cell_line", "expresses", "protein"): _ends(cell_protein),

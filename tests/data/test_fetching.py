@@ -1,0 +1,203 @@
+"""Fetch: pinned, checked, resumed, cached; tested against a server on this machine that breaks connections."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from l2aco.data import fetch
+from l2aco.data.fetch import FetchSpec, download, fetch_dataset, public_datasets, unpack
+from l2aco.errors import DamagedError, InputError, UnavailableError, UnknownNameError
+from l2aco.progress import Silent
+from l2aco.workspace import Workspace
+
+FILES = {
+    "drug_combinations.csv": (
+        b"Drug1,Drug2,cell,drug1_db,drug2_db,synergy\na,b,X,DB00001,DB00002,1\na,c,X,DB00001,DB00003,-1\n"
+    ),
+    "drug_protein.csv": b"drug,protein\nDB00001,10\n",
+    "cell_protein.csv": b"GeneSym,source_desc,protein,cell,Tissue,target_id,weight\nG,na,10,X,lung,-666,1\n",
+}
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files`; sends at most `cut` bytes of a body and then breaks the connection, `cuts` times."""
+
+    files: dict[str, bytes]
+    cut, cuts, busy = 0, 0, 0
+    asked: list[tuple[str, str | None]]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.server.asked.append((self.path, wanted))
+        body = self.server.files.get(self.path.strip("/"))
+        if self.server.busy:
+            self.server.busy -= 1
+            self.send_error(503)
+            return
+        if body is None:
+            self.send_error(404)
+            return
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        if start >= len(body):
+            self.send_error(416)
+            return
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(body) - start))
+        self.end_headers()
+        piece = body[start:]
+        if self.server.cuts:
+            self.server.cuts -= 1
+            piece = piece[: self.server.cut]
+            self.close_connection = True
+        self.wfile.write(piece)
+
+    def log_message(self, *_: Any) -> None:
+        """Silent."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    found = Server(("127.0.0.1", 0), Handler)
+    found.files, found.asked = dict(FILES), []
+    thread = threading.Thread(target=found.serve_forever, daemon=True)
+    thread.start()
+    yield found
+    found.shutdown()
+    found.server_close()
+    thread.join(timeout=5)
+
+
+@pytest.fixture
+def pinned(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A public data set `tiny` whose files the server has; returns the server's address."""
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    entry = {
+        "title": "tiny",
+        "source": "graphsynergy",
+        "folder": "tiny",
+        "base": address,
+        "terms": "none",
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()},
+    }
+    monkeypatch.setattr(fetch, "public_datasets", lambda: {"tiny": entry})
+    monkeypatch.setenv("L2ACO_CACHE", str(tmp_path / "cache"))
+    return address
+
+
+def test_files_are_fetched_checked_and_imported_and_then_come_from_the_cache(
+    pinned: str, server: Server, workspace: Workspace
+) -> None:
+    (dataset,) = fetch_dataset(FetchSpec(public="TINY"), workspace)
+    assert len(dataset.triples) == 2
+    assert len(server.asked) == 3
+    fetch_dataset(FetchSpec(public="tiny", name="again"), workspace)
+    assert len(server.asked) == 3
+
+
+def test_a_connection_that_breaks_off_is_taken_up_where_it_stopped(
+    pinned: str, server: Server, workspace: Workspace
+) -> None:
+    server.cut, server.cuts = 40, 2
+    (dataset,) = fetch_dataset(FetchSpec(public="tiny"), workspace)
+    assert len(dataset.triples) == 2
+    ranges = [wanted for path, wanted in server.asked if path == "/drug_combinations.csv"]
+    assert ranges == [None, "bytes=40-", "bytes=80-"]
+
+
+def test_a_download_that_was_killed_goes_on_in_the_next_process(server: Server, tmp_path: Path) -> None:
+    part = tmp_path / "file.part"
+    part.write_bytes(FILES["drug_combinations.csv"][:50])
+    download(f"http://127.0.0.1:{server.server_address[1]}/drug_combinations.csv", part, Silent())
+    assert part.read_bytes() == FILES["drug_combinations.csv"]
+    assert server.asked == [("/drug_combinations.csv", "bytes=50-")]
+    download(f"http://127.0.0.1:{server.server_address[1]}/drug_combinations.csv", part, Silent())
+    assert part.read_bytes() == FILES["drug_combinations.csv"]
+
+
+def test_a_busy_server_is_asked_again(pinned: str, server: Server, workspace: Workspace) -> None:
+    server.busy = 2
+    assert len(fetch_dataset(FetchSpec(public="tiny"), workspace)) == 1
+
+
+@pytest.mark.parametrize("change", ["other", "cut"])
+def test_a_file_that_is_not_the_pinned_one_imports_nothing(
+    pinned: str, server: Server, workspace: Workspace, change: str
+) -> None:
+    whole = server.files["drug_protein.csv"]
+    server.files["drug_protein.csv"] = whole[:-1] if change == "cut" else whole.replace(b"10", b"11")
+    with pytest.raises(DamagedError, match="not the file that is pinned"):
+        fetch_dataset(FetchSpec(public="tiny"), workspace)
+    assert not workspace.data.exists()
+    server.files["drug_protein.csv"] = whole
+    assert len(fetch_dataset(FetchSpec(public="tiny"), workspace)) == 1
+
+
+def test_a_place_that_does_not_answer_names_the_way_out(
+    pinned: str, server: Server, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del server.files["cell_protein.csv"]
+    with pytest.raises(UnavailableError, match="answers 404"):
+        fetch_dataset(FetchSpec(public="tiny"), workspace)
+    with pytest.raises(UnavailableError, match=r"cannot be reached[\s\S]*--from"):
+        fetch_dataset(FetchSpec(public="tiny", origin="http://127.0.0.1:9/nobody"), workspace)
+
+
+def test_a_folder_is_checked_like_a_download(pinned: str, server: Server, workspace: Workspace) -> None:
+    folder = workspace.root / "copy" / "tiny"
+    folder.mkdir(parents=True)
+    for name, data in FILES.items():
+        (folder / name).write_bytes(data)
+    assert len(fetch_dataset(FetchSpec(public="tiny", origin=str(folder.parent)), workspace)) == 1
+    (workspace.root / "other").mkdir()
+    with pytest.raises(UnknownNameError, match="tiny"):
+        fetch_dataset(FetchSpec(public="tinny"), workspace)
+    assert server.asked == []
+
+
+def test_a_changed_file_in_a_folder_is_refused(pinned: str, workspace: Workspace) -> None:
+    for name, data in FILES.items():
+        (workspace.root / name).write_bytes(data + b"\n" if name == "cell_protein.csv" else data)
+    with pytest.raises(DamagedError, match=r"cell_protein\.csv: is not the file that is pinned"):
+        fetch_dataset(FetchSpec(public="tiny", origin=str(workspace.root)), workspace)
+    with pytest.raises(InputError, match="holds neither"):
+        fetch_dataset(FetchSpec(public="tiny", origin=str(workspace.root / "data")), workspace)
+
+
+def test_the_public_score_file_of_oneil_is_cut_to_the_pinned_columns(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    path.write_text("drug1,drug2,cell,score,nor,index\n5-FU,ABT-888,A375,-1.198505438,0.6,0\n")
+    fetch._cut(path, public_datasets()["oneil"]["cut"]["scores_0_10.csv"]["columns"])
+    assert path.read_text() == "drug_a,drug_b,cell,score\n5-FU,ABT-888,A375,-1.198505438\n"
+
+
+def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("../evil.txt", "x")
+    with pytest.raises(InputError, match="leads out of its folder"):
+        unpack(archive, tmp_path / "out")
+    assert not (tmp_path / "evil.txt").exists()
+    archive.write_text("no zip")
+    with pytest.raises(InputError, match="not a zip archive"):
+        unpack(archive, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["drugcombdb", "oncology-screen", "oneil", "drugcombdb-cid"])
+def test_the_pinned_checksums_are_those_of_the_public_files(
+    name: str, shared: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("L2ACO_CACHE", str(workspace.root / "cache"))
+    (dataset,) = fetch_dataset(FetchSpec(public=name, origin=str(shared / "data")), workspace)
+    assert len(dataset.triples) > 4_000

@@ -1,0 +1,144 @@
+"""Names, aliases, cross references, merges, extra graphs: nothing becomes one silently."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from l2aco.data.dataset import DataSet
+from l2aco.data.importing import ImportSpec, import_dataset
+from l2aco.data.merging import merge_datasets
+from l2aco.errors import InputError, L2aCoError, UsageError
+from l2aco.workspace import Workspace
+
+HEAD = "drug_a,drug_b,cell_line,score\n"
+
+
+def load(workspace: Workspace, text: str, name: str = "d", files: dict[str, str] | None = None, **more: Any) -> DataSet:
+    """Import a table; `files` are written beside it, and given to the spec under their names."""
+    path = workspace.root / f"{name}.csv"
+    path.write_text(HEAD + text)
+    for role, content in (files or {}).items():
+        more[role] = workspace.root / f"{name}-{role}.csv"
+        more[role].write_text(content)
+    return import_dataset(ImportSpec(path=path, name=name, **more), workspace)
+
+
+def test_names_find_the_reference_ids_and_the_report_says_how(workspace: Workspace) -> None:
+    dataset = load(workspace, "Bortezomib,Erlotinib HCl,HT-29,1\nDB00188,Nobody-1,mcf7,-1\n")
+    assert {drug.id for drug in dataset.drugs} == {"Bortezomib", "DB00188", "DB00530", "Nobody-1"}
+    report = dataset.manifest["resolution"]["drugs"]
+    assert "Erlotinib HCl -> DB00530 ERLOTINIB HYDROCHLORIDE" in report["guessed"]
+    assert any("Nobody-1" in item for item in report["left"])
+    assert {line.id for line in dataset.cell_lines} == {"HT29", "MCF7"}
+
+
+def test_two_names_of_one_drug_are_left_apart_and_reported(workspace: Workspace) -> None:
+    dataset = load(workspace, "Erlotinib,B,X,1\nErlotinib hydrochloride,B,X,-1\n")
+    assert len(dataset.triples) == 2
+    report = dataset.manifest["resolution"]["drugs"]
+    assert len(report["left"]) == 2  # B, and the second of the two
+    assert any("(like Erlotinib" in item for item in report["left"])
+    assert len(report["alike_but_apart"]) == 1
+
+
+def test_an_alias_table_makes_them_one(workspace: Workspace) -> None:
+    aliases = "alias,id,kind\nErlotinib,DB00530,drug\nErlotinib hydrochloride,DB00530,drug\nX,HT29,cell line\n"
+    text = "Erlotinib,B,X,1\nB,Erlotinib hydrochloride,X,-2\n"
+    dataset = load(workspace, text, files={"aliases": aliases})
+    assert len(dataset.triples) == 1
+    assert dataset.triples.score.tolist() == [-0.5]
+    assert dataset.manifest["report"]["repeats_swapped"] == 1
+    drug = next(drug for drug in dataset.drugs if drug.id == "DB00530")
+    assert {drug.name, *drug.aliases} == {"Erlotinib", "Erlotinib hydrochloride"}
+    assert [line.id for line in dataset.cell_lines] == ["HT29"]
+
+
+def test_an_alias_with_two_ids_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(InputError, match="gives 'A' two ids"):
+        load(workspace, "A,B,X,1\n", files={"aliases": "alias,id\nA,one\nA,two\n"})
+
+
+def test_entity_tables_bring_facts_and_unknown_rows_are_reported_or_added(workspace: Workspace) -> None:
+    drugs = "id,name,smiles,chembl_id,clinical phase\nA,Alpha,CCO,CHEMBL25,4\nZ,Zeta,CCN,,1\n"
+    dataset = load(workspace, "A,B,X,1\nA,C,X,-1\n", files={"drugs": drugs})
+    alpha = dataset.drugs[0]
+    assert (alpha.name, alpha.facts["smiles"], alpha.facts["xrefs"]) == ("Alpha", "CCO", {"chembl": "CHEMBL25"})
+    assert dataset.manifest["resolution"]["drugs"]["facts_unused"] == ["Z"]
+    more = load(workspace, "A,B,X,1\nA,C,X,-1\n", "e", files={"drugs": drugs}, add_entities=True)
+    assert [drug.id for drug in more.drugs] == ["A", "B", "C", "Z"]
+    assert more.drugs[3].facts["smiles"] == "CCN"
+
+
+def test_an_id_of_a_public_registry_is_a_cross_reference_by_its_shape(workspace: Workspace) -> None:
+    lines = "name,depmap_id\nX,ACH-000425\n"
+    dataset = load(workspace, "A,B,X,1\nA,C,X,-1\n", files={"cell_lines": lines})
+    assert dataset.cell_lines[0].facts["xrefs"] == {"depmap": "ACH-000425"}
+
+
+def test_data_sets_that_share_entities_are_merged_and_conflicts_listed(workspace: Workspace) -> None:
+    one = load(workspace, "A,B,X,3\nA,C,X,-1\nA,D,X,2\n", "one")
+    two = load(workspace, "B,A,X,-1\nA,C,X,-2\nE,B,Y,5\n", "two")
+    merged = merge_datasets([one, two], "both", workspace)
+    assert merged.triples.score.tolist() == [1.0, -1.5, 2.0, 5.0]
+    assert merged.triples.count.tolist() == [2, 2, 1, 1]
+    report = merged.manifest["report"]
+    assert (report["triples_in_several"], report["triples_labelled_differently"]) == (2, 1)
+    assert merged.manifest["conflicts"] == ["A + B in X"]
+    assert [part["hash"] for part in merged.manifest["merged"]] == [one.hash, two.hash]
+
+
+def test_different_label_rules_merge_by_vote_and_drop_ties(workspace: Workspace) -> None:
+    one = load(workspace, "A,B,X,3\nA,C,X,-1\n", "one")
+    two = load(workspace, "A,B,X,5\nA,C,X,20\nA,D,X,20\n", "two", label=">= 10, <= 5")
+    merged = merge_datasets([one, two], "both", workspace)
+    assert [(merged.drugs[b].id) for b in merged.triples.drug_b] == ["D"]
+    assert merged.manifest["report"]["ties"] == 2
+
+
+def test_entities_of_different_ids_join_by_name_only_when_asked(workspace: Workspace) -> None:
+    described = "id,name,pubchem_cid\n{0},{0},\n{1},Alpha,2244\nB,B,\n"
+    one = load(workspace, "A1,B,X,3\nA1,C,X,-3\n", "one", files={"drugs": described.format("C", "A1")})
+    two = load(workspace, "A2,B,X,3\nA2,C,Y,-3\n", "two", files={"drugs": described.format("C", "A2")})
+    apart, joined = (
+        merge_datasets([one, two], "apart", workspace),
+        merge_datasets([one, two], "joined", workspace, by_name=True),
+    )
+    assert (len(apart.triples), len(joined.triples)) == (4, 3)
+    assert joined.manifest["resolution"]["drugs"]["joined_by_name"] == ["two: A2 -> A1"]
+
+
+def test_a_merge_of_one_is_no_merge(workspace: Workspace) -> None:
+    with pytest.raises(UsageError, match="two data sets"):
+        merge_datasets([load(workspace, "A,B,X,3\nA,C,X,-1\n")], "both", workspace)
+
+
+KG = """relation,display_relation,x_index,x_id,x_type,x_name,x_source,y_index,y_id,y_type,y_name,y_source
+drug_protein,target,0,DB00530,drug,Erlotinib,DrugBank,1,1956,gene/protein,EGFR,NCBI
+drug_protein,target,1,1956,gene/protein,EGFR,NCBI,0,DB00530,drug,Erlotinib,DrugBank
+indication,indication,0,14312,drug,Bortezomib,X,2,5061,disease,lung cancer,MONDO
+indication,indication,0,DB99999,drug,Nobody,DrugBank,2,5061,disease,lung cancer,MONDO
+"""
+
+
+def test_a_primekg_like_table_joins_the_graph(workspace: Workspace) -> None:
+    dataset = load(workspace, "Erlotinib,Bortezomib,HT29,1\nErlotinib,Other,HT29,-1\n", files={"graph": KG})
+    graph = dataset.graph
+    assert graph is not None
+    edges = {
+        (relation, graph.nodes[source][a], graph.nodes[target][b])
+        for (source, relation, target), pairs in graph.forward()
+        for a, b in pairs.T
+    }
+    assert edges == {("drug_protein", "DB00530", "1956"), ("indication", "5061", "DB00188")}
+    assert graph.nodes["drug"] == [drug.id for drug in dataset.drugs]
+    assert graph.num_edges == 4
+    report = dataset.manifest["report"]
+    assert (report["graph_rows"], report["graph_rows_about_others"], report["graph_edges_added"]) == (4, 1, 2)
+    assert graph.degree("cell_line").tolist() == [0]
+
+
+def test_a_graph_table_without_types_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(L2aCoError, match="has no column 'x_type'"):
+        load(workspace, "A,B,X,1\nA,C,X,-1\n", files={"graph": "relation,x_id,y_id\nr,A,B\n"})
