@@ -93,7 +93,7 @@ def rank_pairs(run: Run, cell_line: str, *, top: int = 10, drugs: Sequence[str] 
     cell = EntityIndex(EntityKind.cell_line, dataset.cell_lines).resolve(cell_line)
     row = next(number for number, entity in enumerate(dataset.cell_lines) if entity.id == cell.id)
     pairs = np.array(list(itertools.combinations(_drug_rows(dataset, drugs), 2)), dtype=np.int64)
-    probability = predictor.predict(pairs[:, 0], pairs[:, 1], np.full(len(pairs), row))
+    probability = predictor.predict(pairs[:, 0], pairs[:, 1], np.full(len(pairs), row), calibrated=True)
     order = np.argsort(-probability, kind="stable")[:top]
     records = _records(dataset)
     ranked = [
@@ -103,7 +103,7 @@ def rank_pairs(run: Run, cell_line: str, *, top: int = 10, drugs: Sequence[str] 
     return Recommendation(
         cell_line=cell.name,
         run=run.id,
-        seen_in_training=row in predictor.training_cell_lines,
+        seen_in_training=bool(np.any(dataset.triples.cell_line[predictor.split.train] == row)),
         pairs=ranked,
         simulated=bool(dataset.manifest.get("simulated")),
     )

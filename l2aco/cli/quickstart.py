@@ -1,9 +1,41 @@
-"""`l2aco quickstart`"""
+"""`l2aco quickstart`: the whole pipeline on the simulated demo."""
 
 from __future__ import annotations
 
 import typer
 
+from l2aco.cli.shell import JsonOption, Shell, verb
+
+
+@verb
+def quickstart(shell: Shell, json: JsonOption = False) -> None:
+    """Run the whole pipeline on SIMULATED demo data: profiles, vectors, models beside controls, ranked pairs.
+
+    Takes a few minutes on two CPU cores and downloads nothing (extra `offline`).
+    """
+    from l2aco.quickstart import quickstart as run
+
+    found = run(shell.workspace, shell)
+    if json:
+        shell.json(
+            {
+                "metrics": found.rows,
+                "verdict": found.verdict,
+                "pairs": [pair.as_dict() for pair in found.recommendation.pairs],
+                "places": {name: str(path) for name, path in found.places.items()},
+            }
+        )
+        return
+    shell.table(found.rows, title="Cell lines never seen in training (SIMULATED data, mean of 5 folds)")
+    shell.print(f"\n{found.verdict}\n")
+    shell.print(found.recommendation.caption)
+    shell.table([pair.as_row() for pair in found.recommendation.pairs])
+    shell.print("")
+    for name, path in found.places.items():
+        shell.print(f"{name}: {path}")
+    shell.print(f"\nNext: l2aco recommend --cell K562 --workspace {shell.workspace.root}")
+
 
 def register(app: typer.Typer) -> None:
     """Mount the verb."""
+    app.command()(quickstart)
