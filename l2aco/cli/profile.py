@@ -265,9 +265,9 @@ def _tell(shell: Shell, report: ProfileReport, json: bool) -> int | None:
         _tell_in_words(shell, report, failed)
     if run.stopped:
         shell.say(f"Stopped: {run.stopped}\n{run.remedy}")
-    if failed or (run.stopped and report.covered):
-        return 3
-    return 1 if run.stopped else None
+    if failed or run.stopped:
+        return 3 if report.covered else 1
+    return None
 
 
 def _tell_in_words(shell: Shell, report: ProfileReport, failed: int) -> None:

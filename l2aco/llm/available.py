@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.util
 import os
 
-from l2aco.llm.catalog import Model
+from l2aco.llm.catalog import BUNDLED, Model
+from l2aco.llm.engine import engines
 from l2aco.llm.vllm import vllm_command
 from l2aco.workspace import Settings
 
 
 def why_not(model: Model, settings: Settings | None = None) -> str | None:
     """What is missing for `model` to run without further options, or None."""
+    if model.engine != BUNDLED and model.engine not in engines:
+        return f"there is no engine '{model.engine}'"
     if model.engine == "openai" and model.key and not os.environ.get(model.key):
         return f"{model.key} is not set"
     if model.engine == "openai" and not model.base_url:

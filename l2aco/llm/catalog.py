@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from l2aco.errors import InputError, UnknownNameError
 from l2aco.workspace import SETTINGS_FILE, Settings, describe_validation
 
-EngineName = Literal["openai", "vllm", "transformers", "fake", "bundled"]
+BUNDLED = "bundled"
+"""What stands as the engine of profiles that ship with L2aCo: nothing is asked."""
 PROVIDERS = {
     "openai": ("https://api.openai.com/v1", "OPENAI_API_KEY"),
     "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
@@ -24,12 +25,12 @@ PROVIDERS = {
 
 
 class Model(BaseModel):
-    """One entry of the catalog; catalog.toml says what each key means."""
+    """One entry of the catalog; catalog.toml says what each key means. `engine` is a name of `llm.engine.engines`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     alias: str
-    engine: EngineName
+    engine: str
     model: str
     revision: str | None = None
     base_url: str | None = None
@@ -92,8 +93,7 @@ def resolve_model(name: str, settings: Settings | None = None) -> Model:
         url, key = PROVIDERS[provider.casefold()]
         return Model(alias=_plain(name), engine="openai", model=rest, base_url=url, key=key, context=32768)
     if colon and rest and provider.casefold() in ("vllm", "transformers"):
-        engine: EngineName = "vllm" if provider.casefold() == "vllm" else "transformers"
-        return Model(alias=_plain(rest), engine=engine, model=rest)
+        return Model(alias=_plain(rest), engine=provider.casefold(), model=rest)
     if Path(name).expanduser().is_dir() or (name.count("/") == 1 and " " not in name):
         return Model(alias=_plain(name), engine="vllm", model=name)
     providers = ", ".join(f"{item}:MODEL" for item in (*PROVIDERS, "transformers"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from l2aco.entities import Entity
+from l2aco.llm.catalog import BUNDLED as BUNDLED_ENGINE
 from l2aco.llm.catalog import Model
 from l2aco.llm.engine import Engine, engines
 from l2aco.llm.journal import Journal
@@ -57,7 +58,7 @@ def generate_profiles(
     job = plan_job(spec, workspace)
     if spec.limit is not None:
         entities = islice(entities, spec.limit)
-    if job.model.engine == "bundled":
+    if job.model.engine == BUNDLED_ENGINE:
         return _install_bundled(job.model, entities, workspace)
     name = set_name(job, workspace)
     folder = workspace.child(workspace.profiles, name)

@@ -20,7 +20,8 @@ from l2aco.workspace import Workspace
 class Plan:
     """Calls that are still to be made, and the tokens they are expected to take.
 
-    `tokens_out` is what a profile of this schema usually takes, `most_tokens_out` the limit of every answer.
+    `tokens_out` is what profiles of this schema usually take, without a model's reasoning. `max_tokens` is the
+    limit of one answer, None where it is the model's own.
     """
 
     set_name: str
@@ -28,7 +29,7 @@ class Plan:
     finished: int
     tokens_in: int
     tokens_out: int
-    most_tokens_out: int
+    max_tokens: int | None
 
     @property
     def calls(self) -> int:
@@ -43,7 +44,7 @@ class Plan:
                 "tokens_in": self.tokens_in,
                 "tokens_out": self.tokens_out,
                 "expected_usd": model.cost(self.tokens_in, self.tokens_out),
-                "at_most_usd": model.cost(self.tokens_in, self.most_tokens_out),
+                "at_most_usd": model.cost(self.tokens_in, self.calls * (self.max_tokens or model.max_tokens)),
                 "prices_as_of": model.prices_as_of,
             }
             for model in models
@@ -58,7 +59,7 @@ def plan_costs(
     name = set_name(job, workspace)
     known = opened(workspace.profiles, name)
     done = {record.key for record in known.records()} if known else set()
-    requested = finished = tokens_in = tokens_out = most = 0
+    requested = finished = tokens_in = tokens_out = 0
     per_answer = {kind: _usual_tokens(template.schema) for kind, template in job.templates.items()}
     for request in job.requests(entities):
         requested += 1
@@ -68,8 +69,7 @@ def plan_costs(
         entity, _ = request.subject
         tokens_in += sum(count_tokens(message["content"]) for message in request.messages)
         tokens_out += per_answer[entity.kind.value]
-        most += request.sampling["max_tokens"]
-    plan = Plan(name, requested, finished, tokens_in, tokens_out, most)
+    plan = Plan(name, requested, finished, tokens_in, tokens_out, spec.max_tokens)
     others = [model for model in load_catalog(workspace.settings).values() if model.price_in]
     chosen = [model for model in (job.model,) if model.alias not in {item.alias for item in others}]
     return plan, plan.costs([*chosen, *others])

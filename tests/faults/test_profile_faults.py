@@ -92,7 +92,7 @@ def test_the_key_is_in_no_message_even_where_the_server_repeats_it(
         result = cli(
             *("profile", "--llm", "gpt-4o-mini", "--base-url", server.url, "--name", "x", "--kind", "drug"),
             *("--attempts", 2, "--verbose"),
-            code=3,
+            code=1,
         )
     failures = (workspace.profiles / "gpt-4o-mini" / "failures.jsonl").read_text()
     assert "Bearer [key]" in failures, "the server did repeat it"

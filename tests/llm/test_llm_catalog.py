@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from l2aco.errors import InputError, UnknownNameError
 from l2aco.llm.catalog import load_catalog, resolve_model
-from l2aco.workspace import Settings
+from l2aco.workspace import Settings, Workspace
 
 
 @pytest.mark.parametrize(
@@ -76,3 +79,10 @@ def test_a_wrong_entry_names_itself_and_its_key() -> None:
         load_catalog(Settings(llms={"mine": {"engine": "openai", "model": "x", "prise_in": 1}}))
     assert "llms.mine" in str(caught.value)
     assert "prise_in" in str(caught.value)
+
+
+def test_an_engine_that_is_not_there_is_said_in_the_list_and_when_used(cli: Any, workspace: Workspace) -> None:
+    (workspace.root / "l2aco.toml").write_text('[llms.mine]\nengine = "warp"\nmodel = "x"\n')
+    rows = {row["llm"]: row for row in json.loads(cli("llms", "--json").stdout)}
+    assert "warp" in rows["mine"]["why not"]
+    assert "warp" in cli("profile", "--llm", "mine", "--name", "X", "--kind", "drug", code=2).output

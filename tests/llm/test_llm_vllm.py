@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from l2aco.errors import UnavailableError
 from l2aco.llm.catalog import Model, resolve_model
 from l2aco.llm.options import EngineOptions
 from l2aco.llm.vllm import VllmEngine, vllm_command
-from l2aco.workspace import Settings, read_json
+from l2aco.workspace import Settings, read_json, write_toml
 
 STAND_IN = """
 import sys, time, subprocess
@@ -81,6 +82,28 @@ def test_it_is_stopped_when_the_work_fails(command: tuple[str, ...], ask: Any, t
     model = Model(alias="m", engine="vllm", model="owner/m")
     with pytest.raises(ZeroDivisionError):
         ask(1, engine=Broken(model, EngineOptions(vllm_command=command, folder=tmp_path)))
+    assert gone(int((tmp_path / "child.pid").read_text()))
+
+
+def test_it_is_stopped_on_ctrl_c(command: tuple[str, ...], tmp_path: Path) -> None:
+    entry = {"engine": "vllm", "model": "owner/m"}
+    write_toml(tmp_path / "l2aco.toml", {"vllm_command": list(command), "llms": {"m": entry}})
+    (tmp_path / "names.txt").write_text("\n".join(f"name {number}" for number in range(5000)))
+    arguments = ["profile", "--llm", "m", "--entities", "names.txt", "--kind", "drug", "--concurrency", "4", "-q"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from l2aco.cli.main import app; app()", *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    journal = tmp_path / "profiles" / "m" / "journal.jsonl"
+    deadline = time.monotonic() + 60
+    while not (journal.exists() and journal.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
     assert gone(int((tmp_path / "child.pid").read_text()))
 
 
