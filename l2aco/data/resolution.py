@@ -116,8 +116,9 @@ def _by_alias_file(entities: list[Entity], path: Path, kind: EntityKind) -> tupl
 def match_to(entities: Iterable[Entity], known: EntityIndex) -> tuple[dict[str, str], dict[str, list[str]]]:
     """New id by old id where the name is that of one known entity, and a report.
 
-    An entity that has a known id already keeps it before any name is looked at. `matched`: the same name but for case; `guessed`: the same after hyphens, spaces and salts are folded, or by an
-    alias; `left`: nothing known is called so, or two entities here would get one id.
+    An entity that has a known id keeps it before any name is looked at. `matched`: the same name but for case;
+    `guessed`: the same after hyphens, spaces and salts are folded, or by an alias; `left`: nothing known is called
+    so, or two entities here would get one id.
     """
     renames: dict[str, str] = {}
     report: dict[str, list[str]] = {"matched": [], "guessed": [], "left": []}

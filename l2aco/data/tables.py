@@ -66,7 +66,7 @@ def read_table(path: Path, roles: Roles, *, optional: Iterable[str] = ()) -> pl.
     return table
 
 
-def read_lines(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+def read_lines(path: Path, columns: Sequence[str], *, may_be_empty: bool = False) -> pl.DataFrame:
     """A tab-separated file without header: these columns as stripped text, and `row` (-1 for the first line, so that
     `line_of` holds).
 
@@ -76,7 +76,8 @@ def read_lines(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     import polars as pl
 
     data = path.read_bytes()
-    _check_text(path, data)
+    if data.strip() or not may_be_empty:
+        _check_text(path, data)
     lines = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     cells: list[list[str]] = []
     places: list[int] = []

@@ -39,7 +39,7 @@ class LacoGraph:
         folder = self._folder(path)
         kg = folder.parent / "kg"
         names = _dictionary(safe_file(kg, KG[0]))
-        relations = _dictionary(safe_file(kg, KG[1]))
+        relations = _dictionary(safe_file(kg, KG[1]), may_be_empty=True)
         splits = {
             SETTINGS[setting]: {part: self._part(safe_file(folder / setting, f"{part}.txt"), names) for part in PARTS}
             for setting in SETTINGS
@@ -104,7 +104,7 @@ class LacoGraph:
     def _edges(self, path: Path, types: dict[str, str], relations: set[str]) -> Edges:
         import polars as pl
 
-        table = read_lines(path, ("head", "relation", "tail"))
+        table = read_lines(path, ("head", "relation", "tail"), may_be_empty=True)
         require(table, path, ("head", "relation", "tail"))
         for column, known in (("head", set(types)), ("relation", relations), ("tail", set(types))):
             strange = table.filter(~table[column].is_in(list(known)))
@@ -132,9 +132,9 @@ def find_datasets(path: Path) -> list[Path]:
     ]
 
 
-def _dictionary(path: Path) -> dict[str, str]:
+def _dictionary(path: Path, *, may_be_empty: bool = False) -> dict[str, str]:
     """Name by id; raises InputError where an id stands twice, or two ids have one name."""
-    table = read_lines(path, ("id", "name"))
+    table = read_lines(path, ("id", "name"), may_be_empty=may_be_empty)
     require(table, path, ("id", "name"))
     for column in ("id", "name"):
         twice = table.filter(table[column].is_duplicated())

@@ -1,0 +1,138 @@
+"""`l2aco data` on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from l2aco.workspace import Workspace
+
+Cli = Callable[..., Any]
+TABLE = "drug_a,drug_b,cell_line,score\n" + "".join(
+    f"D{a},D{b},L{c},{(-1) ** (a + b + c) * (a + 1)}\n" for a in range(6) for b in range(a + 1, 6) for c in range(8)
+)
+
+
+@pytest.fixture
+def table(workspace: Workspace) -> Path:
+    path = workspace.root / "screen.csv"
+    path.write_text(TABLE)
+    return path
+
+
+def test_import_reports_lists_and_describes(cli: Cli, table: Path) -> None:
+    table.write_text(TABLE + "D1,D0,L0,9\nD1,D1,L0,3\n")
+    shown = cli("data", "import", table, "--name", "mine").stdout
+    for words in ("rows read", "122", "self-pairs dropped", "in swapped order", "triples kept", "120"):
+        assert words in shown
+    rows = json.loads(cli("data", "list", "--json").stdout)
+    assert rows[0]["name"] == "mine"
+    assert (rows[0]["triples"], rows[0]["drugs"], rows[0]["cell_lines"]) == (120, 6, 8)
+    info = json.loads(cli("data", "info", "MINE", "--json").stdout)
+    assert {row["what"] for row in info["coverage"]} >= {"SMILES", "tissue", "profile set reference"}
+    assert "coverage" in cli("data", "info", "mine").stdout
+
+
+def test_real_input_is_reported_as_documented(cli: Cli, workspace: Workspace, shared: Path) -> None:
+    folder = shared / "data" / "graphsynergy" / "DrugCombDB"
+    shown = cli("data", "import", folder, "--name", "drugcombdb").stdout
+    for number in ("69,436", "52", "2,629", "66,755", "572", "73", "16,823", "493,984"):
+        assert number in shown.split(), number
+
+
+def test_a_name_that_is_taken_needs_force(cli: Cli, table: Path) -> None:
+    cli("data", "import", table, "--name", "mine")
+    assert "--force" in cli("data", "import", table, "--name", "mine", code=2).stderr
+    cli("data", "import", table, "--name", "mine", "--force", "--label", "> 2")
+    assert json.loads(cli("data", "list", "--json").stdout)[0]["label"] == "score > 2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["import", "nowhere.csv", "--name", "x"], 1, "no such file or folder"),
+        (["import", "screen.csv", "--name", "../x"], 2, "cannot be a name"),
+        (["import", "screen.csv", "--name", "x", "--source", "deepdss"], 2, "deepdds"),
+        (["import", "screen.csv", "--name", "x", "--label", "positive"], 2, "no label rule"),
+        (["import", "screen.csv", "--name", "x", "--columns", "drug_a"], 2, "name=VALUE"),
+        (["import", "screen.csv", "--name", "x", "--columns", "drug=D"], 2, "unknown column role"),
+        (["import", "screen.csv", "--name", "x", "--columns", "score=effect"], 1, "has no column 'effect'"),
+        (["info", "nothing"], 2, "unknown data set"),
+        (["split", "demo", "--setting", "novel-cel"], 2, "novel-cell"),
+        (["split", "demo", "--fold", "7"], 2, "no fold 7"),
+        (["split", "demo", "--stratify", "sex"], 2, "stratify"),
+        (["fetch", "drugcomdb"], 2, "drugcombdb"),
+        (["fetch", "oneil"], 2, "--yes"),
+        (["export", "demo", "out", "--layout", "pdf"], 2, "laco"),
+    ],
+)
+def test_mistakes_end_in_one_message(cli: Cli, table: Path, arguments: list[str], code: int, message: str) -> None:
+    result = cli("data", *arguments, code=code)
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (table.parent / "data" / "x").exists()
+
+
+def test_columns_can_be_named(cli: Cli, table: Path) -> None:
+    table.write_text(TABLE.replace("drug_a", "first").replace("score", "effect"))
+    cli("data", "import", table, "--name", "x", "--columns", "drug_a=first", "--columns", "score=effect")
+    assert json.loads(cli("data", "list", "--json").stdout)[0]["triples"] == 120
+
+
+def test_split_makes_all_folds_and_says_what_it_checked(cli: Cli, table: Path) -> None:
+    cli("data", "import", table, "--name", "mine")
+    rows = json.loads(cli("data", "split", "mine", "--setting", "S1", "--folds", "4", "--check", "--json").stdout)
+    assert [row["fold"] for row in rows] == [0, 1, 2, 3]
+    assert sum(row["test"] for row in rows) == 120
+    assert all("no cell line on two sides" in row["checked"] for row in rows)
+    one = json.loads(cli("data", "split", "mine", "--folds", "4", "--fold", "2", "--json").stdout)
+    assert one[0]["hash"] == rows[2]["hash"]
+
+
+def test_a_planted_leak_ends_with_exit_code_1(cli: Cli, table: Path) -> None:
+    import numpy as np
+
+    cli("data", "import", table, "--name", "mine")
+    cli("data", "split", "mine", "--fold", "0")
+    path = next((table.parent / "data" / "mine" / "splits").glob("*.npz"))
+    with np.load(path) as arrays:
+        parts = {name: arrays[name] for name in ("train", "valid", "test")}
+    parts["train"] = np.append(parts["train"], parts["test"][0])
+    np.savez(path, **parts)
+    assert "not the split" in cli("data", "split", "mine", "--fold", "0", "--check", code=1).stderr
+
+
+def test_plots_are_pictures(cli: Cli, table: Path) -> None:
+    cli("data", "import", table, "--name", "mine")
+    cli("data", "info", "mine", "--plots", "plots")
+    pictures = sorted((table.parent / "plots").glob("*.png"))
+    assert [path.stem for path in pictures] == ["label_balance", "rows_per_cell_line", "rows_per_drug", "scores"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5_000 for path in pictures)
+
+
+def test_export_and_import_again(cli: Cli, table: Path) -> None:
+    cli("data", "import", table, "--name", "mine")
+    cli("data", "export", "mine", "out")
+    cli("data", "import", "out", "--name", "back")
+    mine, back = json.loads(cli("data", "list", "--json").stdout)[::-1]
+    assert (mine["triples"], mine["drugs"]) == (back["triples"], back["drugs"])
+    assert "Wrote" in cli("data", "export", "mine", "features", "--layout", "laco-features").stderr
+
+
+def test_merge_of_two(cli: Cli, table: Path) -> None:
+    cli("data", "import", table, "--name", "one")
+    cli("data", "import", table, "--name", "two")
+    shown = cli("data", "merge", "one", "two", "--name", "both").stdout
+    assert "triples in several of the data sets" in shown
+    assert json.loads(cli("data", "info", "both", "--json").stdout)["both"][0] == {"what": "rows read", "value": 240}
+
+
+def test_fetch_from_a_local_copy(cli: Cli, shared: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("L2ACO_CACHE", str(workspace.root / "cache"))
+    shown = cli("data", "fetch", "oneil", "--from", shared / "data").stdout
+    assert "12,230" in shown
+    assert "shipped labels that disagree with the score rule" in shown
