@@ -80,8 +80,8 @@ def specs() -> dict[str, list[TrainSpec]]:
     from l2aco.models.spec import AlignSpec
     from l2aco.training.spec import TrainSpec
 
-    aligned = {"loss": "infonce", "fusion": "gate"}
-    recipe = {"batch_size": 512, "epochs": 40, "patience": 10, "learning_rate": 3e-3}
+    aligned: dict[str, Any] = {"loss": "infonce", "fusion": "gate"}
+    recipe: dict[str, Any] = {"batch_size": 512, "epochs": 40, "patience": 10, "learning_rate": 3e-3}
     choices = {
         BARE: [AlignSpec(loss="none")] * FOLDS,
         SHUFFLED: [AlignSpec(**aligned, vectors="shuffled", draw=fold) for fold in range(FOLDS)],

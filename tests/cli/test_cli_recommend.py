@@ -1,0 +1,80 @@
+"""`l2aco recommend`: ranked pairs for a cell line, whatever way it is written."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from l2aco.data.dataset import open_dataset
+
+
+@pytest.fixture
+def trained(lab, cli):
+    cli("train", "--backbone", "GCN", "--align", "none", "--set", "epochs=2")
+    return lab
+
+
+def test_ranks_every_pair_once_by_probability(trained, cli):
+    drugs = len(open_dataset("demo", trained).drugs)
+    everything = drugs * (drugs - 1) // 2
+    pairs = json.loads(cli("recommend", "--cell", "mcf-7", "--top", everything, "--json").stdout)
+    assert [pair["rank"] for pair in pairs] == list(range(1, everything + 1))
+    assert len({frozenset((pair["drug_a_id"], pair["drug_b_id"])) for pair in pairs}) == everything
+    probabilities = [pair["probability"] for pair in pairs]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert all(0 < value < 1 for value in probabilities)
+
+
+def test_says_what_was_measured_here_and_elsewhere(trained, cli):
+    dataset = open_dataset("demo", trained)
+    triples = dataset.triples
+    row = next(number for number, line in enumerate(dataset.cell_lines) if line.id == "MCF7")
+    first = int((triples.cell_line == row).argmax())
+    a, b = dataset.drugs[triples.drug_a[first]], dataset.drugs[triples.drug_b[first]]
+    result = cli("recommend", "--cell", "MCF7", "--drug", a.id, "--drug", b.name, "--json")
+    (pair,) = json.loads(result.stdout)
+    same = (triples.drug_a == triples.drug_a[first]) & (triples.drug_b == triples.drug_b[first])
+    elsewhere = same & (triples.cell_line != row)
+    assert pair["measured"] == triples.label[first]
+    assert pair["elsewhere_measured"] == elsewhere.sum()
+    assert pair["elsewhere_synergistic"] == triples.label[elsewhere].sum()
+
+
+def test_simulated_data_and_unseen_lines_are_named_as_such(trained, cli):
+    from l2aco.training.runs import open_run
+
+    predictor = open_run(None, trained).predictor()
+    held_out = predictor.split.held_out[0]
+    said = cli("recommend", "--cell", held_out).stderr
+    assert "never seen in training" in said and "SIMULATED" in said
+    known = predictor.dataset.cell_lines[predictor.dataset.triples.cell_line[predictor.split.train[0]]].id
+    assert "was seen in training" in cli("recommend", "--cell", known).stderr
+
+
+def test_writes_a_table_that_other_programs_read(trained, cli, tmp_path):
+    cli("recommend", "--cell", "A375", "--top", "3", "--output", tmp_path / "pairs.csv")
+    with (tmp_path / "pairs.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--cell", "MFC7"), "MCF7"),
+        (("--cell", "A375", "--drug", "Erlotinb", "--drug", "SN-38"), "ERLOTINIB"),
+        (("--cell", "A375", "--drug", "SN-38"), "two different drugs"),
+        (("--cell", "A375", "--top", "0"), "--top"),
+        (("--cell", "A375", "--run", "nosuchrun"), "unknown run"),
+    ],
+)
+def test_mistakes_are_answered_with_what_to_do(trained, cli, options, expected):
+    result = cli("recommend", *options, code=None)
+    assert result.exit_code in (1, 2)
+    assert expected in result.stderr and "Traceback" not in result.stderr
+
+
+def test_without_a_run_it_says_how_to_get_one(workspace, cli):
+    assert "l2aco train" in cli("recommend", "--cell", "A375", code=1).stderr
