@@ -16,9 +16,9 @@ runs_app = typer.Typer(help="Trained runs: what there is, and what came out.", n
 @verb
 def list_(shell: Shell, json: JsonOption = False) -> None:
     """List the finished runs, oldest first."""
-    from l2aco.training.runs import list_runs
+    from l2aco.training.runs import run_rows
 
-    shell.table([run.summary() for run in list_runs(shell.workspace)], json=json, empty="There is no run yet.")
+    shell.table(run_rows(shell.workspace, shell), json=json, empty="There is no run yet.")
 
 
 @verb

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l2aco.errors import DamagedError, InputError, UnknownNameError
+from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, load_spec, names_in, read_json, sha256_file
 
 if TYPE_CHECKING:
@@ -127,10 +128,26 @@ def free_path(folder: Path, name: str) -> Path:
     return path
 
 
-def list_runs(workspace: Workspace) -> list[Run]:
-    """The finished runs, oldest first."""
-    runs = [Run(workspace.runs / name, workspace) for name in names_in(workspace.runs)]
+def list_runs(workspace: Workspace, progress: Progress = Silent()) -> list[Run]:
+    """The finished runs, oldest first; one whose manifest is damaged is named and left out."""
+    runs = []
+    for name in names_in(workspace.runs):
+        try:
+            runs.append(Run(workspace.runs / name, workspace))
+        except DamagedError as error:
+            progress.say(f"left out: {error}")
     return sorted(runs, key=lambda run: (run.manifest["created_at"], run.id))
+
+
+def run_rows(workspace: Workspace, progress: Progress = Silent()) -> list[dict[str, Any]]:
+    """`Run.summary` of every run; one that is damaged is named and left out."""
+    rows = []
+    for run in list_runs(workspace, progress):
+        try:
+            rows.append(run.summary())
+        except DamagedError as error:
+            progress.say(f"left out: {error}")
+    return rows
 
 
 def open_run(name: str | None, workspace: Workspace) -> Run:
@@ -141,8 +158,9 @@ def open_run(name: str | None, workspace: Workspace) -> Run:
     known = names_in(workspace.runs)
     if not known:
         raise InputError("there is no run yet", where=workspace.runs, remedy="Train one: l2aco train")
-    if name is None:
-        return list_runs(workspace)[-1]
+    if name is None and (runs := list_runs(workspace)):
+        return runs[-1]
+    name = name or known[-1]
     name = Path(name).name if Path(name).is_dir() else name
     if name in known:
         return Run(workspace.runs / name, workspace)

@@ -156,6 +156,16 @@ def test_a_store_of_another_encoder_or_with_other_vectors_is_refused(lab, cli):
     assert len(open_store("reference--toy", lab)) == len(records)
 
 
+def test_one_damaged_run_does_not_hide_the_others(lab, cli):
+    first = train(TrainSpec(backbone="GCN", epochs=1), lab)
+    second = train(TrainSpec(backbone="GCN", epochs=1, seed=1), lab)
+    (first.path / "manifest.json").write_text('{"format": 1, "files"')
+    result = cli("runs", "list", "--json")
+    assert [row["run"] for row in json.loads(result.stdout)] == [second.id]
+    assert first.id in result.stderr and "not readable JSON" in result.stderr
+    assert json.loads(cli("evaluate", "--json").stdout)["run"] == second.id
+
+
 def test_a_changed_metrics_file_is_noticed(lab):
     run = train(TrainSpec(backbone="GCN", epochs=1), lab)
     (run.path / "metrics.json").write_text((run.path / "metrics.json").read_text().replace("0.", "1.", 1))
