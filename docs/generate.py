@@ -20,7 +20,7 @@ NOTE = "<!-- Made by `make docs`; edit the code, not this page. -->\n\n"
 def commands() -> str:
     """The help of every verb, as typer renders it."""
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "typer", "l2aco.cli.main", "utils", "docs", "--name", "l2aco", "--title", "Commands"]
+    command = [sys.executable, "-m", "typer", "l2aco.cli.main", "utils", "docs", "--name", "l2aco"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return NOTE + done.stdout.rstrip() + "\n"
 
@@ -40,7 +40,7 @@ def catalog() -> str:
     from l2aco.embeddings.encoders import ENCODERS
     from l2aco.llm.catalog import load_catalog
     from l2aco.metrics import METRICS
-    from l2aco.models.backbones import BACKBONES
+    from l2aco.models.backbones import backbones
     from l2aco.workspace import Settings
 
     llms = [
@@ -60,7 +60,7 @@ def catalog() -> str:
         "Language models (`l2aco llms`)": llms,
         "Encoders (`l2aco encoders`)": entries(ENCODERS),
         "Data sources (`l2aco data import`)": entries(SOURCES),
-        "Backbones (`l2aco backbones`)": entries(BACKBONES),
+        "Backbones (`l2aco backbones`)": entries(backbones),
         "Metrics": metrics,
     }
     body = "\n\n".join(f"## {title}\n\n{table(rows)}" for title, rows in sections.items())
