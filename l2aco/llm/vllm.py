@@ -154,7 +154,7 @@ class VllmEngine:
                 self.options.say(f"  {last[:160]}")
                 told = last
             await asyncio.sleep(1.0)
-        raise UnavailableError("vLLM did not become ready in half an hour", where=self._folder / _LOG)
+        raise UnavailableError(f"vLLM did not become ready in {START_LIMIT_S:g} s", where=self._folder / _LOG)
 
     def _died(self) -> UnavailableError:
         assert self._process is not None

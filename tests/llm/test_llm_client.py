@@ -73,12 +73,13 @@ GOOD = json.dumps({"summary": "fine", "items": [], "level": "low"})
 def test_the_way_to_structured_output_is_learned_once(
     ask: Ask, formats: tuple[str, ...], refused: dict[str, int]
 ) -> None:
-    with FakeServer(formats=formats) as server:
+    with FakeServer(formats=formats, delay_s=0.05) as server:
         report = ask(40, server.url)
         stats = server.stats()
     assert report.answered == 40
     assert report.repairs == 0
     assert stats["faults"] == refused, "the refusals of the first call only"
+    assert stats["most_in_flight"] > 2, "only the first call goes alone"
 
 
 def test_a_request_that_is_refused_in_every_way_teaches_nothing(ask: Ask) -> None:

@@ -19,9 +19,11 @@ from l2aco.llm.vllm import VllmEngine, vllm_command
 from l2aco.workspace import Settings, read_json, write_toml
 
 STAND_IN = """
-import sys, time, subprocess
+import os, sys, time, subprocess
 flags = sys.argv[1:]
 print("flags:", *flags, flush=True)
+if "--never" in flags:
+    open("child.pid", "w").write(str(os.getpid())); time.sleep(600)
 if "--die" in flags:
     print("ValueError: the model is too large", flush=True); sys.exit(3)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -112,6 +114,15 @@ def test_the_last_words_of_a_server_that_dies_are_shown(command: tuple[str, ...]
         ask(1, engine=engine(command, tmp_path, [], vllm_flags=("--die",)))
     assert "ended with code 3" in str(caught.value)
     assert "the model is too large" in str(caught.value)
+
+
+def test_a_server_that_never_gets_ready_is_stopped(
+    command: tuple[str, ...], ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("l2aco.llm.vllm.START_LIMIT_S", 1.0)
+    with pytest.raises(UnavailableError, match="did not become ready"):
+        ask(1, engine=engine(command, tmp_path, [], vllm_flags=("--never",)))
+    assert gone(int((tmp_path / "child.pid").read_text()))
 
 
 def test_a_command_that_is_not_there_is_one_clear_error(ask: Any, tmp_path: Path) -> None:

@@ -141,6 +141,18 @@ def test_the_key_follows_the_entity_and_nothing_else(one: str, two: str) -> None
     assert key(one, smiles="CCO") == key(one), "the prompt does not use it"
 
 
+@pytest.mark.parametrize(
+    "change", [{"llm": "qwen"}, {"prompt": "brief"}, {"temperature": 0.5}, {"max_tokens": 9}, {"top_p": 0.5}]
+)
+def test_the_key_follows_the_model_the_prompt_and_the_sampling(change: dict[str, object]) -> None:
+    entity = Entity("X", EntityKind.drug, "X")
+    keys = {
+        next(plan_job(ProfileSpec.model_validate(values), Workspace("/nonexistent")).requests([entity])).key
+        for values in ({"llm": "fake"}, {"llm": "fake", **change}, {"llm": "fake", "concurrency": 3, "timeout_s": 5})
+    }
+    assert len(keys) == 2, "and how fast it is asked is no part of it"
+
+
 def test_the_key_follows_the_facts_that_the_prompt_uses() -> None:
     job = plan_job(FAKE.model_copy(update={"prompt": "grounded"}), Workspace("/nonexistent"))
     bare = Entity("X", EntityKind.drug, "X")
