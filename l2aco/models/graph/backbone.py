@@ -18,6 +18,8 @@ from l2aco.models.graph.blocks import distinct, receptive_field
 from l2aco.models.heads import PairHead
 
 DRUG, CELL = "drug", "cell_line"
+START = 0.01
+"""Standard deviation of fresh embeddings. On unseen cell lines 0.01 scores far above 0.05 and 0.1."""
 
 
 class GraphConfig(BackboneConfig):
@@ -128,7 +130,8 @@ def embedding_rows(count: int, width: int, rows: np.ndarray) -> nn.Parameter:
     """Learned embeddings of the nodes `rows`, initialised as rows of a table over all `count` nodes.
 
     Rows outside the receptive field never get a gradient and are never read, so leaving them out changes
-    nothing; drawing the whole table makes a node's start independent of what surrounds it.
+    nothing; drawing the whole table makes a node's start independent of what surrounds it. The start is small: a
+    node that training never reaches then says next to nothing, instead of something random.
     """
-    table = nn.init.xavier_uniform_(torch.empty(count, width))
+    table = nn.init.normal_(torch.empty(count, width), std=START)
     return nn.Parameter(table[torch.from_numpy(rows)].clone())

@@ -1,0 +1,186 @@
+"""Seconds a training step and an epoch, against the paper's procedure written plainly (plain_models.py).
+
+    python benchmarks/performance/train.py --dataset drugcombdb --threads 1
+
+Both models share weights, and their losses are compared (no dropout) before anything is timed. Steps then alternate
+in one process, dropout on; a step is batch, forward, backward and Adam. CPU time is the process's own, so that
+other jobs on the machine count little. Needs the extra `dgl` and an imported data set with a graph.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.append(sys.path.pop(0))  # the neighbour profile.py would hide the standard library's
+import numpy as np
+import torch
+import torch.nn.functional as F
+from plain_models import PlainHomogeneous, PlainRelational, Samples
+from torch.utils.data import DataLoader
+
+from l2aco.data.dataset import open_dataset
+from l2aco.models.assemble import build_model
+from l2aco.models.spec import AlignSpec
+from l2aco.training.loop import Rows
+from l2aco.training.optim import make_optimizer
+from l2aco.training.spec import Recipe
+from l2aco.workspace import Workspace
+
+PLAIN = {"GCN": PlainHomogeneous, "KGNN": PlainHomogeneous, "HGAT": PlainRelational}
+DIMENSION = 1024
+"""Of the profile vectors (random here: speed does not depend on their values)."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workspace", default=".")
+    parser.add_argument("--dataset", default="drugcombdb")
+    parser.add_argument("--backbones", default="GCN,HGAT,KGNN")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--large-batch", type=int, default=1024)
+    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    dataset = open_dataset(given.dataset, Workspace(given.workspace))
+    results = [
+        compare(name, aligned, dataset, given) for name in given.backbones.split(",") for aligned in (False, True)
+    ]
+    print(table(results, given))
+    if given.out:
+        given.out.write_text(json.dumps({"where": where(), "threads": given.threads, "results": results}, indent=2))
+
+
+def compare(name: str, aligned: bool, dataset: Any, given: argparse.Namespace) -> dict[str, Any]:
+    """Median CPU and wall milliseconds a step of both, the difference of their losses, and seconds an epoch."""
+    draw = np.random.default_rng(0)
+    vectors = {
+        "drug_vectors": draw.normal(size=(len(dataset.drugs), DIMENSION)).astype(np.float32),
+        "cell_vectors": draw.normal(size=(len(dataset.cell_lines), DIMENSION)).astype(np.float32),
+    }
+    align = AlignSpec(standardise=False) if aligned else AlignSpec(loss="none")
+    ours = build_model(name, {}, dataset, align, **vectors)
+    plain = PLAIN[name](ours)
+    rows = draw.permutation(len(dataset.triples))[: int(0.8 * len(dataset.triples))]
+    samples = Samples(rows, dataset.triples, vectors["drug_vectors"], vectors["cell_vectors"])
+    train = Rows.of(dataset.triples, rows, torch.device("cpu"))
+    difference = same_mathematics(ours, plain, samples)
+    runs = {
+        "ours": our_steps(ours, train, given.batch),
+        "plain": plain_steps(plain, samples, given.batch),
+        "ours large": our_steps(ours, train, given.large_batch),
+    }
+    times = interleaved(runs, given.steps)
+    epochs = {
+        "plain": times["plain"][0] * len(rows) / given.batch / 1000,
+        "ours": times["ours large"][0] * len(rows) / given.large_batch / 1000,
+    }
+    return {
+        "backbone": name,
+        "aligned": aligned,
+        "loss difference": difference,
+        "plain ms": times["plain"][0],
+        "ours ms": times["ours"][0],
+        "ratio": times["plain"][0] / times["ours"][0],
+        "wall ratio": times["plain"][1] / times["ours"][1],
+        "plain s/epoch": epochs["plain"],
+        "ours s/epoch": epochs["ours"],
+        "epoch ratio": epochs["plain"] / epochs["ours"],
+    }
+
+
+def same_mathematics(ours: Any, plain: Any, samples: Samples) -> float:
+    """Relative difference of the two losses on one batch, without dropout."""
+    a, b, c, y, *vectors = next(iter(DataLoader(samples, batch_size=64)))
+    ours.eval(), plain.eval()
+    with torch.no_grad():
+        output = ours(a, b, c)
+        mine = F.binary_cross_entropy_with_logits(output.logits[0], y) + sum(output.losses.values())
+        logits, extra = plain(a, b, c, tuple(vectors))
+        theirs = F.binary_cross_entropy_with_logits(logits, y) + extra
+    ours.train(), plain.train()
+    return abs(float(mine - theirs)) / float(theirs)
+
+
+def our_steps(model: Any, train: Rows, size: int) -> Iterator[Any]:
+    optimizer = make_optimizer(model, Recipe(batch_size=size))
+    while True:
+        for index in torch.randperm(len(train)).split(size):
+            batch = train.take(index)
+            output = model(batch.a, batch.b, batch.c)
+            loss = F.binary_cross_entropy_with_logits(output.logits[0], batch.y) + sum(output.losses.values())
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            yield loss
+
+
+def plain_steps(model: Any, samples: Samples, size: int) -> Iterator[Any]:
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    while True:
+        for a, b, c, y, *vectors in DataLoader(samples, batch_size=size, shuffle=True):
+            optimizer.zero_grad()
+            logits, extra = model(a, b, c, tuple(vectors))
+            loss = F.binary_cross_entropy_with_logits(logits, y) + extra
+            loss.backward()
+            optimizer.step()
+            yield loss
+
+
+def interleaved(runs: dict[str, Iterator[Any]], steps: int) -> dict[str, tuple[float, float]]:
+    """Median CPU and wall milliseconds of a step of each, after two to warm up."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for number in range(steps + 2):
+        for name, run in runs.items():
+            taken = timed(lambda run=run: next(run))
+            if number >= 2:
+                times[name].append(taken)
+    return {name: tuple(np.median(np.array(values), axis=0).tolist()) for name, values in times.items()}  # type: ignore[misc]
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, float]:
+    cpu, wall = time.process_time(), time.perf_counter()
+    call()
+    return (time.process_time() - cpu) * 1000, (time.perf_counter() - wall) * 1000
+
+
+def table(results: list[dict[str, Any]], given: argparse.Namespace) -> str:
+    lines = [
+        f"{where()}; {given.dataset}, {given.threads} thread(s), batch {given.batch}; epochs: plain at {given.batch}, "
+        f"ours at {given.large_batch}. CPU milliseconds a step (median of {given.steps}, interleaved).",
+        "",
+        "| backbone | aligned | same loss to | plain ms | ours ms | ratio | wall ratio "
+        "| plain s/epoch | ours s/epoch | ratio |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in results:
+        lines.append(
+            f"| {row['backbone']} | {'yes' if row['aligned'] else 'no'} | {row['loss difference']:.0e} | "
+            f"{row['plain ms']:.1f} | {row['ours ms']:.1f} | {row['ratio']:.1f} | {row['wall ratio']:.1f} | "
+            f"{row['plain s/epoch']:.1f} | {row['ours s/epoch']:.2f} | {row['epoch ratio']:.0f} |"
+        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return "\n".join([*lines, "", f"Peak memory of the process that holds both: {peak:.2f} GB."])
+
+
+def where() -> str:
+    """Machine, versions, commit and date."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    date = time.strftime("%Y-%m-%d")
+    cpus = len(os.sched_getaffinity(0))
+    return f"{cpus} CPU cores, {platform.machine()}, torch {torch.__version__}, commit {commit.stdout.strip()}, {date}"
+
+
+if __name__ == "__main__":
+    main()
