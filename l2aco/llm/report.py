@@ -13,12 +13,14 @@ from l2aco.llm.request import Reason
 class RunReport:
     """Counts of requests by their end, calls, tokens and cost (US dollars, None where no price is known).
 
-    `before` were finished and `failed_before` given up by earlier runs. `stopped` says why a run ended before
+    `before` were finished and `failed_before` given up by earlier runs; `repeated` had the key of a request that was
+    being asked. `stopped` says why a run ended before
     its last request, and `remedy` what to do.
     """
 
     before: int = 0
     failed_before: int = 0
+    repeated: int = 0
     answered: int = 0
     failed: Counter[Reason] = field(default_factory=Counter)
     calls: int = 0

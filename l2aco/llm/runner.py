@@ -84,6 +84,7 @@ class _Run:
         self.gate = Gate(limits.concurrency)
         self.pace = Pace(limits)
         self.budget = Budget(limits.budget_usd, limits.budget_tokens)
+        self._taken: set[str] = set()
         self._row: tuple[Reason | None, int] = (None, 0)
         self._wait = tenacity.wait_random_exponential(multiplier=limits.backoff_s, max=_LONGEST_BACKOFF_S)
         self._plans = any((limits.budget_usd, limits.budget_tokens, limits.tokens_per_minute))
@@ -109,7 +110,9 @@ class _Run:
         found = None
         for request in self.requests:
             given_up = self.journal.failed(request.key)
-            if request.key in self.journal:
+            if request.key in self._taken:
+                self.report.repeated += 1
+            elif request.key in self.journal:
                 self.report.before += 1
             elif given_up and given_up not in TRANSIENT and not self.limits.retry_failed:
                 self.report.failed_before += 1
@@ -119,6 +122,8 @@ class _Run:
             skipped += 1
         if skipped:
             self._show(skipped)
+        if found is not None:
+            self._taken.add(found.key)
         return found
 
     async def _work(self, first: Request | None) -> None:
@@ -129,6 +134,8 @@ class _Run:
             except BudgetSpent:
                 self.report.stop("the budget is spent", "Start the same command again with more to go on.")
                 return
+            finally:
+                self._taken.discard(request.key)
             request = self._next_missing() if self.report.stopped is None else None
 
     async def _finish(self, request: Request) -> None:

@@ -56,15 +56,17 @@ def generate_profiles(
     """
     progress = progress or Silent()
     job = plan_job(spec, workspace)
+    length = len(entities) if isinstance(entities, Sized) else None
     if spec.limit is not None:
         entities = islice(entities, spec.limit)
+        length = None if length is None else min(length, spec.limit)
     if job.model.engine == BUNDLED_ENGINE:
         return _install_bundled(job.model, entities, workspace)
     name = set_name(job, workspace)
     folder = workspace.child(workspace.profiles, name)
     engine = make_engine(job, workspace, folder, progress)
     counter = _Counter(entities)
-    total = len(entities) * spec.samples if isinstance(entities, Sized) else None
+    total = None if length is None else length * spec.samples
     with Journal(folder, f"profile set '{name}'") as journal:
         _write_manifest(job, folder, name)
         try:
@@ -82,7 +84,7 @@ def generate_profiles(
         finally:
             count = journal.compact(lambda record: (record["kind"], record["entity_id"], record["sample"]))
             _write_manifest(job, folder, name, count)
-    requested = counter.seen * spec.samples
+    requested = (total or counter.seen * spec.samples) - run.repeated
     return ProfileReport(ProfileSet(folder), count, requested, run.before + run.answered, run=run)
 
 

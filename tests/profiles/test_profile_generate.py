@@ -102,7 +102,16 @@ def test_several_samples_stand_side_by_side(workspace: Workspace) -> None:
 
 
 def test_the_same_entity_twice_is_asked_once(workspace: Workspace) -> None:
-    assert generate_profiles(FAKE, entities(3) * 4, workspace).profiles == 3
+    report = generate_profiles(FAKE.model_copy(update={"delay_s": 0.05}), entities(3) * 4, workspace)
+    assert (report.profiles, report.run.calls) == (3, 3)
+    assert report.complete
+
+
+def test_a_stopped_run_says_how_much_was_asked_of_it(workspace: Workspace) -> None:
+    report = generate_profiles(FAKE.model_copy(update={"budget_tokens": 9000}), entities(40), workspace)
+    assert report.run.stopped is not None
+    assert 0 < report.covered < report.requested == 40
+    assert not report.complete
 
 
 def test_a_limit_takes_the_first_of_a_stream(workspace: Workspace) -> None:
