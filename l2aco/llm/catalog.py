@@ -103,5 +103,7 @@ def resolve_model(name: str, settings: Settings | None = None) -> Model:
 
 
 def _plain(name: str) -> str:
-    """A name that can be a folder's."""
+    """A name that can be a folder's: of a local folder its last part, of an id all of it."""
+    if Path(name).expanduser().is_dir():
+        name = Path(name).expanduser().resolve().name
     return "".join(char if char.isalnum() or char in "._-" else "-" for char in name.strip("/")).strip("-.") or "model"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,13 @@ def test_providers_and_hub_ids_pass_through() -> None:
     local = resolve_model("mistralai/Mistral-7B-Instruct-v0.3")
     assert (local.engine, local.alias) == ("vllm", "mistralai-Mistral-7B-Instruct-v0.3")
     assert resolve_model("transformers:owner/tiny").engine == "transformers"
+
+
+def test_a_local_folder_is_called_like_its_last_part(tmp_path: Path) -> None:
+    (tmp_path / "my model").mkdir()
+    found = resolve_model(f"transformers:{tmp_path / 'my model'}")
+    assert (found.alias, found.model) == ("my-model", str(tmp_path / "my model"))
+    assert resolve_model(str(tmp_path / "my model")).engine == "vllm"
 
 
 def test_an_unknown_name_gets_the_nearest_ones() -> None:
