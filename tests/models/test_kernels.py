@@ -62,11 +62,11 @@ def test_weighted_sum_is_a_sparse_product(case: tuple[Block, np.random.Generator
 
 
 @settings(deadline=None, max_examples=40)
-@given(blocks(), st.booleans())
-def test_attention_is_a_softmax_over_in_edges(case: tuple[Block, np.random.Generator], shared: bool) -> None:
+@given(blocks())
+def test_attention_is_a_softmax_over_in_edges(case: tuple[Block, np.random.Generator]) -> None:
     block, generator = case
     heads = 2
-    x = tensor(generator, block.num_src, 1 if shared else heads, 3)
+    x = tensor(generator, block.num_src, heads, 3)
     source, target = tensor(generator, block.num_src * block.kinds, heads), tensor(generator, block.num_dst, heads)
 
     def run(*inputs: torch.Tensor) -> torch.Tensor:
@@ -74,6 +74,22 @@ def test_attention_is_a_softmax_over_in_edges(case: tuple[Block, np.random.Gener
 
     torch.testing.assert_close(run(x, source, target), dense_attention(block, x, source, target, 0.2))
     assert torch.autograd.gradcheck(run, (x, source, target))
+
+
+@settings(deadline=None, max_examples=40)
+@given(blocks())
+def test_attention_over_shared_inputs_maps_them_to_logits(case: tuple[Block, np.random.Generator]) -> None:
+    block, generator = case
+    heads = 2
+    x, target = tensor(generator, block.num_src, 3), tensor(generator, block.num_dst, heads)
+    source_map = tensor(generator, 3, block.kinds * heads)
+
+    def run(*inputs: torch.Tensor) -> torch.Tensor:
+        return kernels.input_attention_sum(block, *inputs, slope=0.2)
+
+    expected = dense_attention(block, x.unsqueeze(1), (x @ source_map).view(-1, heads), target, 0.2)
+    torch.testing.assert_close(run(x, source_map, target), expected)
+    assert torch.autograd.gradcheck(run, (x, source_map, target))
 
 
 def test_attention_survives_logits_that_overflow_exp() -> None:

@@ -37,7 +37,13 @@ class HAN(GraphBackbone):
 
     citation = "HANSynergy, after Wang et al. Heterogeneous graph attention network. WWW 2019."
     requires = frozenset({"graph", "morgan"})
-    optimiser: ClassVar[Mapping[str, Any]] = {"optimizer": "adamw", "schedule": "one-cycle"}
+    optimiser: ClassVar[Mapping[str, Any]] = {
+        "optimizer": "adamw",
+        "schedule": "one-cycle",
+        "batch_size": 512,
+        "epochs": 30,
+    }
+    optimiser_faithful: ClassVar[Mapping[str, Any]] = {"batch_size": 128}
     stochastic_encode = False
     passes = 2
 

@@ -93,12 +93,10 @@ def relational_attention(group: Group, convs: Any, x: Mapping[str, Tensor]) -> I
             yield part, GATConv.forward(conv, (source, target), block.edge_index(part.start, part.stop), size=size)
         return
     source_map = torch.cat([conv.logit_map(conv.att_src) for conv in layers], dim=1)
-    source_logit = (source @ source_map).view(-1, layers[0].heads)
     target_logit = torch.cat(
         [target @ conv.logit_map(conv.att_dst) for conv, target in zip(layers, targets, strict=True)]
     )
-    mixed = kernels.of_engine(layers[0].engine).attention_sum(
-        block, source.unsqueeze(1), source_logit, target_logit, **layers[0].options()
-    )
+    sums = kernels.of_engine(layers[0].engine).input_attention_sum
+    mixed = sums(block, source, source_map, target_logit, **layers[0].options())
     for part, conv in zip(group.parts, layers, strict=True):
         yield part, conv.mapped(mixed[part.start : part.stop])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -37,6 +38,8 @@ class GraphBackbone(Backbone):
     """A graph backbone whose `propagate` turns node embeddings into vectors of drugs and cell lines."""
 
     requires = frozenset({"graph"})
+    optimiser: ClassVar[Mapping[str, Any]] = {"batch_size": 1024, "learning_rate": 2e-3, "patience": 10}
+    optimiser_faithful: ClassVar[Mapping[str, Any]] = {"batch_size": 128, "learning_rate": 1e-3, "patience": 20}
     config: GraphConfig
 
     def __init__(self, inputs: Inputs, config: GraphConfig) -> None:

@@ -61,14 +61,12 @@ class BlockGATConv(GATConv):
         target = x[: block.num_dst]
         if self.engine == "pyg":
             return super().forward((x, target), block.edge_index(), size=(block.num_src, block.num_dst))
-        source_logit, target_logit = x @ self.logit_map(self.att_src), target @ self.logit_map(self.att_dst)
+        engine = kernels.of_engine(self.engine)
+        source_map, target_logit = self.logit_map(self.att_src), target @ self.logit_map(self.att_dst)
         if self._sum_first(block):
-            mixed = kernels.of_engine(self.engine).attention_sum(
-                block, x.unsqueeze(1), source_logit, target_logit, **self.options()
-            )
-            return self.mapped(mixed)
+            return self.mapped(engine.input_attention_sum(block, x, source_map, target_logit, **self.options()))
         mapped = self.lin(x).view(-1, self.heads, self.out_channels)
-        out = kernels.of_engine(self.engine).attention_sum(block, mapped, source_logit, target_logit, **self.options())
+        out = engine.attention_sum(block, mapped, x @ source_map, target_logit, **self.options())
         return out.reshape(block.num_dst, -1) + self.bias
 
     def options(self) -> dict[str, Any]:

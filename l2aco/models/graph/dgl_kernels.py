@@ -69,6 +69,14 @@ def attention_sum(
     return dgl.ops.u_mul_e_sum(_graph(block), x, share.unsqueeze(-1))
 
 
+def input_attention_sum(
+    block: Block, x: Tensor, source_map: Tensor, target_logit: Tensor, *, slope: float, dropout: float = 0.0
+) -> Tensor:
+    """See `kernels.input_attention_sum`."""
+    source_logit = (x @ source_map).view(-1, target_logit.shape[1])
+    return attention_sum(block, x.unsqueeze(1), source_logit, target_logit, slope=slope, dropout=dropout)
+
+
 def _graph(block: Block) -> Any:
     """The block as a DGL block, made once for each device it lives on."""
     graph = getattr(block, "dgl_graph", None)

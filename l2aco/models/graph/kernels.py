@@ -69,13 +69,25 @@ def attention_sum(
     """Attention over in-edges (Velickovic et al. 2018), (num_dst, H, D).
 
     The weight of edge j -> i is the softmax over i's in-edges of LeakyReLU(source_logit[j] + target_logit[i]);
-    `x` (num_src, H, D), or (num_src, 1, D) shared by all heads; logits (num_src * kinds, H) and (num_dst, H).
-    `dropout` drops attention weights.
+    `x` (num_src, H, D); logits (num_src * kinds, H) and (num_dst, H). `dropout` drops attention weights.
     """
-    mask = None
-    if dropout:
-        mask = F.dropout(x.new_ones(block.num_edges, source_logit.shape[1]), dropout)
-    return _AttentionSum.apply(x, source_logit, target_logit, mask, slope, block)  # type: ignore[no-any-return]
+    mask = _mask(block, target_logit, dropout)
+    return _AttentionSum.apply(x, source_logit, target_logit, mask, slope, block, False)  # type: ignore[no-any-return]
+
+
+def input_attention_sum(
+    block: Block, x: Tensor, source_map: Tensor, target_logit: Tensor, *, slope: float, dropout: float = 0.0
+) -> Tensor:
+    """`attention_sum` of inputs that all heads share: (num_dst, H, D) from x (num_src, D), whose logits are
+    x @ source_map (D, kinds * H). One pass over x, and one over its gradient.
+    """
+    mask = _mask(block, target_logit, dropout)
+    shared = x.unsqueeze(1)
+    return _AttentionSum.apply(shared, source_map, target_logit, mask, slope, block, True)  # type: ignore[no-any-return]
+
+
+def _mask(block: Block, like: Tensor, rate: float) -> Tensor | None:
+    return F.dropout(like.new_ones(block.num_edges, like.shape[1]), rate) if rate else None
 
 
 class _AttentionSum(torch.autograd.Function):
@@ -83,12 +95,14 @@ class _AttentionSum(torch.autograd.Function):
     def forward(  # type: ignore[override]
         ctx: Any,
         x: Tensor,
-        source_logit: Tensor,
+        source: Tensor,
         target_logit: Tensor,
         mask: Tensor | None,
         slope: float,
         block: Block,
+        mapped: bool,
     ) -> Tensor:
+        source_logit = (x[:, 0] @ source).view(-1, target_logit.shape[1]) if mapped else source
         raw = source_logit.index_select(0, block.slot) + target_logit.index_select(0, block.row)
         share = segment_softmax(F.leaky_relu(raw, slope), block)
         used = share if mask is None else share * mask
@@ -96,13 +110,13 @@ class _AttentionSum(torch.autograd.Function):
         out = x.new_empty(used.shape[1], block.num_dst, inputs.shape[2])
         for head, weights in enumerate(used.T.contiguous()):
             out[head] = segment_sum(inputs[head % len(inputs)], block.col, block.rowptr, weights)
-        ctx.save_for_backward(inputs, raw, share, used, mask)
+        ctx.save_for_backward(inputs, raw, share, used, mask, source if mapped else None)
         ctx.slope, ctx.block = slope, block
         return out.transpose(0, 1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        inputs, raw, share, used, mask = ctx.saved_tensors
+        inputs, raw, share, used, mask, source_map = ctx.saved_tensors
         block, slope = ctx.block, ctx.slope
         grads = grad.transpose(0, 1).contiguous()
         grad_share = torch.stack(
@@ -117,7 +131,11 @@ class _AttentionSum(torch.autograd.Function):
         grad_raw = torch.where(raw > 0, grad_raw, grad_raw * slope)
         to_source = segment_sum(grad_raw, block.perm, block.slotptr)
         to_target = segment_sum(grad_raw, _edges(block), block.rowptr)
-        return grad_x, to_source, to_target, None, None, None
+        if source_map is not None:
+            by_source = to_source.view(block.num_src, -1)
+            grad_x[:, 0].addmm_(by_source, source_map.T)
+            to_source = inputs[0].T @ by_source
+        return grad_x, to_source, to_target, *[None] * 4
 
 
 def _to_sources(block: Block, grad: Tensor, weights: Tensor, *, shared: bool) -> Tensor:
