@@ -70,10 +70,14 @@ def add_graph(data: SourceData, path: Path) -> SourceData:
     for (relation, source, target), part in known.group_by("relation", "x_type", "y_type", maintain_order=True):
         key = (str(source), str(relation).replace(" ", "_"), str(target))
         old = edges.get(key, ([], []))
-        edges[key] = (old[0] + part["x_id"].to_list(), old[1] + part["y_id"].to_list())
+        heads, tails = (
+            pl.concat([pl.Series(before, dtype=pl.String), part[column].rename("")])
+            for before, column in zip(old, ("x_id", "y_id"), strict=True)
+        )
+        edges[key] = (heads, tails)
         for kind, column in ((str(source), "x_id"), (str(target), "y_id")):
             if kind not in indices:
-                nodes.setdefault(kind, set()).update(part[column].to_list())
+                nodes.setdefault(kind, set()).update(part[column].unique())
     left = len(table) - int((table["x_id"].is_not_null() & table["y_id"].is_not_null()).sum())
     report = {**data.report, "graph_rows": len(table), "graph_rows_about_others": left, "graph_edges_added": len(known)}
     return dataclasses.replace(

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from l2aco.data.triples import distinct
 from l2aco.errors import DamagedError, InputError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -38,13 +39,12 @@ class KnowledgeGraph:
         """
         edges: dict[Relation, Array] = {}
         for relation, pairs in forward.items():
-            source, name, target = relation
+            _, _, target = relation
             array = np.asarray(pairs, dtype=np.int64).reshape(2, -1)
             _check_edges(relation, array, nodes)
-            keys = np.unique(array[0] * max(len(nodes[target]), 1) + array[1])
-            edges[relation] = np.stack(np.divmod(keys, max(len(nodes[target]), 1)))
-            edges[(target, INVERSE + name, source)] = edges[relation][::-1].copy()
-        return cls(nodes={kind: list(ids) for kind, ids in nodes.items()}, edges=edges)
+            width = max(len(nodes[target]), 1)
+            edges[relation] = np.stack(np.divmod(distinct(array[0] * width + array[1]), width))
+        return cls(nodes={kind: list(ids) for kind, ids in nodes.items()}, edges=_with_inverses(edges))
 
     @property
     def num_nodes(self) -> int:
@@ -108,7 +108,15 @@ class KnowledgeGraph:
                 }
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise DamagedError(f"cannot be read ({error})", where=path, remedy="Import the data set again.") from None
-        return cls.build(nodes, forward)
+        return cls(nodes, _with_inverses(forward))
+
+
+def _with_inverses(forward: Mapping[Relation, Array]) -> dict[Relation, Array]:
+    edges: dict[Relation, Array] = {}
+    for (source, name, target), pairs in forward.items():
+        edges[source, name, target] = pairs
+        edges[target, INVERSE + name, source] = pairs[::-1].copy()
+    return edges
 
 
 def _check_edges(relation: Relation, pairs: Array, nodes: Mapping[str, list[str]]) -> None:

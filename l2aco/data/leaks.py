@@ -9,6 +9,7 @@ import numpy as np
 from l2aco.data.dataset import DataSet
 from l2aco.data.settings import tail_lines, tissues_of_lines
 from l2aco.data.splits import Split, is_released
+from l2aco.data.triples import distinct
 from l2aco.errors import DamagedError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -25,7 +26,7 @@ def check_split(dataset: DataSet, split: Split) -> list[str]:
     everything = np.concatenate(list(sides.values()))
     if len(everything) and not (everything.min() >= 0 and everything.max() < len(triples)):
         raise _leak(split, "it names rows that the data set does not have")
-    if len(np.unique(everything)) != len(everything):
+    if len(everything) and np.bincount(everything).max() > 1:
         raise _leak(split, "a row stands in it twice")
     key = triples.key(len(dataset.drugs), len(dataset.cell_lines))
     _apart(split, "unordered triple", {name: key[rows] for name, rows in sides.items()})
@@ -63,8 +64,9 @@ def _leak(split: Split, what: str) -> DamagedError:
 
 def _apart(split: Split, what: str, sides: dict[str, Array]) -> None:
     names = list(sides)
+    sides = {name: distinct(values) for name, values in sides.items()}
     for first, second in ((names[0], names[1]), (names[0], names[2]), (names[1], names[2])):
-        shared = np.intersect1d(sides[first], sides[second])
+        shared = np.intersect1d(sides[first], sides[second], assume_unique=True)
         if len(shared):
             raise _leak(split, f"{len(shared)} {what}s are on both the {first} and the {second} side")
 
@@ -88,7 +90,7 @@ def _check_drugs(dataset: DataSet, split: Split) -> None:
 
 def _check_tail(dataset: DataSet, split: Split) -> None:
     cells = dataset.triples.cell_line
-    tested = np.unique(cells[split.test])
+    tested = distinct(cells[split.test])
     if np.isin(cells[split.valid], tested).any():
         raise _leak(split, "a tested cell line is in validation")
     shown = np.bincount(cells[split.train], minlength=len(dataset.cell_lines))

@@ -53,18 +53,10 @@ def merge_rows(rows: pl.DataFrame, rule: LabelRule) -> Merged:
         (pl.col("drug_a") > pl.col("drug_b")).alias("swapped"),
     )
     report |= _rule_conflicts(rows, rule)
-    merged = rows.group_by("drug_a", "drug_b", "cell_line", maintain_order=True).agg(
-        pl.col("score").mean(),
-        pl.col("label").cast(pl.Float64).mean().alias("vote"),
-        pl.col("label").n_unique().alias("labels"),
-        pl.len().cast(pl.Int64).alias("count"),
-        (pl.col("swapped") != pl.col("swapped").first()).sum().alias("swaps"),
-        pl.col("score").first().alias("first"),
-        pl.col("score").last().alias("second"),
-    )
+    merged = _grouped(rows)
     report["repeats"] = int(merged["count"].sum() - len(merged))
     report["repeats_swapped"] = int(merged["swaps"].sum())
-    report["label_conflicts"] = int(((merged["labels"] > 1) & (merged["vote"].is_not_null())).sum())
+    report["label_conflicts"] = int((merged["lowest"] != merged["highest"]).sum())
     label, ties = _labels(merged["score"].to_numpy(), merged["vote"].to_numpy(), rule)
     report["ties"] = ties
     report["unlabelled"] = int((label == UNLABELLED).sum()) - ties
@@ -72,10 +64,8 @@ def merge_rows(rows: pl.DataFrame, rule: LabelRule) -> Merged:
     replicates = merged.filter((pl.col("count") > 1) & pl.col("first").is_not_null()).select(
         "drug_a", "drug_b", "first", "second"
     )
-    table = (
-        merged.filter(pl.col("label") != UNLABELLED)
-        .select("drug_a", "drug_b", "cell_line", "score", "label", "count", "outlier")
-        .sort("drug_a", "drug_b", "cell_line")
+    table = merged.filter(pl.col("label") != UNLABELLED).select(
+        "drug_a", "drug_b", "cell_line", "score", "label", "count", "outlier"
     )
     report |= {
         "triples": len(table),
@@ -85,6 +75,37 @@ def merge_rows(rows: pl.DataFrame, rule: LabelRule) -> Merged:
         "cell_lines_with_triples": int(table["cell_line"].n_unique()),
     }
     return Merged(table=table, report=report, replicates=replicates)
+
+
+def _grouped(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row for each triple, sorted by its ids: mean score, share of positive labels (vote), lowest and highest
+    label, count, how many rows are in another order than the first (swaps), first and last score."""
+    import polars as pl
+
+    # Grouped and sorted by the numbers of the ids, which is several times faster than by their text.
+    key = ("drug_a", "drug_b", "cell_line")
+    drugs = pl.Enum(pl.concat([rows["drug_a"], rows["drug_b"]]).unique().sort())
+    kinds = {"drug_a": drugs, "drug_b": drugs, "cell_line": pl.Enum(rows["cell_line"].unique().sort())}
+    swapped = pl.col("swapped").sum().cast(pl.Int64)
+    return (
+        rows.with_columns(pl.col(column).cast(kind) for column, kind in kinds.items())
+        .group_by(key)
+        .agg(
+            pl.col("score").mean(),
+            pl.col("label").cast(pl.Float64).mean().alias("vote"),
+            pl.col("label").min().alias("lowest"),
+            pl.col("label").max().alias("highest"),
+            pl.len().cast(pl.Int64).alias("count"),
+            pl.when(pl.col("swapped").first())
+            .then(pl.len().cast(pl.Int64) - swapped)
+            .otherwise(swapped)
+            .alias("swaps"),
+            pl.col("score").first().alias("first"),
+            pl.col("score").last().alias("second"),
+        )
+        .sort(key)
+        .with_columns(pl.col(column).cast(pl.String) for column in key)
+    )
 
 
 def _rule_conflicts(rows: pl.DataFrame, rule: LabelRule) -> dict[str, int]:

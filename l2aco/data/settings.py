@@ -9,6 +9,7 @@ import numpy as np
 
 from l2aco.data.dataset import DataSet
 from l2aco.data.splits import SplitSpec
+from l2aco.data.triples import distinct
 from l2aco.errors import UsageError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -34,7 +35,7 @@ def partition(dataset: DataSet, spec: SplitSpec) -> Parts:
 def tissues_of_lines(dataset: DataSet) -> tuple[list[str], Array]:
     """The tissues of lines with triples, sorted, and int64 (lines,) the tissue's number of every line, -1 unknown."""
     known = [str(line.facts.get("tissue") or "").strip().casefold() for line in dataset.cell_lines]
-    tissues = sorted({known[row] for row in np.unique(dataset.triples.cell_line)} - {""})
+    tissues = sorted({known[row] for row in distinct(dataset.triples.cell_line)} - {""})
     place = {tissue: number for number, tissue in enumerate(tissues)}
     return tissues, np.array([place.get(tissue, -1) for tissue in known], dtype=np.int64)
 
@@ -49,7 +50,7 @@ def _random(dataset: DataSet, spec: SplitSpec) -> Parts:
     n = len(dataset.triples)
     order = _rng(spec, 0).permutation(n)
     test = order[spec.fold :: spec.folds]
-    rest = np.setdiff1d(order, test)
+    rest = np.delete(np.arange(n), test)
     cut = max(1, round(spec.valid_share * len(rest)))
     rest = _rng(spec, 1).permutation(rest)
     return rest[cut:], rest[:cut], test, []
@@ -57,7 +58,7 @@ def _random(dataset: DataSet, spec: SplitSpec) -> Parts:
 
 def _novel_cell(dataset: DataSet, spec: SplitSpec) -> Parts:
     groups = dataset.triples.cell_line
-    order = _rng(spec, 0).permutation(np.unique(groups))
+    order = _rng(spec, 0).permutation(distinct(groups))
     if spec.stratify == "tissue":
         order = order[np.argsort(tissues_of_lines(dataset)[1][order], kind="stable")]
     train, valid, test, held = _by_group(groups, order, spec, "cell lines")
@@ -67,7 +68,7 @@ def _novel_cell(dataset: DataSet, spec: SplitSpec) -> Parts:
 def _novel_pair(dataset: DataSet, spec: SplitSpec) -> Parts:
     size = len(dataset.drugs)
     groups = dataset.triples.pair(size)
-    order = _rng(spec, 0).permutation(np.unique(groups))
+    order = _rng(spec, 0).permutation(distinct(groups))
     train, valid, test, held = _by_group(groups, order, spec, "drug pairs")
     names = [f"{dataset.drugs[pair // size].id} + {dataset.drugs[pair % size].id}" for pair in held]
     return train, valid, test, names
@@ -108,7 +109,7 @@ def _validation_groups(groups: Array, spec: SplitSpec) -> Array:
 
 def _novel_drug(dataset: DataSet, spec: SplitSpec) -> Parts:
     triples = dataset.triples
-    drugs = np.unique(np.concatenate([triples.drug_a, triples.drug_b]))
+    drugs = distinct(np.concatenate([triples.drug_a, triples.drug_b]))
     if len(drugs) < spec.folds + 2:
         raise UsageError(f"{len(drugs)} drugs are too few for {spec.folds} folds", remedy="Use fewer folds.")
     held = np.sort(_rng(spec, 0).permutation(drugs)[spec.fold :: spec.folds])
@@ -117,14 +118,15 @@ def _novel_drug(dataset: DataSet, spec: SplitSpec) -> Parts:
     test = np.flatnonzero(unseen == wanted)
     rest = np.flatnonzero(unseen == 0)
     target = len(test) // 2 if spec.both else spec.valid_share * len(rest)
-    validation = np.zeros(len(dataset.drugs), dtype=bool)
     order = _rng(spec, 1).permutation(np.setdiff1d(drugs, held))
-    inside = np.zeros(len(rest), dtype=int)
-    for drug in order[:-2]:
-        validation[drug] = True
-        inside = validation[triples.drug_a[rest]].astype(int) + validation[triples.drug_b[rest]]
-        if np.sum(inside == wanted) >= max(target, 1):
-            break
+    place = np.full(len(dataset.drugs), len(order))
+    place[order] = np.arange(len(order))
+    ends = np.sort([place[triples.drug_a[rest]], place[triples.drug_b[rest]]], axis=0)
+    one, two = (np.cumsum(np.bincount(end, minlength=len(order))) for end in ends)
+    reached = two if spec.both else one - two  # rows of the kind, were the first 1, 2, ... drugs held out
+    enough = np.flatnonzero(reached >= max(target, 1))
+    last = min(enough[0] if len(enough) else len(order), len(order) - 3)
+    inside = np.sum(ends <= last, axis=0)
     return rest[inside == 0], rest[inside == wanted], test, [dataset.drugs[row].id for row in held]
 
 
@@ -137,7 +139,7 @@ def _long_tail(dataset: DataSet, spec: SplitSpec) -> Parts:
         raise UsageError(
             f"'{dataset.name}' has no cell line with at most {spec.tail} triples", remedy="Raise the limit, `tail`."
         )
-    head = np.setdiff1d(np.unique(cells), tail)
+    head = np.setdiff1d(distinct(cells), tail)
     if len(head) < 2:
         raise UsageError(f"'{dataset.name}' has no head: {len(head)} cell lines have more than {spec.tail} triples")
     rng = _rng(spec, 2 + spec.fold)
@@ -152,7 +154,7 @@ def _long_tail(dataset: DataSet, spec: SplitSpec) -> Parts:
         tested = [rng.permutation(rows)[:count] for rows, count in zip(whole, counts, strict=True)]
         dropped = np.concatenate([dropped, *whole])
     shots, test = _take_shots(tested, spec.shots, rng)
-    rest = np.setdiff1d(np.arange(len(cells)), dropped)
+    rest = np.delete(np.arange(len(cells)), dropped)
     lines = _validation_groups(cells[rest], spec)
     shown, valid = _take_shots([rest[cells[rest] == line] for line in lines], spec.shots, rng)
     train = np.concatenate([rest[~np.isin(cells[rest], lines)], shown, shots])

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from l2aco.data.dataset import DataSet
 from l2aco.errors import DamagedError, UnknownNameError, UsageError
-from l2aco.workspace import atomic_path, read_json, stable_hash, write_json
+from l2aco.workspace import atomic_path, read_json, sha256_bytes, stable_hash, write_json
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SETTINGS = ("random", "long-tail", "novel-cell", "novel-drug", "novel-pair", "novel-tissue")
@@ -151,7 +151,7 @@ def num_folds(dataset: DataSet, spec: SplitSpec) -> int:
 
 def _write(path: Path, split: Split, dataset: DataSet) -> None:
     with atomic_path(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, train=split.train, valid=split.valid, test=split.test)
+        np.savez(stream, train=split.train, valid=split.valid, test=split.test)
     write_json(
         path.with_suffix(".json"),
         {
@@ -182,4 +182,4 @@ def _read(path: Path, spec: SplitSpec, found: str, dataset: DataSet) -> Split:
 
 
 def _rows_hash(split: Split) -> str:
-    return stable_hash([split.train.tolist(), split.valid.tolist(), split.test.tolist()])
+    return stable_hash([sha256_bytes(rows.astype("<i8").tobytes()) for rows in (split.train, split.valid, split.test)])

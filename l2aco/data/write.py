@@ -36,7 +36,7 @@ def write_dataset(
     rows: pl.DataFrame,
     label_rule: LabelRule | None = None,
     graph_nodes: Mapping[str, list[str]] | None = None,
-    graph_edges: Mapping[tuple[str, str, str], tuple[list[str], list[str]]] | None = None,
+    graph_edges: Mapping[tuple[str, str, str], tuple[Iterable[str], Iterable[str]]] | None = None,
     gene_symbols: Mapping[str, str] | None = None,
     features: Mapping[str, FeatureRows] | None = None,
     splits: Mapping[str, Mapping[str, pl.DataFrame]] | None = None,
@@ -98,7 +98,7 @@ def _check_rows(rows: pl.DataFrame, ordered: Mapping[EntityKind, list[Entity]]) 
 def _graph(
     ordered: Mapping[EntityKind, list[Entity]],
     others: Mapping[str, list[str]],
-    edges: Mapping[tuple[str, str, str], tuple[list[str], list[str]]],
+    edges: Mapping[tuple[str, str, str], tuple[Iterable[str], Iterable[str]]],
 ) -> KnowledgeGraph:
     import polars as pl
 
@@ -176,7 +176,9 @@ def _manifest(
 
 def _content(merged: Merged) -> bytes:
     """The bytes of the triples that do not depend on how a Parquet library writes them."""
+    import polars as pl
+
     table = merged.table
-    ids = "\n".join("\t".join(row) for row in table.select("drug_a", "drug_b", "cell_line").iter_rows())
+    ids = "\n".join(table.select(pl.concat_str("drug_a", "drug_b", "cell_line", separator="\t")).to_series())
     score = table["score"].fill_null(float("nan")).to_numpy().astype("<f8")
     return ids.encode() + score.tobytes() + table["label"].to_numpy().astype("<i1").tobytes()

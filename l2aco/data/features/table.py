@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from l2aco.data.triples import distinct
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError, UnknownNameError
 
@@ -53,7 +54,7 @@ class FeatureTable:
 
         fit_rows: int64 entity rows, repeats ignored. Columns that are constant there become zero.
         """
-        rows = np.unique(fit_rows)
+        rows = distinct(fit_rows)
         known = self.values[rows[self.mask[rows]]].astype(np.float64)
         if not len(known):
             return self

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from l2aco.data.features.table import FeatureRows
 
-Edges = dict[tuple[str, str, str], tuple[list[str], list[str]]]
+Edges = dict[tuple[str, str, str], tuple[Any, Any]]
+"""Forward relations as two columns of ids, each a list or a polars series."""
 
 
 @dataclass
