@@ -1,0 +1,68 @@
+"""Make a backbone of a torch module that was not written for L2aCo. See docs/backbones.md for an example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
+
+Encode = Callable[[nn.Module, Tensor], Tensor]
+Score = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
+
+
+def wrap_module(
+    make: Callable[[Inputs], nn.Module],
+    *,
+    drug_feature: str,
+    cell_feature: str,
+    encode_drug: Encode,
+    encode_cell: Encode,
+    score: Score,
+    citation: str,
+) -> type[Backbone]:
+    """A backbone class around the module that `make(inputs)` returns.
+
+    `encode_drug(module, x)` and `encode_cell(module, x)` turn feature rows (n, ...) into representations (n, ..., d);
+    `score(module, h_a, h_b, h_c)` turns those of B triples into logits (B,). The module keeps its own mathematics,
+    except that the logit is the mean over the two orders of the drugs. Rows without a feature are zero.
+    """
+
+    class Wrapped(Backbone):
+        encodes_all = False
+
+        def __init__(self, inputs: Inputs, config: BackboneConfig) -> None:
+            super().__init__(inputs, config)
+            self.module = make(inputs)
+            for kind, name in (("drug", drug_feature), ("cell", cell_feature)):
+                values = torch.as_tensor(inputs.features[name].values).to(torch.get_default_dtype())
+                self.register_buffer(f"{kind}_inputs", values, persistent=False)
+            self._masks = tuple(torch.as_tensor(inputs.features[name].mask) for name in (drug_feature, cell_feature))
+            first = torch.zeros(1, dtype=torch.int64)
+            with torch.no_grad():
+                tables = self.eval().encode(first, first)
+            self.train()
+            self.drug_width, self.cell_width = tables.drug.shape[-1], tables.cell.shape[-1]
+
+        def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
+            drug, cell = _rows(self.drug_inputs, drugs), _rows(self.cell_inputs, cells)
+            return Tables(encode_drug(self.module, drug), encode_cell(self.module, cell))
+
+        def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+            first, second, line = tables.drug[a], tables.drug[b], tables.cell[c]
+            logits = score(self.module, first, second, line) + score(self.module, second, first, line)
+            return logits.reshape(len(a)) / 2
+
+        def measured(self) -> tuple[Tensor, Tensor]:
+            return self._masks[0], self._masks[1]
+
+    Wrapped.requires = frozenset({drug_feature, cell_feature})
+    Wrapped.citation = citation
+    return Wrapped
+
+
+def _rows(values: Any, rows: Tensor | None) -> Tensor:
+    return values if rows is None else values[rows]

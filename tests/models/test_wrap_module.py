@@ -1,0 +1,92 @@
+"""The example of docs/backbones.md: a model not written for L2aCo, trained aligned through the same contract."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from small_data import CELLS, DRUGS, small_data, vectors
+
+from l2aco.data.features.table import FeatureTable
+from l2aco.entities import EntityKind
+from l2aco.models.alignment import Aligner
+from l2aco.models.assemble import load_inputs
+from l2aco.models.base import BackboneConfig
+from l2aco.models.spec import AlignSpec
+from l2aco.models.vectors import prepare_vectors
+
+DOCS = Path(__file__).parents[2] / "docs" / "backbones.md"
+
+
+@pytest.fixture(scope="module")
+def wrapped() -> Any:
+    """The class that the page's first Python block leaves behind as `Backbone`."""
+    [code] = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.S)
+    names: dict[str, Any] = {}
+    exec(compile(code, str(DOCS), "exec"), names)
+    return names["MyBackbone"]
+
+
+def build(wrapped: Any, align: AlignSpec, *, dropout: bool = False) -> Aligner:
+    data = small_data()
+    draw = np.random.default_rng(0)
+    known = np.arange(CELLS) != 2
+    proteins = draw.normal(size=(CELLS, 20)).astype(np.float32) * known[:, None]
+    data.features["cell_proteins"] = FeatureTable(EntityKind.cell_line, proteins, known)
+    given = vectors()
+    torch.manual_seed(0)
+    return Aligner(
+        wrapped(load_inputs(wrapped, data), BackboneConfig()),
+        align,
+        drug_vectors=prepare_vectors(data.drugs, given["drug_vectors"], None, align, seed=0),
+        cell_vectors=prepare_vectors(data.cell_lines, given["cell_vectors"], None, align, seed=0),
+        train_drugs=given["train_drugs"],
+        train_cells=given["train_cells"],
+    )
+
+
+A, B, C = torch.tensor([0, 1, 9, 3]), torch.tensor([4, 5, 6, 7]), torch.tensor([0, 1, 2, 0])
+
+
+def test_only_the_entities_of_the_batch_are_encoded(wrapped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build(wrapped, AlignSpec())
+    asked = []
+    encode = model.backbone.encode
+    monkeypatch.setattr(model.backbone, "encode", lambda *rows: asked.append(rows) or encode(*rows))
+    model(A, B, C)
+    assert [row.tolist() for row in asked[0]] == [[0, 1, 3, 4, 5, 6, 7, 9], [0, 1, 2]]
+    asked.clear()
+    build_all = build(wrapped, AlignSpec(scope="all"))
+    output = build_all(A, B, C)
+    assert output.losses["align_drug"] > 0
+
+
+@pytest.mark.parametrize("align", [AlignSpec(loss="none"), AlignSpec(fusion="gate", impute=True)])
+def test_tables_in_chunks_score_like_a_step(wrapped: Any, align: AlignSpec) -> None:
+    model = build(wrapped, align).eval()
+    tables = model.tables(chunk=5)
+    assert len(tables.drug) == DRUGS and len(tables.cell) == CELLS
+    scored = model.score(tables, A, B, C)
+    torch.testing.assert_close(scored, model(A, B, C).logits[0])
+    torch.testing.assert_close(scored, model.score(tables, B, A, C))
+
+
+def test_it_learns(wrapped: Any) -> None:
+    model = build(wrapped, AlignSpec(fusion="add")).train()
+    labels = torch.tensor([0.0, 1.0, 0.0, 1.0])
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    torch.manual_seed(0)
+    losses = []
+    for _ in range(60):
+        output = model(A, B, C)
+        loss = F.binary_cross_entropy_with_logits(output.logits[0], labels) + sum(output.losses.values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 3
