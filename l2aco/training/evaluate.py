@@ -88,9 +88,9 @@ def evaluate_naive(
     dataset: DataSet, split: SplitSpec, *, all_folds: bool = True, knowledge: Knowledge | None = None
 ) -> list[dict[str, Any]]:
     """Mean test metrics of the naive predictors over the folds of a setting (or of the one fold)."""
-    from l2aco.data.splits import make_split
+    from l2aco.data.splits import make_split, num_folds
 
-    folds = range(split.folds) if all_folds else (split.fold,)
+    folds = range(num_folds(dataset, split)) if all_folds else (split.fold,)
     found: dict[str, list[dict[str, Any]]] = {}
     for fold in folds:
         made = make_split(dataset, split.model_copy(update={"fold": fold}))
