@@ -34,10 +34,11 @@ TAIL_SHARE, TAIL_ROWS = 0.2, 50_000
 NARROW = 0.1
 """A filter that leaves a smaller share of the rows is answered exactly: fast there, and certain."""
 
-_PARAMETERS: dict[str, dict[str, Any]] = {
+PARAMETERS: dict[str, dict[str, Any]] = {
     "hnsw": {"effort": "efSearch", "efforts": (32, 64, 128, 256, 512), "candidates": 2},
     "ivfpq": {"effort": "nprobe", "efforts": (8, 16, 32, 64, 128, 256), "candidates": 20},
 }
+"""What makes a kind of index try harder, the steps that are tried, and candidates for each result."""
 
 
 def check_choice(choice: str) -> None:
@@ -71,7 +72,7 @@ def search(
     info = store.manifest.index
     if exact or info is None or (allowed is not None and allowed.sum() < NARROW * len(allowed)):
         return exact_search(store, queries, k, allowed)
-    effort = int(info.parameters[_PARAMETERS[info.kind]["effort"]])
+    effort = int(info.parameters[PARAMETERS[info.kind]["effort"]])
     head = None if allowed is None else allowed[: info.rows]
     near = propose(store.approximate, info.kind, queries, k, effort, head)
     found = [rescore(store, queries, near, k)]
@@ -84,7 +85,7 @@ def propose(index: Any, kind: str, queries: np.ndarray, k: int, effort: int, all
     """Candidate rows int64 (n, c) of each query, -1 where there are fewer."""
     import faiss
 
-    wanted = min(max(_PARAMETERS[kind]["candidates"] * k, 20), index.ntotal)
+    wanted = min(max(PARAMETERS[kind]["candidates"] * k, 20), index.ntotal)
     options: dict[str, Any] = {}
     if allowed is not None:
         bits = np.packbits(allowed, bitorder="little")
@@ -143,7 +144,7 @@ def build_index(store: EmbeddingStore, kind: str, file: str, progress: Progress)
                 index.add(block)
                 advance(len(block))
     effort, recall, queries = _tune(store, index, kind)
-    name = _PARAMETERS[kind]["effort"]
+    name = PARAMETERS[kind]["effort"]
     progress.say(f"{kind} index: recall@10 {recall:.3f} at {name} {effort}, on {queries} of its own rows.")
     if recall < TARGET_RECALL:
         progress.say("That is too little: the store is searched exactly.")
@@ -151,7 +152,7 @@ def build_index(store: EmbeddingStore, kind: str, file: str, progress: Progress)
     path = store.path / "index" / file
     with atomic_path(path) as partial:
         faiss.write_index(index, str(partial))
-    parameters = {name: effort, "candidates": _PARAMETERS[kind]["candidates"], **_shape(index, kind)}
+    parameters = {name: effort, "candidates": PARAMETERS[kind]["candidates"], **_shape(index, kind)}
     return IndexInfo(
         kind=kind,
         rows=total,
@@ -197,7 +198,7 @@ def _tune(store: EmbeddingStore, index: Any, kind: str) -> tuple[int, float, int
     queries = store.rows(rows)
     _, truth = exact_search(store, queries, 11, None if store.manifest.dead is None else store.alive)
     best, recall = 0, 0.0
-    for effort in _PARAMETERS[kind]["efforts"]:
+    for effort in PARAMETERS[kind]["efforts"]:
         near = propose(index, kind, queries, 11, effort, None if store.manifest.dead is None else store.alive)
         _, found = rescore(store, queries, near, 11)
         recall = recall_at_10(rows, truth, found)

@@ -22,7 +22,8 @@ from l2aco.workspace import atomic_path, sha256_bytes, stable_hash
 if TYPE_CHECKING:
     import polars as pl
 
-ROW_GROUP = 2048
+ROW_GROUP = 512
+"""What one found record costs to read."""
 IDENTITY = ("kind", "id", "set", "sample")
 """What makes two records the same: a later one replaces the earlier."""
 LIGHT = ("key", "kind", "id", "name", "aliases", "set", "llm", "prompt", "sample", "text_sha256", "long", "hash")
@@ -202,12 +203,8 @@ class Segment:
 
     def take(self, rows: np.ndarray, columns: Sequence[str]) -> pl.DataFrame:
         """Some columns of some rows (numbers within the segment), in that order."""
-        import pyarrow as pa
-
         groups = np.unique(rows // ROW_GROUP)
-        pieces = self._frame(
-            lambda: pa.concat_tables([self._file.read_row_group(int(group), list(columns)) for group in groups])
-        )
+        pieces = self._frame(lambda: self._file.read_row_groups(groups.tolist(), list(columns)))
         places = np.searchsorted(groups, rows // ROW_GROUP) * ROW_GROUP + rows % ROW_GROUP
         return pieces[places]
 

@@ -62,6 +62,18 @@ class EmbeddingStore:
         if not root.is_dir():
             raise InputError("there is no such store", where=root, remedy="`l2aco store list` shows all.")
         manifest = parse_manifest(root / MANIFEST)
+        while True:
+            try:
+                return cls._checked(root, manifest)
+            except DamagedError:
+                # A writer may have moved on, and removed files, between the manifest and them.
+                newer = parse_manifest(root / MANIFEST)
+                if newer.generation == manifest.generation:
+                    raise
+                manifest = newer
+
+    @classmethod
+    def _checked(cls, root: Path, manifest: Manifest) -> EmbeddingStore:
         small = sum(file.bytes for file in manifest.files()) <= CHECK_ON_OPEN
         for file in manifest.files():
             message = check_file(root, file.path, file.bytes, file.sha256 if small else None)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from small_stores import SPEC, some_records, some_vectors
 
+from l2aco.embeddings.manifest import parse_manifest
 from l2aco.embeddings.store import EmbeddingStore, Hit
-from l2aco.errors import InputError, LockedError, UnknownNameError, UsageError
+from l2aco.errors import DamagedError, InputError, LockedError, UnknownNameError, UsageError
 from l2aco.workspace import WriterLock
 
 
@@ -169,6 +170,27 @@ def test_a_reader_keeps_its_generation_until_it_reloads(make_store):
     reader.reload()
     assert len(reader) == 10
     np.testing.assert_array_equal(reader.vectors("drug", ["E1"])[0], some_vectors(1, seed=8))
+
+
+def test_a_generation_can_still_be_opened_after_the_next(make_store):
+    writer = make_store(20)
+    manifest = parse_manifest(writer.path / "manifest.json")
+    writer.compact()
+    assert len(EmbeddingStore(writer.path, manifest)) == 20
+    writer.compact()
+    with pytest.raises(DamagedError):
+        EmbeddingStore(writer.path, manifest)
+
+
+def test_opening_follows_a_writer_that_is_ahead(make_store, monkeypatch):
+    writer = make_store(20)
+    manifest = parse_manifest(writer.path / "manifest.json")
+    writer.delete(kind="drug")
+    writer.compact()
+    writer.compact()
+    answers = iter([manifest, writer.manifest])
+    monkeypatch.setattr("l2aco.embeddings.store.parse_manifest", lambda path: next(answers))
+    assert len(EmbeddingStore.open(writer.path)) == 10
 
 
 def test_a_second_writer_is_refused_and_readers_are_not(make_store):
