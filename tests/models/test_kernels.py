@@ -7,10 +7,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_data import small_data
 
+from l2aco.models.assemble import build_model
 from l2aco.models.dropout import dropout
 from l2aco.models.graph import kernels
-from l2aco.models.graph.blocks import Block, receptive_field, symmetric_normalisation, with_self_loops
+from l2aco.models.graph.blocks import (
+    Block,
+    distinct,
+    mean_weights,
+    receptive_field,
+    symmetric_normalisation,
+    with_self_loops,
+)
+from l2aco.models.graph.sampling import sample_blocks
+from l2aco.models.spec import AlignSpec
 
 
 @st.composite
@@ -143,3 +154,46 @@ def test_dropout_drops_its_share_and_keeps_the_mean(rate: float) -> None:
     torch.manual_seed(0)
     assert torch.equal(dropout(x, rate, True), dropped)
     assert dropout(x, rate, False) is x
+
+
+def sampled_sum(blocks: list[Block], rows: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    values = x[rows]
+    for block in blocks:
+        values = kernels.weighted_sum(block, values)
+    return values
+
+
+def test_neighbour_sampling_is_bounded_and_right_on_average() -> None:
+    draw = np.random.default_rng(0)
+    edges = distinct(draw.integers(0, 40, (2, 500)), 40)
+    relation = ("n", "e", "n")
+    layers, rows = receptive_field(
+        {"n": 40}, {relation: edges}, {"n": np.arange(5)}, 2, {relation: mean_weights(edges, 40)}
+    )
+    blocks = [layer.block(relation) for layer in layers]
+    x = torch.from_numpy(draw.normal(size=(len(rows["n"]), 3))).float()
+    exact = sampled_sum(blocks, torch.arange(len(x)), x)
+    torch.manual_seed(0)
+    drawn = []
+    for _ in range(800):
+        found, needed = sample_blocks(blocks, 3)
+        assert all(block.rowptr.diff().max() <= 3 for block in found)
+        drawn.append(sampled_sum(found, needed, x))
+    torch.testing.assert_close(torch.stack(drawn).mean(0), exact, atol=0.06, rtol=0)
+    everything, needed = sample_blocks(blocks, 1000)
+    torch.testing.assert_close(sampled_sum(everything, needed, x), exact)
+
+
+@pytest.mark.parametrize("name", ["GCN", "SAGE", "GAT"])
+def test_backbones_train_on_sampled_neighbours_and_score_on_all(name: str) -> None:
+    config = {"neighbours": 2, "layers": 2, "dropout": 0.0}
+    model = build_model(name, config, small_data(), AlignSpec(loss="none"))
+    a, b, c = torch.tensor([0, 1]), torch.tensor([2, 3]), torch.tensor([0, 1])
+    model.train()
+    first, second = model(a, b, c).logits, model(a, b, c).logits
+    assert not torch.equal(first, second)
+    first.sum().backward()
+    assert torch.isfinite(model.backbone.embedding.grad).all()
+    model.eval()
+    whole = build_model(name, config | {"neighbours": None}, small_data(), AlignSpec(loss="none")).eval()
+    assert torch.equal(model(a, b, c).logits, whole(a, b, c).logits)

@@ -16,6 +16,7 @@ from l2aco.data.graph import KnowledgeGraph
 from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
 from l2aco.models.dropout import dropout
 from l2aco.models.graph.blocks import distinct, receptive_field
+from l2aco.models.graph.sampling import sample_blocks
 from l2aco.models.heads import PairHead
 
 DRUG, CELL = "drug", "cell_line"
@@ -81,6 +82,8 @@ class HomogeneousConfig(GraphConfig):
     """A stack of layers on the graph without its types."""
 
     layers: int = Field(default=1, ge=1)
+    neighbours: int | None = Field(default=None, ge=1)
+    """In-edges drawn for each node and layer in a training step, for graphs that do not fit; None takes all."""
 
 
 class HomogeneousBackbone(GraphBackbone):
@@ -119,7 +122,11 @@ class HomogeneousBackbone(GraphBackbone):
 
     def propagate(self) -> tuple[Tensor, Tensor]:
         x: Tensor = self.embedding
-        for number, (conv, block) in enumerate(zip(self.convs, self.blocks, strict=True)):
+        blocks: list[Any] = list(self.blocks)
+        if self.training and self.config.neighbours is not None:
+            blocks, rows = sample_blocks(blocks, self.config.neighbours)
+            x = x[rows]
+        for number, (conv, block) in enumerate(zip(self.convs, blocks, strict=True)):
             x = conv(x if number == 0 else self.drop(F.relu(x)), block)
         return x[: self.num_drugs], x[self.num_drugs :]
 

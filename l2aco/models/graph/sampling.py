@@ -1,0 +1,58 @@
+"""Neighbour sampling (Hamilton et al. 2017): a step's share of a graph whose activations do not fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l2aco.models.graph.blocks import Block
+
+
+def sample_blocks(blocks: Sequence[Block], neighbours: int) -> tuple[list[Block], Tensor]:
+    """Blocks, first layer to last, with at most `neighbours` in-edges a target, and the rows of the first layer's
+    inputs that they need, int64.
+
+    Neighbours are drawn with replacement. A weighted block keeps its expected sum: a drawn edge weighs its own
+    weight x in-degree / draws, summed over repeats; a block without weights keeps the distinct edges drawn.
+    """
+    rows = np.arange(blocks[-1].num_dst)
+    found = []
+    for block in reversed(blocks):
+        edges, weight = _draw(block, rows, neighbours)
+        columns = block.col.cpu().numpy()[edges]
+        targets = np.searchsorted(block.rowptr.cpu().numpy(), edges, side="right") - 1
+        sources = np.concatenate([rows, np.setdiff1d(columns, rows)])
+        place = np.full(block.num_src, -1, dtype=np.int64)
+        place[sources] = np.arange(len(sources))
+        local = np.stack([place[columns], place[targets]])
+        found.append(Block(local, len(sources), len(rows), weight).to(block.col.device))
+        rows = sources
+    return found[::-1], torch.from_numpy(rows).to(blocks[0].col.device)
+
+
+def _draw(block: Block, rows: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Distinct edge numbers into `rows`, and their weights."""
+    rowptr = block.rowptr.cpu().numpy()
+    degree = rowptr[rows + 1] - rowptr[rows]
+    few = degree <= neighbours
+    whole = _ranges(rowptr[rows[few]], degree[few])
+    many = rows[~few]
+    chance = torch.rand(len(many), neighbours, dtype=torch.float64).numpy()
+    drawn = rowptr[many, None] + (chance * degree[~few, None]).astype(np.int64)
+    edges, times = np.unique(drawn, return_counts=True)
+    chosen = np.concatenate([whole, edges]).astype(np.int64)
+    if block.weight is None:
+        return chosen, None
+    all_degrees = np.diff(rowptr)
+    of_drawn = all_degrees[np.searchsorted(rowptr, edges, side="right") - 1]
+    scale = np.concatenate([np.ones(len(whole)), times * of_drawn / neighbours])
+    return chosen, block.weight.cpu().numpy()[chosen].astype(np.float64) * scale
+
+
+def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The numbers start, start + 1, ... of every range, one range after another."""
+    before = np.concatenate([[0], lengths.cumsum()])
+    return np.repeat(starts - before[:-1], lengths) + np.arange(before[-1])
