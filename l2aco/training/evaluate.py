@@ -135,11 +135,14 @@ def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def mean_row(model: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over rows of `result_row`, with the standard deviation of AUROC and how many there were."""
-    aurocs = np.array([row["auroc"] for row in rows], dtype=np.float64)
+    """Means over rows of `result_row`, with the standard deviation of AUROC and how many rows there were.
+
+    A metric that a fold does not have (AUROC of a tissue with one class) is left out of its mean.
+    """
     names = (*SHOWN, "macro_auroc")
-    means = {name: float(np.mean([row[name] for row in rows])) for name in names}
-    spread = float(aurocs.std(ddof=1)) if len(rows) > 1 else None
+    known = {name: [row[name] for row in rows if not np.isnan(row[name])] for name in names}
+    means = {name: float(np.mean(values)) if values else float("nan") for name, values in known.items()}
+    spread = float(np.std(known["auroc"], ddof=1)) if len(known["auroc"]) > 1 else None
     return {"model": model, "runs": len(rows), "auroc": means.pop("auroc"), "auroc_sd": spread, **means}
 
 
