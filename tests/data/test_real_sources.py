@@ -49,6 +49,8 @@ def test_drugcombdb(real: Real) -> None:
     }
     assert graph.edge_index().shape == (2, 493_984)
     assert dataset.gene_symbols["55679"] == "LIMS2"
+    dasatinib = next(drug for drug in dataset.drugs if drug.id == "DB01254")
+    assert {"ABL1", "SRC"} & set(dasatinib.facts["targets"])
 
 
 def test_the_noise_ceiling_of_drugcombdb(real: Real) -> None:

@@ -163,3 +163,35 @@ def test_an_existing_folder_is_not_written_over(workspace: Workspace) -> None:
     (workspace.root / "out").mkdir()
     with pytest.raises(UsageError, match="exists already"):
         export_dataset(dataset, workspace.root / "out", "laco")
+
+
+def test_the_layout_of_hansynergy_brings_cids_smiles_and_the_split(workspace: Workspace) -> None:
+    folder = workspace.root / "HANSynergy" / "data" / "drugcombdb" / "db"
+    folder.mkdir(parents=True)
+    for part, line in (("train", "X"), ("valid", "Y"), ("test", "Z")):
+        rows = "".join(f"{a},{b},{line},{(a + b) % 2}\n" for a in range(2241, 2245) for b in range(a + 1, 2246))
+        (folder / f"db-{part}_final.csv").write_text("drug_1,drug_2,context,label\n" + rows)
+    (folder.parent / "cid_smile.json").write_text('{"2244": "CC(=O)Oc1ccccc1C(=O)O"}')
+    dataset = import_dataset(ImportSpec(path=folder, name="han"), workspace)
+    assert [drug.id for drug in dataset.drugs] == ["2241", "2242", "2243", "2244", "2245"]
+    assert dataset.feature("morgan").mask.tolist() == [False, False, False, True, False]
+    assert make_split(dataset, SplitSpec(setting="S1")).held_out == ["Z"]
+
+
+def test_the_maps_and_omics_of_synergyx_go_with_another_import(workspace: Workspace) -> None:
+    (workspace.root / "rows.csv").write_text("drug_a,drug_b,cell,label\nA,B,X,1\nA,C,Y,0\n")
+    (workspace.root / "cell.csv").write_text("name,depmap_id\nX,ACH-000001\nY,ACH-000002\n")
+    (workspace.root / "smiles.csv").write_text("name,processed_smiles,index\nA,CCO,0\nB,CCN,1\n")
+    np.save(workspace.root / "omics.npy", {"ACH-000002": np.ones((5, 6))}, allow_pickle=True)  # type: ignore[arg-type]
+    spec = ImportSpec(
+        path=workspace.root / "rows.csv",
+        name="d",
+        drugs=workspace.root / "smiles.csv",
+        cell_lines=workspace.root / "cell.csv",
+        features={"omics": workspace.root / "omics.npy"},
+        allow_pickle=True,
+    )
+    dataset = import_dataset(spec, workspace)
+    assert dataset.drugs[0].facts["smiles"] == "CCO"
+    assert dataset.feature("omics").values.shape == (2, 5, 6)
+    assert dataset.feature("omics").mask.tolist() == [False, True]

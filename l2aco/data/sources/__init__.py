@@ -38,6 +38,11 @@ SOURCES = Registry(
             "l2aco.data.sources.laco_features:LacoDffndds",
             "the paper's release, DFFNDDS/MyDataset",
         ),
+        Entry(
+            "laco-hansynergy",
+            "l2aco.data.sources.laco_features:LacoHan",
+            "the paper's release, HANSynergy/data/<name>/<set>",
+        ),
         Entry("table", "l2aco.data.sources.table:Table", "one CSV, TSV, Parquet or Excel file of triples"),
     ),
 )

@@ -6,6 +6,7 @@ graph. Public files: TOJSSE-iData/GraphSynergy, folder data/.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 COMBINATIONS = "drug_combinations.csv"
+MAX_TARGETS = 30
+"""Gene symbols kept as the fact `targets`; the graph has all of them."""
 _COMBINATION_ROLES = {
     "name_a": ("Drug1", "drug_a_name"),
     "name_b": ("Drug2", "drug_b_name"),
@@ -65,6 +68,8 @@ class GraphSynergy:
         )
         named = {drug.id for drug in drugs}
         drugs += [Entity(key, EntityKind.drug, key) for key in targets["drug"].unique() if key not in named]
+        symbols = dict(cells.filter(pl.col("symbol").is_not_null()).select("protein", "symbol").iter_rows())
+        drugs = _with_targets(drugs, targets, symbols)
         lines = sorted({*rows["cell_line"], *tissue})
         return SourceData(
             drugs=drugs,
@@ -78,7 +83,7 @@ class GraphSynergy:
                 "tissue": sorted(set(tissue.values())),
             },
             graph_edges=edges,
-            gene_symbols=dict(cells.filter(pl.col("symbol").is_not_null()).select("protein", "symbol").iter_rows()),
+            gene_symbols=symbols,
             report={
                 "protein_self_pairs": len(pairs) - len(network),
                 "drugs_with_several_names": sum(bool(drug.aliases) for drug in drugs),
@@ -132,3 +137,17 @@ def _gene_ids(table: pl.DataFrame, path: Path, column: str) -> pl.Series:
     import polars as pl
 
     return numbers(table, path, column, dtype="int").cast(pl.String)
+
+
+def _with_targets(drugs: list[Entity], targets: pl.DataFrame, symbols: dict[str, str]) -> list[Entity]:
+    """The drugs with the fact `targets`: symbols of their proteins, as far as the source has symbols."""
+    found: dict[str, list[str]] = {}
+    for drug, protein in targets.select("drug", "protein").unique(maintain_order=True).iter_rows():
+        if protein in symbols:
+            found.setdefault(drug, []).append(symbols[protein])
+    return [
+        replace(drug, facts={**drug.facts, "targets": sorted(found[drug.id])[:MAX_TARGETS]})
+        if drug.id in found
+        else drug
+        for drug in drugs
+    ]

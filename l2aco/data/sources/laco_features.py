@@ -1,7 +1,8 @@
-"""The feature part of the paper's release: `DeepDDS/data/<dataset>` and `DFFNDDS/MyDataset`.
+"""The feature part of the paper's release: `DeepDDS/data/<dataset>`, `DFFNDDS/MyDataset`, `HANSynergy/data/...`.
 
-Both hold triples by name or by index, maps of names, SMILES, and fixed splits of the novel-cell setting; DFFNDDS also
-of the long tail, and expression. (Hugging Face data set Matthewmtf/LaCo.)
+They hold triples by name, index or PubChem CID, SMILES, and fixed splits of the novel-cell setting; DFFNDDS also
+expression. SynergyX has no triples of its own: its maps and its pickled omics go with another import, as --drugs,
+--cell-lines and --features omics=FILE --allow-pickle. (Hugging Face data set Matthewmtf/LaCo.)
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ TRIPLES = {
 }
 SMILES_MAP = "drug_map_with_smiles.csv"
 CELL_MAP = "cell_map.csv"
+SMILES_OF_CID = "cid_smile.json"
 
 
 class LacoDeepDDS:
@@ -102,6 +104,45 @@ class LacoDffndds:
             names = ", ".join(found) or "none"
             raise UsageError(f"holds the sets {names}", where=path, remedy="Choose one with --columns set=NAME.")
         return str(wanted)
+
+
+class LacoHan:
+    """`HANSynergy/data/<dataset>/<set>`: <set>-{train,valid,test}_final.csv (drugs by CID); cid_smile.json there or
+    in one of the two folders above."""
+
+    def recognises(self, path: Path) -> bool:
+        return any(path.glob("*-train_final.csv"))
+
+    def read(self, path: Path, options: ReadOptions) -> SourceData:
+        import polars as pl
+
+        found = sorted(file.name[: -len("-train_final.csv")] for file in path.glob("*-train_final.csv"))
+        if len(found) != 1:
+            raise InputError(f"holds the sets {', '.join(found)}, not one", where=path)
+        parts = {}
+        for part in PARTS:
+            file = safe_file(path, f"{found[0]}-{part}_final.csv")
+            table = read_table(file, TRIPLES)
+            require(table, file, TRIPLES)
+            label = numbers(table, file, "value", dtype="int")
+            wrong = table.filter(label > 1)
+            if len(wrong):
+                raise InputError(f"holds the label {wrong['value'][0]}", where=f"{file}:{wrong['row'][0] + 2}")
+            parts[part] = table.select("drug_a", "drug_b", "cell_line").with_columns(
+                label.cast(pl.Float64).alias("label"), pl.lit(None, dtype=pl.Float64).alias("score")
+            )
+        smiles = next(
+            (folder for folder in (path, path.parent, path.parent.parent) if (folder / SMILES_OF_CID).is_file()), None
+        )
+        known = read_json_table(safe_file(smiles, SMILES_OF_CID)) if smiles else {}
+        data = _source_data(
+            pl.concat(list(parts.values())),
+            {cid: text for cid, text in known.items() if isinstance(text, str)},
+            {"novel-cell": parts},
+        )
+        if not smiles:
+            data.notes.append(f"No {SMILES_OF_CID} there: the drugs have no SMILES.")
+        return data
 
 
 def read_names(path: Path, more: str | None = None) -> tuple[dict[str, str], dict[str, str]]:
