@@ -39,7 +39,7 @@ class GraphBackbone(Backbone):
     """A graph backbone whose `propagate` turns node embeddings into vectors of drugs and cell lines."""
 
     requires = frozenset({"graph"})
-    optimiser: ClassVar[Mapping[str, Any]] = {"batch_size": 1024, "learning_rate": 2e-3, "patience": 10}
+    optimiser: ClassVar[Mapping[str, Any]] = {"batch_size": 1024, "learning_rate": 4e-3, "epochs": 60, "patience": 15}
     optimiser_faithful: ClassVar[Mapping[str, Any]] = {"batch_size": 128, "learning_rate": 1e-3, "patience": 20}
     config: GraphConfig
 
