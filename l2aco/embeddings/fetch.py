@@ -148,7 +148,15 @@ def describe_folder(folder: Path) -> EncoderSpec:
         return EncoderSpec(runtime="flag", pooling="cls", window=positions, query_instruction=instruction, **common)
     sentence = _config(folder / "sentence_bert_config.json")
     window = min(int(sentence.get("max_seq_length") or positions), positions)
-    return EncoderSpec(runtime="sentence-transformers", pooling="model", window=window, **common)
+    prompts = _config(folder / "config_sentence_transformers.json").get("prompts") or {}
+    return EncoderSpec(
+        runtime="sentence-transformers",
+        pooling="model",
+        window=window,
+        query_instruction=prompts.get("query", ""),
+        passage_instruction=prompts.get("document") or prompts.get("passage") or "",
+        **common,
+    )
 
 
 def _is_bge(folder: Path, config: dict[str, Any], pooling: dict[str, Any]) -> bool:

@@ -148,6 +148,8 @@ def sweep(root: Path, manifest: Manifest) -> None:
             keep |= {file.path for file in parse_manifest(copy).files()}
     for copy in copies[2:]:
         copy.unlink(missing_ok=True)
+    for partial in (*root.glob(".*.partial"), *(root / GENERATIONS).glob(".*.partial")):
+        partial.unlink(missing_ok=True)
     for folder in ("segments", "dead", "index"):
         for path in (root / folder).glob("*"):
             if path.relative_to(root).as_posix() not in keep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from typing import ClassVar
@@ -195,6 +196,16 @@ def test_any_other_model_runs_through_sentence_transformers(tmp_path):
     np.testing.assert_allclose(
         make_encoder(spec, device="cpu").encode(TEXTS), by_hand(folder, TEXTS, "mean"), atol=1e-5
     )
+
+
+def test_a_models_own_prompts_are_used(tmp_path):
+    folder = save_bert(tmp_path / "asking-encoder")
+    prompts = {"query": "drug ", "document": "cell "}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": prompts}))
+    encoder = load_encoder(str(folder), device="cpu")
+    expected = by_hand(folder, ["cell braf", "drug braf"], "mean")
+    np.testing.assert_allclose(encoder.encode(["braf"])[0], expected[0], atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(["braf"], query=True)[0], expected[1], atol=1e-5)
 
 
 @pytest.fixture
