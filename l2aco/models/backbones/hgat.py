@@ -86,16 +86,21 @@ def relational_attention(group: Group, convs: Any, x: Mapping[str, Tensor]) -> I
     """
     block, source = group.block, x[group.source]
     layers = [convs[part.key] for part in group.parts]
+    heads = layers[0].heads
     targets = [x[part.target][: part.stop - part.start] for part in group.parts]
     if layers[0].engine == "pyg":
         for part, conv, target in zip(group.parts, layers, targets, strict=True):
             size = (block.num_src, len(target))
             yield part, GATConv.forward(conv, (source, target), block.edge_index(part.start, part.stop), size=size)
         return
-    source_map = torch.cat([conv.logit_map(conv.att_src) for conv in layers], dim=1)
-    target_logit = torch.cat(
-        [target @ conv.logit_map(conv.att_dst) for conv, target in zip(layers, targets, strict=True)]
+    # (relations, heads, width, input), so that all relations' logit maps are two products
+    weights = torch.stack([conv.lin.weight for conv in layers]).view(len(layers), heads, -1, source.shape[1])
+    of_source, of_target = (
+        torch.matmul(torch.stack([getattr(conv, name)[0] for conv in layers]).unsqueeze(2), weights).squeeze(2)
+        for name in ("att_src", "att_dst")
     )
+    source_map = of_source.flatten(0, 1).T
+    target_logit = torch.cat([target @ by_head.T for target, by_head in zip(targets, of_target, strict=True)])
     sums = kernels.of_engine(layers[0].engine).input_attention_sum
     mixed = sums(block, source, source_map, target_logit, **layers[0].options())
     for part, conv in zip(group.parts, layers, strict=True):

@@ -75,11 +75,12 @@ class BlockGATConv(GATConv):
 
     def logit_map(self, attention: Tensor) -> Tensor:
         """(source, H): a . (W x) = (W^T a) . x, so that a logit needs no mapped vector."""
-        return torch.einsum("hdk,hd->kh", self._by_head(), attention[0])
+        return torch.matmul(attention[0].unsqueeze(1), self._by_head()).squeeze(1).T
 
     def mapped(self, mixed: Tensor) -> Tensor:
         """The layer's output (num_dst, width) from attention-weighted sums of its inputs (num_dst, H, source)."""
-        return torch.einsum("nhk,hdk->nhd", mixed, self._by_head()).flatten(1) + self.bias
+        by_head = torch.bmm(mixed.transpose(0, 1), self._by_head().transpose(1, 2))
+        return by_head.transpose(0, 1).flatten(1) + self.bias
 
     def _by_head(self) -> Tensor:
         return self.lin.weight.view(self.heads, self.out_channels, -1)
