@@ -40,7 +40,7 @@ class DataSet:
 
     @property
     def hash(self) -> str:
-        """Hex SHA-256 over entities, triples and graph."""
+        """Hex SHA-256 over every file of the import: entities, triples, graph, features."""
         return str(self.manifest["hash"])
 
     @property

@@ -150,8 +150,7 @@ def num_folds(dataset: DataSet, spec: SplitSpec) -> int:
 
 
 def _write(path: Path, split: Split, dataset: DataSet) -> None:
-    with atomic_path(path) as partial, partial.open("wb") as stream:
-        np.savez(stream, train=split.train, valid=split.valid, test=split.test)
+    # The rows come last: who sees them sees the description too.
     write_json(
         path.with_suffix(".json"),
         {
@@ -164,6 +163,8 @@ def _write(path: Path, split: Split, dataset: DataSet) -> None:
             "held_out": split.held_out,
         },
     )
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        np.savez(stream, train=split.train, valid=split.valid, test=split.test)
 
 
 def _read(path: Path, spec: SplitSpec, found: str, dataset: DataSet) -> Split:

@@ -43,6 +43,9 @@ def read_table(path: Path, roles: Roles, *, optional: Iterable[str] = ()) -> pl.
 
     table = read_raw(path).with_row_index("row")
     columns = pick_columns(path, table.columns[1:], roles, set(optional))
+    for column in columns.values():
+        if column is not None and table[column].dtype.is_nested():
+            raise InputError(f"column '{column}' holds lists or structures, not names or numbers", where=path)
     table = table.select(
         pl.col("row").cast(pl.Int64),
         *(
@@ -127,8 +130,9 @@ def numbers(table: pl.DataFrame, path: Path, column: str, *, dtype: str = "float
 
     text = table[column]
     if dtype == "int":
-        value = text.cast(pl.Int64, strict=False)
-        wrong = text.is_not_null() & (value.is_null() | (value < 0))
+        number = text.cast(pl.Float64, strict=False)  # 1.0 is a whole number too: that is how pandas writes it
+        value = number.cast(pl.Int64, strict=False)
+        wrong = text.is_not_null() & (value.is_null() | (value < 0) | (value != number))
     else:
         value = text.cast(pl.Float64, strict=False)
         blank = text.str.to_lowercase().is_in(["nan", "na", "n/a", "null", "none"])

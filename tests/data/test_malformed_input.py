@@ -162,6 +162,25 @@ def test_harmless_oddities_are_read(text: str, workspace: Workspace) -> None:
     assert dataset.manifest["report"]["unmeasured"] == (2 if "NaN" in text else 0)
 
 
+def test_labels_that_pandas_wrote_as_floats_are_labels(workspace: Workspace) -> None:
+    text = "drug_a,drug_b,cell_line,label\nA,B,X,1.0\nA,C,X,0.0\n"
+    assert import_dataset(ImportSpec(path=table(text)(workspace.root), name="d"), workspace).triples.label.tolist() == [
+        1,
+        0,
+    ]
+    with pytest.raises(L2aCoError, match=r"t\.csv:3: column 'label' holds '0.4'"):
+        import_dataset(ImportSpec(path=table(text.replace("0.0", "0.4"))(workspace.root), name="e"), workspace)
+
+
+def test_lists_in_a_parquet_column_are_refused(workspace: Workspace) -> None:
+    import polars as pl
+
+    frame = pl.DataFrame({"drug_a": [["A"]], "drug_b": ["B"], "cell_line": ["X"], "score": [1.0]})
+    frame.write_parquet(workspace.root / "t.parquet")
+    with pytest.raises(L2aCoError, match="column 'drug_a' holds lists"):
+        import_dataset(ImportSpec(path=workspace.root / "t.parquet", name="d"), workspace)
+
+
 def test_a_quoted_name_may_hold_commas_and_the_lines_after_are_still_counted_right(workspace: Workspace) -> None:
     text = GOOD + '"2,4-\nD",B,X,1\nA,D,X,high\n'
     with pytest.raises(L2aCoError, match=r"t\.csv:7: column 'score' holds 'high'"):
