@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Self
 
@@ -17,8 +17,6 @@ from l2aco.llm.options import EngineOptions
 from l2aco.llm.request import CallFailed, Message, Reason, Reply
 from l2aco.llm.structured import in_words, parse_reply, without_lengths
 
-_CONNECTIONS_A_CLIENT = 32
-"""The SDK's connection pool searches all its connections at every call: several small pools are faster than one."""
 MODES = ("json_schema", "json_schema without lengths", "json_object", "text")
 """Ways to ask for structured output, best first. Each endpoint keeps the first one that it accepts."""
 
@@ -42,29 +40,24 @@ class OpenAIEngine:
 
     async def __aenter__(self) -> Self:
         import httpx2
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+        from openai import AsyncOpenAI, DefaultAioHttpClient
 
-        verify = httpx2.create_ssl_context()
-        shards = -(-self.options.concurrency // _CONNECTIONS_A_CLIENT)
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=_CONNECTIONS_A_CLIENT)
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=self.options.concurrency)
         for endpoint in self.pool.endpoints:
-            endpoint.clients = [
-                AsyncOpenAI(
-                    api_key=self._key or "none",
-                    base_url=endpoint.url,
-                    max_retries=0,
-                    timeout=self.options.timeout_s,
-                    http_client=DefaultAsyncHttpxClient(limits=limits, timeout=self.options.timeout_s, verify=verify),
-                )
-                for _ in range(shards)
-            ]
+            endpoint.client = AsyncOpenAI(
+                api_key=self._key or "none",
+                base_url=endpoint.url,
+                max_retries=0,
+                timeout=self.options.timeout_s,
+                http_client=DefaultAioHttpClient(limits=limits, timeout=self.options.timeout_s),
+            )
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for endpoint in self.pool.endpoints:
-            for client in endpoint.clients:
-                await client.close()
-            endpoint.clients = []
+            if endpoint.client is not None:
+                await endpoint.client.close()
+                endpoint.client = None
 
     async def ask(self, messages: tuple[Message, ...], schema: Mapping[str, Any], sampling: Mapping[str, Any]) -> Reply:
         """One call to the endpoint with the least to do. Raises CallFailed."""
@@ -118,8 +111,8 @@ class OpenAIEngine:
             async with asyncio.timeout(self.options.timeout_s):
                 # The SDK's own `create` walks through messages and schema at every call, which takes longer than all
                 # the rest; `post` is its door for bodies that are ready.
-                raw = await endpoint.next_client().post("/chat/completions", cast_to=httpx2.Response, body=body)
-        except (TimeoutError, openai.APITimeoutError):
+                raw = await endpoint.client.post("/chat/completions", cast_to=httpx2.Response, body=body)
+        except TimeoutError:
             raise CallFailed(Reason.timeout, f"no answer in {self.options.timeout_s:g} s") from None
         except openai.APIConnectionError as error:
             raise self._connection_failed(endpoint, error) from None
@@ -147,11 +140,17 @@ class OpenAIEngine:
         return body
 
     def _connection_failed(self, endpoint: Endpoint, error: Exception) -> CallFailed:
-        cause = error.__cause__
-        if type(cause).__name__ in ("ConnectError", "ConnectTimeout"):
+        """The SDK's transport calls a refused connection a timeout, so what is behind its errors decides."""
+        import aiohttp
+
+        causes = list(_causes(error))
+        message = f"{endpoint.url}: {self._clean(str(causes[-1]))}"
+        if any(isinstance(cause, aiohttp.ClientConnectorError) for cause in causes):
             endpoint.went_away()
-            return CallFailed(Reason.connection, f"{endpoint.url}: {self._clean(str(cause))}")
-        return CallFailed(Reason.broken_response, f"{endpoint.url}: {self._clean(str(cause or error))}")
+            return CallFailed(Reason.connection, message)
+        if any(isinstance(cause, TimeoutError) for cause in causes):
+            return CallFailed(Reason.timeout, message)
+        return CallFailed(Reason.broken_response, message)
 
     def _status_failed(self, endpoint: Endpoint, error: Any) -> CallFailed:
         status, code = error.status_code, getattr(error, "code", None)
@@ -174,6 +173,14 @@ class OpenAIEngine:
     def _clean(self, message: str) -> str:
         """`message` without the key, whatever a server says."""
         return message.replace(self._key, "[key]") if self._key else message
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what lies behind it, outermost first."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__
 
 
 def _ignores(reply: Reply, schema: Mapping[str, Any]) -> bool:

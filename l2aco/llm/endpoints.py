@@ -17,8 +17,7 @@ class Endpoint:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.clients: list[Any] = []
-        self._turn = 0
+        self.client: Any = None
         self.in_flight = 0
         self.mode = 0
         self.mode_known = False
@@ -30,11 +29,6 @@ class Endpoint:
     def wait_s(self) -> float:
         """Seconds until it may be called again."""
         return max(0.0, self._free_at - time.monotonic())
-
-    def next_client(self) -> Any:
-        """Its clients take turns."""
-        self._turn = (self._turn + 1) % len(self.clients)
-        return self.clients[self._turn]
 
     def hold(self, seconds: float | None) -> None:
         """Leave it alone for so long, as it asked."""

@@ -21,6 +21,8 @@ JOURNAL = "journal.jsonl"
 RECORDS = "records.jsonl"
 FAILURES = "failures.jsonl"
 SYNC_INTERVAL_S = 1.0
+_BEGIN = b'{"key":"'
+_KEY_END = len(_BEGIN) + 32
 
 
 class Journal:
@@ -135,7 +137,7 @@ class Journal:
                 for key, line in _keyed_lines(source):
                     if key not in seen:
                         seen.add(key)
-                        index.append((order(json.loads(line)), number, place, len(line)))
+                        index.append((order(_parsed(line, source)), number, place, len(line)))
                     place += len(line)
             index.sort()
             self._copy_sorted(sources, index)
@@ -178,13 +180,31 @@ def _keyed_lines(path: Path) -> Iterator[tuple[bytes, bytes]]:
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             try:
-                yield bytes.fromhex(json.loads(line)["key"]), line
+                yield _key_of(line), line
             except (ValueError, KeyError, TypeError):
                 raise DamagedError(
                     "is not a complete record",
                     where=f"{path}:{number}",
                     remedy="Remove the line: what it held is then asked for again, and nothing else.",
                 ) from None
+
+
+def _parsed(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        raise DamagedError(
+            f"holds a damaged record ({line[:60].decode(errors='replace')}...)",
+            where=path,
+            remedy="Remove its line: what it held is then asked for again, and nothing else.",
+        ) from None
+
+
+def _key_of(line: bytes) -> bytes:
+    """The key of a line. Our own lines begin with it, which saves parsing them all; others are parsed."""
+    if line.startswith(_BEGIN) and line[_KEY_END : _KEY_END + 1] == b'"' and line.endswith(b"}\n"):
+        return bytes.fromhex(line[len(_BEGIN) : _KEY_END].decode("ascii"))
+    return bytes.fromhex(json.loads(line)["key"])
 
 
 def _cannot_write(folder: Path, error: OSError) -> InputError:

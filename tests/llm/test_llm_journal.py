@@ -67,6 +67,16 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     assert f"{JOURNAL}:2" in str(caught.value)
 
 
+def test_a_line_that_is_damaged_inside_never_reaches_the_finished_file(tmp_path: Path) -> None:
+    write(tmp_path, 1, 2)
+    path = tmp_path / JOURNAL
+    path.write_bytes(path.read_bytes().replace(b'"n":1', b'"n":,'))
+    with pytest.raises(DamagedError, match="damaged record"):
+        write(tmp_path, 3, compact=True)
+    assert not (tmp_path / RECORDS).exists()
+    assert path.read_bytes().count(b"\n") == 3, "and nothing else is lost"
+
+
 def test_compaction_sorts_and_empties_the_journal(tmp_path: Path) -> None:
     write(tmp_path, 5, 1, compact=True)
     write(tmp_path, 3, compact=True)
