@@ -1,7 +1,7 @@
 """Encoding speed against FlagEmbedding's own `encode` and sentence-transformers': same model, threads and texts.
 
-    python benchmarks/performance/embed.py run reference 0/3 RESULTS.jsonl   a third of the 669 reference profiles
-    python benchmarks/performance/embed.py run mixed 0/3 RESULTS.jsonl       a third of 5,000 texts, 30% repeats
+    python benchmarks/performance/embed.py run reference 0/12 RESULTS.jsonl  a twelfth of the 669 reference profiles
+    python benchmarks/performance/embed.py run mixed 0/15 RESULTS.jsonl      a part of 5,000 texts, 30% repeats
     python benchmarks/performance/embed.py report RESULTS.jsonl RESULTS.md   ratios over all slices
 
 The model is the packaged all-MiniLM-L6-v2 (window 512, mean pooling) in fp32 on the CPU. The three take turns on
@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,16 +34,18 @@ def reference_texts() -> list[str]:
     return [record.text for record in open_profile_set("reference", Workspace(".")).records()]
 
 
-def mixed_texts() -> list[str]:
-    """5,000 texts cut from the reference profiles, 3 to 330 words (log-uniform); 3,500 are distinct."""
-    rng = np.random.default_rng(0)
+def mixed_texts(number: int, parts: int) -> list[str]:
+    """Part of 5,000 texts cut from the reference profiles, 3 to 330 words (log-uniform); 30% of a part are repeats."""
+    rng = np.random.default_rng(number)
     words = " ".join(reference_texts()).split()
+    size = 5000 // parts
+    distinct = size * 7 // 10
     texts = []
-    for size in np.exp(rng.uniform(np.log(3), np.log(330), 3500)).astype(int):
-        start = int(rng.integers(0, len(words) - size))
-        texts.append(" ".join(words[start : start + size]))
-    texts += [texts[place] for place in rng.integers(0, 3500, 1500)]
-    return [texts[place] for place in rng.permutation(5000)]
+    for length in np.exp(rng.uniform(np.log(3), np.log(330), distinct)).astype(int):
+        start = int(rng.integers(0, len(words) - length))
+        texts.append(" ".join(words[start : start + length]))
+    texts += [texts[place] for place in rng.integers(0, distinct, size - distinct)]
+    return [texts[place] for place in rng.permutation(size)]
 
 
 def systems() -> dict[str, Callable[[list[str]], np.ndarray]]:
@@ -70,9 +73,8 @@ def systems() -> dict[str, Callable[[list[str]], np.ndarray]]:
 
 
 def run(name: str, part: str, results: Path) -> None:
-    texts = reference_texts() if name == "reference" else mixed_texts()
     number, parts = (int(item) for item in part.split("/"))
-    chosen = texts[number::parts]
+    chosen = reference_texts()[number::parts] if name == "reference" else mixed_texts(number, parts)
     encoders = systems()
     vectors = {}
     with results.open("a") as stream:
@@ -132,6 +134,7 @@ def report(source: Path, target: Path) -> None:
 
 
 def main() -> None:
+    sys.path.pop(0)  # this folder, whose profile.py would stand in for Python's own
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("run", "report"))
     parser.add_argument("arguments", nargs="+")

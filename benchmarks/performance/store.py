@@ -213,6 +213,7 @@ def report(source: Path, target: Path) -> None:
 
 
 def main() -> None:
+    sys.path.pop(0)  # this folder, whose profile.py would stand in for Python's own
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("fill", "index", "measure", "report"))
     parser.add_argument("paths", nargs="+")

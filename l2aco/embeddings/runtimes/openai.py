@@ -38,7 +38,7 @@ class _Client(OpenAIEngine):
         body = {"model": self.model.model, "input": texts, "encoding_format": "base64"}
         async with self.pool.least_busy() as endpoint:
             try:
-                post = endpoint.next_client().post("/embeddings", cast_to=httpx2.Response, body=body)
+                post = endpoint.client.post("/embeddings", cast_to=httpx2.Response, body=body)
                 raw = await asyncio.wait_for(post, self.options.timeout_s)
             except (TimeoutError, openai.APITimeoutError):
                 raise CallFailed(Reason.timeout, f"no answer in {self.options.timeout_s:g} s") from None
