@@ -78,7 +78,7 @@ def bare(url: str, calls: int) -> float:
     requests = list(job.requests(entities(calls)))
 
     async def run() -> float:
-        client = AsyncOpenAI(api_key="none", base_url=url, max_retries=0)
+        client = AsyncOpenAI(api_key="none", base_url=url, max_retries=0, timeout=120)
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def one(place: int) -> None:
