@@ -102,7 +102,7 @@ class _Counter:
 
 
 def make_engine(job: Job, workspace: Workspace, folder: Path, progress: Progress) -> Engine:
-    """The engine of a job's model, not yet entered. With base URLs any model is reached over HTTP."""
+    """The engine of a job's model, not yet entered. With base URLs any model is reached through the OpenAI API."""
     spec = job.spec
     name = "openai" if spec.base_urls else job.model.engine
     options = EngineOptions(

@@ -142,15 +142,15 @@ def test_a_dead_server_is_taken_out_and_comes_back(ask: Ask) -> None:
         port = gone.port
     with FakeServer(delay_s=0.05) as alive:
         back = FakeServer(port=port, delay_s=0.01)
-        timer = threading.Timer(0.8, back.__enter__)
+        timer = threading.Timer(0.3, back.__enter__)
         timer.start()
         try:
-            report = ask(120, gone.url, alive.url, concurrency=4)
+            report = ask(240, gone.url, alive.url, concurrency=4)
         finally:
             timer.join()
             back.__exit__()
         counts = (back.calls, alive.calls)
-    assert report.answered == 120
+    assert report.answered == 240
     assert not report.failed
     assert counts[0] > 10, "it worked again after it had come back"
     assert report.retries < 20, "a dead server is not tried with every request"
