@@ -35,18 +35,30 @@ class PairHead(nn.Module):
     def forward(self, drug: Tensor, cell: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         """Logits (B,) from tables drug (Nd, d), cell (Nc, d) and rows a, b, c (B,)."""
         first, second, third = self.inner.weight.split([self.drug_width, self.drug_width, cell.shape[1]], dim=1)
-        as_first, as_second = drug @ first.T, drug @ second.T
-        of_cell = (cell @ third.T + self.inner.bias).index_select(0, c)
-        hidden = self._block(as_first.index_select(0, a) + as_second.index_select(0, b) + of_cell)
         if not self.symmetric:
+            of_a, of_b = gathered(drug, first, a)[0], gathered(drug, second, b)[0]
+            hidden = self._block(of_a + of_b + gathered(cell, third, c)[0] + self.inner.bias)
             return self.out(self.dropout(hidden)).squeeze(-1)
-        other = self._block(as_first.index_select(0, b) + as_second.index_select(0, a) + of_cell)
-        paired = self.pair(drug)
-        context = 1 + torch.tanh(self.context(cell))
-        joint = paired.index_select(0, a) * paired.index_select(0, b) * context.index_select(0, c)
-        return (self.out(self.dropout((hidden + other) / 2)) + self.joint(self.dropout(joint))).squeeze(-1)
+        double, single = first.shape[0], self.pair.out_features
+        of_a, of_b = gathered(drug, torch.cat([first, second, self.pair.weight]), a, b)
+        (of_c,) = gathered(cell, torch.cat([third, self.context.weight]), c)
+        first_a, second_a, pair_a = of_a.split([double, double, single], dim=1)
+        first_b, second_b, pair_b = of_b.split([double, double, single], dim=1)
+        line, context = of_c.split([double, single], dim=1)
+        line = line + self.inner.bias
+        hidden = (self._block(first_a + second_b + line) + self._block(first_b + second_a + line)) / 2
+        joint = pair_a * pair_b * (1 + torch.tanh(context + self.context.bias))
+        return (self.out(self.dropout(hidden)) + self.joint(self.dropout(joint))).squeeze(-1)
 
     @staticmethod
     def _block(x: Tensor) -> Tensor:
         gate, skip = torch.chunk(x, 2, dim=-1)
         return F.relu(gate) + skip
+
+
+def gathered(table: Tensor, weight: Tensor, *rows: Tensor) -> list[Tensor]:
+    """The rows of table (n, d) mapped by weight (out, d): mapped before they are gathered where that is less work."""
+    if sum(len(each) for each in rows) < len(table):
+        return [table.index_select(0, each) @ weight.T for each in rows]
+    mapped = table @ weight.T
+    return [mapped.index_select(0, each) for each in rows]

@@ -103,5 +103,6 @@ def relational_attention(group: Group, convs: Any, x: Mapping[str, Tensor]) -> I
     target_logit = torch.cat([target @ by_head.T for target, by_head in zip(targets, of_target, strict=True)])
     sums = kernels.of_engine(layers[0].engine).input_attention_sum
     mixed = sums(block, source, source_map, target_logit, **layers[0].options())
-    for part, conv in zip(group.parts, layers, strict=True):
-        yield part, conv.mapped(mixed[part.start : part.stop])
+    # one split, not many slices: its gradient is written once
+    for part, conv, own in zip(group.parts, layers, mixed.split([len(target) for target in targets]), strict=True):
+        yield part, conv.mapped(own)

@@ -142,8 +142,8 @@ class BlockHANConv(HANConv):
                 .attention_sum(group.block, source, source_logit, target_logit, **options)
                 .flatten(1)
             )
-            for part in group.parts:
-                found.setdefault(part.target, []).append(out[part.start : part.stop])
+            for part, own in zip(group.parts, out.split([part.stop - part.start for part in group.parts]), strict=True):
+                found.setdefault(part.target, []).append(own)
         return {kind: han_conv.group(parts, self.q, self.k_lin)[0] for kind, parts in found.items()}
 
 

@@ -25,10 +25,12 @@ def of_engine(engine: str) -> Any:
 
 
 def segment_sum(x: Tensor, index: Tensor, pointers: Tensor, weight: Tensor | None = None) -> Tensor:
-    """(n, d): row i is the sum over k in [pointers[i], pointers[i + 1]) of weight[k] * x[index[k]]."""
+    """(n, d), without a gradient: row i sums weight[k] * x[index[k]] over k in [pointers[i], pointers[i + 1])."""
     if not index.numel():
         return x.new_zeros(pointers.numel() - 1, x.shape[1])
-    return torch.embedding_bag(x.contiguous(), index, pointers, False, 0, False, weight, True)[0]
+    # detached: a table that asks for gradients makes embedding_bag prepare a backward pass of its own
+    table = x.detach().contiguous()
+    return torch.embedding_bag(table, index, pointers, False, 0, False, weight, True)[0]
 
 
 def weighted_sum(block: Block, x: Tensor) -> Tensor:
@@ -122,7 +124,7 @@ class _AttentionSum(torch.autograd.Function):
         grad_share = torch.stack(
             [edge_products(block, grads[head], inputs[head % len(inputs)]) for head in range(len(grads))], dim=1
         )
-        grad_x = _to_sources(block, grad, used.index_select(0, block.perm), shared=len(inputs) == 1)
+        grad_x = _to_sources(block, grads, used.index_select(0, block.perm), shared=len(inputs) == 1)
         if mask is not None:
             grad_share = grad_share * mask
         flow = share * grad_share
@@ -138,14 +140,13 @@ class _AttentionSum(torch.autograd.Function):
         return grad_x, to_source, to_target, *[None] * 4
 
 
-def _to_sources(block: Block, grad: Tensor, weights: Tensor, *, shared: bool) -> Tensor:
-    """Messages back along the edges: (num_src, 1 or H, D) from (num_dst, H, D) and weights (E, H) by source."""
-    heads = weights.shape[1]
+def _to_sources(block: Block, grads: Tensor, weights: Tensor, *, shared: bool) -> Tensor:
+    """Messages back along the edges: (num_src, 1 or H, D) from (H, num_dst, D) and weights (E, H) by source."""
     if shared:
-        index = (block.row_t.unsqueeze(1) * heads + torch.arange(heads, device=grad.device)).flatten()
-        rows = grad.reshape(-1, grad.shape[2])
-        return segment_sum(rows, index, block.rowptr_t * heads, weights.flatten()).unsqueeze(1)
-    parts = zip(grad.unbind(1), weights.T.contiguous(), strict=True)
+        heads = torch.arange(len(grads), device=grads.device)
+        index = (block.row_t.unsqueeze(1) + heads * block.num_dst).flatten()
+        return segment_sum(grads.flatten(0, 1), index, block.rowptr_t * len(grads), weights.flatten()).unsqueeze(1)
+    parts = zip(grads, weights.T.contiguous(), strict=True)
     return torch.stack([segment_sum(part, block.row_t, block.rowptr_t, weight) for part, weight in parts], dim=1)
 
 
