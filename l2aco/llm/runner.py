@@ -7,6 +7,7 @@ run stopped before it. A second run asks only for what is missing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -85,6 +86,7 @@ class _Run:
         self.pace = Pace(limits)
         self.budget = Budget(limits.budget_usd, limits.budget_tokens)
         self._taken: set[str] = set()
+        self._stopping = asyncio.Event()
         self._row: tuple[Reason | None, int] = (None, 0)
         self._wait = tenacity.wait_random_exponential(multiplier=limits.backoff_s, max=_LONGEST_BACKOFF_S)
         self._plans = any((limits.budget_usd, limits.budget_tokens, limits.tokens_per_minute))
@@ -132,7 +134,8 @@ class _Run:
             try:
                 await self._finish(request)
             except BudgetSpent:
-                self.report.stop("the budget is spent", "Start the same command again with more to go on.")
+                self._stop("the budget is spent", "Start the same command again with more to go on.")
+            except _Abandoned:
                 return
             finally:
                 self._taken.discard(request.key)
@@ -145,7 +148,7 @@ class _Run:
             reply, fields = await self._answer(request, calls_before)
         except CallFailed as failure:
             if failure.reason in FATAL:
-                self.report.stop(str(failure), _REMEDIES[failure.reason])
+                self._stop(str(failure), _REMEDIES[failure.reason])
                 return
             self.journal.write_failure(self.to_failure(request, failure, calls_before.number))
             self.report.failed[failure.reason] += 1
@@ -165,12 +168,17 @@ class _Run:
             self._row = (None, 0)
         self._show()
 
+    def _stop(self, why: str, remedy: str) -> None:
+        """Start no further call; calls in flight are waited for, pauses between tries are not."""
+        self.report.stop(why, remedy)
+        self._stopping.set()
+
     def _count_row(self, failure: CallFailed) -> None:
         """The circuit breaker: many failures in a row of one cause end the run."""
         reason, number = self._row
         self._row = (failure.reason, number + 1 if reason is failure.reason else 1)
         if self._row[1] >= self.limits.break_after:
-            self.report.stop(
+            self._stop(
                 f"{self._row[1]} failures in a row: {failure}",
                 _REMEDIES.get(failure.reason, "Look at the failures, then start the same command again."),
             )
@@ -194,6 +202,7 @@ class _Run:
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, CallFailed) and error.retryable),
             wait=self._pause,
             stop=self._give_up,
+            sleep=self._sleep,
             before_sleep=self._note_retry,
             reraise=True,
         )
@@ -208,12 +217,18 @@ class _Run:
         error = state.outcome.exception() if state.outcome else None
         patient = isinstance(error, CallFailed) and error.reason is Reason.rate_limited
         most = max(self.limits.attempts, _RATE_LIMIT_PATIENCE) if patient else self.limits.attempts
-        return state.attempt_number >= most or self.report.stopped is not None
+        return state.attempt_number >= most
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     def _note_retry(self, state: tenacity.RetryCallState) -> None:
         self.report.retries += 1
 
     async def _call(self, request: Request, messages: tuple[Message, ...], calls: _Calls) -> Reply:
+        if self.report.stopped is not None:
+            raise _Abandoned
         tokens, dollars = self._most(request, messages) if self._plans else (0, 0.0)
         await self.budget.reserve(dollars, tokens)
         reply: Reply | None = None
@@ -248,6 +263,10 @@ class _Run:
         if self.advance is not None:
             self.report.in_flight = self.gate.in_flight
             self.advance(done, self.report.note())
+
+
+class _Abandoned(Exception):  # noqa: N818  (an end, not an error)
+    """The run has stopped; what this request had begun is left for the next one."""
 
 
 def _end_gently() -> None:

@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
+from l2aco.llm.journal import RECORDS
 from l2aco.profiles.record import RECORD_FIELDS, ProfileRecord
-from l2aco.profiles.sets import MANIFEST, RECORDS, ProfileSet
+from l2aco.profiles.sets import MANIFEST, ProfileSet
 from l2aco.workspace import Workspace, atomic_folder, atomic_path, sha256_file, stable_hash, write_json
 
 Format = Literal["jsonl", "parquet", "csv", "paper"]

@@ -14,13 +14,13 @@ from l2aco.entities import Entity
 from l2aco.llm.catalog import BUNDLED as BUNDLED_ENGINE
 from l2aco.llm.catalog import Model
 from l2aco.llm.engine import Engine, engines
-from l2aco.llm.journal import Journal
+from l2aco.llm.journal import RECORDS, Journal
 from l2aco.llm.options import EngineOptions, RunLimits
 from l2aco.llm.report import RunReport
 from l2aco.llm.runner import run_requests
 from l2aco.llm.vllm import vllm_command
 from l2aco.profiles.job import Job, plan_job, set_name
-from l2aco.profiles.sets import BUNDLED, MANIFEST, RECORDS, ProfileSet
+from l2aco.profiles.sets import BUNDLED, MANIFEST, ProfileSet
 from l2aco.profiles.spec import ProfileSpec
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, atomic_folder, read_json, sha256_file, write_json

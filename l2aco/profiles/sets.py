@@ -19,14 +19,12 @@ from typing import Any
 
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
 from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
+from l2aco.llm.journal import FAILURES, JOURNAL, RECORDS
 from l2aco.profiles.record import ProfileRecord, render_text
 from l2aco.workspace import Workspace, names_in, read_json
 from l2aco.workspace import bundled as bundled_folder
 
 MANIFEST = "manifest.json"
-RECORDS = "records.jsonl"
-JOURNAL = "journal.jsonl"
-FAILURES = "failures.jsonl"
 BUNDLED = bundled_folder("profiles")
 
 

@@ -74,6 +74,18 @@ def test_many_failures_in_a_row_of_one_cause_stop_the_run(ask: Ask) -> None:
     assert report.calls < 12
 
 
+def test_a_stopped_run_does_not_wait_for_the_pauses_between_tries(ask: Ask, tmp_path: Path) -> None:
+    def script(call: int, _: object) -> Reply:
+        if call <= 3:
+            raise CallFailed(Reason.rate_limited, "as told", retry_after=300)
+        raise CallFailed(Reason.unauthorised, "as told")
+
+    report = ask(50, engine=Scripted(script), concurrency=4)
+    assert report.stopped is not None
+    assert report.seconds < 60
+    assert (tmp_path / "failures.jsonl").read_text() == "", "what was waiting is left for the next run"
+
+
 def test_failures_between_successes_do_not_stop_it(ask: Ask) -> None:
     def script(call: int, _: object) -> Reply:
         if call % 2:
