@@ -136,7 +136,7 @@ def _without_damaged(root: Path, manifest: Manifest, bad: dict[str, str], done: 
     gone = np.flatnonzero(~mask)
     changes |= {"segments": tuple(kept), "dead": write_dead(root, changes["generation"], gone), "dead_rows": len(gone)}
     staged = manifest.model_copy(update=changes)
-    return staged.model_copy(update={"counts": count_records(EmbeddingStore(root, staged).records())})
+    return staged.model_copy(update={"counts": count_records(EmbeddingStore(root, staged).narrow)})
 
 
 def _dead_rows(root: Path, manifest: Manifest, bad: dict[str, str]) -> np.ndarray | None:

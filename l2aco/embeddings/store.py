@@ -20,7 +20,7 @@ import numpy as np
 
 from l2aco.embeddings.encoders import EncoderSpec
 from l2aco.embeddings.manifest import GENERATIONS, MANIFEST, REPAIR, Manifest, parse_manifest
-from l2aco.embeddings.segments import HEAVY, LIGHT, Segment, StoreRecord, schema
+from l2aco.embeddings.segments import HEAVY, LIGHT, NARROW, Segment, StoreRecord, schema
 from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, names_in, sha256_file
@@ -53,7 +53,8 @@ class EmbeddingStore:
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
-        self._open(manifest, [])
+        self.segments: list[Segment] = []
+        self.look_through(manifest)
 
     @classmethod
     def open(cls, path: str | Path) -> EmbeddingStore:
@@ -89,11 +90,12 @@ class EmbeddingStore:
         create(Path(path), encoder, index)
         return cls.open(path)
 
-    def _open(self, manifest: Manifest, known: list[Segment]) -> None:
+    def look_through(self, manifest: Manifest) -> None:
+        """Move on to a generation, committed or not: what is open of it already stays open."""
         self.manifest = manifest
         """What this generation consists of."""
-        opened = {segment.info: segment for segment in known}
-        self.segments: list[Segment] = []
+        opened = {segment.info: segment for segment in self.segments}
+        self.segments = []
         start = 0
         for info in manifest.segments:
             segment = opened.get(info)
@@ -102,12 +104,12 @@ class EmbeddingStore:
             self.segments.append(segment)
             start += info.rows
         self.alive = self._read_alive()
-        for name in ("_light", "approximate"):
+        for name in ("narrow", "_light", "approximate"):
             self.__dict__.pop(name, None)
 
     def reload(self) -> None:
         """Move on to the generation that is committed now."""
-        self._open(parse_manifest(self.path / MANIFEST), self.segments)
+        self.look_through(parse_manifest(self.path / MANIFEST))
 
     @property
     def name(self) -> str:
@@ -146,12 +148,20 @@ class EmbeddingStore:
         return read_index(self, self.manifest.index)
 
     @cached_property
+    def narrow(self) -> pl.DataFrame:
+        """row, kind, id, set, sample, llm, long of every live record."""
+        return self._live(NARROW, [segment.narrow for segment in self.segments])
+
+    @cached_property
     def _light(self) -> pl.DataFrame:
+        return self._live(LIGHT, [segment.light for segment in self.segments])
+
+    def _live(self, columns: Sequence[str], frames: list[pl.DataFrame]) -> pl.DataFrame:
         import polars as pl
 
-        if not self.segments:
-            return pl.DataFrame(schema=schema(("row", *LIGHT)))
-        frame = pl.concat([segment.light for segment in self.segments])
+        if not frames:
+            return pl.DataFrame(schema=schema(("row", *columns)))
+        frame = pl.concat(frames)
         return frame if self.alive.all() else frame.filter(self.alive)
 
     def records(self, *, text: bool = False) -> pl.DataFrame:
@@ -204,7 +214,7 @@ class EmbeddingStore:
         import polars as pl
 
         wanted = pl.DataFrame({"id": list(ids)}, schema={"id": pl.String}).with_row_index("place")
-        frame = self._light.filter(pl.col("kind") == str(kind))
+        frame = self.narrow.filter(pl.col("kind") == str(kind))
         if where:
             frame = frame.filter(pl.col("row").is_in(np.flatnonzero(self.matching(None, where))))
         found = wanted.join(frame.select("row", "id", "set", "llm"), on="id", how="inner")
@@ -253,10 +263,8 @@ class EmbeddingStore:
     def _column_is(self, name: str, value: Any) -> np.ndarray:
         import polars as pl
 
-        if name == "text":
-            frame = pl.concat([segment.read(["text"]) for segment in self.segments])
-        else:
-            frame = pl.concat([segment.light for segment in self.segments])
+        pieces = (segment.narrow if name in NARROW else segment.read([name]) for segment in self.segments)
+        frame = pl.concat([piece.select(name) for piece in pieces])
         column = frame[name].cast(pl.String).str.to_lowercase()
         return (column == str(value).casefold()).fill_null(False).to_numpy()
 

@@ -93,7 +93,7 @@ def upsert(store: EmbeddingStore, records: Sequence[StoreRecord], vectors: np.nd
         return UpsertReport(0, 0)
     with writing(store.path):
         store.reload()
-        old = store.records().join(frame.select(IDENTITY), on=IDENTITY, how="semi")["row"].to_numpy()
+        old = store.narrow.join(frame.select(IDENTITY), on=IDENTITY, how="semi")["row"].to_numpy()
         manifest = store.manifest
         number = manifest.generation + 1
         segment = write_segment(
@@ -198,18 +198,20 @@ def _next(store: EmbeddingStore, changes: dict[str, Any], dead: np.ndarray | Non
 
     `dead` are all rows that no longer count, in the numbering after the changes; None leaves them as they are.
     """
-    from l2aco.embeddings.store import EmbeddingStore
-
     manifest = store.manifest
     number = manifest.generation + 1
     if dead is not None:
         changes |= {"dead": write_dead(store.path, number, dead), "dead_rows": len(dead)}
     staged = manifest.model_copy(update={**changes, "generation": number, "created_at": _now()})
-    after = EmbeddingStore(store.path, staged)
-    staged = staged.model_copy(update={"counts": count_records(after.records())})
-    commit(store.path, staged)
+    try:
+        store.look_through(staged)
+        staged = staged.model_copy(update={"counts": count_records(store.narrow)})
+        commit(store.path, staged)
+    except BaseException:
+        store.look_through(manifest)
+        raise
+    store.look_through(staged)
     sweep(store.path, staged)
-    store.reload()
 
 
 def write_dead(root: Path, generation: int, rows: np.ndarray) -> FileInfo | None:
