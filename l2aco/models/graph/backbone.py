@@ -28,8 +28,11 @@ class GraphConfig(BackboneConfig):
     """Hyper-parameters of every graph backbone; the widths are those of the paper's code."""
 
     embedding: int = Field(default=128, ge=1)
+    """Width of the learned embedding of a node."""
     hidden: int = Field(default=64, ge=1)
+    """Width of the graph layers."""
     out: int = Field(default=64, ge=1)
+    """Width of the representations that are aligned and scored."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     engine: Literal["fast", "pyg", "dgl"] = "fast"
     """Which kernels pass the messages; the numbers are the same."""
@@ -82,6 +85,7 @@ class HomogeneousConfig(GraphConfig):
     """A stack of layers on the graph without its types."""
 
     layers: int = Field(default=1, ge=1)
+    """Graph layers; each reaches one step further."""
     neighbours: int | None = Field(default=None, ge=1)
     """In-edges drawn for each node and layer in a training step, for graphs that do not fit; None takes all."""
 
