@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -199,6 +200,17 @@ def test_moving_one_test_row_to_training_is_a_leak_of_its_group(workspace: Works
     moved = plant(split, train=np.append(split.train, split.test[:4]), test=split.test[4:])
     with pytest.raises(DamagedError, match="leaks"):
         check_split(dataset, moved)
+
+
+def test_one_measurement_under_two_rows_is_a_leak(workspace: Workspace) -> None:
+    dataset = screen(workspace)
+    split = make_split(dataset, SplitSpec(setting="random"))
+    copied = {name: getattr(dataset.triples, name).copy() for name in ("drug_a", "drug_b", "cell_line")}
+    for column in copied.values():
+        column[split.test[0]] = column[split.train[0]]
+    dataset.__dict__["triples"] = dataclasses.replace(dataset.triples, **copied)
+    with pytest.raises(DamagedError, match="1 unordered triples are on both the training and the test side"):
+        check_split(dataset, split)
 
 
 def test_a_stored_split_that_was_changed_or_cut_off_is_refused(workspace: Workspace) -> None:
