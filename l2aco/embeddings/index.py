@@ -177,7 +177,8 @@ def _new_index(store: EmbeddingStore, kind: str) -> Any:
     lists = int(2 ** np.clip(np.round(np.log2(2 * np.sqrt(total))), 0, 16))
     codes = next(size for size in range(max(d // 4, 1), 0, -1) if d % size == 0)
     index = faiss.IndexIVFPQ(faiss.IndexFlatIP(d), d, lists, codes, 8, inner)
-    index.cp.niter, index.cp.seed, index.pq.cp.seed = 10, SEED, SEED
+    index.cp.niter, index.cp.seed = 10, SEED
+    index.pq.cp.niter, index.pq.cp.seed, index.pq.cp.max_points_per_centroid = 12, SEED, 128
     rng = np.random.default_rng(SEED)
     wanted = min(total, max(40 * lists, 20_000))
     index.train(store.rows(np.sort(rng.choice(total, wanted, replace=False))))
