@@ -134,6 +134,13 @@ def test_a_primekg_like_table_joins_the_graph(workspace: Workspace) -> None:
     assert edges == {("drug_protein", "DB00530", "1956"), ("indication", "5061", "DB00188")}
     assert graph.nodes["drug"] == [drug.id for drug in dataset.drugs]
     assert graph.num_edges == 4
+    forward, inverse = (
+        graph.edges["drug", "drug_protein", "protein"],
+        graph.edges["protein", "rev_drug_protein", "drug"],
+    )
+    assert inverse.tolist() == forward[::-1].tolist() == [[0], [graph.nodes["drug"].index("DB00530")]]
+    named = graph.edge_index() - graph.offset("protein")
+    assert [0, graph.nodes["drug"].index("DB00530") - graph.offset("protein")] in named.T.tolist()
     report = dataset.manifest["report"]
     assert (report["graph_rows"], report["graph_rows_about_others"], report["graph_edges_added"]) == (4, 1, 2)
     assert graph.degree("cell_line").tolist() == [0]
