@@ -117,8 +117,11 @@ def evaluate_run(run: Run, device: str = "auto") -> dict[str, Any]:
 def comparison(run: Run, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The run beside the naive predictors on the same test rows, without those that say the same of every row."""
     assert run.spec.backbone is not None
-    naive = [row for row in run.metrics["baselines"] if row["auroc"] != 0.5]
-    return [result_row(run.spec.backbone, metrics["test"]), *naive]
+    return [result_row(run.spec.backbone, metrics["test"]), *_telling(run)]
+
+
+def _telling(run: Run) -> list[dict[str, Any]]:
+    return [row for row in run.metrics["baselines"] if row["auroc"] != 0.5]
 
 
 def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -129,7 +132,7 @@ def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:
     folds = {run.spec.split.fold: run for run in runs}
     results = {str(runs[0].spec.backbone): [result_row("", run.metrics["test"]) for run in runs]}
     for run in folds.values():
-        for row in run.metrics["baselines"]:
+        for row in _telling(run):
             results.setdefault(row["model"], []).append(row)
     return [mean_row(model, rows) for model, rows in results.items()]
 
