@@ -7,6 +7,7 @@ index is built and kept in the manifest.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,10 +36,10 @@ NARROW = 0.1
 """A filter that leaves a smaller share of the rows is answered exactly: fast there, and certain."""
 
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "hnsw": {"effort": "efSearch", "efforts": (32, 64, 128, 256, 512), "candidates": 2},
-    "ivfpq": {"effort": "nprobe", "efforts": (8, 16, 32, 64, 128, 256), "candidates": 20},
+    "hnsw": {"effort": "efSearch", "efforts": (32, 64, 128, 256, 512), "candidates": (2,)},
+    "ivfpq": {"effort": "nprobe", "efforts": (8, 16, 32, 64, 128, 256), "candidates": (10, 40)},
 }
-"""What makes a kind of index try harder, the steps that are tried, and candidates for each result."""
+"""What makes a kind of index try harder, the steps that are tried, and how many candidates for each result."""
 
 
 def check_choice(choice: str) -> None:
@@ -74,18 +75,20 @@ def search(
         return exact_search(store, queries, k, allowed)
     effort = int(info.parameters[PARAMETERS[info.kind]["effort"]])
     head = None if allowed is None else allowed[: info.rows]
-    near = propose(store.approximate, info.kind, queries, k, effort, head)
+    near = propose(store.approximate, info.kind, queries, k * int(info.parameters["candidates"]), effort, head)
     found = [rescore(store, queries, near, k)]
     if store.manifest.total > info.rows:
         found.append(exact_search(store, queries, k, allowed, first=info.rows))
     return merge(found, len(queries), k)
 
 
-def propose(index: Any, kind: str, queries: np.ndarray, k: int, effort: int, allowed: np.ndarray | None) -> np.ndarray:
-    """Candidate rows int64 (n, c) of each query, -1 where there are fewer."""
+def propose(
+    index: Any, kind: str, queries: np.ndarray, wanted: int, effort: int, allowed: np.ndarray | None
+) -> np.ndarray:
+    """Candidate rows int64 (n, wanted) of each query, -1 where there are fewer."""
     import faiss
 
-    wanted = min(max(PARAMETERS[kind]["candidates"] * k, 20), index.ntotal)
+    wanted = min(max(wanted, 20), index.ntotal)
     options: dict[str, Any] = {}
     if allowed is not None:
         bits = np.packbits(allowed, bitorder="little")
@@ -143,7 +146,7 @@ def build_index(store: EmbeddingStore, kind: str, file: str, progress: Progress)
                 block = np.ascontiguousarray(segment.vectors[start : start + 65_536])
                 index.add(block)
                 advance(len(block))
-    effort, recall, queries = _tune(store, index, kind)
+    effort, candidates, recall, queries = _tune(store, index, kind)
     name = PARAMETERS[kind]["effort"]
     progress.say(f"{kind} index: recall@10 {recall:.3f} at {name} {effort}, on {queries} of its own rows.")
     if recall < TARGET_RECALL:
@@ -152,7 +155,7 @@ def build_index(store: EmbeddingStore, kind: str, file: str, progress: Progress)
     path = store.path / "index" / file
     with atomic_path(path) as partial:
         faiss.write_index(index, str(partial))
-    parameters = {name: effort, "candidates": PARAMETERS[kind]["candidates"], **_shape(index, kind)}
+    parameters = {name: effort, "candidates": candidates, **_shape(index, kind)}
     return IndexInfo(
         kind=kind,
         rows=total,
@@ -174,11 +177,11 @@ def _new_index(store: EmbeddingStore, kind: str) -> Any:
         graph = faiss.IndexHNSWSQ(d, faiss.ScalarQuantizer.QT_fp16, 32, inner)  # type: ignore[arg-type]
         graph.hnsw.efConstruction = 100
         return graph
-    lists = int(2 ** np.clip(np.round(np.log2(2 * np.sqrt(total))), 0, 16))
+    lists = int(2 ** np.round(np.log2(np.sqrt(total))))
     codes = next(size for size in range(max(d // 4, 1), 0, -1) if d % size == 0)
     index = faiss.IndexIVFPQ(faiss.IndexFlatIP(d), d, lists, codes, 8, inner)
     index.cp.niter, index.cp.seed = 10, SEED
-    index.pq.cp.niter, index.pq.cp.seed, index.pq.cp.max_points_per_centroid = 12, SEED, 128
+    index.pq.cp.niter, index.pq.cp.seed, index.pq.cp.max_points_per_centroid = 8, SEED, 64
     rng = np.random.default_rng(SEED)
     wanted = min(total, max(40 * lists, 20_000))
     index.train(store.rows(np.sort(rng.choice(total, wanted, replace=False))))
@@ -189,24 +192,23 @@ def _shape(index: Any, kind: str) -> dict[str, int]:
     return {"M": 32} if kind == "hnsw" else {"nlist": int(index.nlist), "code_bytes": int(index.code_size)}
 
 
-def _tune(store: EmbeddingStore, index: Any, kind: str) -> tuple[int, float, int]:
-    """(effort, recall@10, queries): the least effort that reaches the target, else the best that was tried.
+def _tune(store: EmbeddingStore, index: Any, kind: str) -> tuple[int, int, float, int]:
+    """(effort, candidates, recall@10, queries): the least that reaches the target, else the most that was tried.
 
     The queries are rows of the store; each is left out of its own neighbours.
     """
     rng = np.random.default_rng(SEED)
     rows = np.sort(rng.choice(np.flatnonzero(store.alive), min(SAMPLE, len(store)), replace=False))
     queries = store.rows(rows)
-    _, truth = exact_search(store, queries, 11, None if store.manifest.dead is None else store.alive)
-    best, recall = 0, 0.0
-    for effort in PARAMETERS[kind]["efforts"]:
-        near = propose(index, kind, queries, 11, effort, None if store.manifest.dead is None else store.alive)
-        _, found = rescore(store, queries, near, 11)
-        recall = recall_at_10(rows, truth, found)
-        best = effort
+    allowed = None if store.manifest.dead is None else store.alive
+    _, truth = exact_search(store, queries, 11, allowed)
+    effort, candidates, recall = 0, 0, 0.0
+    for effort, candidates in product(PARAMETERS[kind]["efforts"], PARAMETERS[kind]["candidates"]):
+        near = propose(index, kind, queries, 11 * candidates, effort, allowed)
+        recall = recall_at_10(rows, truth, rescore(store, queries, near, 11)[1])
         if recall >= TARGET_RECALL:
             break
-    return best, recall, len(rows)
+    return effort, candidates, recall, len(rows)
 
 
 def recall_at_10(own: np.ndarray, truth: np.ndarray, found: np.ndarray) -> float:
