@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.data.graph import KnowledgeGraph
 from l2aco.data.features.table import FeatureTable
+from l2aco.data.graph import KnowledgeGraph
 from l2aco.entities import Entity, EntityKind
 
 DRUGS, CELLS, PROTEINS = 12, 7, 30
