@@ -27,7 +27,7 @@ def evaluate(
 
     if dataset is not None:
         rows = naive_table(dataset, setting, folds, seed, store, shell.workspace)
-        shell.table(rows, json=json, title=f"{dataset}, {setting}, mean of {folds} folds")
+        shell.table(rows, json=json, title=f"{dataset}, {setting}, means over the folds")
         return
     found = open_run(run, shell.workspace)
     metrics = evaluate_run(found, device)

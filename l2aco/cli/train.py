@@ -67,7 +67,8 @@ def train(
         "threads": threads,
     }
     base = load_spec(TrainSpec, spec) if spec is not None else None
-    specs = plan(make_spec(options, set_ or [], shell.workspace, base), seeds=seeds, all_folds=all_folds)
+    spec_of_all = make_spec(options, set_ or [], shell.workspace, base)
+    specs = plan(spec_of_all, shell.workspace, seeds=seeds, all_folds=all_folds)
     watchers = [*make_trackers(track or [], shell.workspace)]
     if shell.verbose or shell.err.is_terminal:
         watchers.append(EpochTable(shell.say))

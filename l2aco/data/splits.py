@@ -141,10 +141,11 @@ def released_rows(dataset: DataSet, spec: SplitSpec) -> tuple[Array, Array, Arra
 
 
 def num_folds(dataset: DataSet, spec: SplitSpec) -> int:
-    """How many folds this setting has on this data set: 1 for a released split, one a tissue for novel-tissue."""
+    """How many folds this setting has on this data set: 1 for long-tail and for a released split, one a tissue for
+    novel-tissue."""
     from l2aco.data.settings import tissues_of_lines
 
-    if is_released(dataset, spec):
+    if spec.setting == "long-tail" or is_released(dataset, spec):
         return 1
     return len(tissues_of_lines(dataset)[0]) if spec.setting == "novel-tissue" else spec.folds
 

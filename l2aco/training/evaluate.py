@@ -10,7 +10,6 @@ import numpy as np
 from l2aco.errors import UsageError
 from l2aco.metrics import best_threshold, compute
 from l2aco.training.breakdown import breakdown, strata
-from l2aco.training.request import ONE_FOLD
 from l2aco.workspace import describe_validation
 
 if TYPE_CHECKING:
@@ -84,15 +83,12 @@ def naive_baselines(dataset: DataSet, split: Split, knowledge: Knowledge | None 
     ]
 
 
-def evaluate_naive(
-    dataset: DataSet, split: SplitSpec, *, all_folds: bool = True, knowledge: Knowledge | None = None
-) -> list[dict[str, Any]]:
-    """Mean test metrics of the naive predictors over the folds of a setting (or of the one fold)."""
+def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Knowledge | None = None) -> list[dict[str, Any]]:
+    """Mean test metrics of the naive predictors over the folds of a setting."""
     from l2aco.data.splits import make_split, num_folds
 
-    folds = range(num_folds(dataset, split)) if all_folds else (split.fold,)
     found: dict[str, list[dict[str, Any]]] = {}
-    for fold in folds:
+    for fold in range(num_folds(dataset, split)):
         made = make_split(dataset, split.model_copy(update={"fold": fold}))
         for row in naive_baselines(dataset, made, knowledge):
             found.setdefault(row["model"], []).append(row)
@@ -173,4 +169,4 @@ def naive_table(
         raise UsageError(describe_validation(error)) from None
     dataset = open_dataset(dataset_name, workspace)
     knowledge = load_knowledge(store, dataset, workspace) if store is not None else None
-    return evaluate_naive(dataset, split, all_folds=split.setting not in ONE_FOLD, knowledge=knowledge)
+    return evaluate_naive(dataset, split, knowledge=knowledge)

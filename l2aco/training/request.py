@@ -11,13 +11,11 @@ from pydantic import BaseModel, ValidationError
 from l2aco.data.splits import SplitSpec
 from l2aco.errors import UnknownNameError, UsageError
 from l2aco.models.spec import AlignSpec
-from l2aco.training.choose import BACKBONE
+from l2aco.training.choose import BACKBONE, choose_dataset
 from l2aco.training.spec import Recipe, TrainSpec
 from l2aco.workspace import Workspace, describe_validation
 
 SHORT = {"lr": "learning_rate"}
-ONE_FOLD = ("long-tail", "released")
-"""Settings whose test rows are given, not folded."""
 
 
 def make_spec(
@@ -47,11 +45,16 @@ def make_spec(
         raise UsageError(describe_validation(error)) from None
 
 
-def plan(spec: TrainSpec, *, seeds: int = 1, all_folds: bool = False) -> list[TrainSpec]:
-    """The specs of `seeds` neighbouring seeds and, with `all_folds`, of every fold, in that order."""
+def plan(spec: TrainSpec, workspace: Workspace, *, seeds: int = 1, all_folds: bool = False) -> list[TrainSpec]:
+    """The specs of `seeds` neighbouring seeds and, with `all_folds`, of every fold that the setting has."""
     if seeds < 1:
         raise UsageError("at least one seed is needed", remedy="Use --seeds 1 or more.")
-    folds = range(spec.split.folds) if all_folds and spec.split.setting not in ONE_FOLD else (spec.split.fold,)
+    folds: Sequence[int] = (spec.split.fold,)
+    if all_folds:
+        from l2aco.data.dataset import open_dataset
+        from l2aco.data.splits import num_folds
+
+        folds = range(num_folds(open_dataset(choose_dataset(spec.dataset, workspace), workspace), spec.split))
     return [
         spec.model_copy(update={"seed": spec.seed + more, "split": spec.split.model_copy(update={"fold": fold})})
         for fold in folds

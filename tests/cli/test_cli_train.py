@@ -215,3 +215,11 @@ def test_predict_names_the_line_of_what_it_cannot_use(lab, cli):
 
 def test_predict_without_a_run_says_train(lab, cli):
     assert "l2aco train" in cli("predict", "--drug-a", "x", "--drug-b", "y", "--cell", "z", code=1).stderr
+
+
+@pytest.mark.parametrize(("setting", "folds"), [("novel-cell", 5), ("novel-tissue", 7), ("long-tail", 1)])
+def test_all_folds_are_those_that_the_setting_has(lab, setting, folds):
+    from l2aco.training.request import make_spec, plan
+
+    spec = make_spec({"split.setting": setting}, [], lab)
+    assert [one.split.fold for one in plan(spec, lab, all_folds=True)] == list(range(folds))
