@@ -82,6 +82,17 @@ def test_gradients_are_finite_and_reach_the_backbone(name: str, align: AlignSpec
 
 
 @every_backbone
+def test_mixed_precision_changes_little(name: str) -> None:
+    model = build(name, ALIGNED["l2-add-train"]).eval()
+    exact = model(A, B, C).logits
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(A, B, C)
+    torch.testing.assert_close(output.logits.float(), exact, rtol=0.05, atol=0.05)
+    (output.logits.float().sum() + sum(part.float() for part in output.losses.values())).backward()
+    assert all(torch.isfinite(value.grad).all() for value in model.parameters() if value.grad is not None)
+
+
+@every_backbone
 @every_alignment
 def test_weights_survive_saving(name: str, align: AlignSpec, tmp_path: Path) -> None:
     model = build(name, align, seed=0)

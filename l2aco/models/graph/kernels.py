@@ -73,8 +73,7 @@ def attention_sum(
     The weight of edge j -> i is the softmax over i's in-edges of LeakyReLU(source_logit[j] + target_logit[i]);
     `x` (num_src, H, D); logits (num_src * kinds, H) and (num_dst, H). `dropout` drops attention weights.
     """
-    mask = _mask(block, target_logit, dropout)
-    return _AttentionSum.apply(x, source_logit, target_logit, mask, slope, block, False)  # type: ignore[no-any-return]
+    return _attention(block, x, source_logit, target_logit, slope, dropout, mapped=False)
 
 
 def input_attention_sum(
@@ -83,13 +82,21 @@ def input_attention_sum(
     """`attention_sum` of inputs that all heads share: (num_dst, H, D) from x (num_src, D), whose logits are
     x @ source_map (D, kinds * H). One pass over x, and one over its gradient.
     """
-    mask = _mask(block, target_logit, dropout)
-    shared = x.unsqueeze(1)
-    return _AttentionSum.apply(shared, source_map, target_logit, mask, slope, block, True)  # type: ignore[no-any-return]
+    return _attention(block, x.unsqueeze(1), source_map, target_logit, slope, dropout, mapped=True)
 
 
-def _mask(block: Block, like: Tensor, rate: float) -> Tensor | None:
-    return F.dropout(like.new_ones(block.num_edges, like.shape[1]), rate) if rate else None
+def _attention(
+    block: Block, x: Tensor, source: Tensor, target_logit: Tensor, slope: float, dropout: float, *, mapped: bool
+) -> Tensor:
+    x, source, target_logit = _full(x), _full(source), _full(target_logit)
+    mask = F.dropout(target_logit.new_ones(block.num_edges, target_logit.shape[1]), dropout) if dropout else None
+    with torch.autocast(x.device.type, enabled=False):
+        return _AttentionSum.apply(x, source, target_logit, mask, slope, block, mapped)  # type: ignore[no-any-return]
+
+
+def _full(x: Tensor) -> Tensor:
+    """Sums over many edges are made in single precision at least, also under autocast."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 class _AttentionSum(torch.autograd.Function):
