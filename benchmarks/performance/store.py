@@ -151,7 +151,7 @@ def measure(folder: Path, seeds: Path | None) -> dict:
 
         flat = faiss.IndexFlatIP(DIMENSION)
         for segment in store.segments:
-            flat.add(np.ascontiguousarray(segment.vectors))
+            flat.add(np.ascontiguousarray(segment.vectors[: max(info.rows - segment.start, 0)]))
         refined = faiss.IndexRefine(raw, flat)
         refine = faiss.IndexRefineSearchParameters(k_factor=info.parameters["candidates"], base_index_params=parameters)
 
