@@ -103,15 +103,22 @@ class OpenAIEngine:
         schema: Mapping[str, Any],
         sampling: Mapping[str, Any],
     ) -> Reply:
+        raw = await self._post(
+            endpoint, "/chat/completions", self._body(MODES[endpoint.mode], messages, schema, sampling)
+        )
+        endpoint.hold(_quota_pause(raw.headers))
+        return _read(raw.content)
+
+    async def _post(self, endpoint: Endpoint, path: str, body: Mapping[str, Any]) -> Any:
+        """The server's answer to one call, as httpx2.Response. Raises CallFailed."""
         import httpx2
         import openai
 
-        body = self._body(MODES[endpoint.mode], messages, schema, sampling)
         try:
             async with asyncio.timeout(self.options.timeout_s):
                 # The SDK's own `create` walks through messages and schema at every call, which takes longer than all
                 # the rest; `post` is its door for bodies that are ready.
-                raw = await endpoint.client.post("/chat/completions", cast_to=httpx2.Response, body=body)
+                raw = await endpoint.client.post(path, cast_to=httpx2.Response, body=body)
         except TimeoutError:
             raise CallFailed(Reason.timeout, f"no answer in {self.options.timeout_s:g} s") from None
         except openai.APIConnectionError as error:
@@ -119,8 +126,7 @@ class OpenAIEngine:
         except openai.APIStatusError as error:
             raise self._status_failed(endpoint, error) from None
         endpoint.came_back()
-        endpoint.hold(_quota_pause(raw.headers))
-        return _read(raw.content)
+        return raw
 
     def _body(
         self, mode: str, messages: tuple[Message, ...], schema: Mapping[str, Any], sampling: Mapping[str, Any]

@@ -32,21 +32,9 @@ class _Client(OpenAIEngine):
 
     async def embed(self, texts: list[str], dimension: int) -> tuple[np.ndarray, int]:
         """float32 (n, D) and the tokens that were billed. Raises CallFailed."""
-        import httpx2
-        import openai
-
         body = {"model": self.model.model, "input": texts, "encoding_format": "base64"}
         async with self.pool.least_busy() as endpoint:
-            try:
-                post = endpoint.client.post("/embeddings", cast_to=httpx2.Response, body=body)
-                raw = await asyncio.wait_for(post, self.options.timeout_s)
-            except (TimeoutError, openai.APITimeoutError):
-                raise CallFailed(Reason.timeout, f"no answer in {self.options.timeout_s:g} s") from None
-            except openai.APIConnectionError as error:
-                raise self._connection_failed(endpoint, error) from None
-            except openai.APIStatusError as error:
-                raise self._status_failed(endpoint, error) from None
-            endpoint.came_back()
+            raw = await self._post(endpoint, "/embeddings", body)
         return _read(raw.content, len(texts), dimension)
 
 
