@@ -1,11 +1,12 @@
 """Encoding speed against FlagEmbedding's own `encode` and sentence-transformers': same model, threads and texts.
 
-    python benchmarks/performance/embed.py run reference 0/12 RESULTS.jsonl  a twelfth of the 669 reference profiles
-    python benchmarks/performance/embed.py run mixed 0/15 RESULTS.jsonl      a part of 5,000 texts, 30% repeats
-    python benchmarks/performance/embed.py report RESULTS.jsonl RESULTS.md   ratios over all slices
+    python benchmarks/performance/embed.py run reference 0/1 RESULTS.jsonl  the 669 reference profiles
+    python benchmarks/performance/embed.py run mixed 0/1 RESULTS.jsonl      5,000 texts, 30% repeats
+    python benchmarks/performance/embed.py report RESULTS.jsonl RESULTS.md  ratios over all slices
 
-The model is the packaged all-MiniLM-L6-v2 (window 512, mean pooling) in fp32 on the CPU. The three take turns on
-each slice, and both wall time and processor time are kept, so that other work on the machine shows.
+0/12 is the first of twelve slices, for a shorter look. The model is the packaged all-MiniLM-L6-v2 (window 512, mean
+pooling) in fp32 on the CPU. The three take turns on each slice, and both wall time and processor time are kept, so
+that other work on the machine shows.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from pathlib import Path
 import numpy as np
 
 THREADS = 1
-BATCH = 32
+BATCH = {"reference": 11, "mixed": 27}
+"""Texts in a batch of the peers: the mean of L2aCo's own batches, which hold up to 4,096 padded tokens each."""
 SYSTEMS = ("l2aco", "FlagEmbedding", "sentence-transformers")
 
 
@@ -48,7 +50,7 @@ def mixed_texts(number: int, parts: int) -> list[str]:
     return [texts[place] for place in rng.permutation(size)]
 
 
-def systems() -> dict[str, Callable[[list[str]], np.ndarray]]:
+def systems(batch: int) -> dict[str, Callable[[list[str]], np.ndarray]]:
     import torch
     from FlagEmbedding import FlagModel
     from sentence_transformers import SentenceTransformer
@@ -64,8 +66,8 @@ def systems() -> dict[str, Callable[[list[str]], np.ndarray]]:
     peer.max_seq_length = 512
     found: dict[str, Callable[[list[str]], np.ndarray]] = {
         "l2aco": ours.encode,
-        "FlagEmbedding": lambda texts: flag.encode(texts, batch_size=BATCH, max_length=512),
-        "sentence-transformers": lambda texts: peer.encode(texts, batch_size=BATCH, normalize_embeddings=True),
+        "FlagEmbedding": lambda texts: flag.encode(texts, batch_size=batch, max_length=512),
+        "sentence-transformers": lambda texts: peer.encode(texts, batch_size=batch, normalize_embeddings=True),
     }
     for encode in found.values():
         encode(["warm up"] * 2)
@@ -75,7 +77,7 @@ def systems() -> dict[str, Callable[[list[str]], np.ndarray]]:
 def run(name: str, part: str, results: Path) -> None:
     number, parts = (int(item) for item in part.split("/"))
     chosen = reference_texts()[number::parts] if name == "reference" else mixed_texts(number, parts)
-    encoders = systems()
+    encoders = systems(BATCH[name])
     vectors = {}
     with results.open("a") as stream:
         for turn in range(len(SYSTEMS)):
@@ -105,8 +107,9 @@ def report(source: Path, target: Path) -> None:
         "# Encoding speed",
         "",
         f"all-MiniLM-L6-v2, fp32, {THREADS} thread; {os.cpu_count()} CPU cores, {platform.machine()}, 24 GB; commit "
-        f"{commit}; {time.strftime('%Y-%m-%d')}. Peers with batches of {BATCH}; L2aCo with batches of 4,096 padded "
-        "tokens. Other work ran on the machine, so processor time is the fairer measure; the three took turns.",
+        f"{commit}; {time.strftime('%Y-%m-%d')}. `python benchmarks/performance/embed.py run reference 0/1` "
+        "and `run mixed 0/1`. L2aCo's batches hold up to 4,096 padded tokens, the peers' the same mean number of texts "
+        f"({BATCH['reference']} and {BATCH['mixed']}).",
         "",
         "| texts | system | texts/s of processor time | ratio | texts/s of wall time | ratio |",
         "|---|---|---|---|---|---|",

@@ -78,8 +78,13 @@ class PlainHead(nn.Module):
 
     def __init__(self, ours: Any) -> None:
         super().__init__()
-        self.inner, self.out = _copy(ours.inner), _copy(ours.out)
-        self.pair, self.context, self.joint = _copy(ours.pair), _copy(ours.context), _copy(ours.joint)
+        double, single = 2 * ours.hidden, ours.hidden
+        first, second, pair = ours.drug.weight.split([double, double, single])
+        (line, context), biases = ours.cell.weight.split([double, single]), ours.cell.bias.split([double, single])
+        of_hidden, of_joint = ours.out.weight.split(single, dim=1)
+        self.inner = _linear(torch.cat([first, second, line], dim=1), biases[0])
+        self.pair, self.context = _linear(pair), _linear(context, biases[1])
+        self.out, self.joint = _linear(of_hidden, ours.out.bias), _linear(of_joint)
 
     def forward(self, first: Tensor, second: Tensor, line: Tensor, drop: nn.Module) -> Tensor:
         def block(one: Tensor, other: Tensor) -> Tensor:
@@ -179,6 +184,11 @@ def _dgl_layer(dgl: Any, conv: Any) -> nn.Module:
 
 
 def _copy(layer: nn.Module) -> nn.Linear:
-    copied = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
-    copied.load_state_dict(layer.state_dict())
+    return _linear(layer.weight, layer.bias)
+
+
+def _linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    """A layer of its own with these values."""
+    copied = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    copied.load_state_dict({"weight": weight} if bias is None else {"weight": weight, "bias": bias})
     return copied

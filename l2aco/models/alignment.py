@@ -134,10 +134,11 @@ class Aligner(nn.Module):
         return next(self.backbone.parameters()).device
 
     def _step(self, a: Tensor, b: Tensor, c: Tensor) -> _Step:
-        if self.backbone.encodes_all:
+        beyond = self.drug is not None and self.spec.scope != "batch"
+        if not self.backbone.encodes_rows(len(a)) or (beyond and self.backbone.encodes_all):
             return _Step(None, None, a, b, c)
         wanted_drugs, wanted_cells = [a, b], [c]
-        if self.drug is not None and self.cell is not None and self.spec.scope != "batch":
+        if self.drug is not None and self.cell is not None and beyond:
             wanted_drugs.append(self.drug.scope)
             wanted_cells.append(self.cell.scope)
         drugs, local = torch.cat(wanted_drugs).unique(return_inverse=True)

@@ -81,7 +81,8 @@ class Backbone(nn.Module, ABC):
     faithful variant."""
     optimiser_faithful: ClassVar[Mapping[str, Any]] = {}
     encodes_all: ClassVar[bool] = True
-    """True where `encode` always returns every entity (graphs); False where it encodes the rows asked for."""
+    """True where one pass over every entity is what `encode` does best (graphs); False where its cost is that of the
+    rows asked for, so that an evaluation asks for them in pieces."""
     fusion: ClassVar[str] = "none"
     """The fusion of an aligned model where the spec names none."""
     stochastic_encode: ClassVar[bool] = True
@@ -103,10 +104,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
-        """Represent the entities at these rows (int64), in this order; None stands for all of them.
-
-        A backbone with `encodes_all` is only ever asked for all.
-        """
+        """Represent the entities at these rows (int64, ascending), in this order; None stands for all of them."""
 
     @abstractmethod
     def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -122,6 +120,10 @@ class Backbone(nn.Module, ABC):
     def measured(self) -> tuple[Tensor, Tensor] | None:
         """Bool (Nd,) and (Nc,): which entities have features or edges of their own; None where all have."""
         return None
+
+    def encodes_rows(self, triples: int) -> bool:
+        """Whether a training step of so many triples asks `encode` for its own entities, instead of for all."""
+        return not self.encodes_all
 
     @classmethod
     def defaults(cls, *, faithful: bool) -> dict[str, Any]:

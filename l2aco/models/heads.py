@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,48 +19,53 @@ class PairHead(nn.Module):
     triple. With `symmetric` the block is averaged over the two orders of the drugs, which is exact, and a term
     z . dropout(P h_a * P h_b * (1 + tanh(Q h_c))) is added: what two drugs do together, which a sum over drugs
     cannot hold, and how the cell line changes it.
+
+    `drug` holds the rows of (W, S) for the first drug, then for the second, then P; `cell` those of (W, S), then Q;
+    `out` v, then z.
     """
 
     def __init__(self, drug_width: int, cell_width: int, hidden: int, dropout: float, *, symmetric: bool) -> None:
         super().__init__()
-        self.symmetric = symmetric
-        self.drug_width = drug_width
-        # W and S together: the first `hidden` rows are W
-        self.inner = nn.Linear(2 * drug_width + cell_width, 2 * hidden)
+        self.symmetric, self.hidden = symmetric, hidden
+        parts = 2 if symmetric else 1
+        self.drug = nn.Linear(drug_width, (3 + parts) * hidden, bias=False)
+        self.cell = nn.Linear(cell_width, (1 + parts) * hidden)
         self.dropout = Dropout(dropout)
-        self.out = nn.Linear(hidden, 1)
-        if symmetric:
-            self.pair = nn.Linear(drug_width, hidden, bias=False)
-            self.context = nn.Linear(cell_width, hidden)
-            self.joint = nn.Linear(hidden, 1, bias=False)
+        self.out = nn.Linear(parts * hidden, 1)
+        # every map starts as a linear layer of its own would: the residual block's input is the concatenation
+        block = 1 / math.sqrt(2 * drug_width + cell_width)
+        with torch.no_grad():
+            for values in (
+                self.drug.weight[: 4 * hidden],
+                self.cell.weight[: 2 * hidden],
+                self.cell.bias[: 2 * hidden],
+            ):
+                values.uniform_(-block, block)
+            for values in self.out.parameters():
+                values.uniform_(-1 / math.sqrt(hidden), 1 / math.sqrt(hidden))
 
     def forward(self, drug: Tensor, cell: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-        """Logits (B,) from tables drug (Nd, d), cell (Nc, d) and rows a, b, c (B,)."""
-        first, second, third = self.inner.weight.split([self.drug_width, self.drug_width, cell.shape[1]], dim=1)
+        """Logits (B,) from tables drug (Nd, d), cell (Nc, c) and rows a, b, c (B,)."""
+        of_drugs = mapped(self.drug, drug, torch.cat([a, b])).view(2, len(a), -1)
+        of_cells = mapped(self.cell, cell, c)
+        block = 2 * self.hidden
         if not self.symmetric:
-            of_a, of_b = gathered(drug, first, a)[0], gathered(drug, second, b)[0]
-            hidden = self._block(of_a + of_b + gathered(cell, third, c)[0] + self.inner.bias)
-            return self.out(self.dropout(hidden)).squeeze(-1)
-        double, single = first.shape[0], self.pair.out_features
-        of_a, of_b = gathered(drug, torch.cat([first, second, self.pair.weight]), a, b)
-        (of_c,) = gathered(cell, torch.cat([third, self.context.weight]), c)
-        first_a, second_a, pair_a = of_a.split([double, double, single], dim=1)
-        first_b, second_b, pair_b = of_b.split([double, double, single], dim=1)
-        line, context = of_c.split([double, single], dim=1)
-        line = line + self.inner.bias
-        hidden = (self._block(first_a + second_b + line) + self._block(first_b + second_a + line)) / 2
-        joint = pair_a * pair_b * (1 + torch.tanh(context + self.context.bias))
-        return (self.out(self.dropout(hidden)) + self.joint(self.dropout(joint))).squeeze(-1)
-
-    @staticmethod
-    def _block(x: Tensor) -> Tensor:
-        gate, skip = torch.chunk(x, 2, dim=-1)
-        return F.relu(gate) + skip
+            first, second = of_drugs[0, :, :block], of_drugs[1, :, block:]
+            return self.out(self.dropout(_residual(first + second + of_cells))).squeeze(-1)
+        first, second, pair = of_drugs.split([block, block, self.hidden], dim=-1)
+        line, context = of_cells.split([block, self.hidden], dim=-1)
+        hidden = _residual(first + second.flip(0) + line)
+        joint = pair[0] * pair[1] * (1 + torch.tanh(context))
+        return self.out(self.dropout(torch.cat([(hidden[0] + hidden[1]) / 2, joint], dim=1))).squeeze(-1)
 
 
-def gathered(table: Tensor, weight: Tensor, *rows: Tensor) -> list[Tensor]:
-    """The rows of table (n, d) mapped by weight (out, d): mapped before they are gathered where that is less work."""
-    if sum(len(each) for each in rows) < len(table):
-        return [table.index_select(0, each) @ weight.T for each in rows]
-    mapped = table @ weight.T
-    return [mapped.index_select(0, each) for each in rows]
+def _residual(x: Tensor) -> Tensor:
+    gate, skip = torch.chunk(x, 2, dim=-1)
+    return F.relu(gate) + skip
+
+
+def mapped(layer: nn.Linear, table: Tensor, rows: Tensor) -> Tensor:
+    """The layer's output for rows of table (n, d): gathered first where that maps fewer vectors."""
+    if len(rows) < len(table):
+        return layer(table.index_select(0, rows))  # type: ignore[no-any-return]
+    return layer(table).index_select(0, rows)  # type: ignore[no-any-return]

@@ -40,21 +40,21 @@ def loss_of(logits: Tensor, losses: dict[str, Tensor]) -> Tensor:
 
 
 def plain_head(model: Aligner, drug: Tensor, cell: Tensor) -> Tensor:
-    """The head as it is written on paper: concatenate, map, both orders."""
+    """The head as it is written on paper: concatenate, map, both orders; then what the pair does together."""
     head = model.backbone.head
+    first, second, pair = head.drug.weight.split([2 * head.hidden, 2 * head.hidden, head.hidden])
+    line, context = head.cell.weight.split([2 * head.hidden, head.hidden])
+    line_bias, context_bias = head.cell.bias.split([2 * head.hidden, head.hidden])
 
-    def ordered(first: Tensor, second: Tensor) -> Tensor:
-        x = head.inner(torch.cat([drug[first], drug[second], cell[C]], dim=1))
+    def ordered(one: Tensor, other: Tensor) -> Tensor:
+        x = torch.cat([drug[one], drug[other], cell[C]], dim=1) @ torch.cat([first, second, line], dim=1).T + line_bias
         gate, skip = x.chunk(2, dim=1)
         return F.relu(gate) + skip
 
     hidden = (ordered(A, B) + ordered(B, A)) / 2
-    return (hidden @ head.out.weight.T + head.out.bias).squeeze(1) + plain_interaction(head, drug, cell)
-
-
-def plain_interaction(head: Any, drug: Tensor, cell: Tensor) -> Tensor:
-    together = head.pair(drug[A]) * head.pair(drug[B]) * (1 + torch.tanh(head.context(cell[C])))
-    return head.joint(together).squeeze(1)
+    joint = (drug[A] @ pair.T) * (drug[B] @ pair.T) * (1 + torch.tanh(cell[C] @ context.T + context_bias))
+    of_hidden, of_joint = head.out.weight.split(head.hidden, dim=1)
+    return (hidden @ of_hidden.T + joint @ of_joint.T + head.out.bias).squeeze(1)
 
 
 def plain_output(model: Aligner, hidden: Tensor) -> Tensor:
@@ -208,3 +208,27 @@ def test_dgl_finds_packaging_where_setuptools_carries_none(monkeypatch: pytest.M
     provide_setuptools_extern()
     version = importlib.import_module("setuptools.extern.packaging").version
     assert version.parse("1.10") > version.parse("1.9")
+
+
+@pytest.mark.parametrize("name", ["GCN", "SAGE", "KGNN", "GAT", "HGAT", "RGCN"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_small_step_encodes_only_its_own_entities_with_the_same_loss_and_gradients(name: str, layers: int):
+    few = (torch.tensor([5, 0]), torch.tensor([2, 5]), torch.tensor([6, 1]))
+    found = []
+    for restricts in (True, False):
+        torch.manual_seed(0)
+        model = build(name, layers=layers)
+        model.backbone.restricts = restricts
+        assert model.backbone.encodes_rows(len(few[0])) is restricts
+        output = model(*few)
+        (output.logits.square().sum() + sum(output.losses.values())).backward()
+        gradients = {key: value.grad for key, value in model.named_parameters()}
+        found.append((output, gradients))
+    (restricted, of_few), (whole, of_all) = found
+    torch.testing.assert_close(restricted.logits, whole.logits, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(restricted.losses, whole.losses, rtol=1e-10, atol=1e-12)
+    for key, gradient in of_all.items():
+        expected = torch.zeros_like(of_few[key]) if gradient is None else gradient
+        torch.testing.assert_close(
+            of_few[key], expected, rtol=1e-8, atol=1e-12, msg=lambda text, key=key: f"{key}: {text}"
+        )

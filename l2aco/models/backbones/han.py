@@ -45,6 +45,7 @@ class HAN(GraphBackbone):
     }
     optimiser_faithful: ClassVar[Mapping[str, Any]] = {"batch_size": 128}
     stochastic_encode = False
+    restricts = False
     passes = 2
 
     class Config(GraphConfig):
@@ -78,7 +79,7 @@ class HAN(GraphBackbone):
     def make_head(self, config: Any) -> nn.Module:
         return FieldHead(config.out, config.heads, config.dropout, symmetric=not config.faithful)
 
-    def propagate(self) -> tuple[Tensor, Tensor]:
+    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> tuple[Tensor, Tensor]:
         x = dict(self.field.embeddings.items())
         for number, (conv, own) in enumerate(zip(self.convs, self.own, strict=True)):
             targets = self.field.targets[number]
@@ -88,7 +89,7 @@ class HAN(GraphBackbone):
         return x[DRUG], x[CELL]
 
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
-        drug, cell = self.propagate()
+        drug, cell = self.propagate(drugs, cells)
         joined = self.linear(F.relu(torch.cat([drug, cell])))
         fingerprint = F.relu(self.of_fingerprint(self.fingerprints))
         fingerprint = torch.where(self.has_fingerprint.unsqueeze(1), fingerprint, self.no_fingerprint)

@@ -25,7 +25,7 @@ from l2aco.models.base import Inputs
 from l2aco.models.graph import kernels
 from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, GraphConfig
 from l2aco.models.graph.convs import BlockGATConv
-from l2aco.models.graph.relational import Group, Part, RelationalField
+from l2aco.models.graph.relational import Group, Part, RelationalField, Rows, SubGroup, rows_of
 
 
 class HGAT(GraphBackbone):
@@ -57,37 +57,40 @@ class HGAT(GraphBackbone):
             kinds = () if config.faithful else self.field.targets[number]
             self.own.append(nn.ModuleDict({kind: nn.Linear(source, width, bias=False) for kind in kinds}))
 
-    def propagate(self) -> tuple[Tensor, Tensor]:
+    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> tuple[Tensor, Tensor]:
         x = dict(self.field.embeddings.items())
+        last = self.config.layers - 1
         for number in range(self.config.layers):
             if number:
                 x = {kind: self.drop(F.relu(values)) for kind, values in x.items()}
-            x = self._layer(number, x)
+            x = self._layer(number, x, rows_of(drugs, cells) if number == last else None)
         return x[DRUG], x[CELL]
 
-    def _layer(self, number: int, x: dict[str, Tensor]) -> dict[str, Tensor]:
-        targets = self.field.targets[number]
+    def _layer(self, number: int, x: dict[str, Tensor], rows: Rows) -> dict[str, Tensor]:
+        targets = self.field.targets_of(number, x, rows)
         own: Any = self.own[number]
-        found = {kind: [linear(x[kind][: targets[kind]])] for kind, linear in own.items()}
-        for group in self.field.layer_groups(number):
-            for part, out in relational_attention(group, self.convs[number], x):
+        found = {kind: [linear(targets[kind])] for kind, linear in own.items()}
+        for group in self.field.groups_of(number, rows):
+            for part, out in relational_attention(group, self.convs[number], x[group.source], targets):
                 found.setdefault(part.target, []).append(out)
         return {
-            kind: torch.stack(found[kind]).sum(0) if kind in found else x[kind].new_zeros(count, self.config.hidden)
-            for kind, count in targets.items()
+            kind: torch.stack(found[kind]).sum(0) if kind in found else own.new_zeros(len(own), self.config.hidden)
+            for kind, own in targets.items()
         }
 
 
-def relational_attention(group: Group, convs: Any, x: Mapping[str, Tensor]) -> Iterator[tuple[Part, Tensor]]:
-    """Each relation of a group with its layer's output (targets, width).
+def relational_attention(
+    group: Group | SubGroup, convs: Any, source: Tensor, inputs: Mapping[str, Tensor]
+) -> Iterator[tuple[Part, Tensor]]:
+    """Each relation of a group with its layer's output (targets, width); `inputs`: the targets' own, by node type.
 
     All relations attend in one pass over the block: a source has one logit a relation and head, and what is
     summed is its input, which each relation maps afterwards.
     """
-    block, source = group.block, x[group.source]
+    block = group.block
     layers = [convs[part.key] for part in group.parts]
     heads = layers[0].heads
-    targets = [x[part.target][: part.stop - part.start] for part in group.parts]
+    targets = [inputs[part.target] for part in group.parts]
     if layers[0].engine == "pyg":
         for part, conv, target in zip(group.parts, layers, targets, strict=True):
             size = (block.num_src, len(target))

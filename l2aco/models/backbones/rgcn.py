@@ -22,7 +22,7 @@ from l2aco.models.base import Inputs
 from l2aco.models.graph import kernels
 from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, GraphConfig
 from l2aco.models.graph.blocks import mean_weights
-from l2aco.models.graph.relational import RelationalField
+from l2aco.models.graph.relational import RelationalField, Rows, rows_of
 
 
 class RGCN(GraphBackbone):
@@ -46,19 +46,22 @@ class RGCN(GraphBackbone):
         widths = [config.embedding] + [config.hidden] * config.layers
         self.convs = nn.ModuleList(RGCNConv(*pair, len(relations)) for pair in pairwise(widths))
 
-    def propagate(self) -> tuple[Tensor, Tensor]:
+    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> tuple[Tensor, Tensor]:
         x = dict(self.field.embeddings.items())
-        layer = self._pyg_layer if self.config.engine == "pyg" else self._layer
+        last = self.config.layers - 1
         for number in range(self.config.layers):
             if number:
                 x = {kind: self.drop(F.relu(values)) for kind, values in x.items()}
-            x = layer(number, x)
+            if self.config.engine == "pyg":
+                x = self._pyg_layer(number, x)
+            else:
+                x = self._layer(number, x, rows_of(drugs, cells) if number == last else None)
         return x[DRUG], x[CELL]
 
-    def _layer(self, number: int, x: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _layer(self, number: int, x: dict[str, Tensor], rows: Rows) -> dict[str, Tensor]:
         conv: Any = self.convs[number]
-        out = {kind: x[kind][:count] @ conv.root + conv.bias for kind, count in self.field.targets[number].items()}
-        for group in self.field.layer_groups(number):
+        out = {kind: own @ conv.root + conv.bias for kind, own in self.field.targets_of(number, x, rows).items()}
+        for group in self.field.groups_of(number, rows):
             means = kernels.of_engine(self.config.engine).weighted_sum(group.block, x[group.source])
             for part in group.parts:
                 mapped = means[part.start : part.stop] @ conv.weight[self.number[part.relation]]

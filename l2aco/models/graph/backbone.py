@@ -44,6 +44,8 @@ class GraphBackbone(Backbone):
     requires = frozenset({"graph"})
     optimiser: ClassVar[Mapping[str, Any]] = {"batch_size": 1024, "learning_rate": 4e-3, "epochs": 60, "patience": 15}
     optimiser_faithful: ClassVar[Mapping[str, Any]] = {"batch_size": 128, "learning_rate": 1e-3, "patience": 20}
+    restricts: ClassVar[bool] = True
+    """Whether `propagate` can leave out targets without changing the others."""
     config: GraphConfig
 
     def __init__(self, inputs: Inputs, config: GraphConfig) -> None:
@@ -57,8 +59,8 @@ class GraphBackbone(Backbone):
         known = [torch.from_numpy(self.graph.degree(kind) > 0) for kind in (DRUG, CELL)]
         self._measured = (known[0], known[1])
 
-    def propagate(self) -> tuple[Tensor, Tensor]:
-        """Hidden vectors of all drugs (Nd, hidden) and cell lines (Nc, hidden)."""
+    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Hidden vectors (n, hidden) of the drugs and the cell lines at these rows, ascending; None: of all."""
         raise TypeError(f"{type(self).__name__} does not define propagate")
 
     def make_head(self, config: Any) -> nn.Module:
@@ -66,9 +68,13 @@ class GraphBackbone(Backbone):
         return PairHead(config.out, config.out, config.hidden, config.dropout, symmetric=not config.faithful)
 
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
-        drug, cell = self.propagate()
+        drug, cell = self.propagate(drugs, cells)
         joined = self.linear(self.drop(F.relu(torch.cat([drug, cell]))))
-        return Tables(joined[: self.num_drugs], joined[self.num_drugs :])
+        return Tables(joined[: len(drug)], joined[len(drug) :])
+
+    def encodes_rows(self, triples: int) -> bool:
+        # a step with more drugs than this meets most of them, and finding out which costs more than it saves
+        return self.restricts and self.config.engine == "fast" and 2 * triples < self.num_drugs
 
     def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         return self.head(tables.drug, tables.cell, a, b, c)
@@ -124,15 +130,19 @@ class HomogeneousBackbone(GraphBackbone):
         """A layer: called with inputs (num_src, source) and a block, returns (num_dst, width)."""
         raise TypeError(f"{type(self).__name__} does not define conv")
 
-    def propagate(self) -> tuple[Tensor, Tensor]:
+    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> tuple[Tensor, Tensor]:
         x: Tensor = self.embedding
         blocks: list[Any] = list(self.blocks)
+        count = self.num_drugs
+        if drugs is not None and cells is not None:
+            count = len(drugs)
+            blocks[-1] = blocks[-1].restricted(torch.cat([drugs, cells + self.num_drugs]))
         if self.training and self.config.neighbours is not None:
             blocks, rows = sample_blocks(blocks, self.config.neighbours)
             x = x[rows]
         for number, (conv, block) in enumerate(zip(self.convs, blocks, strict=True)):
             x = conv(x if number == 0 else self.drop(F.relu(x)), block)
-        return x[: self.num_drugs], x[self.num_drugs :]
+        return x[:count], x[count:]
 
 
 def scored_nodes(graph: KnowledgeGraph) -> np.ndarray:

@@ -8,25 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Relation = tuple[str, str, str]
 
 
-class Block(nn.Module):
+class Edges:
     """Edges from `num_src` to `num_dst` nodes as CSR over targets, with its transpose.
 
-    Buffers, for E edges sorted by target: `rowptr` (num_dst + 1), `col` and `row` (E) source and target of each
-    edge, `weight` (E) or None. `rowptr_t` (num_src + 1), `row_t` (E) and `perm` (E): the same edges sorted by
-    source, where edge k of that order is edge perm[k]. Indices are int64.
+    For E edges sorted by target: `rowptr` (num_dst + 1), `col` and `row` (E) source and target of each edge, `weight`
+    (E) or None. `rowptr_t` (num_src + 1), `row_t` (E) and `perm` (E): the same edges sorted by source, where edge k
+    of that order is edge perm[k]. Indices are int64. `own` (num_dst): which source each target is as a node; None
+    where the targets are the first of the sources.
 
     Edges may be of several kinds (relations): `slot` (E) is then source * kinds + kind, where a source has one
     attention logit for every kind, and `slotptr` (num_src * kinds + 1) points into the order of `perm`.
     """
 
+    num_src: int
+    num_dst: int
+    kinds: int
     rowptr: Tensor
     col: Tensor
     row: Tensor
@@ -37,6 +43,66 @@ class Block(nn.Module):
     slotptr: Tensor
     weight: Tensor | None
     weight_t: Tensor | None
+    own: Tensor | None = None
+
+    @property
+    def num_edges(self) -> int:
+        return self.col.numel()
+
+    def of_targets(self, x: Tensor) -> Tensor:
+        """The targets' rows (num_dst, ...) of the sources' x (num_src, ...)."""
+        return x[: self.num_dst] if self.own is None else x.index_select(0, self.own)
+
+    def edge_index(self, start: int = 0, stop: int | None = None) -> Tensor:
+        """int64 (2, E'): source and target of the edges into targets [start, stop), numbered from `start`."""
+        first, last = self.rowptr[start], self.rowptr[self.num_dst if stop is None else stop]
+        return torch.stack([self.col[first:last], self.row[first:last] - start])
+
+    def restricted(self, rows: Tensor) -> Edges:
+        """The edges into the targets `rows` (n,), ascending, from the same sources; targets are renumbered."""
+        return Restricted(self, rows)
+
+
+class Restricted(Edges):
+    """Some targets of a block, for one step; see `Edges.restricted`. What only attention reads is made on demand."""
+
+    def __init__(self, block: Edges, rows: Tensor) -> None:
+        self.block = block
+        self.num_src, self.num_dst, self.kinds = block.num_src, len(rows), block.kinds
+        self.own = rows if block.own is None else block.own.index_select(0, rows)
+        start = block.rowptr.index_select(0, rows)
+        degree = block.rowptr.index_select(0, rows + 1) - start
+        self.rowptr = _before(degree)
+        self.row = torch.arange(len(rows), device=rows.device).repeat_interleave(degree)
+        # edge numbers in the block, in both orders
+        self.kept = (start - self.rowptr[:-1]).index_select(0, self.row) + _count(self.row)
+        inside = torch.zeros(block.num_dst, dtype=torch.bool, device=rows.device).index_fill_(0, rows, True)
+        keep_t = inside.index_select(0, block.row_t)
+        self.kept_t = keep_t.nonzero().squeeze(1)
+        self.before_t = _before(keep_t)
+        self.col = block.col.index_select(0, self.kept)
+        self.rowptr_t = self.before_t.index_select(0, block.rowptr_t)
+        number = inside.cumsum(0) - 1
+        self.row_t = number.index_select(0, block.row_t.index_select(0, self.kept_t))
+        self.weight = None if block.weight is None else block.weight.index_select(0, self.kept)
+        self.weight_t = None if block.weight_t is None else block.weight_t.index_select(0, self.kept_t)
+
+    @cached_property
+    def perm(self) -> Tensor:  # type: ignore[override]
+        place = torch.empty_like(self.block.perm).index_copy_(0, self.kept, _count(self.kept))
+        return place.index_select(0, self.block.perm.index_select(0, self.kept_t))
+
+    @cached_property
+    def slot(self) -> Tensor:  # type: ignore[override]
+        return self.block.slot.index_select(0, self.kept)
+
+    @cached_property
+    def slotptr(self) -> Tensor:  # type: ignore[override]
+        return self.before_t.index_select(0, self.block.slotptr)
+
+
+class Block(Edges, nn.Module):
+    """Edges that are kept with a model; their tensors are its buffers."""
 
     def __init__(
         self,
@@ -73,14 +139,14 @@ class Block(nn.Module):
             tensor = None if weight is None else torch.from_numpy(weight[chosen]).to(torch.get_default_dtype())
             self.register_buffer(name, tensor, persistent=False)
 
-    @property
-    def num_edges(self) -> int:
-        return self.col.numel()
 
-    def edge_index(self, start: int = 0, stop: int | None = None) -> Tensor:
-        """int64 (2, E'): source and target of the edges into targets [start, stop), numbered from `start`."""
-        first, last = self.rowptr[start], self.rowptr[self.num_dst if stop is None else stop]
-        return torch.stack([self.col[first:last], self.row[first:last] - start])
+def _count(like: Tensor) -> Tensor:
+    return torch.arange(len(like), device=like.device)
+
+
+def _before(values: Tensor) -> Tensor:
+    """int64 (n + 1): the sum of all values before each place."""
+    return F.pad(values.cumsum(0), (1, 0))
 
 
 def _pointers(sorted_rows: np.ndarray, count: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from torch_geometric.nn import GATConv, GCNConv, HANConv, SAGEConv
 from torch_geometric.nn.conv import han_conv
 
 from l2aco.models.graph import kernels
-from l2aco.models.graph.blocks import Block, Relation
+from l2aco.models.graph.blocks import Edges, Relation
 from l2aco.models.graph.relational import Group
 
 
@@ -27,8 +27,8 @@ class BlockGCNConv(GCNConv):
         super().__init__(source, width, normalize=False, add_self_loops=False)
         self.engine = engine
 
-    def forward(self, x: Tensor, block: Block) -> Tensor:
-        """(num_dst, width) from x (num_src, source); the targets are the first of the sources."""
+    def forward(self, x: Tensor, block: Edges) -> Tensor:
+        """(num_dst, width) from x (num_src, source)."""
         if self.engine == "pyg":
             return super().forward(x, block.edge_index(), block.weight)[: block.num_dst]
         return summed_then_mapped(block, x, self.lin.weight, self.engine) + self.bias
@@ -41,9 +41,9 @@ class BlockSAGEConv(SAGEConv):
         super().__init__(source, width, aggr="mean")
         self.engine = engine
 
-    def forward(self, x: Tensor, block: Block) -> Tensor:
-        """(num_dst, width) from x (num_src, source); the targets are the first of the sources."""
-        target = x[: block.num_dst]
+    def forward(self, x: Tensor, block: Edges) -> Tensor:
+        """(num_dst, width) from x (num_src, source)."""
+        target = block.of_targets(x)
         if self.engine == "pyg":
             return super().forward((x, target), block.edge_index(), size=(block.num_src, block.num_dst))
         return summed_then_mapped(block, x, self.lin_l.weight, self.engine) + self.lin_l.bias + self.lin_r(target)
@@ -56,9 +56,9 @@ class BlockGATConv(GATConv):
         super().__init__(source, width // heads, heads, dropout=dropout, add_self_loops=False)
         self.engine = engine
 
-    def forward(self, x: Tensor, block: Block) -> Tensor:
-        """(num_dst, width) from x (num_src, source); the targets are the first of the sources."""
-        target = x[: block.num_dst]
+    def forward(self, x: Tensor, block: Edges) -> Tensor:
+        """(num_dst, width) from x (num_src, source)."""
+        target = block.of_targets(x)
         if self.engine == "pyg":
             return super().forward((x, target), block.edge_index(), size=(block.num_src, block.num_dst))
         engine = kernels.of_engine(self.engine)
@@ -85,7 +85,7 @@ class BlockGATConv(GATConv):
     def _by_head(self) -> Tensor:
         return self.lin.weight.view(self.heads, self.out_channels, -1)
 
-    def _sum_first(self, block: Block) -> bool:
+    def _sum_first(self, block: Edges) -> bool:
         """Whether mixing inputs and then mapping the targets takes fewer products than mapping all sources."""
         width, source = self.lin.weight.shape
         sum_first = block.num_edges * self.heads * source + block.num_dst * source * width
@@ -147,7 +147,7 @@ class BlockHANConv(HANConv):
         return {kind: han_conv.group(parts, self.q, self.k_lin)[0] for kind, parts in found.items()}
 
 
-def summed_then_mapped(block: Block, x: Tensor, weight: Tensor, engine: str) -> Tensor:
+def summed_then_mapped(block: Edges, x: Tensor, weight: Tensor, engine: str) -> Tensor:
     """(A x) W^T in the cheaper of its two orders, (num_dst, out) from x (num_src, in) and W (out, in)."""
     weighted_sum = kernels.of_engine(engine).weighted_sum
     width_out, width_in = weight.shape

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from l2aco.models.graph.blocks import Block
+from l2aco.models.graph.blocks import Edges
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 
@@ -33,7 +33,7 @@ def segment_sum(x: Tensor, index: Tensor, pointers: Tensor, weight: Tensor | Non
     return torch.embedding_bag(table, index, pointers, False, 0, False, weight, True)[0]
 
 
-def weighted_sum(block: Block, x: Tensor) -> Tensor:
+def weighted_sum(block: Edges, x: Tensor) -> Tensor:
     """(num_dst, d): the block's weighted sum (plain where it has no weights) of x (num_src, d)."""
     return _WeightedSum.apply(x, block.weight, block.weight_t, block.col, block.rowptr, block.row_t, block.rowptr_t)  # type: ignore[no-any-return]
 
@@ -60,7 +60,7 @@ class _WeightedSum(torch.autograd.Function):
 
 
 def attention_sum(
-    block: Block,
+    block: Edges,
     x: Tensor,
     source_logit: Tensor,
     target_logit: Tensor,
@@ -77,7 +77,7 @@ def attention_sum(
 
 
 def input_attention_sum(
-    block: Block, x: Tensor, source_map: Tensor, target_logit: Tensor, *, slope: float, dropout: float = 0.0
+    block: Edges, x: Tensor, source_map: Tensor, target_logit: Tensor, *, slope: float, dropout: float = 0.0
 ) -> Tensor:
     """`attention_sum` of inputs that all heads share: (num_dst, H, D) from x (num_src, D), whose logits are
     x @ source_map (D, kinds * H). One pass over x, and one over its gradient.
@@ -86,7 +86,7 @@ def input_attention_sum(
 
 
 def _attention(
-    block: Block, x: Tensor, source: Tensor, target_logit: Tensor, slope: float, dropout: float, *, mapped: bool
+    block: Edges, x: Tensor, source: Tensor, target_logit: Tensor, slope: float, dropout: float, *, mapped: bool
 ) -> Tensor:
     x, source, target_logit = _full(x), _full(source), _full(target_logit)
     mask = F.dropout(target_logit.new_ones(block.num_edges, target_logit.shape[1]), dropout) if dropout else None
@@ -108,7 +108,7 @@ class _AttentionSum(torch.autograd.Function):
         target_logit: Tensor,
         mask: Tensor | None,
         slope: float,
-        block: Block,
+        block: Edges,
         mapped: bool,
     ) -> Tensor:
         source_logit = (x[:, 0] @ source).view(-1, target_logit.shape[1]) if mapped else source
@@ -143,11 +143,11 @@ class _AttentionSum(torch.autograd.Function):
         if source_map is not None:
             by_source = to_source.view(block.num_src, -1)
             grad_x[:, 0].addmm_(by_source, source_map.T)
-            to_source = inputs[0].T @ by_source
+            to_source = (by_source.T @ inputs[0]).T
         return grad_x, to_source, to_target, *[None] * 4
 
 
-def _to_sources(block: Block, grads: Tensor, weights: Tensor, *, shared: bool) -> Tensor:
+def _to_sources(block: Edges, grads: Tensor, weights: Tensor, *, shared: bool) -> Tensor:
     """Messages back along the edges: (num_src, 1 or H, D) from (H, num_dst, D) and weights (E, H) by source."""
     if shared:
         heads = torch.arange(len(grads), device=grads.device)
@@ -157,7 +157,7 @@ def _to_sources(block: Block, grads: Tensor, weights: Tensor, *, shared: bool) -
     return torch.stack([segment_sum(part, block.row_t, block.rowptr_t, weight) for part, weight in parts], dim=1)
 
 
-def segment_softmax(logits: Tensor, block: Block) -> Tensor:
+def segment_softmax(logits: Tensor, block: Edges) -> Tensor:
     """Softmax of (E, H) over the in-edges of every target."""
     if not block.num_edges:
         return logits
@@ -167,7 +167,7 @@ def segment_softmax(logits: Tensor, block: Block) -> Tensor:
     return exp.div_(total.index_select(0, block.row))
 
 
-def edge_products(block: Block, target: Tensor, source: Tensor) -> Tensor:
+def edge_products(block: Edges, target: Tensor, source: Tensor) -> Tensor:
     """(E,): the inner product of target[row] and source[col] at every edge."""
     if not block.num_edges:
         return target.new_zeros(0)
@@ -177,7 +177,7 @@ def edge_products(block: Block, target: Tensor, source: Tensor) -> Tensor:
     return torch.sparse.sampled_addmm(pattern, target, source.T, beta=0.0).values()
 
 
-def _edges(block: Block) -> Tensor:
+def _edges(block: Edges) -> Tensor:
     return torch.arange(block.num_edges, device=block.col.device)
 
 

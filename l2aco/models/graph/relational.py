@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.models.graph.backbone import CELL, DRUG, embedding_rows
-from l2aco.models.graph.blocks import Block, Layer, Relation, receptive_field
+from l2aco.models.graph.blocks import Block, Edges, Layer, Relation, receptive_field
+
+Rows = Mapping[str, Tensor] | None
+"""Targets of the last layer by node type, ascending; None stands for all."""
+
+
+def rows_of(drugs: Tensor | None, cells: Tensor | None) -> Rows:
+    """Rows of drugs and cell lines by node type."""
+    return None if drugs is None or cells is None else {DRUG: drugs, CELL: cells}
 
 
 class Part(NamedTuple):
@@ -28,6 +37,14 @@ class Part(NamedTuple):
     def key(self) -> str:
         """The relation as a key of a module dictionary."""
         return "-".join(self.relation).replace(".", "_")
+
+
+class SubGroup(NamedTuple):
+    """Some targets of a group, for one step."""
+
+    source: str
+    parts: list[Part]
+    block: Edges
 
 
 class Group(nn.Module):
@@ -56,6 +73,15 @@ class Group(nn.Module):
             np.concatenate(kinds),
             len(relations),
         )
+
+    def restricted(self, rows: Mapping[str, Tensor]) -> SubGroup:
+        """The messages to the targets at `rows` (ascending, by node type)."""
+        parts, start = [], 0
+        for part in self.parts:
+            parts.append(Part(part.relation, start, start + len(rows[part.target])))
+            start = parts[-1].stop
+        kept = torch.cat([part.start + rows[part.target] for part in self.parts])
+        return SubGroup(self.source, parts, self.block.restricted(kept))
 
 
 class RelationalField(nn.Module):
@@ -88,6 +114,17 @@ class RelationalField(nn.Module):
     def layer_groups(self, number: int) -> list[Group]:
         """The groups of one layer."""
         return list(self.groups[number])  # type: ignore[call-overload]
+
+    def targets_of(self, number: int, x: Mapping[str, Tensor], rows: Rows) -> dict[str, Tensor]:
+        """The targets' own inputs of a layer, by node type: those at `rows`, or all."""
+        if rows is None:
+            return {kind: x[kind][:count] for kind, count in self.targets[number].items()}
+        return {kind: x[kind].index_select(0, chosen) for kind, chosen in rows.items()}
+
+    def groups_of(self, number: int, rows: Rows) -> Sequence[Group | SubGroup]:
+        """The messages of a layer to the targets at `rows`, or to all."""
+        groups = self.layer_groups(number)
+        return groups if rows is None else [group.restricted(rows) for group in groups]
 
 
 def _groups(layer: Layer) -> list[Group]:

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2aco.models.graph.blocks import Block
+from l2aco.models.graph.blocks import Block, Edges
 
 
-def sample_blocks(blocks: Sequence[Block], neighbours: int) -> tuple[list[Block], Tensor]:
+def sample_blocks(blocks: Sequence[Edges], neighbours: int) -> tuple[list[Block], Tensor]:
     """Blocks, first layer to last, with at most `neighbours` in-edges a target, and the rows of the first layer's
     inputs that they need, int64.
 
@@ -24,16 +24,17 @@ def sample_blocks(blocks: Sequence[Block], neighbours: int) -> tuple[list[Block]
         edges, weight = _draw(block, rows, neighbours)
         columns = block.col.cpu().numpy()[edges]
         targets = np.searchsorted(block.rowptr.cpu().numpy(), edges, side="right") - 1
-        sources = np.concatenate([rows, np.setdiff1d(columns, rows)])
+        own = np.arange(block.num_dst) if block.own is None else block.own.cpu().numpy()
+        sources = np.concatenate([own[rows], np.setdiff1d(columns, own[rows])])
         place = np.full(block.num_src, -1, dtype=np.int64)
         place[sources] = np.arange(len(sources))
-        local = np.stack([place[columns], place[targets]])
+        local = np.stack([place[columns], place[own[targets]]])
         found.append(Block(local, len(sources), len(rows), weight).to(block.col.device))
         rows = sources
     return found[::-1], torch.from_numpy(rows).to(blocks[0].col.device)
 
 
-def _draw(block: Block, rows: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray | None]:
+def _draw(block: Edges, rows: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Distinct edge numbers into `rows`, and their weights."""
     rowptr = block.rowptr.cpu().numpy()
     degree = rowptr[rows + 1] - rowptr[rows]
