@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2aco.embeddings import gpu
 from l2aco.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ def knn(
     places = np.full((len(queries), k), -1, dtype=np.int64)
     if k == 0 or not len(vectors):
         return scores, places
+    if allowed is None and gpu.takes(queries, vectors, k):
+        gpu.knn(queries, vectors, scores, places)
+        return scores, places
     arguments: list[Any] = [
         faiss.swig_ptr(queries),
         faiss.swig_ptr(vectors),
@@ -80,9 +84,9 @@ def knn(
 
 def merge(found: list[tuple[np.ndarray, np.ndarray]], queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The best k of several result lists; equal scores by row number, so that the order is always the same."""
-    if len(found) == 1 and found[0][0].shape == (queries, k) and (found[0][0][:, :-1] > found[0][0][:, 1:]).all():
-        return found[0]
-    scores = np.concatenate([np.full((queries, k), -np.inf, np.float32), *(item[0] for item in found)], axis=1)
-    rows = np.concatenate([np.full((queries, k), -1, np.int64), *(item[1] for item in found)], axis=1)
+    missing = k - sum(scores.shape[1] for scores, _ in found)
+    if missing > 0:
+        found = [*found, (np.full((queries, missing), -np.inf, np.float32), np.full((queries, missing), -1, np.int64))]
+    scores, rows = found[0] if len(found) == 1 else (np.concatenate(part, axis=1) for part in zip(*found, strict=True))
     order = np.lexsort((rows, -scores), axis=1)[:, :k]
     return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)

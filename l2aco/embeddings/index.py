@@ -7,11 +7,12 @@ index is built and kept in the manifest.
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2aco.embeddings import gpu
 from l2aco.embeddings.exact import exact_search, merge, unit_queries
 from l2aco.embeddings.manifest import REPAIR, FileInfo, IndexInfo
 from l2aco.errors import DamagedError, UsageError
@@ -76,10 +77,10 @@ def search(
     effort = int(info.parameters[PARAMETERS[info.kind]["effort"]])
     head = None if allowed is None else allowed[: info.rows]
     near = propose(store.approximate, info.kind, queries, k * int(info.parameters["candidates"]), effort, head)
-    found = [rescore(store, queries, near, k)]
-    if store.manifest.total > info.rows:
-        found.append(exact_search(store, queries, k, allowed, first=info.rows))
-    return merge(found, len(queries), k)
+    found = rescore(store, queries, near, k)
+    if store.manifest.total == info.rows:
+        return found
+    return merge([found, exact_search(store, queries, k, allowed, first=info.rows)], len(queries), k)
 
 
 def propose(
@@ -105,25 +106,23 @@ def rescore(store: EmbeddingStore, queries: np.ndarray, rows: np.ndarray, k: int
     """Candidates (n, c) by their exact score: the best k, as (scores, rows)."""
     import faiss
 
-    rows = np.ascontiguousarray(np.sort(rows, axis=1))
+    rows = np.sort(rows, axis=1)
     scores = np.full(rows.shape, -np.inf, dtype=np.float32)
-    own = np.empty_like(scores)
-    for segment in store.segments:
-        inside = (rows >= segment.start) & (rows < segment.start + segment.rows)
-        if not inside.any():
-            continue
-        places = np.where(inside, rows - segment.start, -1)
-        # Reads the mapped rows where they lie; places below zero are passed over.
-        faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]
-            faiss.swig_ptr(own),
-            faiss.swig_ptr(queries),
-            faiss.swig_ptr(segment.vectors),
-            faiss.swig_ptr(places),
-            store.dimension,
-            *rows.shape,
-        )
-        scores[inside] = own[inside]
-    k = min(k, rows.shape[1])
+    starts = [segment.start for segment in store.segments] + [store.manifest.total]
+    for query, near, own in zip(queries, rows, scores, strict=True):
+        edges = np.searchsorted(near, starts).tolist()
+        for segment, (start, stop) in zip(store.segments, pairwise(edges), strict=True):
+            if start < stop:  # a run of candidates, read where they lie in the mapped file
+                places = near[start:stop] - segment.start
+                faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]
+                    faiss.swig_ptr(own[start:stop]),
+                    faiss.swig_ptr(query),
+                    faiss.swig_ptr(segment.vectors),
+                    faiss.swig_ptr(places),
+                    store.dimension,
+                    1,
+                    len(places),
+                )
     return merge([(scores, rows)], len(queries), k)
 
 
@@ -198,6 +197,7 @@ def _new_index(store: EmbeddingStore, kind: str) -> Any:
     index = faiss.IndexIVFPQ(faiss.IndexFlatIP(d), d, lists, codes, 8, inner)
     index.cp.niter, index.cp.seed = 10, SEED
     index.pq.cp.niter, index.pq.cp.seed, index.pq.cp.max_points_per_centroid = 8, SEED, 64
+    gpu.speed_up_training(index)
     rng = np.random.default_rng(SEED)
     wanted = min(total, max(40 * lists, 20_000))
     index.train(store.rows(np.sort(rng.choice(total, wanted, replace=False))))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import faiss
 import numpy as np
 import pytest
 from small_stores import some_records, some_vectors
 
+from l2aco.embeddings import gpu
 from l2aco.embeddings import index as index_module
+from l2aco.embeddings.exact import knn
 from l2aco.embeddings.index import is_due, kind_for
 from l2aco.embeddings.store import EmbeddingStore
 from l2aco.errors import UsageError
@@ -105,3 +108,32 @@ def test_an_index_that_misses_too_much_is_not_used(make_store, monkeypatch):
     store.optimise("hnsw")
     assert store.manifest.index is None
     assert store.search(some_vectors(500, 32)[3], 1)[0].id == "E3"
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
+def test_candidates_from_several_segments_get_their_exact_scores(kind, clustered, make_store):
+    store = make_store(1, dimension=32)
+    for first in range(0, 3000, 1000):
+        store.upsert(some_records(range(first, first + 1000)), clustered[first : first + 1000])
+    store.optimise(kind)
+    assert len(store.segments) > 2
+    scores, rows = store.search_rows(clustered[::300], 10)
+    assert {int(np.searchsorted([s.start for s in store.segments], row, side="right")) for row in rows.flat} >= {
+        2,
+        3,
+        4,
+    }
+    for query, own_scores, own_rows in zip(clustered[::300], scores, rows, strict=True):
+        np.testing.assert_allclose(own_scores, store.rows(own_rows) @ (query / np.linalg.norm(query)), atol=1e-5)
+        assert (np.diff(own_scores) <= 0).all()
+
+
+def test_faiss_on_a_gpu_finds_what_it_finds_on_the_cpu():
+    if not faiss.get_num_gpus():
+        pytest.skip("FAISS sees no GPU")
+    queries, vectors = some_vectors(200, 64), some_vectors(gpu.MANY // 200, 64)
+    assert gpu.takes(queries, vectors, 10)
+    scores, places = knn(queries, vectors, 10)
+    expected = np.sort(queries[:5] @ vectors.T, axis=1)[:, :-11:-1]
+    np.testing.assert_allclose(scores[:5], expected, atol=1e-4)
+    np.testing.assert_allclose((queries[:5, None] * vectors[places[:5]]).sum(2), expected, atol=1e-4)

@@ -42,7 +42,7 @@ class GraphBackbone(Backbone):
     """A graph backbone whose `propagate` turns node embeddings into vectors of drugs and cell lines."""
 
     requires = frozenset({"graph"})
-    optimiser: ClassVar[Mapping[str, Any]] = {"batch_size": 1024, "learning_rate": 4e-3, "epochs": 60, "patience": 15}
+    optimiser: ClassVar[Mapping[str, Any]] = {"batch_size": 2048, "learning_rate": 3e-3, "epochs": 120, "patience": 20}
     optimiser_faithful: ClassVar[Mapping[str, Any]] = {"batch_size": 128, "learning_rate": 1e-3, "patience": 20}
     restricts: ClassVar[bool] = True
     """Whether `propagate` can leave out targets without changing the others."""
