@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test test-long lint docs docs-check bench clean
+.PHONY: env demo test test-long lint docs docs-check clean
 
 env: $(STAMP)
 
@@ -37,9 +37,6 @@ docs: env
 
 docs-check: env
 	$(BIN)/python docs/generate.py --check
-
-bench: env
-	for file in benchmarks/performance/*.py; do $(BIN)/python $$file || exit 1; done
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,7 +23,12 @@ def resources() -> Any:
     """What FAISS needs to work on the first GPU; None without a GPU or with the CPU build."""
     import faiss
 
-    return faiss.StandardGpuResources() if faiss.get_num_gpus() else None
+    if not hasattr(faiss, "GpuIndexFlat"):
+        return None
+    import torch
+
+    # FAISS may fail, not answer none, where there is no driver
+    return faiss.StandardGpuResources() if torch.cuda.is_available() and faiss.get_num_gpus() else None
 
 
 def takes(queries: np.ndarray, vectors: np.ndarray, k: int) -> bool:

@@ -104,7 +104,11 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
-        """Represent the entities at these rows (int64, ascending), in this order; None stands for all of them."""
+        """Represent the entities at these rows (int64, ascending), in this order; None stands for all of them.
+
+        A backbone with `encodes_all` is asked for rows only in a training step that `encodes_rows` says yes to, and
+        then for rows of both kinds.
+        """
 
     @abstractmethod
     def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class PairHead(nn.Module):
 
     def forward(self, drug: Tensor, cell: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         """Logits (B,) from tables drug (Nd, d), cell (Nc, c) and rows a, b, c (B,)."""
-        of_drugs = mapped(self.drug, drug, torch.cat([a, b])).view(2, len(a), -1)
+        of_drugs = mapped(self.drug, drug, torch.cat([a, b])).view(2, len(a), self.drug.out_features)
         of_cells = mapped(self.cell, cell, c)
         block = 2 * self.hidden
         if not self.symmetric:

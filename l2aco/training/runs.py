@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from l2aco.training.predictor import Predictor
     from l2aco.training.spec import TrainSpec
 
-FORMAT = 1
+FORMAT = 2
+"""Of a run's files and of the models in it: other numbers come from the same spec in another format."""
 UNFINISHED = ".unfinished"
 
 
@@ -37,7 +38,11 @@ class Run:
         self.workspace = workspace
         self.manifest: dict[str, Any] = read_json(path / "manifest.json")
         if self.manifest.get("format") != FORMAT:
-            raise DamagedError(f"has format {self.manifest.get('format')}, not {FORMAT}", where=path)
+            raise DamagedError(
+                f"was made by another version of L2aCo (format {self.manifest.get('format')}, not {FORMAT})",
+                where=path,
+                remedy=f"Train it again: l2aco train --spec {path / 'spec.toml'}",
+            )
 
     def file(self, name: str) -> Path:
         """The path of one of the run's files, after its checksum; raises DamagedError."""

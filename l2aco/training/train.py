@@ -75,8 +75,9 @@ def train(
 
 
 def identity(setup: Setup) -> dict[str, Any]:
-    """What the numbers of a run depend on: the complete spec, the data, and the vectors."""
+    """What the numbers of a run depend on: the complete spec, the data, the vectors, and the models' format."""
     return {
+        "format": FORMAT,
         "spec": setup.spec.model_dump(mode="json", exclude={"device"}),
         "dataset": setup.dataset.hash,
         "split": setup.split.hash,

@@ -64,6 +64,14 @@ def test_the_order_of_the_drugs_changes_no_prediction(name: str, align: AlignSpe
 
 
 @every_backbone
+def test_no_triples_give_no_logits(name: str) -> None:
+    model = build(name).eval()
+    nothing = torch.empty(0, dtype=torch.int64)
+    with torch.inference_mode():
+        assert model.score(model.tables(), nothing, nothing, nothing).shape == (0,)
+
+
+@every_backbone
 @every_alignment
 def test_gradients_are_finite_and_reach_the_backbone(name: str, align: AlignSpec) -> None:
     model = build(name, align).train()

@@ -25,11 +25,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from l2aco.models.base import Inputs, Tables
+from l2aco.models.dropout import Dropout
 from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, GraphConfig
 from l2aco.models.graph.convs import BlockHANConv
 from l2aco.models.graph.relational import RelationalField
 
 FIELDS = 5
+"""First drug, second drug, their fingerprints, cell line."""
+SWAPPED = [1, 0, 3, 2, 4]
+"""The fields with the drugs in the other order."""
 
 
 class HAN(GraphBackbone):
@@ -99,13 +103,14 @@ class HAN(GraphBackbone):
 class FieldHead(nn.Module):
     """Five fields -> attention -> three residual convolutions -> layer norm -> logit.
 
-    With `symmetric` the logit is the mean over the two orders of the drugs.
+    With `symmetric` the logit is the mean over the two orders of the drugs. Attention does not see the order of the
+    fields, so that it runs once.
     """
 
     def __init__(self, width: int, heads: int, dropout: float, *, symmetric: bool) -> None:
         super().__init__()
         self.symmetric = symmetric
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
         self.convolutions = nn.ModuleList(nn.Conv1d(FIELDS, FIELDS, 3, padding=1) for _ in range(3))
         self.norm = nn.LayerNorm(FIELDS * width)
@@ -114,12 +119,12 @@ class FieldHead(nn.Module):
     def forward(self, drug: Tensor, cell: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         """Logits (B,) from drug (Nd, 2, d), cell (Nc, d) and rows a, b, c (B,)."""
         drug, cell = self.dropout(drug), self.dropout(cell)
-        logits = self._ordered(drug[a], drug[b], cell[c])
-        return (logits + self._ordered(drug[b], drug[a], cell[c])) / 2 if self.symmetric else logits
-
-    def _ordered(self, first: Tensor, second: Tensor, cell: Tensor) -> Tensor:
-        fields = torch.stack([first[:, 0], second[:, 0], first[:, 1], second[:, 1], cell], dim=1)
+        first, second = drug[a], drug[b]
+        fields = torch.stack([first[:, 0], second[:, 0], first[:, 1], second[:, 1], cell[c]], dim=1)
         x = fields + self.attention(fields, fields, fields, need_weights=False)[0]
+        return (self._ordered(x) + self._ordered(x[:, SWAPPED])) / 2 if self.symmetric else self._ordered(x)
+
+    def _ordered(self, x: Tensor) -> Tensor:
         for convolution in self.convolutions:
             x = x + F.gelu(convolution(x))
         return self.out(self.dropout(self.norm(x.flatten(1)))).squeeze(-1)

@@ -74,8 +74,10 @@ class HGAT(GraphBackbone):
             for part, out in relational_attention(group, self.convs[number], x[group.source], targets):
                 found.setdefault(part.target, []).append(out)
         return {
-            kind: torch.stack(found[kind]).sum(0) if kind in found else own.new_zeros(len(own), self.config.hidden)
-            for kind, own in targets.items()
+            kind: torch.stack(found[kind]).sum(0)
+            if kind in found
+            else inputs.new_zeros(len(inputs), self.config.hidden)
+            for kind, inputs in targets.items()
         }
 
 
