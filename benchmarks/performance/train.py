@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="drugcombdb")
     parser.add_argument("--backbones", default="GCN,HGAT,KGNN")
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--large-batch", type=int, default=1024)
+    parser.add_argument("--large-batch", type=int, default=2048)
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)

@@ -24,7 +24,7 @@ def unit_queries(vectors: np.ndarray, dimension: int, k: int) -> np.ndarray:
     queries = np.ascontiguousarray(vectors, dtype=np.float32)
     if queries.ndim != 2 or queries.shape[1] != dimension:
         raise InputError(f"a query of shape {queries.shape[1:]}, where the store holds vectors of size {dimension}")
-    norms = np.linalg.norm(queries, axis=1, keepdims=True)
+    norms = np.sqrt(np.einsum("nd,nd->n", queries, queries))[:, None]
     if not np.isfinite(norms).all() or (norms == 0).any():
         raise InputError("a query vector is not finite or is zero")
     if k < 1:

@@ -27,8 +27,8 @@ FLAT_ROWS = 100_000
 """Up to so many rows an exact search takes a few dozen milliseconds: nothing is gained by an approximate one."""
 HNSW_ROWS = 300_000
 """Above, a graph takes too long to build, and IVF-PQ a hundredth of its memory."""
-TARGET_RECALL = 0.96
-"""What an index must reach on its own rows, with a margin over the 0.95 that is promised."""
+TARGET_RECALL = 0.975
+"""What an index must reach on its own rows: queries from outside find less, and 0.95 is promised for them."""
 SAMPLE = 200
 SEED = 0
 TAIL_SHARE, TAIL_ROWS = 0.2, 50_000
