@@ -47,6 +47,7 @@ class Predictor:
     ) -> np.ndarray:
         """Probabilities of synergy, float64 (n,), for int64 rows (n,) of the data set's drugs and cell lines.
 
+        A pair is unordered: it is scored as the data set writes it, the drug of the lower row first.
         `calibrated` turns them into frequencies by the Platt scaling fitted on validation rows (the ranking
         stays). Raises UsageError for arrays of different lengths and rows that do not exist.
         """
@@ -60,9 +61,14 @@ class Predictor:
         ):
             if len(rows) and (rows.min() < 0 or rows.max() >= count):
                 raise UsageError(f"there are {count} {what}s; row {rows.max() if rows.max() >= count else rows.min()}")
+        # A product may round a row by its place: each unordered triple is scored once, so that it has one probability.
+        first, second = np.minimum(a, b), np.maximum(a, b)
+        key = (first * len(self.dataset.drugs) + second) * len(self.dataset.cell_lines) + c
+        _, places, inverse = np.unique(key, return_index=True, return_inverse=True)
         with computing(self.device, self.threads):
-            on_a, on_b, on_c = (torch.as_tensor(rows, device=self.device) for rows in (a, b, c))
-            probabilities = score_rows(self.model, Rows(on_a, on_b, on_c, torch.empty(len(a))), self._tables)
+            on_a, on_b, on_c = (torch.as_tensor(rows[places], device=self.device) for rows in (first, second, c))
+            distinct = score_rows(self.model, Rows(on_a, on_b, on_c, torch.empty(len(places))), self._tables)
+        probabilities = distinct[inverse]
         return self.calibration.apply(probabilities) if calibrated else probabilities
 
 
