@@ -210,10 +210,19 @@ class Segment:
 
     def take(self, rows: np.ndarray, columns: Sequence[str]) -> pl.DataFrame:
         """Some columns of some rows (numbers within the segment), in that order."""
-        groups = np.unique(rows // ROW_GROUP)
+        of_row = np.searchsorted(self._groups, rows, side="right") - 1
+        groups = np.unique(of_row)
         pieces = self._frame(lambda: self._file.read_row_groups(groups.tolist(), list(columns)))
-        places = np.searchsorted(groups, rows // ROW_GROUP) * ROW_GROUP + rows % ROW_GROUP
+        before = np.concatenate([[0], np.diff(self._groups)[groups].cumsum()])
+        places = before[np.searchsorted(groups, of_row)] + rows - self._groups[of_row]
         return pieces[places]
+
+    @cached_property
+    def _groups(self) -> np.ndarray:
+        """int64 (groups + 1): the first row of every row group, as the file says, and the number of rows."""
+        facts = self._file.metadata
+        sizes = [facts.row_group(number).num_rows for number in range(facts.num_row_groups)]
+        return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
     def _frame(self, read: Any) -> pl.DataFrame:
         import polars as pl

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_stores import SPEC, some_records, some_vectors
 
+from l2aco.embeddings import segments
 from l2aco.embeddings.manifest import parse_manifest
 from l2aco.embeddings.store import EmbeddingStore, Hit
 from l2aco.errors import DamagedError, InputError, LockedError, UnknownNameError, UsageError
@@ -241,3 +242,14 @@ def test_the_manifest_says_what_made_the_store(make_store):
     assert manifest.encoder == SPEC and manifest.fingerprint == SPEC.fingerprint
     assert manifest.counts["kind"] == {"cell_line": 3, "drug": 2} and manifest.counts["records"] == 5
     assert all(len(file.sha256) == 64 for file in manifest.files())
+
+
+@pytest.mark.parametrize("size", [7, 600, 5000])
+def test_records_are_found_in_row_groups_of_any_size(size, make_store, monkeypatch):
+    store = make_store(1)
+    monkeypatch.setattr(segments, "ROW_GROUP", size)  # as another version may have written it
+    store.upsert(some_records(range(1500)), some_vectors(1500))
+    monkeypatch.undo()
+    names = dict(store.records().select("row", "id").iter_rows())
+    rows = np.array([1400, 3, 700, 699, 1, 1499])
+    assert store.take(rows, ("id",))["id"].to_list() == [names[row] for row in rows]
