@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import resource
@@ -122,8 +123,7 @@ def same_mathematics(ours: Any, plain: Any, samples: Samples) -> float:
 def our_steps(model: Any, train: Rows, size: int) -> Iterator[Any]:
     optimizer = make_optimizer(model, Recipe(batch_size=size))
     while True:
-        for index in torch.randperm(len(train)).split(size):
-            batch = train.take(index)
+        for batch in train.batches(torch.randperm(len(train)), math.ceil(len(train) / size)):
             output = model(batch.a, batch.b, batch.c)
             loss = F.binary_cross_entropy_with_logits(output.logits[0], batch.y) + sum(output.losses.values())
             loss.backward()

@@ -56,8 +56,10 @@ class Rows:
             move(triples.label, torch.float32),
         )
 
-    def take(self, index: torch.Tensor) -> Rows:
-        return Rows(self.a[index], self.b[index], self.c[index], self.y[index])
+    def batches(self, order: torch.Tensor, count: int) -> list[Rows]:
+        """These rows in another order, in `count` batches of nearly equal size (no stray last row)."""
+        parts = [torch.tensor_split(values[order], count) for values in (self.a, self.b, self.c, self.y)]
+        return [Rows(*batch) for batch in zip(*parts, strict=True)]
 
     def __len__(self) -> int:
         return int(self.y.numel())
@@ -151,9 +153,9 @@ class Fit:
         return dict(zip(names, values.double().mean(dim=0).tolist(), strict=True))
 
     def _groups(self) -> Iterator[list[Rows]]:
-        """Shuffled batches of nearly equal size (no stray last row), in groups that share an optimiser step."""
+        """Shuffled batches, in groups that share an optimiser step."""
         order = torch.randperm(len(self.train_rows)).to(self.train_rows.y.device)
-        batches = [self.train_rows.take(index) for index in torch.tensor_split(order, self.batches)]
+        batches = self.train_rows.batches(order, self.batches)
         for start in range(0, self.batches, self.recipe.grad_accumulation):
             yield batches[start : start + self.recipe.grad_accumulation]
 

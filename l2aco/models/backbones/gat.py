@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 from torch import nn
 
-from l2aco.models.graph.backbone import HomogeneousBackbone, HomogeneousConfig
+from l2aco.models.graph.backbone import HomogeneousBackbone, StackConfig
 from l2aco.models.graph.blocks import with_self_loops
 from l2aco.models.graph.convs import BlockGATConv
 
@@ -22,7 +22,7 @@ class GAT(HomogeneousBackbone):
 
     citation = "Velickovic et al. Graph attention networks. ICLR 2018."
 
-    class Config(HomogeneousConfig):
+    class Config(StackConfig):
         heads: int = Field(default=4, ge=1)
         attention_dropout: float = Field(default=0.0, ge=0, lt=1)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from l2aco.models.graph.backbone import HomogeneousBackbone, HomogeneousConfig
+from l2aco.models.graph.backbone import HomogeneousBackbone, StackConfig
 from l2aco.models.graph.blocks import symmetric_normalisation, with_self_loops
 from l2aco.models.graph.convs import BlockGCNConv
 
@@ -20,7 +20,7 @@ from l2aco.models.graph.convs import BlockGCNConv
 class GCN(HomogeneousBackbone):
     """See the module."""
 
-    Config = HomogeneousConfig
+    Config = StackConfig
     citation = "Kipf and Welling. Semi-supervised classification with graph convolutional networks. ICLR 2017."
 
     def edges(self, edges: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -84,12 +84,12 @@ class HAN(GraphBackbone):
         return FieldHead(config.out, config.heads, config.dropout, symmetric=not config.faithful)
 
     def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> tuple[Tensor, Tensor]:
-        x = dict(self.field.embeddings.items())
-        for number, (conv, own) in enumerate(zip(self.convs, self.own, strict=True)):
-            targets = self.field.targets[number]
-            messages = conv(x, self.field.layer_groups(number), targets)
-            kept: Any = own
-            x = {kind: messages[kind] + (kept[kind](x[kind][:count]) if kept else 0) for kind, count in targets.items()}
+        x, layers = self.field.messages(drugs, cells)
+        for conv, kept, messages in zip(self.convs, self.own, layers, strict=True):
+            own: Any = kept
+            targets = messages.own(x)
+            received = conv(x, messages.groups, {kind: len(rows) for kind, rows in targets.items()})
+            x = {kind: received[kind] + (own[kind](rows) if own else 0) for kind, rows in targets.items()}
         return x[DRUG], x[CELL]
 
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:

@@ -23,9 +23,9 @@ from torch_geometric.nn import GATConv
 from l2aco.data.graph import INVERSE
 from l2aco.models.base import Inputs
 from l2aco.models.graph import kernels
-from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, GraphConfig
+from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, StackConfig
 from l2aco.models.graph.convs import BlockGATConv
-from l2aco.models.graph.relational import Group, Part, RelationalField, Rows, SubGroup, rows_of
+from l2aco.models.graph.relational import Group, Messages, Part, RelationalField, SubGroup
 
 
 class HGAT(GraphBackbone):
@@ -33,8 +33,7 @@ class HGAT(GraphBackbone):
 
     citation = "Velickovic et al. Graph attention networks. ICLR 2018. One GATConv for each relation."
 
-    class Config(GraphConfig):
-        layers: int = Field(default=1, ge=1)
+    class Config(StackConfig):
         heads: int = Field(default=4, ge=1)
         attention_dropout: float = Field(default=0.0, ge=0, lt=1)
 
@@ -58,19 +57,18 @@ class HGAT(GraphBackbone):
             self.own.append(nn.ModuleDict({kind: nn.Linear(source, width, bias=False) for kind in kinds}))
 
     def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> tuple[Tensor, Tensor]:
-        x = dict(self.field.embeddings.items())
-        last = self.config.layers - 1
-        for number in range(self.config.layers):
+        x, layers = self.field.messages(drugs, cells, self.config.neighbours if self.training else None)
+        for number, messages in enumerate(layers):
             if number:
                 x = {kind: self.drop(F.relu(values)) for kind, values in x.items()}
-            x = self._layer(number, x, rows_of(drugs, cells) if number == last else None)
+            x = self._layer(number, x, messages)
         return x[DRUG], x[CELL]
 
-    def _layer(self, number: int, x: dict[str, Tensor], rows: Rows) -> dict[str, Tensor]:
-        targets = self.field.targets_of(number, x, rows)
+    def _layer(self, number: int, x: dict[str, Tensor], messages: Messages) -> dict[str, Tensor]:
+        targets = messages.own(x)
         own: Any = self.own[number]
         found = {kind: [linear(targets[kind])] for kind, linear in own.items()}
-        for group in self.field.groups_of(number, rows):
+        for group in messages.groups:
             for part, out in relational_attention(group, self.convs[number], x[group.source], targets):
                 found.setdefault(part.target, []).append(out)
         return {

@@ -20,9 +20,9 @@ from torch_geometric.nn import RGCNConv
 
 from l2aco.models.base import Inputs
 from l2aco.models.graph import kernels
-from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, GraphConfig
+from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, StackConfig
 from l2aco.models.graph.blocks import mean_weights
-from l2aco.models.graph.relational import RelationalField, Rows, rows_of
+from l2aco.models.graph.relational import Messages, RelationalField
 
 
 class RGCN(GraphBackbone):
@@ -30,7 +30,7 @@ class RGCN(GraphBackbone):
 
     citation = "Schlichtkrull et al. Modeling relational data with graph convolutional networks. ESWC 2018."
 
-    class Config(GraphConfig):
+    class Config(StackConfig):
         layers: int = Field(default=2, ge=1)
 
     config: Config
@@ -47,37 +47,33 @@ class RGCN(GraphBackbone):
         self.convs = nn.ModuleList(RGCNConv(*pair, len(relations)) for pair in pairwise(widths))
 
     def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> tuple[Tensor, Tensor]:
-        x = dict(self.field.embeddings.items())
-        last = self.config.layers - 1
-        for number in range(self.config.layers):
+        x, layers = self.field.messages(drugs, cells, self.config.neighbours if self.training else None)
+        for number, messages in enumerate(layers):
             if number:
                 x = {kind: self.drop(F.relu(values)) for kind, values in x.items()}
-            if self.config.engine == "pyg":
-                x = self._pyg_layer(number, x)
-            else:
-                x = self._layer(number, x, rows_of(drugs, cells) if number == last else None)
+            x = (self._pyg_layer if self.config.engine == "pyg" else self._layer)(number, x, messages)
         return x[DRUG], x[CELL]
 
-    def _layer(self, number: int, x: dict[str, Tensor], rows: Rows) -> dict[str, Tensor]:
+    def _layer(self, number: int, x: dict[str, Tensor], messages: Messages) -> dict[str, Tensor]:
         conv: Any = self.convs[number]
-        out = {kind: own @ conv.root + conv.bias for kind, own in self.field.targets_of(number, x, rows).items()}
-        for group in self.field.groups_of(number, rows):
+        out = {kind: own @ conv.root + conv.bias for kind, own in messages.own(x).items()}
+        for group in messages.groups:
             means = kernels.of_engine(self.config.engine).weighted_sum(group.block, x[group.source])
             for part in group.parts:
                 mapped = means[part.start : part.stop] @ conv.weight[self.number[part.relation]]
                 out[part.target] = out[part.target] + mapped
         return out
 
-    def _pyg_layer(self, number: int, x: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _pyg_layer(self, number: int, x: dict[str, Tensor], messages: Messages) -> dict[str, Tensor]:
         """The same by PyG's own forward, over all types stacked."""
         start = dict(
             zip(x, torch.tensor([0, *(len(values) for values in x.values())]).cumsum(0).tolist(), strict=False)
         )
         pairs, kinds = [], []
-        for group in self.field.layer_groups(number):
+        for group in messages.groups:
             for part in group.parts:
                 index = group.block.edge_index(part.start, part.stop)
                 pairs.append(index + index.new_tensor([[start[group.source]], [start[part.target]]]))
                 kinds.append(index.new_full((index.shape[1],), self.number[part.relation]))
         out = self.convs[number](torch.cat(list(x.values())), torch.cat(pairs, dim=1), torch.cat(kinds))
-        return {kind: out[start[kind] : start[kind] + count] for kind, count in self.field.targets[number].items()}
+        return {kind: out[start[kind] : start[kind] + len(own)] for kind, own in messages.own(x).items()}

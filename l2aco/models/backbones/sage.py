@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 from torch import nn
 
-from l2aco.models.graph.backbone import HomogeneousBackbone, HomogeneousConfig
+from l2aco.models.graph.backbone import HomogeneousBackbone, StackConfig
 from l2aco.models.graph.blocks import mean_weights
 from l2aco.models.graph.convs import BlockSAGEConv
 
@@ -22,7 +22,7 @@ class SAGE(HomogeneousBackbone):
 
     citation = "Hamilton, Ying and Leskovec. Inductive representation learning on large graphs. NeurIPS 2017."
 
-    class Config(HomogeneousConfig):
+    class Config(StackConfig):
         layers: int = Field(default=3, ge=1)
 
     def edges(self, edges: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -89,13 +89,13 @@ class GraphBackbone(Backbone):
         return dropout(x, self.config.dropout, self.training)
 
 
-class HomogeneousConfig(GraphConfig):
-    """A stack of layers on the graph without its types."""
+class StackConfig(GraphConfig):
+    """A stack of layers of message passing."""
 
     layers: int = Field(default=1, ge=1)
     """Graph layers; each reaches one step further."""
     neighbours: int | None = Field(default=None, ge=1)
-    """In-edges drawn for each node and layer in a training step, for graphs that do not fit; None takes all."""
+    """In-edges drawn for each node, relation and layer in a training step, for graphs that do not fit; None: all."""
 
 
 class HomogeneousBackbone(GraphBackbone):
@@ -104,9 +104,9 @@ class HomogeneousBackbone(GraphBackbone):
     Between layers stand ReLU and dropout. Edges are distinct, in both directions, in global node numbers.
     """
 
-    config: HomogeneousConfig
+    config: StackConfig
 
-    def __init__(self, inputs: Inputs, config: HomogeneousConfig) -> None:
+    def __init__(self, inputs: Inputs, config: StackConfig) -> None:
         super().__init__(inputs, config)
         count = self.graph.num_nodes
         edges, weights = self.edges(distinct(self.graph.edge_index(), count), count)

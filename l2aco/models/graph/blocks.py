@@ -51,7 +51,10 @@ class Edges:
 
     def of_targets(self, x: Tensor) -> Tensor:
         """The targets' rows (num_dst, ...) of the sources' x (num_src, ...)."""
-        return x[: self.num_dst] if self.own is None else x.index_select(0, self.own)
+        if self.own is not None:
+            return x.index_select(0, self.own)
+        # a slice's gradient fills a table as large as x with zeros, even where the slice is all of x
+        return x if self.num_dst == self.num_src else x[: self.num_dst]
 
     def edge_index(self, start: int = 0, stop: int | None = None) -> Tensor:
         """int64 (2, E'): source and target of the edges into targets [start, stop), numbered from `start`."""

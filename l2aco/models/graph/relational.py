@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import NamedTuple
 
 import numpy as np
@@ -12,14 +12,7 @@ from torch import Tensor, nn
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.models.graph.backbone import CELL, DRUG, embedding_rows
 from l2aco.models.graph.blocks import Block, Edges, Layer, Relation, receptive_field
-
-Rows = Mapping[str, Tensor] | None
-"""Targets of the last layer by node type, ascending; None stands for all."""
-
-
-def rows_of(drugs: Tensor | None, cells: Tensor | None) -> Rows:
-    """Rows of drugs and cell lines by node type."""
-    return None if drugs is None or cells is None else {DRUG: drugs, CELL: cells}
+from l2aco.models.graph.sampling import sample
 
 
 class Part(NamedTuple):
@@ -45,6 +38,21 @@ class SubGroup(NamedTuple):
     source: str
     parts: list[Part]
     block: Edges
+
+
+class Messages(NamedTuple):
+    """What one layer passes on in one step: its groups, and its targets by node type, as rows of the layer's inputs
+    or as a number of them, from the first."""
+
+    groups: Sequence[Group | SubGroup]
+    targets: Mapping[str, Tensor | int]
+
+    def own(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The targets' own inputs by node type."""
+        return {
+            kind: x[kind][:rows] if isinstance(rows, int) else x[kind].index_select(0, rows)
+            for kind, rows in self.targets.items()
+        }
 
 
 class Group(nn.Module):
@@ -76,12 +84,22 @@ class Group(nn.Module):
 
     def restricted(self, rows: Mapping[str, Tensor]) -> SubGroup:
         """The messages to the targets at `rows` (ascending, by node type)."""
+        kept = torch.cat([part.start + rows[part.target] for part in self.parts])
+        return SubGroup(self.source, self._parts_of(rows), self.block.restricted(kept))
+
+    def sampled(self, rows: Mapping[str, np.ndarray], neighbours: int) -> tuple[SubGroup, np.ndarray]:
+        """The messages to the targets at `rows`, from at most `neighbours` a relation, and the rows of the sources."""
+        kept = np.concatenate([part.start + rows[part.target] for part in self.parts])
+        own = rows.get(self.source, np.empty(0, dtype=np.int64))
+        block, sources = sample(self.block, kept, own, neighbours)
+        return SubGroup(self.source, self._parts_of(rows), block), sources
+
+    def _parts_of(self, rows: Mapping[str, Sized]) -> list[Part]:
         parts, start = [], 0
         for part in self.parts:
             parts.append(Part(part.relation, start, start + len(rows[part.target])))
             start = parts[-1].stop
-        kept = torch.cat([part.start + rows[part.target] for part in self.parts])
-        return SubGroup(self.source, parts, self.block.restricted(kept))
+        return parts
 
 
 class RelationalField(nn.Module):
@@ -115,16 +133,39 @@ class RelationalField(nn.Module):
         """The groups of one layer."""
         return list(self.groups[number])  # type: ignore[call-overload]
 
-    def targets_of(self, number: int, x: Mapping[str, Tensor], rows: Rows) -> dict[str, Tensor]:
-        """The targets' own inputs of a layer, by node type: those at `rows`, or all."""
-        if rows is None:
-            return {kind: x[kind][:count] for kind, count in self.targets[number].items()}
-        return {kind: x[kind].index_select(0, chosen) for kind, chosen in rows.items()}
+    def messages(
+        self, drugs: Tensor | None, cells: Tensor | None, neighbours: int | None = None
+    ) -> tuple[dict[str, Tensor], list[Messages]]:
+        """Inputs by node type and what the layers pass on, first to last, for the drugs and cell lines at these rows,
+        ascending (None: all); `neighbours` samples so many in-edges a node, relation and layer."""
+        if neighbours is not None:
+            return self._sampled(drugs, cells, neighbours)
+        found = [Messages(self.layer_groups(number), targets) for number, targets in enumerate(self.targets)]
+        if drugs is not None and cells is not None:
+            rows = {DRUG: drugs, CELL: cells}
+            last = self.layer_groups(len(self.targets) - 1)
+            found[-1] = Messages([group.restricted(rows) for group in last], rows)
+        return dict(self.embeddings.items()), found
 
-    def groups_of(self, number: int, rows: Rows) -> Sequence[Group | SubGroup]:
-        """The messages of a layer to the targets at `rows`, or to all."""
-        groups = self.layer_groups(number)
-        return groups if rows is None else [group.restricted(rows) for group in groups]
+    def _sampled(
+        self, drugs: Tensor | None, cells: Tensor | None, neighbours: int
+    ) -> tuple[dict[str, Tensor], list[Messages]]:
+        rows = {kind: np.arange(count) for kind, count in self.targets[-1].items()}
+        if drugs is not None and cells is not None:
+            rows = {DRUG: drugs.cpu().numpy(), CELL: cells.cpu().numpy()}
+        found = []
+        for number in reversed(range(len(self.targets))):
+            targets = {kind: rows.get(kind, np.empty(0, dtype=np.int64)) for kind in self.targets[number]}
+            rows, groups = dict(targets), []
+            for group in self.layer_groups(number):
+                sampled, rows[group.source] = group.sampled(targets, neighbours)
+                groups.append(sampled)
+            found.append(Messages(groups, {kind: len(of_kind) for kind, of_kind in targets.items()}))
+        x = {
+            kind: self.embeddings[kind].index_select(0, torch.from_numpy(of_kind).to(self.embeddings[kind].device))
+            for kind, of_kind in rows.items()
+        }
+        return x, found[::-1]
 
 
 def _groups(layer: Layer) -> list[Group]:

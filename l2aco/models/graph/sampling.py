@@ -13,25 +13,38 @@ from l2aco.models.graph.blocks import Block, Edges
 
 def sample_blocks(blocks: Sequence[Edges], neighbours: int) -> tuple[list[Block], Tensor]:
     """Blocks, first layer to last, with at most `neighbours` in-edges a target, and the rows of the first layer's
-    inputs that they need, int64.
+    inputs that they need, int64."""
+    rows = np.arange(blocks[-1].num_dst)
+    found = []
+    for block in reversed(blocks):
+        own = rows if block.own is None else block.own.cpu().numpy()[rows]
+        sampled, rows = sample(block, rows, own, neighbours)
+        found.append(sampled)
+    return found[::-1], torch.from_numpy(rows).to(blocks[0].col.device)
+
+
+def sample(block: Edges, targets: np.ndarray, own: np.ndarray, neighbours: int) -> tuple[Block, np.ndarray]:
+    """The block of at most `neighbours` in-edges for each of `targets`, and the rows of the sources that it reads:
+    first `own`, then all others.
 
     Neighbours are drawn with replacement. A weighted block keeps its expected sum: a drawn edge weighs its own
     weight x in-degree / draws, summed over repeats; a block without weights keeps the distinct edges drawn.
     """
-    rows = np.arange(blocks[-1].num_dst)
-    found = []
-    for block in reversed(blocks):
-        edges, weight = _draw(block, rows, neighbours)
-        columns = block.col.cpu().numpy()[edges]
-        targets = np.searchsorted(block.rowptr.cpu().numpy(), edges, side="right") - 1
-        own = np.arange(block.num_dst) if block.own is None else block.own.cpu().numpy()
-        sources = np.concatenate([own[rows], np.setdiff1d(columns, own[rows])])
-        place = np.full(block.num_src, -1, dtype=np.int64)
-        place[sources] = np.arange(len(sources))
-        local = np.stack([place[columns], place[own[targets]]])
-        found.append(Block(local, len(sources), len(rows), weight).to(block.col.device))
-        rows = sources
-    return found[::-1], torch.from_numpy(rows).to(blocks[0].col.device)
+    edges, weight = _draw(block, targets, neighbours)
+    columns = block.col.cpu().numpy()[edges]
+    into = np.searchsorted(block.rowptr.cpu().numpy(), edges, side="right") - 1
+    sources = np.concatenate([own, np.setdiff1d(columns, own)])
+    local = np.stack([_places(sources, block.num_src)[columns], _places(targets, block.num_dst)[into]])
+    kind = block.slot.cpu().numpy()[edges] % block.kinds if block.kinds > 1 else None
+    sampled = Block(local, len(sources), len(targets), weight, kind, block.kinds)
+    return sampled.to(block.col.device), sources
+
+
+def _places(rows: np.ndarray, count: int) -> np.ndarray:
+    """Where each of `count` rows stands in `rows`; -1 where it does not."""
+    places = np.full(count, -1, dtype=np.int64)
+    places[rows] = np.arange(len(rows))
+    return places
 
 
 def _draw(block: Edges, rows: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray | None]:
