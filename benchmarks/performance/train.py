@@ -38,6 +38,7 @@ from l2aco.training.spec import Recipe
 from l2aco.workspace import Workspace
 
 PLAIN = {"GCN": PlainHomogeneous, "KGNN": PlainHomogeneous, "HGAT": PlainRelational}
+SETTLING = 0.05
 DIMENSION = 1024
 """Of the profile vectors (random here: speed does not depend on their values)."""
 
@@ -145,10 +146,17 @@ def plain_steps(model: Any, samples: Samples, size: int) -> Iterator[Any]:
 
 
 def interleaved(runs: dict[str, Iterator[Any]], steps: int) -> dict[str, tuple[float, float]]:
-    """Median CPU and wall milliseconds of a step of each, after two to warm up."""
+    """Median CPU and wall milliseconds of a step of each, in turns, after two turns to warm up.
+
+    In every turn steps go untimed for `SETTLING` seconds before the timed one: caches are then those of a training
+    that goes on, and the other's pool of threads (torch and DGL bring one each) no longer spins on a core.
+    """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for number in range(steps + 2):
         for name, run in runs.items():
+            until = time.perf_counter() + SETTLING
+            while time.perf_counter() < until:
+                next(run)
             taken = timed(lambda run=run: next(run))
             if number >= 2:
                 times[name].append(taken)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from l2aco.models.base import Backbone, Tables
-from l2aco.models.losses import alignment_loss, symmetric_kl
+from l2aco.models.losses import alignment_loss, mean_of, symmetric_kl
 from l2aco.models.spec import AlignSpec
 from l2aco.models.vectors import Vectors
 
@@ -92,10 +92,10 @@ class Aligner(nn.Module):
             logits.append(self.backbone.score(fused, step.a, step.b, step.c))
             for name, value in self._alignment(tables, step, logits[-1]).items():
                 parts.setdefault(name, []).append(value)
-        losses = {name: torch.stack(values).mean() for name, values in parts.items()}
+        losses = {name: mean_of(values) for name, values in parts.items()}
         if len(logits) > 1:
             pairs = [symmetric_kl(one, other) for one, other in combinations(logits, 2)]
-            losses["consistency"] = self.backbone.consistency_weight * torch.stack(pairs).mean()
+            losses["consistency"] = self.backbone.consistency_weight * mean_of(pairs)
         return Output(torch.stack(logits), losses)
 
     def tables(self, chunk: int = 4096) -> Tables:
@@ -214,7 +214,8 @@ class Side(nn.Module):
             views, at = views[chosen], chosen
         else:
             inside = self.known[rows] if self.spec.scope == "batch" else torch.isin(rows, self.scope)
-            views, at = views[inside], rows[inside]
+            # usually all are, and taking them out again would cost as much as the loss
+            views, at = (views, rows) if inside.all() else (views[inside], rows[inside])
         if not len(at):
             return views.sum() * 0.0
         return alignment_loss(views, self.adapted(at), self.spec)

@@ -56,7 +56,7 @@ class PairHead(nn.Module):
         line, context = of_cells.split([block, self.hidden], dim=-1)
         hidden = _residual(first + second.flip(0) + line)
         joint = pair[0] * pair[1] * (1 + torch.tanh(context))
-        return self.out(self.dropout(torch.cat([(hidden[0] + hidden[1]) / 2, joint], dim=1))).squeeze(-1)
+        return self.out(self.dropout(torch.cat([hidden.mean(0), joint], dim=1))).squeeze(-1)
 
 
 def _residual(x: Tensor) -> Tensor:

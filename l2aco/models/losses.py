@@ -6,6 +6,8 @@ occurs ten times in a batch is one row here, so that it is never its own negativ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,7 +17,8 @@ from l2aco.models.spec import AlignSpec
 
 def infonce(h: Tensor, target: Tensor, *, temperature: float, symmetric: bool = False) -> Tensor:
     """Cross-entropy of every entity towards its own vector among all (van den Oord et al. 2018)."""
-    logits = F.normalize(h, dim=-1) @ F.normalize(target, dim=-1).T / temperature
+    h, target = F.normalize(torch.cat([h, target]), dim=-1).split(len(h))
+    logits = h @ target.T / temperature
     own = torch.arange(len(h), device=h.device)
     loss = F.cross_entropy(logits, own)
     return (loss + F.cross_entropy(logits.T, own)) / 2 if symmetric else loss
@@ -41,7 +44,12 @@ def alignment_loss(views: Tensor, target: Tensor, spec: AlignSpec) -> Tensor:
             parts.append(l2(h, target))
         else:
             parts.append(sce(h, target, gamma=spec.gamma))
-    return torch.stack(parts).mean()
+    return mean_of(parts)
+
+
+def mean_of(losses: Sequence[Tensor]) -> Tensor:
+    """The mean of scalars; nothing is computed for a single one."""
+    return losses[0] if len(losses) == 1 else torch.stack(list(losses)).mean()
 
 
 def symmetric_kl(logits: Tensor, other: Tensor) -> Tensor:

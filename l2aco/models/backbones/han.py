@@ -83,21 +83,20 @@ class HAN(GraphBackbone):
     def make_head(self, config: Any) -> nn.Module:
         return FieldHead(config.out, config.heads, config.dropout, symmetric=not config.faithful)
 
-    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> tuple[Tensor, Tensor]:
+    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> Tensor:
         x, layers = self.field.messages(drugs, cells)
         for conv, kept, messages in zip(self.convs, self.own, layers, strict=True):
             own: Any = kept
             targets = messages.own(x)
             received = conv(x, messages.groups, {kind: len(rows) for kind, rows in targets.items()})
             x = {kind: received[kind] + (own[kind](rows) if own else 0) for kind, rows in targets.items()}
-        return x[DRUG], x[CELL]
+        return torch.cat([x[DRUG], x[CELL]])
 
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
-        drug, cell = self.propagate(drugs, cells)
-        joined = self.linear(F.relu(torch.cat([drug, cell])))
+        drug, cell = self.by_kind(self.linear(F.relu(self.propagate(drugs, cells))), drugs)
         fingerprint = F.relu(self.of_fingerprint(self.fingerprints))
         fingerprint = torch.where(self.has_fingerprint.unsqueeze(1), fingerprint, self.no_fingerprint)
-        return Tables(torch.stack([joined[: self.num_drugs], fingerprint], dim=1), joined[self.num_drugs :])
+        return Tables(torch.stack([drug, fingerprint], dim=1), cell)
 
 
 class FieldHead(nn.Module):

@@ -56,13 +56,13 @@ class HGAT(GraphBackbone):
             kinds = () if config.faithful else self.field.targets[number]
             self.own.append(nn.ModuleDict({kind: nn.Linear(source, width, bias=False) for kind in kinds}))
 
-    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> tuple[Tensor, Tensor]:
+    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> Tensor:
         x, layers = self.field.messages(drugs, cells, self.config.neighbours if self.training else None)
         for number, messages in enumerate(layers):
             if number:
                 x = {kind: self.drop(F.relu(values)) for kind, values in x.items()}
             x = self._layer(number, x, messages)
-        return x[DRUG], x[CELL]
+        return torch.cat([x[DRUG], x[CELL]])
 
     def _layer(self, number: int, x: dict[str, Tensor], messages: Messages) -> dict[str, Tensor]:
         targets = messages.own(x)

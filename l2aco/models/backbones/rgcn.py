@@ -46,13 +46,13 @@ class RGCN(GraphBackbone):
         widths = [config.embedding] + [config.hidden] * config.layers
         self.convs = nn.ModuleList(RGCNConv(*pair, len(relations)) for pair in pairwise(widths))
 
-    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> tuple[Tensor, Tensor]:
+    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> Tensor:
         x, layers = self.field.messages(drugs, cells, self.config.neighbours if self.training else None)
         for number, messages in enumerate(layers):
             if number:
                 x = {kind: self.drop(F.relu(values)) for kind, values in x.items()}
             x = (self._pyg_layer if self.config.engine == "pyg" else self._layer)(number, x, messages)
-        return x[DRUG], x[CELL]
+        return torch.cat([x[DRUG], x[CELL]])
 
     def _layer(self, number: int, x: dict[str, Tensor], messages: Messages) -> dict[str, Tensor]:
         conv: Any = self.convs[number]

@@ -59,8 +59,8 @@ class GraphBackbone(Backbone):
         known = [torch.from_numpy(self.graph.degree(kind) > 0) for kind in (DRUG, CELL)]
         self._measured = (known[0], known[1])
 
-    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Hidden vectors (n, hidden) of the drugs and the cell lines at these rows, ascending; None: of all."""
+    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> Tensor:
+        """Hidden vectors (n, hidden) of the drugs, then of the cell lines at these rows, ascending; None: of all."""
         raise TypeError(f"{type(self).__name__} does not define propagate")
 
     def make_head(self, config: Any) -> nn.Module:
@@ -68,9 +68,14 @@ class GraphBackbone(Backbone):
         return PairHead(config.out, config.out, config.hidden, config.dropout, symmetric=not config.faithful)
 
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
-        drug, cell = self.propagate(drugs, cells)
-        joined = self.linear(self.drop(F.relu(torch.cat([drug, cell]))))
-        return Tables(joined[: len(drug)], joined[len(drug) :])
+        joined = self.linear(self.drop(F.relu(self.propagate(drugs, cells))))
+        return Tables(*self.by_kind(joined, drugs))
+
+    def by_kind(self, joined: Tensor, drugs: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The drugs' and the cell lines' rows of what `propagate` gave for these drugs."""
+        count = self.num_drugs if drugs is None else len(drugs)
+        drug, cell = joined.split([count, len(joined) - count])  # slices would write two gradients and add them
+        return drug, cell
 
     def encodes_rows(self, triples: int) -> bool:
         # A larger step meets most drugs, and finding out which costs more than it saves; on a GPU it would wait for the
@@ -132,19 +137,17 @@ class HomogeneousBackbone(GraphBackbone):
         """A layer: called with inputs (num_src, source) and a block, returns (num_dst, width)."""
         raise TypeError(f"{type(self).__name__} does not define conv")
 
-    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> tuple[Tensor, Tensor]:
+    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> Tensor:
         x: Tensor = self.embedding
         blocks: list[Any] = list(self.blocks)
-        count = self.num_drugs
         if drugs is not None and cells is not None:
-            count = len(drugs)
             blocks[-1] = blocks[-1].restricted(torch.cat([drugs, cells + self.num_drugs]))
         if self.training and self.config.neighbours is not None:
             blocks, rows = sample_blocks(blocks, self.config.neighbours)
             x = x[rows]
         for number, (conv, block) in enumerate(zip(self.convs, blocks, strict=True)):
             x = conv(x if number == 0 else self.drop(F.relu(x)), block)
-        return x[:count], x[count:]
+        return x
 
 
 def scored_nodes(graph: KnowledgeGraph) -> np.ndarray:

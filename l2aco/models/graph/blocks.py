@@ -12,7 +12,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 Relation = tuple[str, str, str]
@@ -67,41 +66,49 @@ class Edges:
 
 
 class Restricted(Edges):
-    """Some targets of a block, for one step; see `Edges.restricted`. What only attention reads is made on demand."""
+    """Some targets of a block, for one step on a CPU; see `Edges.restricted`.
+
+    Numpy, since torch spends more on calling two dozen small operations than on doing them. What only attention reads
+    is made on demand.
+    """
 
     def __init__(self, block: Edges, rows: Tensor) -> None:
         self.block = block
         self.num_src, self.num_dst, self.kinds = block.num_src, len(rows), block.kinds
         self.own = rows if block.own is None else block.own.index_select(0, rows)
-        start = block.rowptr.index_select(0, rows)
-        degree = block.rowptr.index_select(0, rows + 1) - start
-        self.rowptr = _before(degree)
-        self.row = torch.arange(len(rows), device=rows.device).repeat_interleave(degree)
+        targets, rowptr = rows.numpy(), block.rowptr.numpy()
+        start = rowptr.take(targets)
+        degree = rowptr.take(targets + 1) - start
+        pointers = _before(degree)
         # edge numbers in the block, in both orders
-        self.kept = (start - self.rowptr[:-1]).index_select(0, self.row) + _count(self.row)
-        inside = torch.zeros(block.num_dst, dtype=torch.bool, device=rows.device).index_fill_(0, rows, True)
-        keep_t = inside.index_select(0, block.row_t)
-        self.kept_t = keep_t.nonzero().squeeze(1)
-        self.before_t = _before(keep_t)
-        self.col = block.col.index_select(0, self.kept)
-        self.rowptr_t = self.before_t.index_select(0, block.rowptr_t)
-        number = inside.cumsum(0) - 1
-        self.row_t = number.index_select(0, block.row_t.index_select(0, self.kept_t))
-        self.weight = None if block.weight is None else block.weight.index_select(0, self.kept)
-        self.weight_t = None if block.weight_t is None else block.weight_t.index_select(0, self.kept_t)
+        self._kept = np.repeat(start - pointers[:-1], degree) + np.arange(pointers[-1])
+        inside = np.zeros(block.num_dst, dtype=bool)
+        inside[targets] = True
+        keep_t = inside.take(block.row_t.numpy())
+        self._kept_t = np.flatnonzero(keep_t)
+        self._before_t = _before(keep_t)
+        number = inside.cumsum() - 1
+        self.rowptr = torch.from_numpy(pointers)
+        self.row = torch.from_numpy(np.repeat(np.arange(len(targets)), degree))
+        self.col = _taken(block.col, self._kept)
+        self.rowptr_t = torch.from_numpy(self._before_t.take(block.rowptr_t.numpy()))
+        self.row_t = torch.from_numpy(number.take(block.row_t.numpy().take(self._kept_t)))
+        self.weight = None if block.weight is None else _taken(block.weight, self._kept)
+        self.weight_t = None if block.weight_t is None else _taken(block.weight_t, self._kept_t)
 
     @cached_property
     def perm(self) -> Tensor:  # type: ignore[override]
-        place = torch.empty_like(self.block.perm).index_copy_(0, self.kept, _count(self.kept))
-        return place.index_select(0, self.block.perm.index_select(0, self.kept_t))
+        place = np.empty(self.block.num_edges, dtype=np.int64)
+        place[self._kept] = np.arange(len(self._kept))
+        return torch.from_numpy(place.take(self.block.perm.numpy().take(self._kept_t)))
 
     @cached_property
     def slot(self) -> Tensor:  # type: ignore[override]
-        return self.block.slot.index_select(0, self.kept)
+        return _taken(self.block.slot, self._kept)
 
     @cached_property
     def slotptr(self) -> Tensor:  # type: ignore[override]
-        return self.before_t.index_select(0, self.block.slotptr)
+        return torch.from_numpy(self._before_t.take(self.block.slotptr.numpy()))
 
 
 class Block(Edges, nn.Module):
@@ -143,17 +150,19 @@ class Block(Edges, nn.Module):
             self.register_buffer(name, tensor, persistent=False)
 
 
-def _count(like: Tensor) -> Tensor:
-    return torch.arange(len(like), device=like.device)
+def _taken(values: Tensor, rows: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.numpy().take(rows))
 
 
-def _before(values: Tensor) -> Tensor:
+def _before(values: np.ndarray) -> np.ndarray:
     """int64 (n + 1): the sum of all values before each place."""
-    return F.pad(values.cumsum(0), (1, 0))
+    sums = np.zeros(len(values) + 1, dtype=np.int64)
+    np.cumsum(values, out=sums[1:])
+    return sums
 
 
 def _pointers(sorted_rows: np.ndarray, count: int) -> np.ndarray:
-    return np.concatenate([[0], np.bincount(sorted_rows, minlength=count).cumsum()])
+    return _before(np.bincount(sorted_rows, minlength=count))
 
 
 @dataclass(frozen=True)
