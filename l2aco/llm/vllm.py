@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import importlib.util
 import json
 import os
@@ -31,6 +32,7 @@ START_LIMIT_S = 1800.0
 STOP_LIMIT_S = 20.0
 _KEPT = ".server.json"
 _LOG = "server.log"
+_PR_SET_PDEATHSIG = 1
 
 
 def has_gpu() -> bool:
@@ -112,7 +114,12 @@ class VllmEngine:
         try:
             with (self._folder / _LOG).open("wb") as log:
                 self._process = subprocess.Popen(
-                    command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+                    command,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    start_new_session=True,
+                    preexec_fn=None if self.options.keep_server else _end_with_parent,
                 )
         except OSError as error:
             raise UnavailableError(f"vLLM cannot be started: {error}", where=command[0], remedy=WAYS_OUT) from None
@@ -197,6 +204,12 @@ class VllmEngine:
             except subprocess.TimeoutExpired:
                 continue
         _end_the_rest(process.pid)
+
+
+def _end_with_parent() -> None:
+    """Linux: this process is asked to end when its parent does, even where that was killed and could not stop it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end_the_rest(group: int) -> None:

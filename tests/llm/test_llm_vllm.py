@@ -87,26 +87,45 @@ def test_it_is_stopped_when_the_work_fails(command: tuple[str, ...], ask: Any, t
     assert gone(int((tmp_path / "child.pid").read_text()))
 
 
-def test_it_is_stopped_on_ctrl_c(command: tuple[str, ...], tmp_path: Path) -> None:
-    entry = {"engine": "vllm", "model": "owner/m"}
-    write_toml(tmp_path / "l2aco.toml", {"vllm_command": list(command), "llms": {"m": entry}})
-    (tmp_path / "names.txt").write_text("\n".join(f"name {number}" for number in range(5000)))
+def profile_job(folder: Path, command: tuple[str, ...], **entry: Any) -> subprocess.Popen[str]:
+    """`l2aco profile` of many names with a server that it starts."""
+    model = {"engine": "vllm", "model": "owner/m", **entry}
+    write_toml(folder / "l2aco.toml", {"vllm_command": list(command), "llms": {"m": model}})
+    (folder / "names.txt").write_text("\n".join(f"name {number}" for number in range(5000)))
     arguments = ["profile", "--llm", "m", "--entities", "names.txt", "--kind", "drug", "--concurrency", "4", "-q"]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-c", "from l2aco.cli.main import app; app()", *arguments],
-        cwd=tmp_path,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    journal = tmp_path / "profiles" / "m" / "journal.jsonl"
+
+
+def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 60
-    while not (journal.exists() and journal.stat().st_size) and time.monotonic() < deadline:
+    while not (path.exists() and path.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def test_it_is_stopped_on_ctrl_c(command: tuple[str, ...], tmp_path: Path) -> None:
+    process = profile_job(tmp_path, command)
+    wait_for(tmp_path / "profiles" / "m" / "journal.jsonl")
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert gone(int((tmp_path / "child.pid").read_text()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
+def test_it_ends_when_the_job_is_killed(command: tuple[str, ...], tmp_path: Path) -> None:
+    process = profile_job(tmp_path, command, serve=["--never"])
+    wait_for(tmp_path / "child.pid")
+    server = int((tmp_path / "child.pid").read_text())
+    assert alive(server)
+    process.kill()
+    process.communicate(timeout=60)
+    assert gone(server)
 
 
 def test_the_last_words_of_a_server_that_dies_are_shown(command: tuple[str, ...], ask: Any, tmp_path: Path) -> None:
