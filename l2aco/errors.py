@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 class L2aCoError(Exception):
@@ -29,6 +30,16 @@ class L2aCoError(Exception):
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
         return f"{text}\n{self.remedy}" if self.remedy else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # an error of another process arrives whole, whatever its constructor takes
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[L2aCoError], arguments: tuple[Any, ...], state: dict[str, Any]) -> L2aCoError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(L2aCoError):

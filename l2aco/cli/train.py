@@ -35,6 +35,7 @@ def train(
     spec: Annotated[Path | None, typer.Option(help="Start from this spec (TOML), such as a run's spec.toml.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, shuffles and dropout (default: 0).")] = None,
     seeds: Annotated[int, typer.Option(help="Train this many seeds, and summarise.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Folds and seeds that train at the same time.")] = 1,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda:N.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: 1).")] = None,
     track: Annotated[list[str] | None, typer.Option(help="tensorboard or wandb (extra: tracking).")] = None,
@@ -44,8 +45,8 @@ def train(
     from l2aco.training.callbacks import EpochTable, make_trackers
     from l2aco.training.evaluate import comparison, summarise
     from l2aco.training.request import make_spec, parse_folds, plan
+    from l2aco.training.several import train_all
     from l2aco.training.spec import TrainSpec
-    from l2aco.training.train import train as train_model
     from l2aco.workspace import load_spec
 
     all_folds, chosen_fold, chosen_folds = parse_folds(fold, folds)
@@ -72,7 +73,7 @@ def train(
     watchers = [*make_trackers(track or [], shell.workspace)]
     if shell.verbose or shell.err.is_terminal:
         watchers.append(EpochTable(shell.say))
-    runs = [train_model(one, shell.workspace, shell, callbacks=watchers, reuse=len(specs) > 1) for one in specs]
+    runs = train_all(specs, shell.workspace, shell, jobs=jobs, callbacks=watchers)
     rows = comparison(runs[0], runs[0].metrics) if len(runs) == 1 else summarise(runs)
     if json:
         shell.json({"runs": [run.id for run in runs], "table": rows})

@@ -136,6 +136,20 @@ def test_seeds_and_folds_are_trained_summarised_and_not_trained_twice(lab, cli):
     assert len(list_runs(lab)) == 4
 
 
+def test_jobs_train_at_the_same_time_with_the_same_numbers(lab, cli):
+    more = ("--seeds", 2, "--align", "none", "--json")
+    together = json.loads(cli("train", *QUICK, *more, "--jobs", 2).stdout)
+    kept = {name: numbers(open_run(name, lab)) for name in together["runs"]}
+    shutil.rmtree(lab.runs)
+    assert json.loads(cli("train", *QUICK, *more).stdout) == together
+    assert {name: numbers(open_run(name, lab)) for name in together["runs"]} == kept
+
+
+def test_a_mistake_in_one_of_several_jobs_is_one_clear_error(lab, cli):
+    result = cli("train", "--backbone", "GNC", "--seeds", 2, "--jobs", 2, code=2)
+    assert "unknown backbone 'GNC'" in result.stderr and "GCN" in result.stderr
+
+
 def test_a_device_that_is_not_there_is_refused(lab, cli):
     assert "no device 'cuda:7'" in cli("train", *QUICK, "--device", "cuda:7", code=1).stderr
     assert "is no device" in cli("train", *QUICK, "--device", "abacus", code=2).stderr

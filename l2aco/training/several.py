@@ -1,0 +1,57 @@
+"""Several runs, one after another or in processes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from l2aco.data.dataset import open_dataset
+from l2aco.progress import Progress, Silent
+from l2aco.training.callbacks import Callback
+from l2aco.training.choose import choose_dataset
+from l2aco.training.runs import Run
+from l2aco.training.train import train
+from l2aco.workspace import Workspace
+
+if TYPE_CHECKING:
+    from l2aco.training.spec import TrainSpec
+
+
+def train_all(
+    specs: Sequence[TrainSpec],
+    workspace: Workspace,
+    progress: Progress = Silent(),
+    *,
+    jobs: int = 1,
+    callbacks: Sequence[Callback] = (),
+) -> list[Run]:
+    """The runs of `specs`, in their order; where there are several, those that are there already are taken.
+
+    `jobs` processes train at the same time, with the same numbers as one after another; `callbacks` then see nothing.
+    Raises what `train` raises, at the first run that fails; runs that are done stay.
+    """
+    if jobs == 1 or len(specs) == 1:
+        return [train(spec, workspace, progress, callbacks=callbacks, reuse=len(specs) > 1) for spec in specs]
+    open_dataset(choose_dataset(specs[0].dataset, workspace), workspace)  # makes the demo once, not in every process
+    progress.say(f"training {len(specs)} runs, {min(jobs, len(specs))} at a time")
+    found: dict[int, str] = {}
+    with (
+        ProcessPoolExecutor(min(jobs, len(specs)), mp_context=get_context("spawn")) as pool,
+        progress.task("training", total=len(specs), unit="runs") as advance,
+    ):
+        numbers = {pool.submit(_train_one, spec, workspace.root): number for number, spec in enumerate(specs)}
+        try:
+            for future in as_completed(numbers):
+                found[numbers[future]] = future.result()
+                advance(1)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [Run(workspace.runs / found[number], workspace) for number in range(len(specs))]
+
+
+def _train_one(spec: TrainSpec, root: Path) -> str:
+    return train(spec, Workspace(root), reuse=True).id
