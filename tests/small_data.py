@@ -31,7 +31,7 @@ class SmallData:
 
 
 def small_data(seed: int = 0) -> SmallData:
-    """Random edges; one drug and one cell line without any, one relation without any, one drug without a feature."""
+    """Random edges; one drug and one cell line without any, one relation without any, two drugs without a feature."""
     draw = np.random.default_rng(seed)
     nodes = {
         "drug": [f"D{number:02d}" for number in range(DRUGS)],
@@ -58,7 +58,7 @@ def small_data(seed: int = 0) -> SmallData:
 
 def small_features(draw: np.random.Generator) -> dict[str, FeatureTable]:
     known = np.ones(DRUGS, dtype=bool)
-    known[3] = False
+    known[[3, LONELY_DRUG]] = False
     bits = draw.integers(0, 2, (DRUGS, 32)).astype(np.float32) * known[:, None]
     return {"morgan": FeatureTable(EntityKind.drug, bits, known)}
 

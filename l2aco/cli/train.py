@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.errors import UsageError
 
 
 @verb
@@ -23,7 +24,9 @@ def train(
     fold: Annotated[str | None, typer.Option(help="Fold number from 0, or 'all'.")] = None,
     folds: Annotated[str | None, typer.Option(help="Number of folds; 'all' is short for --fold all.")] = None,
     align: Annotated[str | None, typer.Option(help="infonce (default), l2, sce, kl, none.")] = None,
-    fusion: Annotated[str | None, typer.Option(help="none (default), add, gate, concat.")] = None,
+    fusion: Annotated[
+        str | None, typer.Option(help="none, add, gate, concat (default: the backbone's, mostly none).")
+    ] = None,
     scope: Annotated[str | None, typer.Option(help="Entities that are aligned: batch (default), train, all.")] = None,
     vectors: Annotated[str | None, typer.Option(help="profiles (default), or a control: shuffled, random.")] = None,
     llm: Annotated[str | None, typer.Option(help="Take the store of this LLM's profiles.")] = None,
@@ -36,6 +39,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of weights, shuffles and dropout (default: 0).")] = None,
     seeds: Annotated[int, typer.Option(help="Train this many seeds, and summarise.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Folds and seeds that train at the same time.")] = 1,
+    engine: Annotated[
+        str | None, typer.Option(help="Kernels of graph backbones: fast (default), pyg, dgl (extra: dgl).")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda:N.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: 1).")] = None,
     track: Annotated[list[str] | None, typer.Option(help="tensorboard or wandb (extra: tracking).")] = None,
@@ -64,12 +70,15 @@ def train(
         "encoder": encoder,
         "store": store,
         "seed": seed,
+        "config.engine": engine,
         "device": device,
         "threads": threads,
     }
     base = load_spec(TrainSpec, spec) if spec is not None else None
     spec_of_all = make_spec(options, set_ or [], shell.workspace, base)
     specs = plan(spec_of_all, shell.workspace, seeds=seeds, all_folds=all_folds)
+    if track and jobs > 1:
+        raise UsageError("--track follows one training at a time", remedy="Leave out --jobs.")
     watchers = [*make_trackers(track or [], shell.workspace)]
     if shell.verbose or shell.err.is_terminal:
         watchers.append(EpochTable(shell.say))

@@ -61,14 +61,12 @@ class Aligner(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.spec = spec or AlignSpec(loss="none")
+        self.spec = (spec or AlignSpec(loss="none")).for_backbone(backbone.fusion)
         self.drug: Side | None = None
         self.cell: Side | None = None
         if self.spec.active:
             if drug_vectors is None or cell_vectors is None:
                 raise ValueError("an active alignment needs drug_vectors and cell_vectors")
-            fused = {"fusion": backbone.fusion} if self.spec.fusion == "none" else {}
-            self.spec = self.spec.model_copy(update=fused)
             measured = backbone.measured() or (None, None)
             self.drug = Side(self.spec, drug_vectors, backbone.drug_width, train_drugs, measured[0])
             self.cell = Side(self.spec, cell_vectors, backbone.cell_width, train_cells, measured[1])
@@ -166,7 +164,9 @@ class Aligner(nn.Module):
             cell = self.cell.replace(tables.cell, step.cells)
             semantic = self.backbone.score(tables.with_representations(drug, cell), step.a, step.b, step.c)
             weight = (self.spec.weight_drug + self.spec.weight_cell) / 2
-            return {"align_pair": weight * symmetric_kl(logits, semantic)}
+            known_drug, known_cell = self.drug.known_at(step.drugs), self.cell.known_at(step.cells)
+            known = known_drug[step.a] & known_drug[step.b] & known_cell[step.c]
+            return {"align_pair": weight * symmetric_kl(logits, semantic, known)}
         drugs, cells = self.backbone.pool(tables)
         return {
             "align_drug": self.spec.weight_drug * self.drug.loss(drugs, step.drugs, torch.cat([step.a, step.b])),
@@ -206,6 +206,10 @@ class Side(nn.Module):
         """g(e) (n, d) of the entities at `rows` (None: all)."""
         return self.adapter(self.vectors if rows is None else self.vectors[rows])
 
+    def known_at(self, rows: Tensor | None) -> Tensor:
+        """Bool (n,): which of the entities at `rows` have a vector."""
+        return self.known if rows is None else self.known[rows]
+
     def loss(self, views: Tensor, rows: Tensor | None, seen: Tensor) -> Tensor:
         """The alignment loss of views (n, V, d) of the entities at `rows`; `seen`: local rows of the batch."""
         if rows is None:
@@ -213,7 +217,7 @@ class Side(nn.Module):
             chosen = chosen if self.spec.scope != "batch" else chosen[self.known[chosen]]
             views, at = views[chosen], chosen
         else:
-            inside = self.known[rows] if self.spec.scope == "batch" else torch.isin(rows, self.scope)
+            inside = self.known_at(rows) if self.spec.scope == "batch" else torch.isin(rows, self.scope)
             # usually all are, and taking them out again would cost as much as the loss
             views, at = (views, rows) if inside.all() else (views[inside], rows[inside])
         if not len(at):

@@ -52,9 +52,11 @@ def mean_of(losses: Sequence[Tensor]) -> Tensor:
     return losses[0] if len(losses) == 1 else torch.stack(list(losses)).mean()
 
 
-def symmetric_kl(logits: Tensor, other: Tensor) -> Tensor:
-    """Mean of KL(p||q) and KL(q||p) of the Bernoulli predictions of two logits (B,), averaged over the batch.
+def symmetric_kl(logits: Tensor, other: Tensor, within: Tensor | None = None) -> Tensor:
+    """Mean of KL(p||q) and KL(q||p) of the Bernoulli predictions of two logits (B,), averaged over the batch, or over
+    those `within` it (bool, B); 0 where there are none.
 
     The sum of both is (p - q)(logit p - logit q), which never overflows.
     """
-    return ((logits.sigmoid() - other.sigmoid()) * (logits - other)).mean() / 2
+    both = (logits.sigmoid() - other.sigmoid()) * (logits - other) / 2
+    return both.mean() if within is None else (both * within).sum() / within.sum().clamp_min(1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class AlignSpec(BaseModel):
@@ -19,6 +19,7 @@ class AlignSpec(BaseModel):
     loss: Literal["infonce", "l2", "sce", "kl", "none"] = "infonce"
     weight_drug: float = Field(default=1.0, ge=0)
     weight_cell: float = Field(default=1.0, ge=0)
+    """Of the losses of the two kinds; kl is one loss of both, weighted by their mean."""
     temperature: float = Field(default=0.07, gt=0)
     """Of infonce."""
     symmetric: bool = False
@@ -26,10 +27,11 @@ class AlignSpec(BaseModel):
     gamma: float = Field(default=2.0, gt=0)
     """Exponent of sce."""
     adapter: Literal["linear", "mlp"] = "linear"
-    fusion: Literal["none", "add", "gate", "concat"] = "none"
+    fusion: Literal["none", "add", "gate", "concat"] | None = None
+    """None: what the backbone does by default (`Backbone.fusion`)."""
     scope: Literal["batch", "train", "all"] = "batch"
     """Which entities the loss runs over: the distinct ones of the batch, of the training rows, or all that are
-    known (transductive: it reaches the entities that training never sees)."""
+    known (transductive: it reaches the entities that training never sees). Of infonce, l2 and sce."""
     vectors: Literal["profiles", "shuffled", "random"] = "profiles"
     """The profiles' vectors, or a control: shuffled between the entities of a kind, or random directions."""
     draw: int = Field(default=0, ge=0)
@@ -46,7 +48,18 @@ class AlignSpec(BaseModel):
     missing: Literal["impute", "refuse"] = "impute"
     """Entities without a vector: take the mean vector of their kind (and leave them out of the loss), or stop."""
 
+    @model_validator(mode="after")
+    def _scope_has_a_loss(self) -> Self:
+        if self.scope != "batch" and self.loss in ("kl", "none"):
+            raise ValueError(f"scope = {self.scope} belongs to infonce, l2 and sce; the loss is {self.loss}")
+        return self
+
     @property
     def active(self) -> bool:
         """Whether vectors are used at all."""
-        return self.loss != "none" or self.fusion != "none" or self.impute or self.modality_dropout > 0
+        return self.loss != "none" or self.fusion not in (None, "none") or self.impute or self.modality_dropout > 0
+
+    def for_backbone(self, fusion: str) -> Self:
+        """This spec with a fusion in any case: its own, else the backbone's where vectors are used."""
+        own = self.fusion or (fusion if self.active else "none")
+        return self.model_copy(update={"fusion": own})

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,8 +111,8 @@ class Fit:
         state = self.state
         state.epoch = record["epoch"]
         state.history.append(record)
-        # Without a usable validation value the newest weights are the best that can be known.
-        if self.metric.better(value, state.best_value) or math.isnan(value):
+        # As long as no epoch had a usable validation value the newest weights are the best that can be known.
+        if self.metric.better(value, state.best_value) or (math.isnan(value) and math.isnan(state.best_value)):
             state.best_value, state.best_epoch = value, state.epoch
             state.best = {name: item.detach().clone() for name, item in self.model.state_dict().items()}
 
@@ -135,6 +135,8 @@ class Fit:
             self.schedule.after_step()
         losses = self._means(names, torch.stack(seen), epoch)
         probabilities = score_rows(self.model, self.valid_rows)
+        if not np.isfinite(probabilities).all():
+            raise not_finite("predictions of the validation rows", epoch, self)
         metric = compute(self.valid_rows.y.cpu().numpy(), probabilities, names=[self.metric.name])
         return {
             "epoch": epoch,
@@ -149,7 +151,8 @@ class Fit:
         """Means of the parts of the loss over the steps of an epoch (steps, parts), read from the device once."""
         if not (finite := values.isfinite()).all():
             first = finite[int((~finite).any(dim=1).int().argmax())]
-            raise not_finite([name for name, good in zip(names, first.tolist(), strict=True) if not good], epoch, self)
+            broken = [name for name, good in zip(names, first.tolist(), strict=True) if not good]
+            raise not_finite("the loss", epoch, self, broken)
         return dict(zip(names, values.double().mean(dim=0).tolist(), strict=True))
 
     def _groups(self) -> Iterator[list[Rows]]:
@@ -215,11 +218,11 @@ def check_rows(train: Rows, valid: Rows) -> None:
         )
 
 
-def not_finite(parts: list[str], epoch: int, fit: Fit) -> L2aCoError:
-    """The error for parts of the loss that are NaN or infinite, from the first step where they were."""
+def not_finite(what: str, epoch: int, fit: Fit, parts: Sequence[str] = ()) -> L2aCoError:
+    """The error for a training that has diverged; `parts` of the loss did so first."""
     rate = fit.recipe.learning_rate
     full = ", or use full precision: --set precision=fp32" if fit.recipe.precision == "bf16" else ""
     return L2aCoError(
-        f"the loss became NaN or infinite in epoch {epoch} ({', '.join(parts)})",
+        f"{what} became NaN or infinite in epoch {epoch}" + (f" ({', '.join(parts)})" if parts else ""),
         remedy=f"Lower the learning rate (it is {rate:g}): --set learning_rate={rate / 10:g}{full}",
     )

@@ -12,7 +12,7 @@ import numpy as np
 from l2aco.data.dataset import DataSet, open_dataset
 from l2aco.data.splits import Split, make_split
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import InputError
+from l2aco.errors import InputError, UsageError
 from l2aco.models.assemble import ScoringModel, build_model
 from l2aco.progress import Progress, Silent
 from l2aco.training.choose import complete
@@ -86,7 +86,12 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
     )
     recipe = spec.recipe(model.optimizer_defaults)
     config = model.backbone.config.model_dump(mode="json", exclude_none=True)
-    spec = spec.model_copy(update={**recipe.model_dump(), "config": config})
+    if recipe.compile and "neighbours" in config:
+        raise UsageError(
+            "compile and neighbours do not go together: every step of sampled neighbours has other shapes",
+            remedy="Leave one of them out.",
+        )
+    spec = spec.model_copy(update={**recipe.model_dump(), "config": config, "align": model.spec})
     return Setup(spec, recipe, dataset, split, knowledge, model)
 
 

@@ -28,17 +28,18 @@ def make_spec(
     suggestions, UsageError for values that make no sense.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    backbone = given.get("backbone") or (base and base.backbone) or workspace.settings.backbone or BACKBONE
+    homes = _homes(backbone) if settings else {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise UsageError(f"'{setting}' sets nothing", remedy="Write name=value, for example --set epochs=50.")
+        given[_locate(name.strip(), homes)] = _parse(text.strip())
     values = (base or TrainSpec()).model_dump(mode="json", exclude_none=True)
     if base is not None:
         _make_room(values, given)
     for name, value in given.items():
         _put(values, name, value)
-    homes = _homes(values.get("backbone") or workspace.settings.backbone or BACKBONE) if settings else {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise UsageError(f"'{setting}' sets nothing", remedy="Write name=value, for example --set epochs=50.")
-        _put(values, _locate(name.strip(), homes), _parse(text.strip()))
     try:
         return TrainSpec.model_validate(values)
     except ValidationError as error:
@@ -82,10 +83,18 @@ def _whole_number(name: str, text: str | None) -> int | None:
 
 def _make_room(values: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Drop what a spec file chose for something that an option now replaces."""
+    from l2aco.models.backbones import backbones
+
     if "store" not in given and ("llm" in given or "encoder" in given):
         values.pop("store", None)
-    if "backbone" in given and given["backbone"] != values.get("backbone"):
+    config = values.get("config", {})
+    before = values.get("backbone"), config.get("faithful", False)
+    if "backbone" in given and backbones.get(given["backbone"]).name != before[0]:
         values.pop("config", None)
+    elif given.get("config.faithful", before[1]) == before[1]:
+        return
+    for name in Recipe.model_fields:  # another model has a recipe of its own
+        values.pop(name, None)
 
 
 def _put(values: dict[str, Any], name: str, value: Any) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from l2aco.training.predictor import Predictor
     from l2aco.training.spec import TrainSpec
 
-FORMAT = 2
+FORMAT = 3
 """Of a run's files and of the models in it: other numbers come from the same spec in another format."""
 UNFINISHED = ".unfinished"
 
@@ -109,7 +109,7 @@ def align_label(spec: TrainSpec) -> str:
     """How alignment reads in a run's id: the loss, with fusion, scope and control where they are not the default."""
     align = spec.align
     parts: list[str] = [align.loss]
-    if align.fusion != "none":
+    if align.fusion and align.fusion != "none":
         parts.append(align.fusion)
     if align.active and align.scope != "batch":
         parts.append(align.scope)

@@ -38,6 +38,7 @@ def train_all(
     open_dataset(choose_dataset(specs[0].dataset, workspace), workspace)  # makes the demo once, not in every process
     progress.say(f"training {len(specs)} runs, {min(jobs, len(specs))} at a time")
     found: dict[int, str] = {}
+    said: set[str] = set()
     with (
         ProcessPoolExecutor(min(jobs, len(specs)), mp_context=get_context("spawn")) as pool,
         progress.task("training", total=len(specs), unit="runs") as advance,
@@ -45,7 +46,11 @@ def train_all(
         numbers = {pool.submit(_train_one, spec, workspace.root): number for number, spec in enumerate(specs)}
         try:
             for future in as_completed(numbers):
-                found[numbers[future]] = future.result()
+                found[numbers[future]], lines = future.result()
+                for line in lines:
+                    if line not in said:
+                        progress.say(line)
+                said.update(lines)
                 advance(1)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -53,5 +58,16 @@ def train_all(
     return [Run(workspace.runs / found[number], workspace) for number in range(len(specs))]
 
 
-def _train_one(spec: TrainSpec, root: Path) -> str:
-    return train(spec, Workspace(root), reuse=True).id
+class _Lines(Silent):
+    """Keeps what is said, for the process that asked."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def _train_one(spec: TrainSpec, root: Path) -> tuple[str, list[str]]:
+    lines = _Lines()
+    return train(spec, Workspace(root), lines, reuse=True).id, lines.said

@@ -82,6 +82,36 @@ def test_a_saved_spec_repeats_the_run_with_the_same_numbers_under_a_new_name(lab
     assert numbers(open_run("-s6-", lab)) != numbers(first)
 
 
+def test_a_spec_lends_another_backbone_its_request_and_not_its_recipe(lab, cli):
+    cli("train", *QUICK, "--seed", 5, "--set", "hidden=32")
+    saved = open_run(None, lab).path / "spec.toml"
+    from l2aco.training.request import make_spec
+    from l2aco.training.spec import TrainSpec
+    from l2aco.workspace import load_spec
+
+    base = load_spec(TrainSpec, saved)
+    assert base.epochs == 2 and base.batch_size == 2048 and base.config["hidden"] == 32
+    other = make_spec({"backbone": "HAN"}, ["epochs=3"], lab, base)
+    assert (other.seed, other.epochs, other.batch_size, other.config) == (5, 3, None, {})
+    same = make_spec({"backbone": "gcn"}, [], lab, base)
+    assert same.epochs == 2 and same.batch_size == 2048 and same.config["hidden"] == 32
+    published = make_spec({}, ["faithful=true"], lab, base)
+    assert published.batch_size is None and published.config["hidden"] == 32
+
+
+def test_options_that_exclude_each_other_are_refused(lab, cli):
+    result = cli("train", *QUICK, "--set", "compile=true", "--set", "neighbours=3", code=2)
+    assert "compile and neighbours do not go together" in result.stderr
+    result = cli("train", *QUICK, "--seeds", 2, "--jobs", 2, "--track", "tensorboard", code=2)
+    assert "Leave out --jobs" in result.stderr
+
+
+def test_an_engine_is_an_option(lab, cli):
+    cli("train", *QUICK, "--engine", "pyg", "--align", "none")
+    assert open_run(None, lab).spec.config["engine"] == "pyg"
+    assert "fast" in cli("train", *QUICK, "--engine", "quick", code=2).stderr
+
+
 def test_alone_it_needs_no_store(lab, cli):
     shutil.rmtree(lab.embeddings)
     assert "no profile vectors" in cli("train", *QUICK, "--align", "none").stderr

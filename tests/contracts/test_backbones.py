@@ -221,6 +221,14 @@ def test_a_wrong_hyper_parameter_is_named(name: str) -> None:
 
 
 @every_backbone
+def test_heads_that_do_not_divide_the_width_are_refused(name: str) -> None:
+    if "heads" not in backbones.load(name).Config.model_fields:
+        pytest.skip("has no heads")
+    with pytest.raises(UsageError, match="heads = 3"):
+        build(name, heads=3)
+
+
+@every_backbone
 def test_evaluation_is_refused_while_training(name: str) -> None:
     model = build(name).train()
     with pytest.raises(RuntimeError, match="eval"):

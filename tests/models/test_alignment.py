@@ -80,6 +80,25 @@ def test_scopes_reach_the_entities_that_they_name() -> None:
     assert reached["all"] == [set(range(DRUGS)), set(range(CELLS))]
 
 
+def test_kl_leaves_out_what_has_no_vector() -> None:
+    model = build(AlignSpec(loss="kl"))
+    whole = model(A, B, C).losses["align_pair"]
+    inside = (A != 0) & (B != 0) & (C != 1)
+    assert 0 < inside.sum() < len(A)
+    model.drug.known[0] = model.cell.known[1] = False
+    left = model(A, B, C).losses["align_pair"]
+    torch.testing.assert_close(left, model(A[inside], B[inside], C[inside]).losses["align_pair"])
+    assert left != whole
+    model.cell.known[:] = False
+    assert model(A, B, C).losses["align_pair"] == 0
+
+
+@pytest.mark.parametrize("loss", ["kl", "none"])
+def test_a_scope_without_a_loss_over_entities_is_refused(loss: str) -> None:
+    with pytest.raises(ValueError, match="scope = all belongs to"):
+        AlignSpec(loss=loss, scope="all")
+
+
 def test_weights_scale_each_kind() -> None:
     plain = build(AlignSpec())(A, B, C).losses
     scaled = build(AlignSpec(weight_drug=0.5, weight_cell=3.0))(A, B, C).losses
@@ -111,6 +130,7 @@ def test_fusion_by_hand(fusion: str) -> None:
 def test_kgnn_adds_the_profile_and_sage_does_not() -> None:
     assert build(AlignSpec(), name="KGNN").spec.fusion == "add"
     assert build(AlignSpec(fusion="gate"), name="KGNN").spec.fusion == "gate"
+    assert build(AlignSpec(fusion="none"), name="KGNN").spec.fusion == "none"
     assert build(AlignSpec(), name="SAGE").spec.fusion == "none"
     assert build(AlignSpec(loss="none"), name="KGNN").drug is None
 

@@ -197,6 +197,17 @@ def test_dgl_agrees_in_single_precision(name: str) -> None:
         torch.testing.assert_close(value, results[1][1][key], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["GCN", "GAT", "HGAT", "HAN"])
+def test_dgl_runs_in_mixed_precision(name: str) -> None:
+    pytest.importorskip("dgl")
+    torch.set_default_dtype(torch.float32)
+    model = build_model(name, {"engine": "dgl"}, small_data(), AlignSpec(loss="none")).eval()
+    exact = model(A, B, C).logits
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = model(A, B, C).logits
+    torch.testing.assert_close(half.float(), exact, rtol=0.05, atol=0.05)
+
+
 def test_dgl_finds_packaging_where_setuptools_carries_none(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib
     import sys

@@ -184,9 +184,11 @@ def test_neighbour_sampling_is_bounded_and_right_on_average() -> None:
     torch.testing.assert_close(sampled_sum(everything, needed, x), exact)
 
 
-@pytest.mark.parametrize("engine", ["fast", "pyg"])
+@pytest.mark.parametrize("engine", ["fast", "pyg", "dgl"])
 @pytest.mark.parametrize("name", ["GCN", "SAGE", "KGNN", "GAT", "HGAT", "RGCN"])
 def test_backbones_train_on_sampled_neighbours_and_score_on_all(name: str, engine: str) -> None:
+    if engine == "dgl":
+        pytest.importorskip("dgl")
     config = {"layers": 2, "dropout": 0.0, "engine": engine}
     few, all_sampled, whole = (
         build_model(name, config | {"neighbours": neighbours}, small_data(), AlignSpec(loss="none"))

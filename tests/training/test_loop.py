@@ -225,6 +225,29 @@ def test_a_loss_that_is_no_number_stops_with_the_part_and_a_remedy():
     assert "learning_rate=" in caught.value.remedy
 
 
+def test_weights_that_break_after_the_last_loss_are_not_kept():
+    run = fit(Recipe(epochs=1, batch_size=200, learning_rate=1e38))
+    with pytest.raises(L2aCoError, match="predictions of the validation rows became NaN or infinite in epoch 1"):
+        run.run()
+
+
+def test_an_undefined_validation_value_never_replaces_a_number(monkeypatch):
+    values = iter([0.5, float("nan"), 0.3, float("nan"), 0.4, 0.45])
+    monkeypatch.setattr("l2aco.training.loop.compute", lambda *_, names: {name: next(values) for name in names})
+    run = fit(Recipe(epochs=6, batch_size=32, patience=5, metric="mcc"))
+    kept = {}
+    run.run(lambda record: kept.setdefault(record["epoch"], weights(run.model)))
+    assert (run.state.best_epoch, run.state.best_value) == (1, 0.5)
+    assert all(torch.equal(kept[1][name], value) for name, value in run.model.state_dict().items())
+
+
+def test_half_precision_trains_to_nearly_the_same_losses():
+    recipe = Recipe(epochs=3, batch_size=32, learning_rate=0.02)
+    full, half = (fit(recipe.model_copy(update={"precision": kind})).run().history for kind in ("fp32", "bf16"))
+    assert [record["loss"] for record in half] == pytest.approx([record["loss"] for record in full], rel=0.02)
+    assert [record["loss"] for record in half] != [record["loss"] for record in full]
+
+
 def test_epoch_seeds_do_not_collide():
     seeds = {epoch_seed(seed, epoch) for seed in range(40) for epoch in range(40)}
     assert len(seeds) == 1600

@@ -9,10 +9,9 @@ Shapes: node embeddings (N, 128) -> 4 heads x 16 (Nd + Nc, 64) -> ReLU, dropout 
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 from torch import nn
 
-from l2aco.models.graph.backbone import HomogeneousBackbone, StackConfig
+from l2aco.models.graph.backbone import AttentionConfig, HomogeneousBackbone
 from l2aco.models.graph.blocks import with_self_loops
 from l2aco.models.graph.convs import BlockGATConv
 
@@ -22,11 +21,8 @@ class GAT(HomogeneousBackbone):
 
     citation = "Velickovic et al. Graph attention networks. ICLR 2018."
 
-    class Config(StackConfig):
-        heads: int = Field(default=4, ge=1)
-        attention_dropout: float = Field(default=0.0, ge=0, lt=1)
-
-    config: Config
+    Config = AttentionConfig
+    config: AttentionConfig
 
     def edges(self, edges: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
         return (edges if self.config.faithful else with_self_loops(edges, count)), None

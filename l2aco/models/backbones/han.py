@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from l2aco.models.base import Inputs, Tables
@@ -58,6 +58,12 @@ class HAN(GraphBackbone):
         r_drop: float = Field(default=5.0, ge=0)
         """Weight of the divergence between the two passes."""
 
+        @model_validator(mode="after")
+        def _heads_share_the_widths(self) -> Self:
+            if self.hidden % self.heads or self.out % self.heads:
+                raise ValueError(f"heads = {self.heads} do not divide hidden = {self.hidden} and out = {self.out}")
+            return self
+
     config: Config
     fingerprints: Tensor
     has_fingerprint: Tensor
@@ -79,6 +85,11 @@ class HAN(GraphBackbone):
         self.register_buffer("has_fingerprint", torch.as_tensor(morgan.mask), persistent=False)
         self.of_fingerprint = nn.Linear(values.shape[1], config.out)
         self.no_fingerprint = nn.Parameter(torch.zeros(config.out))
+
+    def measured(self) -> tuple[Tensor, Tensor]:
+        """Drugs that have an edge or a fingerprint, and cell lines that have an edge."""
+        drugs, cells = super().measured()
+        return drugs | self.has_fingerprint.cpu(), cells
 
     def make_head(self, config: Any) -> nn.Module:
         return FieldHead(config.out, config.heads, config.dropout, symmetric=not config.faithful)

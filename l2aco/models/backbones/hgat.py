@@ -16,14 +16,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv
 
 from l2aco.data.graph import INVERSE
 from l2aco.models.base import Inputs
 from l2aco.models.graph import kernels
-from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, StackConfig
+from l2aco.models.graph.backbone import CELL, DRUG, AttentionConfig, GraphBackbone
 from l2aco.models.graph.convs import BlockGATConv
 from l2aco.models.graph.relational import Group, Messages, Part, RelationalField, SubGroup
 
@@ -33,13 +32,10 @@ class HGAT(GraphBackbone):
 
     citation = "Velickovic et al. Graph attention networks. ICLR 2018. One GATConv for each relation."
 
-    class Config(StackConfig):
-        heads: int = Field(default=4, ge=1)
-        attention_dropout: float = Field(default=0.0, ge=0, lt=1)
+    Config = AttentionConfig
+    config: AttentionConfig
 
-    config: Config
-
-    def __init__(self, inputs: Inputs, config: Config) -> None:
+    def __init__(self, inputs: Inputs, config: AttentionConfig) -> None:
         super().__init__(inputs, config)
         relations = {
             relation: pairs

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from l2aco.data.graph import KnowledgeGraph
@@ -101,6 +101,19 @@ class StackConfig(GraphConfig):
     """Graph layers; each reaches one step further."""
     neighbours: int | None = Field(default=None, ge=1)
     """In-edges drawn for each node, relation and layer in a training step, for graphs that do not fit; None: all."""
+
+
+class AttentionConfig(StackConfig):
+    """A stack of layers of multi-head attention."""
+
+    heads: int = Field(default=4, ge=1)
+    attention_dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"heads = {self.heads} do not divide hidden = {self.hidden}")
+        return self
 
 
 class HomogeneousBackbone(GraphBackbone):

@@ -55,6 +55,13 @@ class Edges:
         # a slice's gradient fills a table as large as x with zeros, even where the slice is all of x
         return x if self.num_dst == self.num_src else x[: self.num_dst]
 
+    def host(self, name: str) -> np.ndarray:
+        """An index of the block as an array; from a GPU it is copied once."""
+        indices = vars(self).setdefault("_on_host", {})
+        if name not in indices:
+            indices[name] = getattr(self, name).cpu().numpy()
+        return indices[name]  # type: ignore[no-any-return]
+
     def edge_index(self, start: int = 0, stop: int | None = None) -> Tensor:
         """int64 (2, E'): source and target of the edges into targets [start, stop), numbered from `start`."""
         first, last = self.rowptr[start], self.rowptr[self.num_dst if stop is None else stop]

@@ -12,11 +12,13 @@ import sys
 import types
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from l2aco.errors import UnavailableError
 from l2aco.models.graph.blocks import Edges
+from l2aco.models.graph.kernels import full
 
 
 def provide_setuptools_extern() -> None:
@@ -63,10 +65,11 @@ def attention_sum(
 ) -> Tensor:
     """See `kernels.attention_sum`."""
     dgl = load_dgl()
-    raw = source_logit[block.slot] + target_logit[block.row]
-    share = dgl.ops.edge_softmax(_graph(block), F.leaky_relu(raw, slope))
-    share = F.dropout(share, dropout, training=dropout > 0)
-    return dgl.ops.u_mul_e_sum(_graph(block), x, share.unsqueeze(-1))
+    with torch.autocast(x.device.type, enabled=False):
+        raw = full(source_logit)[block.slot] + full(target_logit)[block.row]
+        share = dgl.ops.edge_softmax(_graph(block), F.leaky_relu(raw, slope))
+        share = F.dropout(share, dropout, training=dropout > 0)
+        return dgl.ops.u_mul_e_sum(_graph(block), full(x), share.unsqueeze(-1))
 
 
 def input_attention_sum(
@@ -81,8 +84,13 @@ def _graph(block: Edges) -> Any:
     """The block as a DGL block, made once for each device it lives on."""
     graph = getattr(block, "dgl_graph", None)
     if graph is None or graph.device != block.col.device:
-        graph = load_dgl().create_block(
-            (block.col, block.row), num_src_nodes=block.num_src, num_dst_nodes=block.num_dst, device=block.col.device
-        )
+        dgl, sizes = load_dgl(), {"num_src_nodes": block.num_src, "num_dst_nodes": block.num_dst}
+        try:
+            graph = dgl.create_block((block.col, block.row), **sizes, device=block.col.device)
+        except dgl.DGLError as error:
+            raise UnavailableError(
+                f"DGL cannot use {block.col.device}: {str(error).strip().splitlines()[-1]}",
+                remedy="Train on the CPU (--device cpu), or with the default engine (--engine fast).",
+            ) from None
         vars(block)["dgl_graph"] = graph
     return graph

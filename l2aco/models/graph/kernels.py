@@ -88,13 +88,13 @@ def input_attention_sum(
 def _attention(
     block: Edges, x: Tensor, source: Tensor, target_logit: Tensor, slope: float, dropout: float, *, mapped: bool
 ) -> Tensor:
-    x, source, target_logit = _full(x), _full(source), _full(target_logit)
+    x, source, target_logit = full(x), full(source), full(target_logit)
     mask = F.dropout(target_logit.new_ones(block.num_edges, target_logit.shape[1]), dropout) if dropout else None
     with torch.autocast(x.device.type, enabled=False):
         return _AttentionSum.apply(x, source, target_logit, mask, slope, block, mapped)  # type: ignore[no-any-return]
 
 
-def _full(x: Tensor) -> Tensor:
+def full(x: Tensor) -> Tensor:
     """Sums over many edges are made in single precision at least, also under autocast."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 

@@ -31,11 +31,11 @@ def sample(block: Edges, targets: np.ndarray, own: np.ndarray, neighbours: int) 
     weight x in-degree / draws, summed over repeats; a block without weights keeps the distinct edges drawn.
     """
     edges, weight = _draw(block, targets, neighbours)
-    columns = block.col.cpu().numpy()[edges]
-    into = np.searchsorted(block.rowptr.cpu().numpy(), edges, side="right") - 1
+    columns = block.host("col")[edges]
+    into = np.searchsorted(block.host("rowptr"), edges, side="right") - 1
     sources = np.concatenate([own, np.setdiff1d(columns, own)])
     local = np.stack([_places(sources, block.num_src)[columns], _places(targets, block.num_dst)[into]])
-    kind = block.slot.cpu().numpy()[edges] % block.kinds if block.kinds > 1 else None
+    kind = block.host("slot")[edges] % block.kinds if block.kinds > 1 else None
     sampled = Block(local, len(sources), len(targets), weight, kind, block.kinds)
     return sampled.to(block.col.device), sources
 
@@ -49,7 +49,7 @@ def _places(rows: np.ndarray, count: int) -> np.ndarray:
 
 def _draw(block: Edges, rows: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Distinct edge numbers into `rows`, and their weights."""
-    rowptr = block.rowptr.cpu().numpy()
+    rowptr = block.host("rowptr")
     degree = rowptr[rows + 1] - rowptr[rows]
     few = degree <= neighbours
     whole = _ranges(rowptr[rows[few]], degree[few])
@@ -63,7 +63,8 @@ def _draw(block: Edges, rows: np.ndarray, neighbours: int) -> tuple[np.ndarray, 
     all_degrees = np.diff(rowptr)
     of_drawn = all_degrees[np.searchsorted(rowptr, edges, side="right") - 1]
     scale = np.concatenate([np.ones(len(whole)), times * of_drawn / neighbours])
-    return chosen, block.weight.cpu().numpy()[chosen].astype(np.float64) * scale
+    weight = block.weight[torch.from_numpy(chosen).to(block.weight.device)]
+    return chosen, weight.cpu().numpy().astype(np.float64) * scale
 
 
 def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
