@@ -38,8 +38,9 @@ def prepare_vectors(
     `train`: int64 rows of the entities in training triples, whose mean is the centre (None: all).
 
     Rows whose `mask` is False take the mean of the others, scaled to their mean length (the centre, zero, once
-    standardised), or raise InputError with `missing="refuse"`. `vectors="shuffled"` permutes the known rows, `"random"` draws directions; both
-    depend on `seed`, `align.draw` and the kind alone. Raises InputError for values that are not finite.
+    standardised), or raise InputError with `missing="refuse"`. `vectors="shuffled"` permutes the known rows, `"random"`
+    draws directions; both depend on `seed`, `align.draw` and the kind alone. Raises InputError for values that are not
+    finite.
     """
     if not entities:
         raise InputError("has no entities to align", remedy="Import a data set with drugs and cell lines.")
