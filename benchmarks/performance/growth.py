@@ -9,6 +9,7 @@ is batch, forward, backward and Adam at batch 1024; times are CPU milliseconds, 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import sys
 import time
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--backbones", default="GCN,HGAT,KGNN")
     parser.add_argument("--most-edges", type=int, default=5_000_000)
+    parser.add_argument("--config", type=json.loads, default={}, help="Hyper-parameters, as '{\"neighbours\": 5}'.")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     names = given.backbones.split(",")
@@ -54,17 +56,17 @@ def main() -> None:
     print(head + "\n|" + "---|" * (4 + len(names)))
     for edges in (10_000, 100_000, 1_000_000, 5_000_000):
         if edges <= given.most_edges:
-            row("edges", names, edges, 1000, 100_000)
+            row("edges", names, edges, 1000, 100_000, given.config)
     for drugs in (10_000, 100_000):
-        row("entities", names, 1_000_000, drugs, 100_000)
+        row("entities", names, 1_000_000, drugs, 100_000, given.config)
     for triples in (1_000_000, 10_000_000):
-        row("triples", names, 1_000_000, 1000, triples)
+        row("triples", names, 1_000_000, 1000, triples, given.config)
     print(f"\nPeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB.")
 
 
-def row(what: str, names: list[str], edges: int, drugs: int, triples: int) -> None:
+def row(what: str, names: list[str], edges: int, drugs: int, triples: int, config: dict[str, Any]) -> None:
     data = generate(edges, drugs, 100)
-    times = [f"{step(name, data, triples):.1f}" for name in names]
+    times = [f"{step(name, data, triples, config):.1f}" for name in names]
     print(f"| {what} | {edges:,} | {drugs:,} | {triples:,} | " + " | ".join(times) + " |", flush=True)
 
 
@@ -92,8 +94,8 @@ def generate(edges: int, drugs: int, cells: int) -> Generated:
     )
 
 
-def step(name: str, data: Generated, triples: int) -> float:
-    model: Any = build_model(name, {}, data, AlignSpec(loss="none"))  # type: ignore[arg-type]
+def step(name: str, data: Generated, triples: int, config: dict[str, Any]) -> float:
+    model: Any = build_model(name, config, data, AlignSpec(loss="none"))  # type: ignore[arg-type]
     optimizer = make_optimizer(model, Recipe())
     a, b = torch.randint(0, len(data.drugs), (2, triples))
     c, y = torch.randint(0, len(data.cell_lines), (triples,)), torch.randint(0, 2, (triples,)).float()
