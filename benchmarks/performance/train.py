@@ -52,16 +52,17 @@ def main() -> None:
     parser.add_argument("--large-batch", type=int, default=2048)
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--our-threads", type=int, help="Threads of ours, where they are not those of the plain one.")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    given.our_threads = given.our_threads or given.threads
     dataset = open_dataset(given.dataset, Workspace(given.workspace))
     results = [
         compare(name, aligned, dataset, given) for name in given.backbones.split(",") for aligned in (False, True)
     ]
     print(table(results, given))
     if given.out:
-        given.out.write_text(json.dumps({"where": where(), "threads": given.threads, "results": results}, indent=2))
+        given.out.write_text(json.dumps({"where": where(), "threads": given.threads, "our threads": given.our_threads, "results": results}, indent=2))
 
 
 def compare(name: str, aligned: bool, dataset: Any, given: argparse.Namespace) -> dict[str, Any]:
@@ -87,7 +88,8 @@ def compare(name: str, aligned: bool, dataset: Any, given: argparse.Namespace) -
         "plain": plain_steps(plain, samples, given.batch),
         "ours large": our_steps(ours, train, given.large_batch),
     }
-    times = interleaved(runs, given.steps)
+    threads = {name: given.threads if name == "plain" else given.our_threads for name in runs}
+    times = interleaved(runs, threads, given.steps)
     epochs = {
         "plain": times["plain"][0] * len(rows) / given.batch / 1000,
         "ours": times["ours large"][0] * len(rows) / given.large_batch / 1000,
@@ -145,7 +147,9 @@ def plain_steps(model: Any, samples: Samples, size: int) -> Iterator[Any]:
             yield loss
 
 
-def interleaved(runs: dict[str, Iterator[Any]], steps: int) -> dict[str, tuple[float, float]]:
+def interleaved(
+    runs: dict[str, Iterator[Any]], threads: dict[str, int], steps: int
+) -> dict[str, tuple[float, float]]:
     """Median CPU and wall milliseconds of a step of each, in turns, after two turns to warm up.
 
     In every turn steps go untimed for `SETTLING` seconds before the timed one: caches are then those of a training
@@ -154,6 +158,7 @@ def interleaved(runs: dict[str, Iterator[Any]], steps: int) -> dict[str, tuple[f
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for number in range(steps + 2):
         for name, run in runs.items():
+            torch.set_num_threads(threads[name])
             until = time.perf_counter() + SETTLING
             while time.perf_counter() < until:
                 next(run)
@@ -171,8 +176,8 @@ def timed(call: Callable[[], Any]) -> tuple[float, float]:
 
 def table(results: list[dict[str, Any]], given: argparse.Namespace) -> str:
     lines = [
-        f"{where()}; {given.dataset}, {given.threads} thread(s), batch {given.batch}; epochs: plain at {given.batch}, "
-        f"ours at {given.large_batch}. CPU milliseconds a step (median of {given.steps}, interleaved).",
+        f"{where()}; {given.dataset}, {given.threads} thread(s), ours {given.our_threads}, batch {given.batch}; epochs: "
+        f"plain at {given.batch}, ours at {given.large_batch}. CPU milliseconds a step (median of {given.steps}, interleaved).",
         "",
         "| backbone | aligned | same output to | plain ms | ours ms | ratio | wall ratio "
         "| plain s/epoch | ours s/epoch | ratio |",

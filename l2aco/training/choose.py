@@ -56,17 +56,23 @@ def choose_dataset(name: str | None, workspace: Workspace) -> str:
 def choose_store(
     workspace: Workspace, *, name: str | None = None, llm: str | None = None, encoder: str | None = None
 ) -> EmbeddingStore:
-    """The store called `name`; else the newest of `llm` and `encoder`, where one of `fake` profiles comes last."""
+    """The store called `name`; else the newest of `llm` and `encoder`, where one of `fake` profiles comes last.
+
+    Raises UsageError where `name` is a store of something else than `llm` and `encoder`.
+    """
     from l2aco.embeddings.store import list_stores, open_store
 
+    wanted = " and ".join(f"{what} '{value}'" for what, value in (("LLM", llm), ("encoder", encoder)) if value)
     if name is not None:
-        return open_store(name, workspace)
+        named = open_store(name, workspace)
+        if not _fits(named.name, llm, encoder):
+            raise UsageError(f"the store {named.name} is not of {wanted}", remedy="Leave one of the two out.")
+        return named
     stores = list_stores(workspace)
     if not stores:
         raise InputError("there is no embedding store, and alignment needs one", remedy=_way_to_a_store(workspace))
     fitting = [store for store in stores if _fits(store.name, llm, encoder)]
     if not fitting:
-        wanted = " and ".join(f"{what} '{value}'" for what, value in (("LLM", llm), ("encoder", encoder)) if value)
         raise InputError(
             f"no embedding store of {wanted}",
             remedy=f"There are {', '.join(store.name for store in stores)}. Name one with --store, or make one with "

@@ -65,7 +65,10 @@ class Setup:
 
 def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()) -> Setup:
     """Complete the spec, load what it names and build the untrained model from its seed."""
+    given = spec.store or spec.llm or spec.encoder
     spec = complete(spec, workspace)
+    if given is not None and spec.store is None:
+        progress.say(f"{given} is not used: neither --align nor --fusion reads profile vectors")
     assert spec.dataset is not None and spec.backbone is not None
     dataset = open_dataset(spec.dataset, workspace)
     split = make_split(dataset, spec.split)

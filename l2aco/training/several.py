@@ -33,12 +33,12 @@ def train_all(
     `jobs` processes train at the same time, with the same numbers as one after another; `callbacks` then see nothing.
     Raises what `train` raises, at the first run that fails; runs that are done stay.
     """
+    once = _Once(progress)
     if jobs == 1 or len(specs) == 1:
-        return [train(spec, workspace, progress, callbacks=callbacks, reuse=len(specs) > 1) for spec in specs]
+        return [train(spec, workspace, once, callbacks=callbacks, reuse=len(specs) > 1) for spec in specs]
     open_dataset(choose_dataset(specs[0].dataset, workspace), workspace)  # makes the demo once, not in every process
     progress.say(f"training {len(specs)} runs, {min(jobs, len(specs))} at a time")
     found: dict[int, str] = {}
-    said: set[str] = set()
     with (
         ProcessPoolExecutor(min(jobs, len(specs)), mp_context=get_context("spawn")) as pool,
         progress.task("training", total=len(specs), unit="runs") as advance,
@@ -48,14 +48,26 @@ def train_all(
             for future in as_completed(numbers):
                 found[numbers[future]], lines = future.result()
                 for line in lines:
-                    if line not in said:
-                        progress.say(line)
-                said.update(lines)
+                    once.say(line)
                 advance(1)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [Run(workspace.runs / found[number], workspace) for number in range(len(specs))]
+
+
+class _Once:
+    """Says what concerns all runs, such as which entities have no vector, for the first of them."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._said: set[str] = set()
+        self._progress = progress
+        self.task = progress.task
+
+    def say(self, text: str) -> None:
+        if text not in self._said:
+            self._progress.say(text)
+        self._said.add(text)
 
 
 class _Lines(Silent):

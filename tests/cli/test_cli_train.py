@@ -185,6 +185,27 @@ def test_a_device_that_is_not_there_is_refused(lab, cli):
     assert "is no device" in cli("train", *QUICK, "--device", "abacus", code=2).stderr
 
 
+def test_a_store_that_is_not_what_the_other_options_say_is_refused(lab, cli):
+    for more in (("--llm", "qwen"), ("--encoder", "bge")):
+        error = cli("train", *QUICK, "--store", "reference--toy", *more, code=2).stderr
+        assert "reference--toy is not of" in error and more[1] in error
+    cli("train", "--backbone", "GCN", "--set", "epochs=1", "--store", "reference--toy", "--llm", "reference")
+
+
+def test_a_store_that_nothing_reads_is_said(lab, cli):
+    said = cli("train", *QUICK, "--align", "none", "--store", "reference--toy").stderr
+    assert "reference--toy is not used" in said and "--fusion" in said
+    assert "not used" not in cli("train", *QUICK, "--align", "none").stderr
+
+
+def test_what_several_runs_have_in_common_is_said_once(lab, cli):
+    from l2aco.embeddings.store import open_store
+
+    open_store("reference--toy", lab).delete(where={"id": "A375"})
+    result = cli("train", *QUICK, "--seeds", 2)
+    assert result.stderr.count("mean vector") == 1 and result.stderr.count("training GCN on demo") == 2
+
+
 def test_a_store_that_lacks_entities_is_imputed_or_refused_by_flag(lab, cli):
     from l2aco.embeddings.store import open_store
 

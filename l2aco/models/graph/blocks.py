@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 Relation = tuple[str, str, str]
@@ -62,6 +63,12 @@ class Edges:
             indices[name] = getattr(self, name).cpu().numpy()
         return indices[name]  # type: ignore[no-any-return]
 
+    @cached_property
+    def incidence(self) -> csr_array:
+        """The numbers of the edges by target and slot."""
+        numbers = (np.arange(self.num_edges), self.slot.numpy(), self.rowptr.numpy())
+        return csr_array(numbers, shape=(self.num_dst, self.num_src * self.kinds))
+
     def edge_index(self, start: int = 0, stop: int | None = None) -> Tensor:
         """int64 (2, E'): source and target of the edges into targets [start, stop), numbered from `start`."""
         first, last = self.rowptr[start], self.rowptr[self.num_dst if stop is None else stop]
@@ -75,47 +82,30 @@ class Edges:
 class Restricted(Edges):
     """Some targets of a block, for one step on a CPU; see `Edges.restricted`.
 
-    Numpy, since torch spends more on calling two dozen small operations than on doing them. What only attention reads
+    Scipy, since torch spends more on calling two dozen small operations than on doing them. What only attention reads
     is made on demand.
     """
 
     def __init__(self, block: Edges, rows: Tensor) -> None:
-        self.block = block
         self.num_src, self.num_dst, self.kinds = block.num_src, len(rows), block.kinds
         self.own = rows if block.own is None else block.own.index_select(0, rows)
-        targets, rowptr = rows.numpy(), block.rowptr.numpy()
-        start = rowptr.take(targets)
-        degree = rowptr.take(targets + 1) - start
-        pointers = _before(degree)
-        # edge numbers in the block, in both orders
-        self._kept = np.repeat(start - pointers[:-1], degree) + np.arange(pointers[-1])
-        inside = np.zeros(block.num_dst, dtype=bool)
-        inside[targets] = True
-        keep_t = inside.take(block.row_t.numpy())
-        self._kept_t = np.flatnonzero(keep_t)
-        self._before_t = _before(keep_t)
-        number = inside.cumsum() - 1
-        self.rowptr = torch.from_numpy(pointers)
-        self.row = torch.from_numpy(np.repeat(np.arange(len(targets)), degree))
-        self.col = _taken(block.col, self._kept)
-        self.rowptr_t = torch.from_numpy(self._before_t.take(block.rowptr_t.numpy()))
-        self.row_t = torch.from_numpy(number.take(block.row_t.numpy().take(self._kept_t)))
-        self.weight = None if block.weight is None else _taken(block.weight, self._kept)
-        self.weight_t = None if block.weight_t is None else _taken(block.weight_t, self._kept_t)
+        by_target = block.incidence[rows.numpy()]
+        edges, by_target.data = by_target.data, np.arange(by_target.nnz)
+        by_source = by_target.tocsc()
+        self.rowptr, self.slot = torch.from_numpy(by_target.indptr), torch.from_numpy(by_target.indices)
+        self.slotptr, self.row_t = torch.from_numpy(by_source.indptr), torch.from_numpy(by_source.indices)
+        self.col = self.slot if self.kinds == 1 else _taken(block.col, edges)
+        self.rowptr_t = self.slotptr[:: self.kinds].contiguous()
+        self.perm = torch.from_numpy(by_source.data)
+        if block.weight is None:
+            self.weight = self.weight_t = None
+        else:
+            self.weight = _taken(block.weight, edges)
+            self.weight_t = _taken(self.weight, by_source.data)
 
     @cached_property
-    def perm(self) -> Tensor:  # type: ignore[override]
-        place = np.empty(self.block.num_edges, dtype=np.int64)
-        place[self._kept] = np.arange(len(self._kept))
-        return torch.from_numpy(place.take(self.block.perm.numpy().take(self._kept_t)))
-
-    @cached_property
-    def slot(self) -> Tensor:  # type: ignore[override]
-        return _taken(self.block.slot, self._kept)
-
-    @cached_property
-    def slotptr(self) -> Tensor:  # type: ignore[override]
-        return torch.from_numpy(self._before_t.take(self.block.slotptr.numpy()))
+    def row(self) -> Tensor:  # type: ignore[override]
+        return torch.from_numpy(np.repeat(np.arange(self.num_dst), np.diff(self.rowptr.numpy())))
 
 
 class Block(Edges, nn.Module):
