@@ -26,7 +26,7 @@ from l2aco.training.spec import TrainSpec
 from l2aco.training.train import train
 from l2aco.workspace import Workspace
 
-EPOCHS = {"GCN": 100, "SAGE": 30, "KGNN": 30, "GAT": 60, "HGAT": 60, "RGCN": 20, "HAN": 2}
+EPOCHS = {"GCN": 100, "SAGE": 30, "KGNN": 30, "GAT": 60, "HGAT": 60, "RGCN": 20, "HAN": 20}
 """At most: fewer where an epoch takes long."""
 PATIENCE = 12
 SETTINGS = "random,novel-cell,novel-drug"

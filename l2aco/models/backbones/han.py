@@ -44,10 +44,11 @@ class HAN(GraphBackbone):
     optimiser: ClassVar[Mapping[str, Any]] = {
         "optimizer": "adamw",
         "schedule": "one-cycle",
-        "batch_size": 512,
+        "batch_size": 2048,
+        "learning_rate": 4e-3,
         "epochs": 30,
     }
-    optimiser_faithful: ClassVar[Mapping[str, Any]] = {"batch_size": 128}
+    optimiser_faithful: ClassVar[Mapping[str, Any]] = {"batch_size": 128, "learning_rate": 1e-3}
     stochastic_encode = False
     restricts = False
     passes = 2
@@ -55,6 +56,8 @@ class HAN(GraphBackbone):
     class Config(GraphConfig):
         layers: int = Field(default=2, ge=1)
         heads: int = Field(default=4, ge=1)
+        dropout: float = Field(default=0.2, ge=0, lt=1)
+        """At 0.5, and with its passes held together, the model hardly learns what drugs do together."""
         r_drop: float = Field(default=5.0, ge=0)
         """Weight of the divergence between the two passes."""
 
