@@ -80,7 +80,9 @@ class Recommendation:
             pl.DataFrame([pair.as_dict() for pair in self.pairs], infer_schema_length=None).write_csv(partial)
 
 
-def rank_pairs(run: Run, cell_line: str, *, top: int = 10, drugs: Sequence[str] = ()) -> Recommendation:
+def rank_pairs(
+    run: Run, cell_line: str, *, top: int = 10, drugs: Sequence[str] = (), device: str = "auto"
+) -> Recommendation:
     """The `top` pairs for `cell_line` (id, name or alias), by the model of `run`.
 
     `drugs` restricts the pairs to these drugs (ids, names or aliases; at least two); the default is every drug with
@@ -88,13 +90,14 @@ def rank_pairs(run: Run, cell_line: str, *, top: int = 10, drugs: Sequence[str] 
     """
     if top < 1:
         raise UsageError("--top must be at least 1")
-    predictor = run.predictor()
+    predictor = run.predictor(device)
     dataset = predictor.dataset
     cell = EntityIndex(EntityKind.cell_line, dataset.cell_lines).resolve(cell_line)
     row = next(number for number, entity in enumerate(dataset.cell_lines) if entity.id == cell.id)
     pairs = np.array(list(itertools.combinations(_drug_rows(dataset, drugs), 2)), dtype=np.int64)
-    probability = predictor.predict(pairs[:, 0], pairs[:, 1], np.full(len(pairs), row), calibrated=True)
-    order = np.argsort(-probability, kind="stable")[:top]
+    raw = predictor.predict(pairs[:, 0], pairs[:, 1], np.full(len(pairs), row))
+    order = np.argsort(-raw, kind="stable")[:top]  # calibrated ones are equal near 0 and 1
+    probability = predictor.calibration.apply(raw)
     records = _records(dataset)
     ranked = [
         _ranked(dataset, rank, pairs[which], row, float(probability[which]), records)

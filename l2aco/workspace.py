@@ -121,6 +121,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The bytes are on disk before the name changes, so that a reader or a crash sees the old file or the
     new one.
     """
+    if path.is_dir():
+        raise UsageError("is a folder", where=path, remedy="Name a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     os.close(handle)
@@ -203,6 +205,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError("no such file", where=path) from None
+    except IsADirectoryError:
+        raise InputError("is a folder, and a TOML file is needed", where=path) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"is not valid TOML: {error}", where=path) from None
 

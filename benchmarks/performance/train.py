@@ -10,17 +10,19 @@ other jobs on the machine count little. Needs the extra `dgl` and an imported da
 from __future__ import annotations
 
 import argparse
+import ctypes
+import itertools
 import json
 import math
+import multiprocessing
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.append(sys.path.pop(0))  # the neighbour profile.py would hide the standard library's
 import numpy as np
@@ -53,20 +55,33 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--our-threads", type=int, help="Threads of ours, where they are not those of the plain one.")
+    parser.add_argument("--memory", action="store_true", help="Peak memory instead of times.")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     given.our_threads = given.our_threads or given.threads
+    if given.memory:
+        print_memory(given)
+        return
     dataset = open_dataset(given.dataset, Workspace(given.workspace))
     results = [
         compare(name, aligned, dataset, given) for name in given.backbones.split(",") for aligned in (False, True)
     ]
     print(table(results, given))
     if given.out:
-        given.out.write_text(json.dumps({"where": where(), "threads": given.threads, "our threads": given.our_threads, "results": results}, indent=2))
+        facts = {"where": where(), "threads": given.threads, "our threads": given.our_threads}
+        given.out.write_text(json.dumps({**facts, "results": results}, indent=2))
 
 
-def compare(name: str, aligned: bool, dataset: Any, given: argparse.Namespace) -> dict[str, Any]:
-    """Median CPU and wall milliseconds a step of both, the difference of their outputs, and seconds an epoch."""
+class Contest(NamedTuple):
+    """Both models with the same weights, their samples, and endless training steps of each."""
+
+    ours: Any
+    plain: Any
+    samples: Samples
+    runs: dict[str, Iterator[Any]]
+
+
+def contest(name: str, aligned: bool, dataset: Any, given: argparse.Namespace) -> Contest:
     draw = np.random.default_rng(0)
     vectors = {
         "drug_vectors": draw.normal(size=(len(dataset.drugs), DIMENSION)).astype(np.float32),
@@ -82,17 +97,23 @@ def compare(name: str, aligned: bool, dataset: Any, given: argparse.Namespace) -
     rows = draw.permutation(len(dataset.triples))[: int(0.8 * len(dataset.triples))]
     samples = Samples(rows, dataset.triples, vectors["drug_vectors"], vectors["cell_vectors"])
     train = Rows.of(dataset.triples, rows, torch.device("cpu"))
-    difference = same_mathematics(ours, plain, samples)
     runs = {
         "ours": our_steps(ours, train, given.batch),
         "plain": plain_steps(plain, samples, given.batch),
         "ours large": our_steps(ours, train, given.large_batch),
     }
+    return Contest(ours, plain, samples, runs)
+
+
+def compare(name: str, aligned: bool, dataset: Any, given: argparse.Namespace) -> dict[str, Any]:
+    """Median CPU and wall milliseconds a step of both, the difference of their outputs, and seconds an epoch."""
+    ours, plain, samples, runs = contest(name, aligned, dataset, given)
+    difference = same_mathematics(ours, plain, samples)
     threads = {name: given.threads if name == "plain" else given.our_threads for name in runs}
     times = interleaved(runs, threads, given.steps)
     epochs = {
-        "plain": times["plain"][0] * len(rows) / given.batch / 1000,
-        "ours": times["ours large"][0] * len(rows) / given.large_batch / 1000,
+        "plain": times["plain"][0] * len(samples) / given.batch / 1000,
+        "ours": times["ours large"][0] * len(samples) / given.large_batch / 1000,
     }
     return {
         "backbone": name,
@@ -147,9 +168,7 @@ def plain_steps(model: Any, samples: Samples, size: int) -> Iterator[Any]:
             yield loss
 
 
-def interleaved(
-    runs: dict[str, Iterator[Any]], threads: dict[str, int], steps: int
-) -> dict[str, tuple[float, float]]:
+def interleaved(runs: dict[str, Iterator[Any]], threads: dict[str, int], steps: int) -> dict[str, tuple[float, float]]:
     """Median CPU and wall milliseconds of a step of each, in turns, after two turns to warm up.
 
     In every turn steps go untimed for `SETTLING` seconds before the timed one: caches are then those of a training
@@ -176,8 +195,9 @@ def timed(call: Callable[[], Any]) -> tuple[float, float]:
 
 def table(results: list[dict[str, Any]], given: argparse.Namespace) -> str:
     lines = [
-        f"{where()}; {given.dataset}, {given.threads} thread(s), ours {given.our_threads}, batch {given.batch}; epochs: "
-        f"plain at {given.batch}, ours at {given.large_batch}. CPU milliseconds a step (median of {given.steps}, interleaved).",
+        f"{where()}; {given.dataset}, {given.threads} thread(s), ours {given.our_threads}, batch {given.batch}; "
+        f"epochs: plain at {given.batch}, ours at {given.large_batch}. CPU milliseconds a step (median of "
+        f"{given.steps}, interleaved).",
         "",
         "| backbone | aligned | same output to | plain ms | ours ms | ratio | wall ratio "
         "| plain s/epoch | ours s/epoch | ratio |",
@@ -189,8 +209,39 @@ def table(results: list[dict[str, Any]], given: argparse.Namespace) -> str:
             f"{row['plain ms']:.1f} | {row['ours ms']:.1f} | {row['ratio']:.1f} | {row['wall ratio']:.1f} | "
             f"{row['plain s/epoch']:.1f} | {row['ours s/epoch']:.2f} | {row['epoch ratio']:.0f} |"
         )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return "\n".join([*lines, "", f"Peak memory of the process that holds both: {peak:.2f} GB."])
+    return "\n".join(lines)
+
+
+def print_memory(given: argparse.Namespace) -> None:
+    """Peak memory that five steps of each add to a process of its own: activations, gradients, Adam's state."""
+    print(
+        f"{where()}; {given.dataset}; MB added: plain and ours at batch {given.batch}, ours at {given.large_batch}.\n"
+    )
+    print("| backbone | aligned | plain | ours | ours, large batch |\n|---|---|---|---|---|")
+    for name, aligned in itertools.product(given.backbones.split(","), (False, True)):
+        peaks = []
+        for which in ("plain", "ours", "ours large"):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                peaks.append(pool.apply(peak_memory, (name, aligned, which, given)))
+        print(f"| {name} | {'yes' if aligned else 'no'} | " + " | ".join(f"{peak:.0f}" for peak in peaks) + " |")
+
+
+def peak_memory(name: str, aligned: bool, which: str, given: argparse.Namespace) -> float:
+    torch.set_num_threads(given.threads)
+    dataset = open_dataset(given.dataset, Workspace(given.workspace))
+    run = contest(name, aligned, dataset, given).runs[which]
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+    before = of_process("VmRSS")
+    for _ in range(5):
+        next(run)
+    return of_process("VmHWM") - before
+
+
+def of_process(name: str) -> float:
+    """MB of this process, by a name of /proc/self/status."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
 def where() -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.errors import UsageError
 
 
 @verb
@@ -14,10 +15,12 @@ def evaluate(
     shell: Shell,
     run: Annotated[str | None, typer.Argument(help="Run, or a part of its name (default: the newest).")] = None,
     dataset: Annotated[str | None, typer.Option(help="Without a run: the naive predictors on this data set.")] = None,
-    setting: Annotated[str, typer.Option(help="With --dataset: the setting.")] = "novel-cell",
-    folds: Annotated[int, typer.Option(help="With --dataset: the number of folds, all of which are evaluated.")] = 5,
+    setting: Annotated[str | None, typer.Option(help="With --dataset: the setting (default: novel-cell).")] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="With --dataset: the number of folds, all of which are evaluated (default: 5).")
+    ] = None,
     store: Annotated[str | None, typer.Option(help="With --dataset: also kNN over this store's vectors.")] = None,
-    seed: Annotated[int, typer.Option(help="With --dataset: the seed of the folds.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="With --dataset: the seed of the folds (default: 0).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:N.")] = "auto",
     json: JsonOption = False,
 ) -> None:
@@ -26,9 +29,14 @@ def evaluate(
     from l2aco.training.runs import open_run
 
     if dataset is not None:
-        rows = naive_table(dataset, setting, folds, seed, store, shell.workspace)
+        if run is not None:
+            raise UsageError("a run has a data set of its own", remedy="Leave out the run or --dataset.")
+        setting = setting or "novel-cell"
+        rows = naive_table(dataset, setting, 5 if folds is None else folds, seed or 0, store, shell.workspace)
         shell.table(rows, json=json, title=f"{dataset}, {setting}, means over the folds")
         return
+    if any(value is not None for value in (setting, folds, store, seed)):
+        raise UsageError("--setting, --folds, --store and --seed belong to --dataset; a run has its own")
     found = open_run(run, shell.workspace)
     metrics = evaluate_run(found, device)
     if json:

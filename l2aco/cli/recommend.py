@@ -18,13 +18,14 @@ def recommend(
     top: Annotated[int, typer.Option("--top", help="How many pairs.")] = 10,
     drug: Annotated[list[str] | None, typer.Option("--drug", help="Only pairs of these drugs; repeat it.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the pairs to this CSV.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:N.")] = "auto",
     json: JsonOption = False,
 ) -> None:
     """Rank all unordered drug pairs for a cell line by their predicted probability of synergy."""
     from l2aco.recommend import rank_pairs
     from l2aco.training.runs import open_run
 
-    found = rank_pairs(open_run(run, shell.workspace), cell, top=top, drugs=drug or ())
+    found = rank_pairs(open_run(run, shell.workspace), cell, top=top, drugs=drug or (), device=device)
     shell.say(found.caption)
     if json:
         shell.json([pair.as_dict() for pair in found.pairs])

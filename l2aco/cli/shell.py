@@ -164,7 +164,8 @@ def verb(function: Callable[..., Any]) -> Callable[..., None]:
     """Make a typer command of `function(shell, ...)`.
 
     Adds --workspace, --quiet and --verbose, hands over a Shell, and turns an L2aCoError into its message and
-    exit code, an interrupt into exit code 130. A verb may return an exit code.
+    exit code, what the system refuses (a full disk, a folder without permission) into its reason, an interrupt into
+    exit code 130. A verb may return an exit code.
     """
     own = inspect.signature(function, eval_str=True)
     parameters = [item for name, item in own.parameters.items() if name != "shell"]
@@ -184,6 +185,14 @@ def verb(function: Callable[..., Any]) -> Callable[..., None]:
                 shell.err.print_exception()
             shell.err.print(f"Error: {error}", markup=False, style="red")
             raise typer.Exit(error.exit_code) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if verbose:
+                shell.err.print_exception()
+            where = f"{error.filename}: " if error.filename else ""
+            shell.err.print(f"Error: {where}{error.strerror or error}", markup=False, style="red")
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             shell.err.print("Interrupted. The same command goes on where this one stopped.")
             raise typer.Exit(130) from None

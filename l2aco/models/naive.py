@@ -65,7 +65,9 @@ class _Tables:
         return self
 
     def _table(self, groups: Array, label: Array) -> Array:
-        return _smoothed(np.bincount(groups, label), np.bincount(groups), DRUG_K, self.mean)
+        count = np.bincount(groups)
+        # smoothing would round the mean, and a group without rows would differ from one beyond the table
+        return np.where(count > 0, _smoothed(np.bincount(groups, label), count, DRUG_K, self.mean), self.mean)
 
     def _look(self, table: Array, rows: Array) -> Array:
         known = rows < len(table)

@@ -20,7 +20,7 @@ class Calibration:
     intercept: float = 0.0
 
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities float64 (n,), in the same order of rank."""
+        """Calibrated probabilities float64 (n,), in the same order of rank; within 1e-7 of 0 or 1 they are equal."""
         return 1 / (1 + np.exp(-(self.slope * _logit(probabilities) + self.intercept)))
 
 

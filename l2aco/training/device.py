@@ -25,6 +25,8 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise UsageError(f"'{name}' is no device", remedy="Use auto, cpu or cuda:0.") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"L2aCo does not compute on '{name}'", remedy="Use auto, cpu or cuda:0.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UnavailableError(
             f"there is no device '{name}' ({torch.cuda.device_count()} GPUs seen)", remedy="Use --device auto or cpu."

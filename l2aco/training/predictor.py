@@ -79,7 +79,7 @@ def load_predictor(run: Run, *, device: str = "auto") -> Predictor:
     vectors are no longer those that the run was trained on.
     """
     weights = run.file("model.safetensors")
-    chosen = choose_device(run.spec.device if device == "auto" else device)
+    chosen = choose_device(run.workspace.settings.device if device == "auto" else device)
     with computing(chosen, run.spec.threads):
         check_dataset(run)
         setup = prepare(run.spec, run.workspace)

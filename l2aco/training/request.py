@@ -87,11 +87,17 @@ def _make_room(values: dict[str, Any], given: Mapping[str, Any]) -> None:
 
     if "store" not in given and ("llm" in given or "encoder" in given):
         values.pop("store", None)
-    config = values.get("config", {})
-    before = values.get("backbone"), config.get("faithful", False)
-    if "backbone" in given and backbones.get(given["backbone"]).name != before[0]:
+    if "backbone" not in values:  # the file speaks of no model in particular
+        return
+    before = backbones.get(values["backbone"])
+    other = "backbone" in given and backbones.get(given["backbone"]).name != before.name
+    align = values.get("align", {})
+    if (other or given.get("align.loss") == "none") and align.get("fusion") == backbones.load(before.name).fusion:
+        align.pop("fusion")  # a run's file holds what its backbone does by default
+    faithful = values.get("config", {}).get("faithful", False)
+    if other:
         values.pop("config", None)
-    elif given.get("config.faithful", before[1]) == before[1]:
+    elif given.get("config.faithful", faithful) == faithful:
         return
     for name in Recipe.model_fields:  # another model has a recipe of its own
         values.pop(name, None)

@@ -163,9 +163,11 @@ def open_run(name: str | None, workspace: Workspace) -> Run:
     known = names_in(workspace.runs)
     if not known:
         raise InputError("there is no run yet", where=workspace.runs, remedy="Train one: l2aco train")
+    if name == "":
+        raise InputError("an empty name is no run", remedy="`l2aco runs list` shows them.")
     if name is None and (runs := list_runs(workspace)):
         return runs[-1]
-    name = name or known[-1]
+    name = known[-1] if name is None else name
     name = Path(name).name if Path(name).is_dir() else name
     if name in known:
         return Run(workspace.runs / name, workspace)

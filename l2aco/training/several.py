@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from l2aco.data.dataset import open_dataset
+from l2aco.errors import L2aCoError
 from l2aco.progress import Progress, Silent
 from l2aco.training.callbacks import Callback
 from l2aco.training.choose import choose_dataset
@@ -50,6 +52,11 @@ def train_all(
                 for line in lines:
                     once.say(line)
                 advance(1)
+        except BrokenProcessPool:
+            raise L2aCoError(
+                "a process that trained was ended from outside, perhaps for want of memory",
+                remedy="Give the command again with fewer --jobs: runs that are done are kept.",
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from l2aco.data.splits import SplitSpec
 from l2aco.errors import UsageError
@@ -35,10 +35,10 @@ class Recipe(BaseModel):
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
 
-    @model_validator(mode="after")
-    def _known_metric(self) -> Self:
-        get_metric(self.metric)
-        return self
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, name: str) -> str:
+        return get_metric(name).name
 
 
 class TrainSpec(BaseModel):
@@ -58,7 +58,7 @@ class TrainSpec(BaseModel):
     store: str | None = None
     llm: str | None = None
     encoder: str | None = None
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     device: str = "auto"
     threads: int = Field(default=1, ge=1)
     """CPU threads of this process: small graphs gain nothing from more, and lose under load."""

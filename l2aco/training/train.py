@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from l2aco.errors import DamagedError
 from l2aco.progress import Progress, Silent
 from l2aco.training.calibration import fit_calibration
 from l2aco.training.callbacks import Callback
@@ -21,7 +23,7 @@ from l2aco.training.plot import plot_history
 from l2aco.training.prepare import Setup, prepare
 from l2aco.training.runs import FORMAT, UNFINISHED, Run, free_path, run_id
 from l2aco.training.spec import TrainSpec
-from l2aco.workspace import WriterLock, atomic_folder, sha256_file, stable_hash, write_json, write_toml
+from l2aco.workspace import WriterLock, atomic_folder, names_in, sha256_file, stable_hash, write_json, write_toml
 
 if TYPE_CHECKING:
     import torch
@@ -53,9 +55,9 @@ def train(
         stack.enter_context(computing(device, spec.threads))
         setup = prepare(spec, workspace, progress)
         name = run_id(setup.spec, stable_hash(identity(setup), 7))
-        if reuse and (workspace.runs / name / "manifest.json").exists():
-            progress.say(f"{name} is there already")
-            return Run(workspace.runs / name, workspace)
+        if reuse and (same := _finished(name, workspace)) is not None:
+            progress.say(f"{same.id} is there already")
+            return same
         unfinished = workspace.runs / UNFINISHED / name
         stack.enter_context(WriterLock(unfinished, f"the run {name}"))
         progress.say(describe_choice(setup))
@@ -72,6 +74,17 @@ def train(
             callback.end(run.metrics)
     shutil.rmtree(unfinished, ignore_errors=True)
     return run
+
+
+def _finished(name: str, workspace: Workspace) -> Run | None:
+    """The run of this name, or of this name and a number, whose spec and metrics can be read."""
+    for found in names_in(workspace.runs):
+        if found == name or re.fullmatch(re.escape(name) + r"-\d+", found):
+            with suppress(DamagedError):
+                run = Run(workspace.runs / found, workspace)
+                run.file("spec.toml"), run.file("metrics.json")
+                return run
+    return None
 
 
 def identity(setup: Setup) -> dict[str, Any]:

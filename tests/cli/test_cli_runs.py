@@ -59,3 +59,35 @@ def test_the_newest_run_is_the_default(lab):
     first = train(spec(), lab)
     assert open_run(None, lab).id == first.id
     assert [run.id for run in list_runs(lab)] == [first.id]
+
+
+def test_evaluate_refuses_options_that_it_would_not_read(lab, cli):
+    run = train(spec(), lab)
+    assert "data set of its own" in cli("evaluate", run.id, "--dataset", "demo", code=2).stderr
+    assert "belong to --dataset" in cli("evaluate", "--setting", "novel-drug", code=2).stderr
+
+
+def test_an_empty_name_is_no_run(lab, cli):
+    train(spec(), lab)
+    assert "empty name" in cli("runs", "show", "", code=1).stderr
+
+
+def test_a_folder_is_no_output(lab, cli, tmp_path):
+    train(spec(), lab)
+    pair = ("--drug-a", "Gemcitabine", "--drug-b", "Erlotinib", "--cell", "A375")
+    assert "is a folder" in cli("predict", *pair, "-o", tmp_path, code=2).stderr
+    assert "is a folder" in cli("recommend", "--cell", "A375", "-o", tmp_path, code=2).stderr
+
+
+def test_a_run_of_a_gpu_recommends_where_there_is_none(lab, cli):
+    from l2aco.workspace import sha256_file
+
+    run = train(spec(), lab)
+    told = run.path / "spec.toml"
+    told.write_text(told.read_text().replace('device = "auto"', 'device = "cuda:0"'))
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    manifest["files"]["spec.toml"] = sha256_file(told)
+    (run.path / "manifest.json").write_text(json.dumps(manifest))
+    assert "cuda:0" in told.read_text()
+    cli("recommend", "--cell", "A375", "--top", 2)
+    assert "no device 'cuda:7'" in cli("recommend", "--cell", "A375", "--device", "cuda:7", code=1).stderr

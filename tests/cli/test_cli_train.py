@@ -288,3 +288,84 @@ def test_all_folds_are_those_that_the_setting_has(lab, setting, folds):
 
     spec = make_spec({"split.setting": setting}, [], lab)
     assert [one.split.fold for one in plan(spec, lab, all_folds=True)] == list(range(folds))
+
+
+def test_a_metric_in_any_case_chooses_the_weights(lab, cli):
+    cli("train", *QUICK, "--set", "metric=AUPRC")
+    run = open_run(None, lab)
+    assert run.spec.metric == "auprc" and "valid_auprc" in run.history[0]
+
+
+def test_a_spec_file_without_a_backbone_speaks_of_any(lab, cli, tmp_path):
+    (tmp_path / "spec.toml").write_text("epochs = 1\nlearning_rate = 0.02\n")
+    cli("train", "--spec", tmp_path / "spec.toml", "--backbone", "GCN")
+    run = open_run(None, lab)
+    assert run.spec.backbone == "GCN" and run.spec.epochs == 1 and run.spec.learning_rate == 0.02
+
+
+def test_what_a_backbone_fuses_by_default_stays_with_it(lab, cli):
+    cli("train", "--backbone", "KGNN", "--set", "epochs=1")
+    spec = open_run(None, lab).path / "spec.toml"
+    cli("train", "--spec", spec, "--align", "none")
+    alone = open_run(None, lab).spec
+    assert alone.backbone == "KGNN" and alone.align.fusion == "none" and alone.store is None
+    cli("train", "--spec", spec, "--backbone", "GCN", "--set", "epochs=1")
+    assert open_run(None, lab).spec.align.fusion == "none"
+    cli("train", "--spec", spec, "--seed", 3)
+    assert open_run(None, lab).spec.align.fusion == "add"
+
+
+def test_an_llm_is_not_taken_for_another_whose_name_begins_alike(lab, cli):
+    from small_stores import some_vectors
+
+    from l2aco.data.dataset import open_dataset
+    from l2aco.embeddings.segments import StoreRecord
+    from l2aco.embeddings.store import EmbeddingStore, open_store
+
+    def store_of(llm, folder):
+        dataset = open_dataset("demo", lab)
+        records = [
+            StoreRecord(item.kind.value, item.id, item.name, f"about {item.name}", llm=llm)
+            for item in (*dataset.drugs, *dataset.cell_lines)
+        ]
+        store = EmbeddingStore.create(lab.embeddings / folder, open_store("reference--toy", lab).encoder)
+        store.upsert(records, some_vectors(len(records)))
+
+    store_of("gpt-5-mini", "gpt-5-mini--toy")
+    assert "no embedding store of LLM 'gpt-5'" in cli("train", *QUICK, "--llm", "gpt-5", code=1).stderr
+    store_of("gpt-5", "gpt-5-other--toy")
+    cli("train", "--backbone", "GCN", "--set", "epochs=1", "--llm", "gpt-5")
+    assert open_run(None, lab).spec.store == "gpt-5-other--toy"
+
+
+def test_the_llm_of_the_settings_chooses_the_store(lab, cli):
+    import os
+
+    from l2aco.training.choose import choose_store
+    from l2aco.workspace import Workspace
+
+    shutil.copytree(lab.embeddings / "reference--toy", lab.embeddings / "qwen--toy")
+    os.utime(lab.embeddings / "qwen--toy" / "manifest.json", (0, 0))
+    assert choose_store(Workspace(lab.root)).name == "reference--toy"
+    (lab.root / "l2aco.toml").write_text('llm = "qwen"\n')
+    assert choose_store(Workspace(lab.root)).name == "qwen--toy"
+
+
+def test_a_control_that_nothing_reads_is_refused(lab, cli):
+    error = cli("train", *QUICK, "--align", "none", "--vectors", "shuffled", code=2).stderr
+    assert "shuffled" in error and "fusion" in error
+
+
+def test_what_cannot_be_read_or_computed_on_is_one_line(lab, cli, tmp_path):
+    assert "is a folder" in cli("train", *QUICK, "--spec", tmp_path, code=1).stderr
+    assert "does not compute on 'meta'" in cli("train", *QUICK, "--device", "meta", code=2).stderr
+    assert "less than" in cli("train", *QUICK, "--seed", 10**30, code=2).stderr
+
+
+def test_a_damaged_run_is_trained_again_among_several(lab, cli):
+    more = ("--seeds", 2, "--align", "none", "--json")
+    first = json.loads(cli("train", *QUICK, *more).stdout)
+    (lab.runs / first["runs"][0] / "metrics.json").write_text("{}")
+    second = json.loads(cli("train", *QUICK, *more).stdout)
+    assert second["runs"] == [f"{first['runs'][0]}-2", first["runs"][1]] and second["table"] == first["table"]
+    assert json.loads(cli("train", *QUICK, *more).stdout) == second

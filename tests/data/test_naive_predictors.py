@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from datasets_for_tests import screen, write
 
 from l2aco.data.splits import SplitSpec, make_split
 from l2aco.metrics import compute
-from l2aco.models.naive import PairMean, PartnerMean, likeness, naive_predictors, predict_naive
+from l2aco.models.naive import CellMean, PairMean, PartnerMean, likeness, naive_predictors, predict_naive
 from l2aco.workspace import Workspace
 
 
@@ -39,6 +40,14 @@ def test_the_partner_mean_of_an_unseen_drug_is_the_known_partners_in_that_line(w
         PartnerMean().fit(dataset.triples, np.arange(4)).predict(np.array([0, 0]), np.array([1, 1]), np.array([0, 1]))
     )
     assert found == pytest.approx([(2 + 1.5) / 5, (0 + 1.5) / 4])
+
+
+@pytest.mark.parametrize("positives", range(1, 9))
+def test_an_unseen_line_has_the_training_mean_to_the_last_bit(workspace: Workspace, positives: int) -> None:
+    rows = [(a, b, 4, 1 if number < positives else -1) for number, (a, b) in enumerate(combinations(range(6), 2))]
+    dataset = write(workspace, rows[:9])
+    found = CellMean().fit(dataset.triples, np.arange(9)).predict(np.zeros(3), np.ones(3), np.array([0, 2, 9]))
+    assert set(found) == {positives / 9}
 
 
 @pytest.mark.parametrize("setting", ["random", "novel-cell", "novel-drug", "novel-pair"])

@@ -1,0 +1,31 @@
+"""Several trainings at once, one of whose processes is killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+
+import pytest
+
+from l2aco.errors import L2aCoError
+from l2aco.training.request import make_spec, plan
+from l2aco.training.several import train_all
+
+
+def test_a_killed_process_is_one_clear_error_and_the_same_command_goes_on(lab):
+    spec = make_spec({"backbone": "GCN", "align.loss": "none"}, ["epochs=2000", "patience=2000"], lab)
+    killed = threading.Event()
+
+    def kill() -> None:
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.05)
+        children[0].kill()
+        killed.set()
+
+    threading.Thread(target=kill).start()
+    with pytest.raises(L2aCoError, match="ended from outside") as caught:
+        train_all(plan(spec, lab, seeds=2), lab, jobs=2)
+    assert killed.is_set() and "--jobs" in str(caught.value)
+    runs = train_all(plan(spec.model_copy(update={"epochs": 1}), lab, seeds=2), lab, jobs=2)
+    assert [run.spec.seed for run in runs] == [0, 1]
