@@ -3,7 +3,7 @@
     python benchmarks/quality/backbones.py --dataset drugcombdb --store reference--minilm
 
 One fold and one seed of each setting, with the backbones' default recipes but for the epochs (`EPOCHS`, the same for
-all models of a row) and the patience: some two and a half hours of one CPU core on DrugCombDB. Every run stays in the
+all models of a row) and the patience: some four hours of one CPU core on DrugCombDB. Every run stays in the
 workspace and is not trained again, so that the command goes on where it was stopped, and two processes may share the
 work (`--backbones GCN,HGAT`); given once more for all of them, it prints the tables.
 """
