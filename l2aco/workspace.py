@@ -145,7 +145,9 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     one raises UsageError before anything is done.
     """
     if path.exists() and not replace:
-        raise UsageError("exists already", where=path, remedy="Choose another name, or pass --force to replace it.")
+        raise UsageError(
+            "exists already", where=path, remedy="Choose another name, or pass --force where there is one."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     aside = partial.with_suffix(".old")

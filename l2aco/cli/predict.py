@@ -28,7 +28,11 @@ def predict(
     from l2aco.workspace import write_text
 
     wanted = pairs_from(pairs, drug_a, drug_b, cell)
-    frame = predict_pairs(open_run(run, shell.workspace).predictor(device), wanted)
+    found = open_run(run, shell.workspace)
+    predictor = found.predictor(device)
+    simulated = " SIMULATED data: these numbers mean nothing." if predictor.dataset.manifest.get("simulated") else ""
+    shell.say(f"run {found.id}, data set {predictor.dataset.name}.{simulated}")
+    frame = predict_pairs(predictor, wanted)
     if output is not None:
         write_text(output, frame.write_csv())
         shell.say(f"{len(frame):,} predictions in {output}")

@@ -55,7 +55,8 @@ class Shell:
     def out(self) -> Console:
         from rich.console import Console
 
-        return Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160, highlight=False)
+        seen = sys.stdout.isatty()  # what goes into a file or a pipe is never wrapped
+        return Console(soft_wrap=not seen, width=None if seen else 10_000, highlight=False)
 
     @cached_property
     def err(self) -> Console:

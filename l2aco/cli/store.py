@@ -78,8 +78,11 @@ def search(
     from l2aco.entities import parse_kind
     from l2aco.errors import UsageError
 
-    if (text is None) == (entity is None):
-        raise UsageError("give a text or --entity NAME, not both", remedy='For example: l2aco search "BRAF melanoma"')
+    example = 'For example: l2aco search "BRAF melanoma"'
+    if text is None and entity is None:
+        raise UsageError("nothing to search for: give a text or --entity NAME", remedy=example)
+    if text is not None and entity is not None:
+        raise UsageError("give a text or --entity NAME, not both", remedy=example)
     conditions = {}
     for item in where or ():
         name, equals, value = item.partition("=")

@@ -96,7 +96,7 @@ def load_inputs(
             raise InputError(
                 f"{cls.__name__} needs a knowledge graph, and the data set has none",
                 where=dataset.name,
-                remedy="Import a data set with a graph, or take a backbone that needs none: l2aco backbones.",
+                remedy="Import it with a graph: l2aco data import ... --graph FILE (docs/data.md has its columns).",
             )
     features = {name: dataset.feature(name) for name in sorted(cls.requires - {"graph"})}
     return Inputs(

@@ -54,12 +54,6 @@ class AlignSpec(BaseModel):
             raise ValueError(f"scope = {self.scope} belongs to infonce, l2 and sce; the loss is {self.loss}")
         return self
 
-    @model_validator(mode="after")
-    def _a_control_is_read(self) -> Self:
-        if self.vectors != "profiles" and not self.active:
-            raise ValueError(f"vectors = {self.vectors} is a control of vectors that neither loss nor fusion reads")
-        return self
-
     @property
     def active(self) -> bool:
         """Whether vectors are used at all."""

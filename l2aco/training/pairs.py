@@ -38,6 +38,8 @@ def pairs_from(path: Path | None, drug_a: str | None, drug_b: str | None, cell_l
         return read_pairs(path)
     if path is None and drug_a and drug_b and cell_line:
         return [Pair(drug_a, drug_b, cell_line)]
+    if path is not None:
+        raise UsageError("--pairs and a named pair contradict each other", remedy="Leave one of them out.")
     raise UsageError("which pairs?", remedy="Give --pairs FILE, or all three of --drug-a, --drug-b and --cell.")
 
 

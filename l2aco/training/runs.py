@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from l2aco.errors import DamagedError, InputError, UnknownNameError
+from l2aco.errors import DamagedError, InputError, L2aCoError, UnknownNameError
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, load_spec, names_in, read_json, sha256_file
 
@@ -150,7 +150,7 @@ def run_rows(workspace: Workspace, progress: Progress = Silent()) -> list[dict[s
     for run in list_runs(workspace, progress):
         try:
             rows.append(run.summary())
-        except DamagedError as error:
+        except L2aCoError as error:
             progress.say(f"left out: {error}")
     return rows
 

@@ -101,9 +101,10 @@ def identity(setup: Setup) -> dict[str, Any]:
 def describe_choice(setup: Setup) -> str:
     """One line: what is trained on what."""
     spec, split = setup.spec, setup.split
+    simulated = ", SIMULATED" if setup.dataset.manifest.get("simulated") else ""
     vectors = f"store {spec.store}" if spec.store else "no profile vectors"
     return (
-        f"training {spec.backbone} on {spec.dataset} ({len(setup.dataset.triples):,} triples), setting "
+        f"training {spec.backbone} on {spec.dataset} ({len(setup.dataset.triples):,} triples{simulated}), setting "
         f"{spec.split.setting} fold {spec.split.fold} ({len(split.train):,} / {len(split.valid):,} / "
         f"{len(split.test):,} rows), align {spec.align.loss}, fusion {spec.align.fusion}, {vectors}, seed {spec.seed}"
     )
@@ -176,7 +177,7 @@ def save_run(setup: Setup, fit: Fit, device: torch.device, name: str, workspace:
             {
                 "format": FORMAT,
                 "id": path.name,
-                "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "dataset_hash": setup.dataset.hash,
                 "split_hash": split.hash,
                 "vectors_hash": setup.knowledge.hash if setup.knowledge is not None else None,

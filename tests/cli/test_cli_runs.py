@@ -91,3 +91,30 @@ def test_a_run_of_a_gpu_recommends_where_there_is_none(lab, cli):
     assert "cuda:0" in told.read_text()
     cli("recommend", "--cell", "A375", "--top", 2)
     assert "no device 'cuda:7'" in cli("recommend", "--cell", "A375", "--device", "cuda:7", code=1).stderr
+
+
+def test_a_run_whose_spec_makes_no_sense_today_hides_no_other(lab, cli):
+    from l2aco.workspace import sha256_file
+
+    train(spec(), lab)
+    odd = train(spec(seed=1), lab)
+    told = odd.path / "spec.toml"
+    told.write_text(told.read_text() + "\n[surprise]\nvalue = 1\n")
+    manifest = json.loads((odd.path / "manifest.json").read_text())
+    manifest["files"]["spec.toml"] = sha256_file(told)
+    (odd.path / "manifest.json").write_text(json.dumps(manifest))
+    result = cli("runs", "list", "--json")
+    assert len(json.loads(result.stdout)) == 1 and odd.id in result.stderr
+
+
+def test_predict_says_whose_numbers_these_are(lab, cli):
+    run = train(spec(), lab)
+    pair = ("--drug-a", "Gemcitabine", "--drug-b", "Erlotinib", "--cell", "A375")
+    said = cli("predict", *pair).stderr
+    assert run.id in said and "demo" in said and "SIMULATED" in said
+    assert "contradict" in cli("predict", *pair, "--pairs", "pairs.csv", code=2).stderr
+
+
+def test_a_piped_table_breaks_no_name(lab, cli):
+    run = train(spec(), lab)
+    assert run.id in cli("runs", "list").stdout
