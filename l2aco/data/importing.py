@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from l2aco.data.dataset import DataSet
+from l2aco.data.dataset import DEMO, DataSet
 from l2aco.data.extras import add_feature, add_graph
 from l2aco.data.labels import LabelRule
 from l2aco.data.resolution import describe_drugs_and_lines
@@ -16,6 +17,9 @@ from l2aco.data.write import write_dataset
 from l2aco.errors import InputError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class ImportSpec(BaseModel):
@@ -52,12 +56,20 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
     if not path.exists():
         raise InputError("no such file or folder", where=path, remedy="`l2aco data fetch` gets the public ones.")
     target = workspace.child(workspace.data, spec.name)
+    if spec.name.casefold() == DEMO:
+        raise UsageError(f"'{spec.name}' is the simulated data set's name", remedy="Choose another --name.")
     if target.exists() and not spec.replace:
         raise UsageError("exists already", where=target, remedy="Choose another --name, or pass --force to replace it.")
     label = LabelRule.parse(spec.label) if spec.label else None
     name, source = find_source(path, spec.source)
     with progress.task(f"reading {path.name}"):
         data = source.read(path, ReadOptions(columns=spec.columns, allow_pickle=spec.allow_pickle))
+    if label is not None and label.kind == "shipped" and not _has_labels(data.rows):
+        raise InputError(
+            "brings no labels for --label shipped",
+            where=path,
+            remedy="Name their column with --columns label=NAME, or give a rule, such as --label '> 0'.",
+        )
     data, resolution = describe_drugs_and_lines(
         data,
         aliases=spec.aliases,
@@ -87,6 +99,10 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
             extra={"source": name, "report": data.report, "resolution": resolution, "notes": data.notes},
             replace=spec.replace,
         )
+
+
+def _has_labels(rows: pl.DataFrame) -> bool:
+    return "label" in rows.columns and rows["label"].null_count() < len(rows)
 
 
 def find_source(path: Path, name: str | None) -> tuple[str, Source]:

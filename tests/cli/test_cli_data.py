@@ -58,6 +58,8 @@ def test_a_name_that_is_taken_needs_force(cli: Cli, table: Path) -> None:
         (["import", "screen.csv", "--name", "../x"], 2, "cannot be a name"),
         (["import", "screen.csv", "--name", "x", "--source", "deepdss"], 2, "deepdds"),
         (["import", "screen.csv", "--name", "x", "--label", "positive"], 2, "no label rule"),
+        (["import", "screen.csv", "--name", "x", "--label", "shipped"], 1, "no labels"),
+        (["import", "screen.csv", "--name", "Demo"], 2, "simulated data set's name"),
         (["import", "screen.csv", "--name", "x", "--columns", "drug_a"], 2, "name=VALUE"),
         (["import", "screen.csv", "--name", "x", "--columns", "drug=D"], 2, "unknown column role"),
         (["import", "screen.csv", "--name", "x", "--columns", "score=effect"], 1, "has no column 'effect'"),
