@@ -108,7 +108,7 @@ def rank_pairs(
         run=run.id,
         seen_in_training=bool(np.any(dataset.triples.cell_line[predictor.split.train] == row)),
         pairs=ranked,
-        simulated=bool(dataset.manifest.get("simulated")),
+        simulated=dataset.simulated,
     )
 
 

@@ -120,7 +120,7 @@ def list_(shell: Shell, json: JsonOption = False) -> None:
             **dataset.manifest["counts"],
             "label": dataset.manifest["label_rule"]["text"],
             "source": dataset.manifest.get("source"),
-            "simulated": bool(dataset.manifest.get("simulated")),
+            "simulated": dataset.simulated,
         }
         for dataset in list_datasets(shell.workspace)
     ]

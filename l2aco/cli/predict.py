@@ -30,7 +30,7 @@ def predict(
     wanted = pairs_from(pairs, drug_a, drug_b, cell)
     found = open_run(run, shell.workspace)
     predictor = found.predictor(device)
-    simulated = " SIMULATED data: these numbers mean nothing." if predictor.dataset.manifest.get("simulated") else ""
+    simulated = " SIMULATED data: these numbers mean nothing." if predictor.dataset.simulated else ""
     shell.say(f"run {found.id}, data set {predictor.dataset.name}.{simulated}")
     frame = predict_pairs(predictor, wanted)
     if output is not None:

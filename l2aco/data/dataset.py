@@ -39,6 +39,11 @@ class DataSet:
             raise DamagedError(f"has format {self.manifest.get('format')}, not {FORMAT}", where=path, remedy=REMEDY)
 
     @property
+    def simulated(self) -> bool:
+        """Whether the labels were made up, as those of the demo are."""
+        return bool(self.manifest.get("simulated"))
+
+    @property
     def hash(self) -> str:
         """Hex SHA-256 over every file of the import: entities, triples, graph, features."""
         return str(self.manifest["hash"])

@@ -73,11 +73,7 @@ def describe_dataset(dataset: DataSet, workspace: Workspace) -> dict[str, Rows]:
     triples = dataset.triples
     known = triples.score[~np.isnan(triples.score)]
     overview: Rows = [
-        *(
-            [{"what": "SIMULATED", "value": dataset.manifest.get("note", "")}]
-            if dataset.manifest.get("simulated")
-            else []
-        ),
+        *([{"what": "SIMULATED", "value": dataset.manifest.get("note", "")}] if dataset.simulated else []),
         {"what": "label rule", "value": dataset.manifest["label_rule"]["text"]},
         {"what": "positive share", "value": round(float(triples.label.mean()), 4)},
         {"what": "triples measured more than once", "value": int(np.sum(triples.count > 1))},

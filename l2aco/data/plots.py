@@ -18,7 +18,7 @@ def plot_dataset(dataset: DataSet, folder: Path) -> list[Path]:
     triples = dataset.triples
     drugs = np.bincount(np.concatenate([triples.drug_a, triples.drug_b]), minlength=len(dataset.drugs))
     cells = np.bincount(triples.cell_line, minlength=len(dataset.cell_lines))
-    title = dataset.name + (" (SIMULATED)" if dataset.manifest.get("simulated") else "")
+    title = dataset.name + (" (SIMULATED)" if dataset.simulated else "")
     made = [
         _tail(folder / "rows_per_cell_line.png", cells, "cell lines", title),
         _tail(folder / "rows_per_drug.png", drugs, "drugs", title),

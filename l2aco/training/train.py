@@ -101,7 +101,7 @@ def identity(setup: Setup) -> dict[str, Any]:
 def describe_choice(setup: Setup) -> str:
     """One line: what is trained on what."""
     spec, split = setup.spec, setup.split
-    simulated = ", SIMULATED" if setup.dataset.manifest.get("simulated") else ""
+    simulated = ", SIMULATED" if setup.dataset.simulated else ""
     vectors = f"store {spec.store}" if spec.store else "no profile vectors"
     return (
         f"training {spec.backbone} on {spec.dataset} ({len(setup.dataset.triples):,} triples{simulated}), setting "
