@@ -45,8 +45,8 @@ def train_all(
         ProcessPoolExecutor(min(jobs, len(specs)), mp_context=get_context("spawn")) as pool,
         progress.task("training", total=len(specs), unit="runs") as advance,
     ):
-        numbers = {pool.submit(_train_one, spec, workspace.root): number for number, spec in enumerate(specs)}
         try:
+            numbers = {pool.submit(_train_one, spec, workspace.root): number for number, spec in enumerate(specs)}
             for future in as_completed(numbers):
                 found[numbers[future]], lines = future.result()
                 for line in lines:
