@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader
 from l2aco.data.dataset import open_dataset
 from l2aco.models.assemble import build_model
 from l2aco.models.spec import AlignSpec
-from l2aco.training.loop import Rows
+from l2aco.training.loop import AHEAD, Rows, with_steps
 from l2aco.training.optim import make_optimizer
 from l2aco.training.spec import Recipe
 from l2aco.workspace import Workspace
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--backbones", default="GCN,HGAT,KGNN")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--large-batch", type=int, default=2048)
-    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--turns", type=int, default=11)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--our-threads", type=int, help="Threads of ours, where they are not those of the plain one.")
     parser.add_argument("--memory", action="store_true", help="Peak memory instead of times.")
@@ -110,7 +110,7 @@ def compare(name: str, aligned: bool, dataset: Any, given: argparse.Namespace) -
     ours, plain, samples, runs = contest(name, aligned, dataset, given)
     difference = same_mathematics(ours, plain, samples)
     threads = {name: given.threads if name == "plain" else given.our_threads for name in runs}
-    times = interleaved(runs, threads, given.steps)
+    times = interleaved(runs, threads, given.turns)
     epochs = {
         "plain": times["plain"][0] * len(samples) / given.batch / 1000,
         "ours": times["ours large"][0] * len(samples) / given.large_batch / 1000,
@@ -147,8 +147,8 @@ def same_mathematics(ours: Any, plain: Any, samples: Samples) -> float:
 def our_steps(model: Any, train: Rows, size: int) -> Iterator[Any]:
     optimizer = make_optimizer(model, Recipe(batch_size=size))
     while True:
-        for batch in train.batches(torch.randperm(len(train)), math.ceil(len(train) / size)):
-            output = model(batch.a, batch.b, batch.c)
+        for batch, step in with_steps(model, train.batches(torch.randperm(len(train)), math.ceil(len(train) / size))):
+            output = model(batch.a, batch.b, batch.c, step)
             loss = F.binary_cross_entropy_with_logits(output.logits[0], batch.y) + sum(output.losses.values())
             loss.backward()
             optimizer.step()
@@ -168,22 +168,23 @@ def plain_steps(model: Any, samples: Samples, size: int) -> Iterator[Any]:
             yield loss
 
 
-def interleaved(runs: dict[str, Iterator[Any]], threads: dict[str, int], steps: int) -> dict[str, tuple[float, float]]:
+def interleaved(runs: dict[str, Iterator[Any]], threads: dict[str, int], turns: int) -> dict[str, tuple[float, float]]:
     """Median CPU and wall milliseconds of a step of each, in turns, after two turns to warm up.
 
-    In every turn steps go untimed for `SETTLING` seconds before the timed one: caches are then those of a training
-    that goes on, and the other's pool of threads (torch and DGL bring one each) no longer spins on a core.
+    In every turn steps go untimed for `SETTLING` seconds before the timed ones: caches are then those of a training
+    that goes on, and the other's pool of threads (torch and DGL bring one each) no longer spins on a core. A turn's
+    time is the mean of as many steps as ours looks up at once, so that the looking up is in it.
     """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    for number in range(steps + 2):
+    for number in range(turns + 2):
         for name, run in runs.items():
             torch.set_num_threads(threads[name])
             until = time.perf_counter() + SETTLING
             while time.perf_counter() < until:
                 next(run)
-            taken = timed(lambda run=run: next(run))
+            cpu, wall = timed(lambda run=run: [next(run) for _ in range(AHEAD)])
             if number >= 2:
-                times[name].append(taken)
+                times[name].append((cpu / AHEAD, wall / AHEAD))
     return {name: tuple(np.median(np.array(values), axis=0).tolist()) for name, values in times.items()}  # type: ignore[misc]
 
 
@@ -197,7 +198,7 @@ def table(results: list[dict[str, Any]], given: argparse.Namespace) -> str:
     lines = [
         f"{where()}; {given.dataset}, {given.threads} thread(s), ours {given.our_threads}, batch {given.batch}; "
         f"epochs: plain at {given.batch}, ours at {given.large_batch}. CPU milliseconds a step (median of "
-        f"{given.steps}, interleaved).",
+        f"{given.turns} turns of {AHEAD}, interleaved).",
         "",
         "| backbone | aligned | same output to | plain ms | ours ms | ratio | wall ratio "
         "| plain s/epoch | ours s/epoch | ratio |",

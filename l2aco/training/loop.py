@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ from l2aco.training.spec import Recipe
 
 SCORE_ROWS = 16384
 """Rows scored at a time outside training."""
+
+AHEAD = 16
+"""Steps whose entities are looked up at once."""
 
 Record = dict[str, Any]
 """One epoch of the history: epoch, seconds, learning_rate, loss, its parts, and `valid_<metric>`."""
@@ -124,8 +128,8 @@ class Fit:
         names: list[str] = []
         seen: list[torch.Tensor] = []
         for group in self._groups():
-            for batch in group:
-                parts = self._losses(batch)
+            for batch, step in group:
+                parts = self._losses(batch, step)
                 names = list(parts)
                 values = torch.stack(list(parts.values()))
                 (values.sum() / len(group)).backward()
@@ -155,18 +159,20 @@ class Fit:
             raise not_finite("the loss", epoch, self, broken)
         return dict(zip(names, values.double().mean(dim=0).tolist(), strict=True))
 
-    def _groups(self) -> Iterator[list[Rows]]:
-        """Shuffled batches, in groups that share an optimiser step."""
+    def _groups(self) -> Iterator[list[tuple[Rows, Any]]]:
+        """Shuffled batches and their steps, in groups that share an optimiser step."""
         order = torch.randperm(len(self.train_rows)).to(self.train_rows.y.device)
         batches = self.train_rows.batches(order, self.batches)
-        for start in range(0, self.batches, self.recipe.grad_accumulation):
-            yield batches[start : start + self.recipe.grad_accumulation]
+        # a compiled model makes its own steps, of the same shape every time
+        found = ((batch, None) for batch in batches) if self.recipe.compile else with_steps(self.model, batches)
+        while group := list(islice(found, self.recipe.grad_accumulation)):
+            yield group
 
-    def _losses(self, batch: Rows) -> dict[str, torch.Tensor]:
+    def _losses(self, batch: Rows, step: Any) -> dict[str, torch.Tensor]:
         kind = batch.y.device.type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             try:
-                output = self._forward(batch.a, batch.b, batch.c)
+                output = self._forward(batch.a, batch.b, batch.c, step)
             except torch._dynamo.exc.BackendCompilerFailed as error:
                 reason = str(error).splitlines()[0]
                 raise UnavailableError(
@@ -178,6 +184,13 @@ class Fit:
         if (penalty := norm_penalty(self.model, self.recipe)) is not None:
             parts["norms"] = penalty
         return parts
+
+
+def with_steps(model: Any, batches: Sequence[Rows]) -> Iterator[tuple[Rows, Any]]:
+    """Every batch with the model's step for it, made ahead for some batches at once."""
+    for start in range(0, len(batches), AHEAD):
+        some = batches[start : start + AHEAD]
+        yield from zip(some, model.steps([(batch.a, batch.b, batch.c) for batch in some]), strict=True)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -32,7 +32,10 @@ class Toy(nn.Module):
         drug, cell = tables
         return self.out(F.dropout((drug[a] + drug[b]) * cell[c], 0.3, self.training)).squeeze(-1)
 
-    def forward(self, a, b, c):
+    def steps(self, batches):
+        return [None] * len(batches)
+
+    def forward(self, a, b, c, step=None):
         logits = torch.stack([self.score(self.tables(), a, b, c) for _ in range(self.passes)])
         return Output(logits, {"align_drug": 0.01 * self.drug.weight.square().mean()})
 
@@ -192,14 +195,14 @@ def test_decoupled_decay_shrinks_matrices_and_spares_biases():
 def test_fewer_rows_than_a_batch_and_a_single_stray_row_are_trained_on():
     assert fit(train=rows(7)).run().epoch > 0
     run = fit(Recipe(epochs=1, batch_size=100), train=rows(201))
-    sizes = [len(batch) for group in run._groups() for batch in group]
+    sizes = [len(batch) for group in run._groups() for batch, _ in group]
     assert sum(sizes) == 201 and max(sizes) <= 100 and min(sizes) >= 67
 
 
 def test_every_row_is_seen_once_an_epoch():
     numbered = rows(50)
     run = fit(Recipe(epochs=1, batch_size=8), train=Rows(numbered.a, numbered.b, numbered.c, torch.arange(50.0)))
-    seen = torch.cat([batch.y for group in run._groups() for batch in group])
+    seen = torch.cat([batch.y for group in run._groups() for batch, _ in group])
     assert sorted(seen.tolist()) == list(range(50)) and seen.tolist() != list(range(50))
 
 

@@ -15,7 +15,7 @@ fields (B, 5, 64).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from l2aco.models.base import Inputs, Tables
 from l2aco.models.dropout import Dropout
-from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, GraphConfig
+from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, GraphConfig, Reach
 from l2aco.models.graph.convs import BlockHANConv
 from l2aco.models.graph.relational import RelationalField
 
@@ -97,17 +97,20 @@ class HAN(GraphBackbone):
     def make_head(self, config: Any) -> nn.Module:
         return FieldHead(config.out, config.heads, config.dropout, symmetric=not config.faithful)
 
-    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> Tensor:
-        x, layers = self.field.messages(drugs, cells)
-        for conv, kept, messages in zip(self.convs, self.own, layers, strict=True):
+    def reaches(self, parts: Sequence[tuple[Tensor, Tensor]] | None) -> list[Reach]:
+        return self.field.reaches(parts)
+
+    def propagate(self, reach: Reach) -> Tensor:
+        x = self.field.inputs(reach)
+        for conv, kept, messages in zip(self.convs, self.own, reach.layers, strict=True):
             own: Any = kept
             targets = messages.own(x)
             received = conv(x, messages.groups, {kind: len(rows) for kind, rows in targets.items()})
             x = {kind: received[kind] + (own[kind](rows) if own else 0) for kind, rows in targets.items()}
         return torch.cat([x[DRUG], x[CELL]])
 
-    def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
-        drug, cell = self.by_kind(self.linear(F.relu(self.propagate(drugs, cells))), drugs)
+    def encoded(self, reach: Reach) -> Tables:
+        drug, cell = self.by_kind(self.linear(F.relu(self.propagate(reach))), reach)
         fingerprint = F.relu(self.of_fingerprint(self.fingerprints))
         fingerprint = torch.where(self.has_fingerprint.unsqueeze(1), fingerprint, self.no_fingerprint)
         return Tables(torch.stack([drug, fingerprint], dim=1), cell)

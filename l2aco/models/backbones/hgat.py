@@ -10,7 +10,7 @@ dropout -> linear (Nd + Nc, 64).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch_geometric.nn import GATConv
 from l2aco.data.graph import INVERSE
 from l2aco.models.base import Inputs
 from l2aco.models.graph import kernels
-from l2aco.models.graph.backbone import CELL, DRUG, AttentionConfig, GraphBackbone
+from l2aco.models.graph.backbone import CELL, DRUG, AttentionConfig, GraphBackbone, Reach
 from l2aco.models.graph.convs import BlockGATConv
 from l2aco.models.graph.relational import Group, Messages, Part, RelationalField, SubGroup
 
@@ -52,9 +52,12 @@ class HGAT(GraphBackbone):
             kinds = () if config.faithful else self.field.targets[number]
             self.own.append(nn.ModuleDict({kind: nn.Linear(source, width, bias=False) for kind in kinds}))
 
-    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> Tensor:
-        x, layers = self.field.messages(drugs, cells, self.config.neighbours if self.training else None)
-        for number, messages in enumerate(layers):
+    def reaches(self, parts: Sequence[tuple[Tensor, Tensor]] | None) -> list[Reach]:
+        return self.field.reaches(parts, self.config.neighbours if self.training else None)
+
+    def propagate(self, reach: Reach) -> Tensor:
+        x = self.field.inputs(reach)
+        for number, messages in enumerate(reach.layers):
             if number:
                 x = {kind: self.drop(F.relu(values)) for kind, values in x.items()}
             x = self._layer(number, x, messages)

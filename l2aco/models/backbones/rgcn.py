@@ -9,6 +9,7 @@ Shapes: embeddings (n, 128) a node type -> two layers (n, 64) -> (Nd + Nc, 64) -
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch_geometric.nn import RGCNConv
 
 from l2aco.models.base import Inputs
 from l2aco.models.graph import kernels
-from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, StackConfig
+from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, Reach, StackConfig
 from l2aco.models.graph.blocks import mean_weights
 from l2aco.models.graph.relational import Messages, RelationalField
 
@@ -46,9 +47,12 @@ class RGCN(GraphBackbone):
         widths = [config.embedding] + [config.hidden] * config.layers
         self.convs = nn.ModuleList(RGCNConv(*pair, len(relations)) for pair in pairwise(widths))
 
-    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> Tensor:
-        x, layers = self.field.messages(drugs, cells, self.config.neighbours if self.training else None)
-        for number, messages in enumerate(layers):
+    def reaches(self, parts: Sequence[tuple[Tensor, Tensor]] | None) -> list[Reach]:
+        return self.field.reaches(parts, self.config.neighbours if self.training else None)
+
+    def propagate(self, reach: Reach) -> Tensor:
+        x = self.field.inputs(reach)
+        for number, messages in enumerate(reach.layers):
             if number:
                 x = {kind: self.drop(F.relu(values)) for kind, values in x.items()}
             x = (self._pyg_layer if self.config.engine == "pyg" else self._layer)(number, x, messages)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
 from l2aco.models.dropout import dropout
-from l2aco.models.graph.blocks import distinct, receptive_field
+from l2aco.models.graph.blocks import Edges, distinct, receptive_field
 from l2aco.models.graph.sampling import sample_blocks
 from l2aco.models.heads import PairHead
 
@@ -38,8 +40,21 @@ class GraphConfig(BackboneConfig):
     """Which kernels pass the messages; the numbers are the same."""
 
 
+@dataclass(frozen=True)
+class Reach:
+    """What passes messages to some drugs and cell lines, without any weights.
+
+    `layers`: blocks or messages, first layer to last; `drugs`: how many of the targets are drugs; `rows`: which
+    embeddings the first layer reads (None: all).
+    """
+
+    layers: Sequence[Any]
+    drugs: int
+    rows: Any = None
+
+
 class GraphBackbone(Backbone):
-    """A graph backbone whose `propagate` turns node embeddings into vectors of drugs and cell lines."""
+    """A graph backbone: `reaches` finds what leads to entities, `propagate` turns it into their hidden vectors."""
 
     requires = frozenset({"graph"})
     optimiser: ClassVar[Mapping[str, Any]] = {"batch_size": 2048, "learning_rate": 3e-3, "epochs": 120, "patience": 20}
@@ -59,8 +74,12 @@ class GraphBackbone(Backbone):
         known = [torch.from_numpy(self.graph.degree(kind) > 0) for kind in (DRUG, CELL)]
         self._measured = (known[0], known[1])
 
-    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> Tensor:
-        """Hidden vectors (n, hidden) of the drugs, then of the cell lines at these rows, ascending; None: of all."""
+    def reaches(self, parts: Sequence[tuple[Tensor, Tensor]] | None) -> list[Reach]:
+        """One reach for each of these (drugs, cells), rows ascending; None: a single one for all entities."""
+        raise TypeError(f"{type(self).__name__} does not define reaches")
+
+    def propagate(self, reach: Reach) -> Tensor:
+        """Hidden vectors (n, hidden) of a reach's drugs, then of its cell lines."""
         raise TypeError(f"{type(self).__name__} does not define propagate")
 
     def make_head(self, config: Any) -> nn.Module:
@@ -68,13 +87,21 @@ class GraphBackbone(Backbone):
         return PairHead(config.out, config.out, config.hidden, config.dropout, symmetric=not config.faithful)
 
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
-        joined = self.linear(self.drop(F.relu(self.propagate(drugs, cells))))
-        return Tables(*self.by_kind(joined, drugs))
+        parts = None if drugs is None or cells is None else [(drugs, cells)]
+        return self.encoded(self.reaches(parts)[0])
 
-    def by_kind(self, joined: Tensor, drugs: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The drugs' and the cell lines' rows of what `propagate` gave for these drugs."""
-        count = self.num_drugs if drugs is None else len(drugs)
-        drug, cell = joined.split([count, len(joined) - count])  # slices would write two gradients and add them
+    def encoders(self, parts: Sequence[tuple[Tensor, Tensor]]) -> list[Callable[[], Tables]]:
+        return [partial(self.encoded, reach) for reach in self.reaches(parts)]
+
+    def encoded(self, reach: Reach) -> Tables:
+        """The tables of a reach's entities."""
+        joined = self.linear(self.drop(F.relu(self.propagate(reach))))
+        return Tables(*self.by_kind(joined, reach))
+
+    def by_kind(self, joined: Tensor, reach: Reach) -> tuple[Tensor, Tensor]:
+        """The drugs' and the cell lines' rows of what `propagate` gave for a reach."""
+        # one split: slices would write two gradients and add them
+        drug, cell = joined.split([reach.drugs, len(joined) - reach.drugs])
         return drug, cell
 
     def encodes_rows(self, triples: int) -> bool:
@@ -150,15 +177,23 @@ class HomogeneousBackbone(GraphBackbone):
         """A layer: called with inputs (num_src, source) and a block, returns (num_dst, width)."""
         raise TypeError(f"{type(self).__name__} does not define conv")
 
-    def propagate(self, drugs: Tensor | None, cells: Tensor | None) -> Tensor:
-        x: Tensor = self.embedding
+    def reaches(self, parts: Sequence[tuple[Tensor, Tensor]] | None) -> list[Reach]:
         blocks: list[Any] = list(self.blocks)
-        if drugs is not None and cells is not None:
-            blocks[-1] = blocks[-1].restricted(torch.cat([drugs, cells + self.num_drugs]))
+        *first, last = blocks
+        if parts is None:
+            return [self._reach(blocks, self.num_drugs)]
+        restricted = last.restricted([torch.cat([drugs, cells + self.num_drugs]) for drugs, cells in parts])
+        return [self._reach([*first, block], len(drugs)) for block, (drugs, _) in zip(restricted, parts, strict=True)]
+
+    def _reach(self, blocks: Sequence[Edges], drugs: int) -> Reach:
         if self.training and self.config.neighbours is not None:
-            blocks, rows = sample_blocks(blocks, self.config.neighbours)
-            x = x[rows]
-        for number, (conv, block) in enumerate(zip(self.convs, blocks, strict=True)):
+            sampled, rows = sample_blocks(blocks, self.config.neighbours)
+            return Reach(sampled, drugs, rows)
+        return Reach(blocks, drugs)
+
+    def propagate(self, reach: Reach) -> Tensor:
+        x: Tensor = self.embedding if reach.rows is None else self.embedding[reach.rows]
+        for number, (conv, block) in enumerate(zip(self.convs, reach.layers, strict=True)):
             x = conv(x if number == 0 else self.drop(F.relu(x)), block)
         return x
 

@@ -6,7 +6,7 @@ in-neighbours alone; the layer before it has those as its targets. The numbers a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -74,34 +74,52 @@ class Edges:
         first, last = self.rowptr[start], self.rowptr[self.num_dst if stop is None else stop]
         return torch.stack([self.col[first:last], self.row[first:last] - start])
 
-    def restricted(self, rows: Tensor) -> Edges:
-        """The edges into the targets `rows` (n,), ascending, from the same sources; targets are renumbered."""
-        return Restricted(self, rows)
+    def restricted(self, parts: Sequence[Tensor]) -> list[Edges]:
+        """For each part, the edges into its targets (n,), ascending, from the same sources; targets are renumbered.
+
+        For steps on a CPU. All parts are cut from one matrix, whose columns are the slots of one part after another:
+        for each part alone, the calls would cost several times the work.
+        """
+        slots = self.num_src * self.kinds
+        first = np.cumsum([0, *map(len, parts)])
+        by_target = self.incidence[torch.cat(list(parts)).numpy()]
+        edges, slot, rowptr = by_target.data, by_target.indices, by_target.indptr
+        start = rowptr[first]
+        columns = slot + np.repeat(np.arange(len(parts)) * slots, np.diff(start))
+        numbers = (np.arange(len(edges)), columns, rowptr)
+        by_source = csr_array(numbers, shape=(first[-1], len(parts) * slots)).tocsc()
+        col = slot if self.kinds == 1 else self.col.numpy().take(edges)
+        weight = None if self.weight is None else self.weight.numpy().take(edges)
+        weight_t = None if weight is None else weight.take(by_source.data)
+        found: list[Edges] = []
+        for number, rows in enumerate(parts):
+            begin, end = start[number : number + 2]
+            slotptr = by_source.indptr[number * slots : (number + 1) * slots + 1] - begin
+            arrays = {
+                "rowptr": rowptr[first[number] : first[number + 1] + 1] - begin,
+                "slot": slot[begin:end],
+                "col": col[begin:end],
+                "slotptr": slotptr,
+                "rowptr_t": np.ascontiguousarray(slotptr[:: self.kinds]),
+                "row_t": by_source.indices[begin:end] - first[number],
+                "perm": by_source.data[begin:end] - begin,
+                "weight": None if weight is None else weight[begin:end],
+                "weight_t": None if weight_t is None else weight_t[begin:end],
+            }
+            own = rows if self.own is None else self.own.index_select(0, rows)
+            found.append(Restricted(self.num_src, len(rows), self.kinds, own, arrays))
+        return found
 
 
 class Restricted(Edges):
-    """Some targets of a block, for one step on a CPU; see `Edges.restricted`.
+    """Some targets of a block; see `Edges.restricted`. What only attention reads is made on demand."""
 
-    Scipy, since torch spends more on calling two dozen small operations than on doing them. What only attention reads
-    is made on demand.
-    """
-
-    def __init__(self, block: Edges, rows: Tensor) -> None:
-        self.num_src, self.num_dst, self.kinds = block.num_src, len(rows), block.kinds
-        self.own = rows if block.own is None else block.own.index_select(0, rows)
-        by_target = block.incidence[rows.numpy()]
-        edges, by_target.data = by_target.data, np.arange(by_target.nnz)
-        by_source = by_target.tocsc()
-        self.rowptr, self.slot = torch.from_numpy(by_target.indptr), torch.from_numpy(by_target.indices)
-        self.slotptr, self.row_t = torch.from_numpy(by_source.indptr), torch.from_numpy(by_source.indices)
-        self.col = self.slot if self.kinds == 1 else _taken(block.col, edges)
-        self.rowptr_t = self.slotptr[:: self.kinds].contiguous()
-        self.perm = torch.from_numpy(by_source.data)
-        if block.weight is None:
-            self.weight = self.weight_t = None
-        else:
-            self.weight = _taken(block.weight, edges)
-            self.weight_t = _taken(self.weight, by_source.data)
+    def __init__(
+        self, num_src: int, num_dst: int, kinds: int, own: Tensor, arrays: Mapping[str, np.ndarray | None]
+    ) -> None:
+        self.num_src, self.num_dst, self.kinds, self.own = num_src, num_dst, kinds, own
+        for name, values in arrays.items():
+            setattr(self, name, None if values is None else torch.from_numpy(values))
 
     @cached_property
     def row(self) -> Tensor:  # type: ignore[override]
@@ -145,10 +163,6 @@ class Block(Edges, nn.Module):
         for name, chosen in (("weight", order), ("weight_t", order[perm])):
             tensor = None if weight is None else torch.from_numpy(weight[chosen]).to(torch.get_default_dtype())
             self.register_buffer(name, tensor, persistent=False)
-
-
-def _taken(values: Tensor, rows: np.ndarray) -> Tensor:
-    return torch.from_numpy(values.numpy().take(rows))
 
 
 def _before(values: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from l2aco.data.graph import KnowledgeGraph
-from l2aco.models.graph.backbone import CELL, DRUG, embedding_rows
+from l2aco.models.graph.backbone import CELL, DRUG, Reach, embedding_rows
 from l2aco.models.graph.blocks import Block, Edges, Layer, Relation, receptive_field
 from l2aco.models.graph.sampling import sample
 
@@ -82,10 +82,11 @@ class Group(nn.Module):
             len(relations),
         )
 
-    def restricted(self, rows: Mapping[str, Tensor]) -> SubGroup:
-        """The messages to the targets at `rows` (ascending, by node type)."""
-        kept = torch.cat([part.start + rows[part.target] for part in self.parts])
-        return SubGroup(self.source, self._parts_of(rows), self.block.restricted(kept))
+    def restricted(self, choices: Sequence[Mapping[str, Tensor]]) -> list[SubGroup]:
+        """The messages to each of these choices of targets: rows, ascending, by node type."""
+        kept = [torch.cat([part.start + rows[part.target] for part in self.parts]) for rows in choices]
+        blocks = self.block.restricted(kept)
+        return [SubGroup(self.source, self._parts_of(rows), block) for rows, block in zip(choices, blocks, strict=True)]
 
     def sampled(self, rows: Mapping[str, np.ndarray], neighbours: int) -> tuple[SubGroup, np.ndarray]:
         """The messages to the targets at `rows`, from at most `neighbours` a relation, and the rows of the sources."""
@@ -133,26 +134,32 @@ class RelationalField(nn.Module):
         """The groups of one layer."""
         return list(self.groups[number])  # type: ignore[call-overload]
 
-    def messages(
-        self, drugs: Tensor | None, cells: Tensor | None, neighbours: int | None = None
-    ) -> tuple[dict[str, Tensor], list[Messages]]:
-        """Inputs by node type and what the layers pass on, first to last, for the drugs and cell lines at these rows,
-        ascending (None: all); `neighbours` samples so many in-edges a node, relation and layer."""
+    def reaches(self, parts: Sequence[tuple[Tensor, Tensor]] | None, neighbours: int | None = None) -> list[Reach]:
+        """See `GraphBackbone.reaches`; the layers are `Messages`. `neighbours`: in-edges drawn for each node, relation
+        and layer."""
+        choices = [{DRUG: drugs, CELL: cells} for drugs, cells in parts or ()]
         if neighbours is not None:
-            return self._sampled(drugs, cells, neighbours)
-        found = [Messages(self.layer_groups(number), targets) for number, targets in enumerate(self.targets)]
-        if drugs is not None and cells is not None:
-            rows = {DRUG: drugs, CELL: cells}
-            last = self.layer_groups(len(self.targets) - 1)
-            found[-1] = Messages([group.restricted(rows) for group in last], rows)
-        return dict(self.embeddings.items()), found
+            return [self._sampled(rows, neighbours) for rows in (choices if parts else [None])]
+        *first, last = (Messages(self.layer_groups(number), targets) for number, targets in enumerate(self.targets))
+        if parts is None:
+            return [Reach([*first, last], self.targets[-1][DRUG])]
+        by_group = [group.restricted(choices) for group in self.layer_groups(len(first))]
+        return [
+            Reach([*first, Messages([of_group[number] for of_group in by_group], rows)], len(rows[DRUG]))
+            for number, rows in enumerate(choices)
+        ]
 
-    def _sampled(
-        self, drugs: Tensor | None, cells: Tensor | None, neighbours: int
-    ) -> tuple[dict[str, Tensor], list[Messages]]:
+    def inputs(self, reach: Reach) -> dict[str, Tensor]:
+        """The first layer's inputs by node type."""
+        if reach.rows is None:
+            return dict(self.embeddings.items())
+        return {kind: self.embeddings[kind].index_select(0, rows) for kind, rows in reach.rows.items()}
+
+    def _sampled(self, choice: Mapping[str, Tensor] | None, neighbours: int) -> Reach:
         rows = {kind: np.arange(count) for kind, count in self.targets[-1].items()}
-        if drugs is not None and cells is not None:
-            rows = {DRUG: drugs.cpu().numpy(), CELL: cells.cpu().numpy()}
+        if choice is not None:
+            rows = {kind: of_kind.cpu().numpy() for kind, of_kind in choice.items()}
+        drugs = len(rows[DRUG])
         found = []
         for number in reversed(range(len(self.targets))):
             targets = {kind: rows.get(kind, np.empty(0, dtype=np.int64)) for kind in self.targets[number]}
@@ -161,11 +168,8 @@ class RelationalField(nn.Module):
                 sampled, rows[group.source] = group.sampled(targets, neighbours)
                 groups.append(sampled)
             found.append(Messages(groups, {kind: len(of_kind) for kind, of_kind in targets.items()}))
-        x = {
-            kind: self.embeddings[kind].index_select(0, torch.from_numpy(of_kind).to(self.embeddings[kind].device))
-            for kind, of_kind in rows.items()
-        }
-        return x, found[::-1]
+        inputs = {kind: torch.from_numpy(of_kind).to(self.embeddings[kind].device) for kind, of_kind in rows.items()}
+        return Reach(found[::-1], drugs, inputs)
 
 
 def _groups(layer: Layer) -> list[Group]:
