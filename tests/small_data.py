@@ -26,12 +26,16 @@ class SmallData:
     features: dict[str, FeatureTable] = field(default_factory=dict)
     name: str = "small"
 
+    def has_feature(self, name: str) -> bool:
+        return name in self.features
+
     def feature(self, name: str) -> FeatureTable:
         return self.features[name]
 
 
 def small_data(seed: int = 0) -> SmallData:
-    """Random edges; one drug and one cell line without any, one relation without any, two drugs without a feature."""
+    """Random edges; one drug and one cell line without any, one relation without any, two drugs and a cell line
+    without a feature."""
     draw = np.random.default_rng(seed)
     nodes = {
         "drug": [f"D{number:02d}" for number in range(DRUGS)],
@@ -60,7 +64,14 @@ def small_features(draw: np.random.Generator) -> dict[str, FeatureTable]:
     known = np.ones(DRUGS, dtype=bool)
     known[[3, LONELY_DRUG]] = False
     bits = draw.integers(0, 2, (DRUGS, 32)).astype(np.float32) * known[:, None]
-    return {"morgan": FeatureTable(EntityKind.drug, bits, known)}
+    lines = np.arange(CELLS) != LONELY_CELL
+    tissues = np.eye(2, dtype=np.float32)[np.arange(CELLS) % 2] * lines[:, None]
+    levels = draw.gamma(1.0, size=(CELLS, 6)).astype(np.float32) * lines[:, None]
+    return {
+        "morgan": FeatureTable(EntityKind.drug, bits, known),
+        "tissue": FeatureTable(EntityKind.cell_line, tissues, lines, ("lung", "skin")),
+        "expression": FeatureTable(EntityKind.cell_line, levels, lines),
+    }
 
 
 def permuted(data: SmallData, seed: int = 1) -> tuple[SmallData, dict[str, np.ndarray]]:

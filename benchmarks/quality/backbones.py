@@ -1,4 +1,4 @@
-"""AUROC of every graph backbone: alone, aligned, and aligned to vectors that know nothing, beside the naive predictors.
+"""AUROC of every backbone: alone, aligned, and aligned to vectors that know nothing, beside the naive predictors.
 
     python benchmarks/quality/backbones.py --dataset drugcombdb --store reference--minilm
 
@@ -26,7 +26,7 @@ from l2aco.training.spec import TrainSpec
 from l2aco.training.train import train
 from l2aco.workspace import Workspace
 
-EPOCHS = {"GCN": 100, "SAGE": 30, "KGNN": 30, "GAT": 60, "HGAT": 60, "RGCN": 20, "HAN": 20}
+EPOCHS = {"GCN": 100, "SAGE": 30, "KGNN": 30, "GAT": 60, "HGAT": 60, "RGCN": 20, "HAN": 20, "MLP": 120}
 """At most: fewer where an epoch takes long."""
 PATIENCE = 12
 SETTINGS = "random,novel-cell,novel-drug"

@@ -40,6 +40,7 @@ def backbones_verb(
             {
                 "name": backbone.__name__,
                 "needs": sorted(backbone.requires),
+                "uses": sorted(backbone.uses),
                 "citation": backbone.citation,
                 "parameters": parameters,
                 "training": backbone.defaults(faithful=False),
@@ -47,7 +48,8 @@ def backbones_verb(
         )
         return
     shell.print(f"{backbone.__name__}: {backbone.citation}")
-    shell.print(f"Needs: {', '.join(sorted(backbone.requires)) or 'nothing but triples'}.")
+    also = f" Reads, where there: {', '.join(sorted(backbone.uses))}." if backbone.uses else ""
+    shell.print(f"Needs: {', '.join(sorted(backbone.requires)) or 'nothing but triples'}.{also}")
     shell.table(
         [
             {"parameter": row["parameter"], "default": str(row["default"]), "meaning": row["meaning"]}

@@ -17,6 +17,9 @@ def recommend(
     run: Annotated[str | None, typer.Option("--run", help="Run to use (default: the newest).")] = None,
     top: Annotated[int, typer.Option("--top", help="How many pairs.")] = 10,
     drug: Annotated[list[str] | None, typer.Option("--drug", help="Only pairs of these drugs; repeat it.")] = None,
+    min_triples: Annotated[
+        int, typer.Option("--min-triples", min=0, help="Only drugs that so many training triples hold.")
+    ] = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the pairs to this CSV.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:N.")] = "auto",
     json: JsonOption = False,
@@ -25,7 +28,8 @@ def recommend(
     from l2aco.recommend import rank_pairs
     from l2aco.training.runs import open_run
 
-    found = rank_pairs(open_run(run, shell.workspace), cell, top=top, drugs=drug or (), device=device)
+    chosen = open_run(run, shell.workspace)
+    found = rank_pairs(chosen, cell, top=top, drugs=drug or (), min_triples=min_triples, device=device)
     shell.say(found.caption)
     if json:
         shell.json([pair.as_dict() for pair in found.pairs])

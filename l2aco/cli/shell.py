@@ -75,7 +75,9 @@ class Shell:
 
     def json(self, value: Any) -> None:
         """`value` as JSON on standard output; NaN becomes null."""
-        sys.stdout.write(jsonlib.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
+        from l2aco.workspace import plain
+
+        sys.stdout.write(jsonlib.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     def table(
         self,
@@ -145,20 +147,6 @@ def _cell(value: Any) -> str:
     from rich.markup import escape
 
     return escape(str(value))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    if isinstance(value, str | int | float | bool) or value is None:
-        return value
-    return str(value)
 
 
 def verb(function: Callable[..., Any]) -> Callable[..., None]:

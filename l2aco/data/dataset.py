@@ -101,11 +101,13 @@ class DataSet:
             outlier=table["outlier"].to_numpy().astype(bool),
         )
 
+    @property
+    def has_graph(self) -> bool:
+        return "graph.npz" in self.manifest["files"]
+
     @cached_property
     def graph(self) -> KnowledgeGraph | None:
-        if "graph.npz" not in self.manifest["files"]:
-            return None
-        return KnowledgeGraph.load(self.file("graph.npz"))
+        return KnowledgeGraph.load(self.file("graph.npz")) if self.has_graph else None
 
     @cached_property
     def gene_symbols(self) -> dict[str, str]:
@@ -116,6 +118,12 @@ class DataSet:
             return {}
         table = pl.read_parquet(self.file("gene_symbols.parquet"))
         return dict(zip(table["protein"].to_list(), table["symbol"].to_list(), strict=True))
+
+    def has_feature(self, name: str) -> bool:
+        """Whether `feature(name)` gives one: the source brought it, or it can be computed."""
+        from l2aco.data.features import FEATURES, brought_features
+
+        return name in FEATURES or name in brought_features(self)
 
     def feature(self, name: str) -> FeatureTable | GraphTable:
         """The feature called `name` for every drug or every cell line, computed once and cached by content."""

@@ -88,7 +88,7 @@ def load_inputs(
     train_drugs: np.ndarray | None = None,
     train_cells: np.ndarray | None = None,
 ) -> Inputs:
-    """Bring what `cls.requires` names, and nothing else; raises InputError where the data set lacks it."""
+    """Bring what `cls.requires` names, and what the data set has of `cls.uses`; raises InputError for a missing one."""
     graph = None
     if "graph" in cls.requires:
         graph = dataset.graph
@@ -96,9 +96,10 @@ def load_inputs(
             raise InputError(
                 f"{cls.__name__} needs a knowledge graph, and the data set has none",
                 where=dataset.name,
-                remedy="Import it with a graph: l2aco data import ... --graph FILE (docs/data.md has its columns).",
+                remedy="`--backbone MLP` needs none; `l2aco data import ... --graph FILE` brings one (docs/data.md).",
             )
-    features = {name: dataset.feature(name) for name in sorted(cls.requires - {"graph"})}
+    names = (cls.requires - {"graph"}) | {name for name in cls.uses if dataset.has_feature(name)}
+    features = {name: dataset.feature(name) for name in sorted(names)}
     return Inputs(
         dataset=dataset,
         num_drugs=len(dataset.drugs),

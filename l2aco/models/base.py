@@ -36,7 +36,7 @@ class Inputs:
     num_cells: int
     graph: KnowledgeGraph | None = None
     features: Mapping[str, Any] = field(default_factory=dict)
-    """`FeatureTable` by name, for every name in `requires` that is not the graph."""
+    """`FeatureTable` by name: every one in `requires` but the graph, and those in `uses` that the data set has."""
     train_drugs: np.ndarray | None = None
     """int64 rows of the drugs that occur in training rows; None where unknown."""
     train_cells: np.ndarray | None = None
@@ -69,6 +69,8 @@ class Backbone(nn.Module, ABC):
     Config: ClassVar[type[BackboneConfig]] = BackboneConfig
     requires: ClassVar[frozenset[str]] = frozenset()
     """"graph", or names of features that the loader brings in `Inputs.features`."""
+    uses: ClassVar[frozenset[str]] = frozenset()
+    """Names of features that are read where the data set has them."""
     citation: ClassVar[str] = ""
     optimiser: ClassVar[Mapping[str, Any]] = {
         "optimizer": "adam",

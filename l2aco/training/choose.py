@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DEMO = "demo"
 BACKBONE = "HGAT"
+WITHOUT_GRAPH = "MLP"
 
 
 def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
@@ -22,12 +23,11 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
     Raises UnknownNameError for names that nothing answers to, UsageError where there is more than one choice
     and no reason to prefer one, and InputError where vectors are needed and there is no store.
     """
-    from l2aco.models.backbones import backbones
-
     settings = workspace.settings
+    dataset = choose_dataset(spec.dataset, workspace)
     found: dict[str, object] = {
-        "dataset": choose_dataset(spec.dataset, workspace),
-        "backbone": backbones.get(spec.backbone or settings.backbone or BACKBONE).name,
+        "dataset": dataset,
+        "backbone": choose_backbone(spec.backbone, dataset, workspace),
         "device": settings.device if spec.device == "auto" else spec.device,
     }
     if spec.align.active:
@@ -52,6 +52,17 @@ def choose_dataset(name: str | None, workspace: Workspace) -> str:
             remedy='Name one with --dataset, or in l2aco.toml: dataset = "' + imported[0] + '"',
         )
     return imported[0] if imported else DEMO
+
+
+def choose_backbone(name: str | None, dataset: str, workspace: Workspace) -> str:
+    """`name`, else the setting, else what fits the data set: without a knowledge graph, one that needs none."""
+    from l2aco.data.dataset import open_dataset
+    from l2aco.models.backbones import backbones
+
+    name = name or workspace.settings.backbone
+    if name is None:
+        name = BACKBONE if open_dataset(dataset, workspace).has_graph else WITHOUT_GRAPH
+    return backbones.get(name).name
 
 
 def choose_store(

@@ -120,6 +120,12 @@ def _telling(run: Run) -> list[dict[str, Any]]:
     return [row for row in run.metrics["baselines"] if row["auroc"] != 0.5]
 
 
+def better_naive(run: Run) -> dict[str, Any] | None:
+    """The best naive predictor among those whose AUROC on the run's test rows is above the run's, as its row."""
+    ours = run.metrics["test"]["pooled"]["auroc"]
+    return max((row for row in _telling(run) if row["auroc"] > ours), key=lambda row: row["auroc"], default=None)
+
+
 def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Mean and standard deviation over seeds and folds of the runs, and of the naive predictors beside them.
 

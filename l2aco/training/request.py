@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from l2aco.data.splits import SplitSpec
 from l2aco.errors import UnknownNameError, UsageError
 from l2aco.models.spec import AlignSpec
-from l2aco.training.choose import BACKBONE, choose_dataset
+from l2aco.training.choose import choose_backbone, choose_dataset
 from l2aco.training.spec import Recipe, TrainSpec
 from l2aco.workspace import Workspace, describe_validation
 
@@ -28,8 +28,10 @@ def make_spec(
     suggestions, UsageError for values that make no sense.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    backbone = given.get("backbone") or (base and base.backbone) or workspace.settings.backbone or BACKBONE
-    homes = _homes(backbone) if settings else {}
+    homes = {}
+    if settings:
+        dataset = choose_dataset(given.get("dataset") or (base and base.dataset), workspace)
+        homes = _homes(choose_backbone(given.get("backbone") or (base and base.backbone), dataset, workspace))
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:

@@ -12,6 +12,7 @@ history.png           loss and validation metric over epochs
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ class Run:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """`test`, `valid`, `baselines`, `calibration`, `training`; see docs/training.md."""
-        return dict(read_json(self.file("metrics.json")))
+        return dict(_with_nan(read_json(self.file("metrics.json"))))
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -103,6 +104,15 @@ class Run:
             "macro_auroc": metrics["test"]["macro"]["auroc"],
             "epochs": metrics["training"]["epochs"],
         }
+
+
+def _with_nan(value: Any) -> Any:
+    """Metrics as they were before they became JSON, where one that is undefined is null."""
+    if isinstance(value, dict):
+        return {key: _with_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
+    return math.nan if value is None else value
 
 
 def align_label(spec: TrainSpec) -> str:

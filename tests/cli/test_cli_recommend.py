@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 
+import numpy as np
 import pytest
 
 from l2aco.data.dataset import open_dataset
@@ -40,6 +41,23 @@ def test_says_what_was_measured_here_and_elsewhere(trained, cli):
     assert pair["measured"] == triples.label[first]
     assert pair["elsewhere_measured"] == elsewhere.sum()
     assert pair["elsewhere_synergistic"] == triples.label[elsewhere].sum()
+
+
+def test_says_how_much_each_drug_was_trained_on_and_leaves_out_the_rare(trained, cli):
+    from l2aco.training.runs import open_run
+
+    predictor = open_run(None, trained).predictor()
+    triples, train = predictor.dataset.triples, predictor.split.train
+    counts = np.bincount(np.concatenate([triples.drug_a[train], triples.drug_b[train]]))
+    by_id = {drug.id: count for drug, count in zip(predictor.dataset.drugs, counts.tolist(), strict=False)}
+    least = int(np.median(counts))
+    pairs = json.loads(cli("recommend", "--cell", "A375", "--top", 10_000, "--min-triples", least, "--json").stdout)
+    assert all(pair["training_a"] == by_id[pair["drug_a_id"]] >= least for pair in pairs)
+    assert all(pair["training_b"] == by_id[pair["drug_b_id"]] >= least for pair in pairs)
+    left = sum(count >= least for count in by_id.values())
+    assert len(pairs) == left * (left - 1) // 2
+    said = cli("recommend", "--cell", "A375", "--min-triples", 10**6, code=None)
+    assert said.exit_code and "0 of the drugs" in said.stderr and "--min-triples" in said.stderr
 
 
 def test_simulated_data_and_unseen_lines_are_named_as_such(trained, cli):

@@ -160,6 +160,9 @@ def renumbered(old: Aligner, new: Aligner, place: dict[str, np.ndarray]) -> dict
         order = [target[row] for row in whole[old.backbone.nodes].tolist()]
         key = "backbone.embedding"
         state[key] = torch.empty_like(state[key]).index_copy_(0, torch.tensor(order), state[key])
+    for kind, key in (("drug", "backbone.drug.own.weight"), ("cell_line", "backbone.cell.own.weight")):
+        if key in state:
+            state[key] = torch.empty_like(state[key]).index_copy_(0, torch.from_numpy(place[kind]), state[key])
     return state
 
 

@@ -1,0 +1,98 @@
+"""MLP: fingerprints of both drugs, tissue and expression of the cell line (DeepSynergy, Preuer et al. 2018).
+
+The backbone for data without a knowledge graph. Every entity also has a learned embedding, so that one without any
+feature can be trained on, and one that training never saw says next to nothing beyond its features.
+
+Differs from DeepSynergy: each entity is encoded once, and drugs meet in the head that the graph backbones use, which
+makes it independent of their order by construction instead of by showing every pair twice; `faithful` keeps a head
+that depends on the order. Expression is standardised on the cell lines of training.
+
+Shapes: fingerprint (Nd, 1024) -> hidden (Nd, 256) -> ReLU, dropout -> (Nd, 64); tissue and expression (Nc, F) likewise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from l2aco.data.features.table import FeatureTable
+from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
+from l2aco.models.dropout import Dropout
+from l2aco.models.heads import PairHead
+
+START = 0.01
+"""Standard deviation of fresh embeddings."""
+
+
+class MLP(Backbone):
+    """See the module."""
+
+    citation = "Preuer et al. DeepSynergy: predicting anti-cancer drug synergy with deep learning. Bioinformatics 2018."
+    requires = frozenset({"morgan", "tissue"})
+    uses = frozenset({"expression"})
+    encodes_all = False
+    optimiser: ClassVar[Mapping[str, Any]] = {"batch_size": 2048, "learning_rate": 3e-3, "epochs": 120}
+
+    class Config(BackboneConfig):
+        hidden: int = Field(default=256, ge=1)
+        """Width between an entity's features and its representation."""
+        out: int = Field(default=64, ge=1)
+        """Width of the representations that are aligned and scored."""
+        dropout: float = Field(default=0.5, ge=0, lt=1)
+
+    config: Config
+
+    def __init__(self, inputs: Inputs, config: Config) -> None:
+        super().__init__(inputs, config)
+        self.drug_width = self.cell_width = config.out
+        of_cells = [inputs.features["tissue"]]
+        if "expression" in inputs.features:
+            every_line = np.arange(inputs.num_cells)
+            train = every_line if inputs.train_cells is None else inputs.train_cells
+            expression = inputs.features["expression"]
+            signed = expression.values.min(initial=0) < 0  # then it is no count, and has been through a logarithm
+            of_cells.append((expression if signed else expression.logged()).scaled(train))
+        self.drug = Tower([inputs.features["morgan"]], config)
+        self.cell = Tower(of_cells, config)
+        self.head = PairHead(config.out, config.out, config.out, config.dropout, symmetric=not config.faithful)
+
+    def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
+        return Tables(self.drug(drugs), self.cell(cells))
+
+    def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        return self.head(tables.drug, tables.cell, a, b, c)
+
+    def measured(self) -> tuple[Tensor, Tensor]:
+        """Drugs with a fingerprint, cell lines with a tissue or expression."""
+        return self.drug.known, self.cell.known
+
+
+class Tower(nn.Module):
+    """The features of one kind of entity through two layers, plus a learned embedding of each entity."""
+
+    def __init__(self, features: list[FeatureTable], config: MLP.Config) -> None:
+        super().__init__()
+        values = np.concatenate([table.values.astype(np.float32) for table in features], axis=1)
+        self.register_buffer("values", torch.from_numpy(values).to(torch.get_default_dtype()), persistent=False)
+        self.known = torch.from_numpy(np.logical_or.reduce([table.mask for table in features]))
+        self.own = nn.Embedding(len(values), config.out)
+        nn.init.normal_(self.own.weight, std=START)
+        widths = values.shape[1], config.hidden, config.out
+        self.layers = (
+            nn.Sequential(nn.Linear(*widths[:2]), nn.ReLU(), Dropout(config.dropout), nn.Linear(*widths[1:]))
+            if values.shape[1]
+            else None
+        )
+
+    def forward(self, rows: Tensor | None) -> Tensor:
+        """(n, out) of the entities at `rows`; None: of all."""
+        own = self.own.weight if rows is None else self.own(rows)
+        if self.layers is None:
+            return own
+        values: Any = self.values
+        return own + self.layers(values if rows is None else values[rows])
