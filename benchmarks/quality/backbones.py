@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--backbones", default=",".join(EPOCHS))
     parser.add_argument("--settings", default=SETTINGS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dropout", type=float, help="Of all backbones, instead of their defaults.")
     given = parser.parse_args()
     names, settings = given.backbones.split(","), given.settings.split(",")
     found = {cell: metrics(*cell, given) for cell in product(settings, names, VARIANTS)}
@@ -62,6 +63,7 @@ def metrics(setting: str, backbone: str, variant: str, given: argparse.Namespace
     spec = TrainSpec(
         dataset=given.dataset,
         backbone=backbone,
+        config={} if given.dropout is None else {"dropout": given.dropout},
         split=SplitSpec(setting=setting),
         align=align,
         store=given.store if align.active else None,

@@ -45,13 +45,14 @@ def pairs_from(path: Path | None, drug_a: str | None, drug_b: str | None, cell_l
 
 def read_pairs(path: Path) -> list[Pair]:
     """Pairs out of CSV or TSV with columns drug_a, drug_b, cell_line; raises InputError with file and line."""
-    if not path.is_file():
+    if path.is_dir() or not path.exists():  # a pipe is welcome
         raise InputError("no such file", where=path, remedy=f"Name a table with columns {', '.join(COLUMNS)}.")
     delimiter = "\t" if path.suffix.casefold() in (".tsv", ".tab") else ","
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, delimiter=delimiter)
-            header = [name.strip().casefold() for name in reader.fieldnames or ()]
+            given = [name.strip() for name in reader.fieldnames or ()]
+            header = [name.casefold() for name in given]
             if not header:
                 raise InputError("is empty", where=path, remedy=f"Give it the columns {', '.join(COLUMNS)}.")
             missing = [name for name in COLUMNS if name not in header]
@@ -59,7 +60,7 @@ def read_pairs(path: Path) -> list[Pair]:
                 raise InputError(
                     f"has no column {' and no column '.join(missing)}",
                     where=f"{path}:1",
-                    remedy=f"Columns found: {', '.join(header)}. Needed: {', '.join(COLUMNS)}.",
+                    remedy=f"Columns found: {', '.join(given)}. Needed: {', '.join(COLUMNS)}.",
                 )
             reader.fieldnames = header
             pairs = [_pair(row, f"{path}:{reader.line_num}") for row in reader]

@@ -30,8 +30,9 @@ def make_spec(
     given = {name: value for name, value in options.items() if value is not None}
     homes = {}
     if settings:
-        dataset = choose_dataset(given.get("dataset") or (base and base.dataset), workspace)
-        homes = _homes(choose_backbone(given.get("backbone") or (base and base.backbone), dataset, workspace))
+        before = base or TrainSpec()
+        dataset = choose_dataset(given.get("dataset") or before.dataset, workspace)
+        homes = _homes(choose_backbone(given.get("backbone") or before.backbone, dataset, workspace))
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
@@ -102,11 +103,15 @@ def _make_room(values: dict[str, Any], given: Mapping[str, Any]) -> None:
     align = values.get("align", {})
     if (other or given.get("align.loss") == "none") and align.get("fusion") == backbones.load(before.name).fusion:
         align.pop("fusion")  # a run's file holds what its backbone does by default
-    faithful = values.get("config", {}).get("faithful", False)
+    config = values.get("config", {})
+    faithful = config.get("faithful", False)
     if other:
         values.pop("config", None)
     elif given.get("config.faithful", faithful) == faithful:
         return
+    else:
+        usual = backbones.load(before.name).Config(faithful=faithful).model_dump(mode="json")
+        values["config"] = {name: value for name, value in config.items() if value != usual.get(name)}
     for name in Recipe.model_fields:  # another model has a recipe of its own
         values.pop(name, None)
 

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from l2aco.data.dataset import open_dataset
 from l2aco.training.runs import Run, list_runs, open_run
 
 QUICK = ("--backbone", "GCN", "--set", "epochs=2")
@@ -96,7 +97,7 @@ def test_a_spec_lends_another_backbone_its_request_and_not_its_recipe(lab, cli):
     same = make_spec({"backbone": "gcn"}, [], lab, base)
     assert same.epochs == 2 and same.batch_size == 2048 and same.config["hidden"] == 32
     published = make_spec({}, ["faithful=true"], lab, base)
-    assert published.batch_size is None and published.config["hidden"] == 32
+    assert published.batch_size is None and published.config == {"faithful": True, "hidden": 32}
 
 
 def test_options_that_exclude_each_other_are_refused(lab, cli):
@@ -239,6 +240,37 @@ def test_several_imported_data_sets_ask_for_a_name(lab, cli):
     assert "--dataset" in cli("train", *QUICK, code=2).stderr
     (lab.root / "l2aco.toml").write_text('dataset = "two"\n')
     assert "on two" in cli("train", *QUICK).stderr
+
+
+def test_a_table_without_a_graph_trains_what_needs_none(lab, cli, tmp_path):
+    demo = open_dataset("demo", lab)
+    triples, drugs, lines = demo.triples, demo.drugs, demo.cell_lines
+    rows = [
+        f"{drugs[a].name},{drugs[b].name},{lines[c].name},{label}"
+        for a, b, c, label in zip(triples.drug_a, triples.drug_b, triples.cell_line, triples.label, strict=True)
+    ]
+    (tmp_path / "screen.csv").write_text("\n".join(["drug_a,drug_b,cell_line,label", *rows]) + "\n")
+    (tmp_path / "levels.csv").write_text(
+        "cell_line,TP53,KRAS\n" + "".join(f"{line.name},{n % 7}.5,{n % 3}\n" for n, line in enumerate(lines))
+    )
+    cli("data", "import", tmp_path / "screen.csv", "--name", "screen")
+    cli(
+        "data",
+        "import",
+        tmp_path / "screen.csv",
+        "--name",
+        "rich",
+        "--features",
+        f"expression={tmp_path / 'levels.csv'}",
+    )
+    quick = ("--dataset", "screen", "--setting", "random", "--align", "none", "--set", "epochs=4")
+    assert "training MLP on screen" in cli("train", *quick, "--set", "hidden=16").stderr
+    refused = cli("train", *quick, "--backbone", "GCN", code=1).stderr
+    assert "knowledge graph" in refused and "--backbone MLP" in refused and "--graph" in refused
+    cli("train", *quick, "--dataset", "rich", "--set", "hidden=16")
+    poor, rich = (open_run(f"{name}-MLP", lab).predictor() for name in ("screen", "rich"))
+    assert rich.model.backbone.cell.values.shape[1] == poor.model.backbone.cell.values.shape[1] + 2
+    assert "rank" in cli("recommend", "--cell", lines[0].name, "--top", 3).stdout
 
 
 def test_predict_takes_names_and_ids_and_ignores_the_order_of_the_pair(lab, cli):

@@ -239,6 +239,13 @@ def test_evaluation_is_refused_while_training(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in backbones if "graph" in entry.facts.get("requires", ())])
+def test_the_faithful_variant_takes_the_published_dropout(name: str) -> None:
+    assert build(name).backbone.config.dropout == 0.2
+    assert build(name, faithful=True).backbone.config.dropout == 0.5
+    assert build(name, faithful=True, dropout=0.1).backbone.config.dropout == 0.1
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in backbones if "graph" in entry.facts.get("requires", ())])
 def test_the_faithful_variant_keeps_the_order_dependent_head(name: str) -> None:
     model = build(name, faithful=True).eval()
     with torch.inference_mode():

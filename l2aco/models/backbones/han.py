@@ -56,8 +56,6 @@ class HAN(GraphBackbone):
     class Config(GraphConfig):
         layers: int = Field(default=2, ge=1)
         heads: int = Field(default=4, ge=1)
-        dropout: float = Field(default=0.2, ge=0, lt=1)
-        """At 0.5, and with its passes held together, the model hardly learns what drugs do together."""
         r_drop: float = Field(default=5.0, ge=0)
         """Weight of the divergence between the two passes."""
 

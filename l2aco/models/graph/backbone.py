@@ -35,9 +35,15 @@ class GraphConfig(BackboneConfig):
     """Width of the graph layers."""
     out: int = Field(default=64, ge=1)
     """Width of the representations that are aligned and scored."""
-    dropout: float = Field(default=0.5, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Of hidden units. The paper's 0.5, which `faithful` takes where no other is given, costs up to 0.04 AUROC."""
     engine: Literal["fast", "pyg", "dgl"] = "fast"
     """Which kernels pass the messages; the numbers are the same."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published_dropout(cls, values: Any) -> Any:
+        return {"dropout": 0.5, **values} if isinstance(values, dict) and values.get("faithful") else values
 
 
 @dataclass(frozen=True)
