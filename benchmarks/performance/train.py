@@ -34,13 +34,14 @@ from torch.utils.data import DataLoader
 from l2aco.data.dataset import open_dataset
 from l2aco.models.assemble import build_model
 from l2aco.models.spec import AlignSpec
-from l2aco.training.loop import AHEAD, Rows, with_steps
+from l2aco.training.loop import Rows, with_steps
 from l2aco.training.optim import make_optimizer
 from l2aco.training.spec import Recipe
 from l2aco.workspace import Workspace
 
 PLAIN = {"GCN": PlainHomogeneous, "KGNN": PlainHomogeneous, "HGAT": PlainRelational}
 SETTLING = 0.05
+STEPS = 16
 DIMENSION = 1024
 """Of the profile vectors (random here: speed does not depend on their values)."""
 
@@ -173,7 +174,7 @@ def interleaved(runs: dict[str, Iterator[Any]], threads: dict[str, int], turns: 
 
     In every turn steps go untimed for `SETTLING` seconds before the timed ones: caches are then those of a training
     that goes on, and the other's pool of threads (torch and DGL bring one each) no longer spins on a core. A turn's
-    time is the mean of as many steps as ours looks up at once, so that the looking up is in it.
+    time is the mean of `STEPS` steps, as many as ours looks up at once, so that the looking up is in it.
     """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for number in range(turns + 2):
@@ -182,9 +183,9 @@ def interleaved(runs: dict[str, Iterator[Any]], threads: dict[str, int], turns: 
             until = time.perf_counter() + SETTLING
             while time.perf_counter() < until:
                 next(run)
-            cpu, wall = timed(lambda run=run: [next(run) for _ in range(AHEAD)])
+            cpu, wall = timed(lambda run=run: [next(run) for _ in range(STEPS)])
             if number >= 2:
-                times[name].append((cpu / AHEAD, wall / AHEAD))
+                times[name].append((cpu / STEPS, wall / STEPS))
     return {name: tuple(np.median(np.array(values), axis=0).tolist()) for name, values in times.items()}  # type: ignore[misc]
 
 
@@ -198,7 +199,7 @@ def table(results: list[dict[str, Any]], given: argparse.Namespace) -> str:
     lines = [
         f"{where()}; {given.dataset}, {given.threads} thread(s), ours {given.our_threads}, batch {given.batch}; "
         f"epochs: plain at {given.batch}, ours at {given.large_batch}. CPU milliseconds a step (median of "
-        f"{given.turns} turns of {AHEAD}, interleaved).",
+        f"{given.turns} turns of {STEPS}, interleaved).",
         "",
         "| backbone | aligned | same output to | plain ms | ours ms | ratio | wall ratio "
         "| plain s/epoch | ours s/epoch | ratio |",

@@ -77,7 +77,7 @@ class Shell:
         """`value` as JSON on standard output; NaN becomes null."""
         from l2aco.workspace import plain
 
-        sys.stdout.write(jsonlib.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.write(jsonlib.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n")
 
     def table(
         self,

@@ -14,7 +14,9 @@ from l2aco.errors import UsageError
 @verb
 def train(
     shell: Shell,
-    backbone: Annotated[str | None, typer.Option(help="Predictor to train (default: HGAT).")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Predictor to train (default: HGAT; MLP without a graph).")
+    ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Data set (default: l2aco.toml, else the only imported one, else demo).")
     ] = None,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
@@ -137,7 +138,7 @@ class Backbone(nn.Module, ABC):
 
     def encodes_rows(self, triples: int) -> bool:
         """Whether a training step of so many triples asks `encode` for its own entities, instead of for all."""
-        return not self.encodes_all
+        return not (self.encodes_all or torch.compiler.is_compiling())  # compiled, all steps have one shape
 
     @classmethod
     def defaults(cls, *, faithful: bool) -> dict[str, Any]:

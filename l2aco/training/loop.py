@@ -30,8 +30,8 @@ from l2aco.training.spec import Recipe
 SCORE_ROWS = 16384
 """Rows scored at a time outside training."""
 
-AHEAD = 16
-"""Steps whose entities are looked up at once."""
+AHEAD = 2048
+"""Triples whose entities are looked up at once: sixteen small steps, or a single large one."""
 
 Record = dict[str, Any]
 """One epoch of the history: epoch, seconds, learning_rate, loss, its parts, and `valid_<metric>`."""
@@ -188,8 +188,9 @@ class Fit:
 
 def with_steps(model: Any, batches: Sequence[Rows]) -> Iterator[tuple[Rows, Any]]:
     """Every batch with the model's step for it, made ahead for some batches at once."""
-    for start in range(0, len(batches), AHEAD):
-        some = batches[start : start + AHEAD]
+    count = max(1, AHEAD // len(batches[0]))
+    for start in range(0, len(batches), count):
+        some = batches[start : start + count]
         yield from zip(some, model.steps([(batch.a, batch.b, batch.c) for batch in some]), strict=True)
 
 

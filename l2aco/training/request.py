@@ -31,8 +31,9 @@ def make_spec(
     homes = {}
     if settings:
         before = base or TrainSpec()
-        dataset = choose_dataset(given.get("dataset") or before.dataset, workspace)
-        homes = _homes(choose_backbone(given.get("backbone") or before.backbone, dataset, workspace))
+        named = given.get("backbone") or before.backbone or workspace.settings.backbone
+        dataset = given.get("dataset") or before.dataset
+        homes = _homes(named or choose_backbone(None, choose_dataset(dataset, workspace), workspace))
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
@@ -92,6 +93,7 @@ def _whole_number(name: str, text: str | None) -> int | None:
 
 def _make_room(values: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Drop what a spec file chose for something that an option now replaces."""
+    from l2aco.models.assemble import parse_config
     from l2aco.models.backbones import backbones
 
     if "store" not in given and ("llm" in given or "encoder" in given):
@@ -104,14 +106,18 @@ def _make_room(values: dict[str, Any], given: Mapping[str, Any]) -> None:
     if (other or given.get("align.loss") == "none") and align.get("fusion") == backbones.load(before.name).fusion:
         align.pop("fusion")  # a run's file holds what its backbone does by default
     config = values.get("config", {})
-    faithful = config.get("faithful", False)
     if other:
         values.pop("config", None)
-    elif given.get("config.faithful", faithful) == faithful:
-        return
     else:
-        usual = backbones.load(before.name).Config(faithful=faithful).model_dump(mode="json")
-        values["config"] = {name: value for name, value in config.items() if value != usual.get(name)}
+        faithful = config.get("faithful", False)
+        usual, wanted = (
+            parse_config(before.load(), {"faithful": value})
+            for value in (faithful, given.get("config.faithful", faithful))
+        )
+        if wanted == usual:
+            return
+        chosen = usual.model_dump(mode="json")
+        values["config"] = {name: value for name, value in config.items() if value != chosen.get(name)}
     for name in Recipe.model_fields:  # another model has a recipe of its own
         values.pop(name, None)
 

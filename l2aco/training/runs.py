@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from l2aco.training.predictor import Predictor
     from l2aco.training.spec import TrainSpec
 
-FORMAT = 3
+FORMAT = 4
 """Of a run's files and of the models in it: other numbers come from the same spec in another format."""
 UNFINISHED = ".unfinished"
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from l2aco.data.dataset import open_dataset
+from l2aco.workspace import sha256_file, write_json
 
 
 @pytest.fixture
@@ -58,6 +59,61 @@ def test_says_how_much_each_drug_was_trained_on_and_leaves_out_the_rare(trained,
     assert len(pairs) == left * (left - 1) // 2
     said = cli("recommend", "--cell", "A375", "--min-triples", 10**6, code=None)
     assert said.exit_code and "0 of the drugs" in said.stderr and "--min-triples" in said.stderr
+
+
+def rewritten(run, change) -> None:
+    """The run with other metrics, as if it had been saved so."""
+    metrics = run.metrics
+    change(metrics)
+    write_json(run.path / "metrics.json", metrics)
+    manifest = run.manifest | {
+        "files": run.manifest["files"] | {"metrics.json": sha256_file(run.path / "metrics.json")}
+    }
+    write_json(run.path / "manifest.json", manifest)
+
+
+def test_says_when_a_naive_predictor_ranks_better(trained, cli):
+    from l2aco.training.runs import open_run
+
+    def of_naive(auroc):
+        def change(metrics):
+            for row in metrics["baselines"]:
+                row["auroc"] = auroc if row["model"] == "pair mean" else 0.5
+            metrics["test"]["pooled"]["auroc"] = 0.7
+
+        return change
+
+    for auroc, said in ((0.8, True), (0.6, False), (float("nan"), False)):
+        rewritten(open_run(None, trained), of_naive(auroc))
+        text = cli("recommend", "--cell", "A375").stderr
+        assert ("'pair mean' ranks better (AUROC 0.800, this run 0.700)" in text) is said
+        assert ("naive" in text) is said
+
+
+def test_says_how_many_pairs_rest_on_drugs_that_training_hardly_held(lab, cli):
+    from l2aco.training.runs import open_run
+
+    cli("train", "--backbone", "GCN", "--align", "none", "--setting", "novel-drug", "--set", "epochs=2")
+    held_out = open_run(None, lab).predictor().split.held_out[:3]
+    options = [part for drug in held_out for part in ("--drug", drug)]
+    assert (
+        "3 pairs hold a drug with fewer than 10 training triples" in cli("recommend", "--cell", "A375", *options).stderr
+    )
+
+
+def test_a_metric_that_is_undefined_is_null_on_disk_and_reads_as_nan(trained, cli):
+    from l2aco.training.runs import open_run
+
+    def undefined(metrics):
+        metrics["test"]["pooled"]["auroc"] = metrics["test"]["macro"]["auroc"] = float("nan")
+
+    rewritten(open_run(None, trained), undefined)
+    path = open_run(None, trained).path / "metrics.json"
+    assert json.loads(path.read_text(), parse_constant=pytest.fail)["test"]["pooled"]["auroc"] is None
+    assert np.isnan(open_run(None, trained).metrics["test"]["pooled"]["auroc"])
+    for verb in (("runs", "show"), ("runs", "list"), ("runs", "compare"), ("recommend", "--cell", "A375")):
+        cli(*verb)
+    assert json.loads(cli("runs", "list", "--json").stdout)[-1]["auroc"] is None
 
 
 def test_simulated_data_and_unseen_lines_are_named_as_such(trained, cli):

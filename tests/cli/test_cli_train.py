@@ -98,6 +98,9 @@ def test_a_spec_lends_another_backbone_its_request_and_not_its_recipe(lab, cli):
     assert same.epochs == 2 and same.batch_size == 2048 and same.config["hidden"] == 32
     published = make_spec({}, ["faithful=true"], lab, base)
     assert published.batch_size is None and published.config == {"faithful": True, "hidden": 32}
+    for no in ("false", "False", "no"):
+        unchanged = make_spec({}, [f"faithful={no}"], lab, base)
+        assert unchanged.batch_size == 2048 and unchanged.config["dropout"] == 0.2
 
 
 def test_options_that_exclude_each_other_are_refused(lab, cli):

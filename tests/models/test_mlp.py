@@ -9,6 +9,7 @@ from small_data import CELLS, DRUGS, SmallData, small_data
 
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import EntityKind
+from l2aco.errors import InputError
 from l2aco.models.assemble import build_model
 from l2aco.models.spec import AlignSpec
 
@@ -50,6 +51,30 @@ def test_expression_is_standardised_on_the_training_lines_alone() -> None:
     again = build_model("MLP", {}, data, ALONE, train_cells=TRAIN).backbone.cell.values[:, 2:]
     torch.testing.assert_close(again[TRAIN], values[TRAIN])
     assert not torch.allclose(again[4], values[4])
+
+
+def test_where_no_training_line_has_expression_none_is_read() -> None:
+    data = small_data()
+    table = data.features["expression"]
+    known = np.arange(CELLS) == 5
+    data.features["expression"] = FeatureTable(table.kind, 1e4 * table.values * known[:, None], known)
+    values = build_model("MLP", {}, data, ALONE, train_cells=TRAIN).backbone.cell.values[:, 2:]
+    assert torch.equal(values, torch.zeros(CELLS, 6))
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (FeatureTable(EntityKind.drug, np.ones((DRUGS, 4), np.float32), np.ones(DRUGS, bool)), "describes a drug"),
+        (FeatureTable(EntityKind.cell_line, np.ones((CELLS, 4, 2)), np.ones(CELLS, bool)), "shape"),
+        (FeatureTable(EntityKind.cell_line, np.full((CELLS, 4), np.nan), np.ones(CELLS, bool)), "not finite"),
+    ],
+)
+def test_what_is_no_expression_is_refused(table: FeatureTable, expected: str) -> None:
+    data = small_data()
+    data.features["expression"] = table
+    with pytest.raises(InputError, match=expected):
+        build_model("MLP", {}, data, ALONE)
 
 
 @pytest.mark.parametrize("shift", [0.0, -1.0])

@@ -52,12 +52,13 @@ class FeatureTable:
     def scaled(self, fit_rows: Array) -> FeatureTable:
         """Zero mean and unit variance, both measured on `fit_rows` (training entities) alone.
 
-        fit_rows: int64 entity rows, repeats ignored. Columns that are constant there become zero.
+        fit_rows: int64 entity rows, repeats ignored. Columns that are constant there become zero, and
+        all do where no row is known.
         """
         rows = distinct(fit_rows)
         known = self.values[rows[self.mask[rows]]].astype(np.float64)
         if not len(known):
-            return self
+            return FeatureTable(self.kind, np.zeros(self.values.shape, np.float32), self.mask, self.columns)
         mean, spread = known.mean(axis=0), known.std(axis=0)
         flat = spread < 1e-12
         scaled = (self.values - mean) / np.where(flat, 1.0, spread) * ~flat

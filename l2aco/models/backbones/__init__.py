@@ -24,7 +24,7 @@ backbones = Registry(
         _entry(
             "HAN", "han", "hierarchical attention, five interacting fields", ("graph", "morgan"), "Wang et al. 2019"
         ),
-        _entry("MLP", "mlp", "fingerprints, tissue, expression; no graph", ("morgan", "tissue"), "Preuer et al. 2018"),
         _entry("RGCN", "rgcn", "relational graph convolution", ("graph",), "Schlichtkrull et al. 2018"),
+        _entry("MLP", "mlp", "fingerprints, tissue, expression; no graph", ("morgan", "tissue"), "Preuer et al. 2018"),
     ),
 )

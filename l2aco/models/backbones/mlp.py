@@ -21,6 +21,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from l2aco.data.features.table import FeatureTable
+from l2aco.entities import EntityKind
+from l2aco.errors import InputError
 from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
 from l2aco.models.dropout import Dropout
 from l2aco.models.heads import PairHead
@@ -54,7 +56,7 @@ class MLP(Backbone):
         if "expression" in inputs.features:
             every_line = np.arange(inputs.num_cells)
             train = every_line if inputs.train_cells is None else inputs.train_cells
-            expression = inputs.features["expression"]
+            expression = checked(inputs.features["expression"])
             signed = expression.values.min(initial=0) < 0  # then it is no count, and has been through a logarithm
             of_cells.append((expression if signed else expression.logged()).scaled(train))
         self.drug = Tower([inputs.features["morgan"]], config)
@@ -70,6 +72,22 @@ class MLP(Backbone):
     def measured(self) -> tuple[Tensor, Tensor]:
         """Drugs with a fingerprint, cell lines with a tissue or expression."""
         return self.drug.known, self.cell.known
+
+
+def checked(expression: FeatureTable) -> FeatureTable:
+    """The table; raises InputError unless it is one row of finite numbers for each cell line."""
+    kind, values = expression.kind, expression.values
+    problem = None
+    if kind is not EntityKind.cell_line or values.ndim != 2:
+        problem = f"has the shape {values.shape} and describes a {kind.value.replace('_', ' ')}"
+    elif not np.isfinite(values).all():
+        problem = "holds values that are not finite"
+    if problem is None:
+        return expression
+    raise InputError(
+        f"the feature 'expression' {problem}: MLP reads one row of finite numbers for each cell line",
+        remedy="Import the data set with another table for it, or with this one under another name.",
+    )
 
 
 class Tower(nn.Module):

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from torch import Tensor, nn
 
 from l2aco.data.graph import KnowledgeGraph
@@ -40,10 +40,12 @@ class GraphConfig(BackboneConfig):
     engine: Literal["fast", "pyg", "dgl"] = "fast"
     """Which kernels pass the messages; the numbers are the same."""
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _published_dropout(cls, values: Any) -> Any:
-        return {"dropout": 0.5, **values} if isinstance(values, dict) and values.get("faithful") else values
+    def _published_dropout(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        config = handler(values)
+        published = config.faithful and "dropout" not in config.model_fields_set
+        return config.model_copy(update={"dropout": 0.5}) if published else config
 
 
 @dataclass(frozen=True)
