@@ -19,7 +19,7 @@ SLOW = pytest.mark.long  # half a minute to several minutes of compilation each
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "name", ["RGCN", *(pytest.param(name, marks=SLOW) for name in ("GCN", "KGNN", "GAT", "HGAT", "HAN"))]
+    "name", ["RGCN", *(pytest.param(name, marks=SLOW) for name in ("GCN", "KGNN", "GAT", "HGAT", "HAN", "MLP"))]
 )
 def test_compiled_training_follows_the_same_losses(name: str) -> None:
     plain, compiled = history(name, compiled=False), history(name, compiled=True)
