@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from l2aco.data.graph import KnowledgeGraph
 
 
+START = 0.01
+"""Standard deviation of fresh embeddings. On unseen cell lines 0.01 scores far above 0.05 and 0.1."""
+
+
 class BackboneConfig(BaseModel):
     """Hyper-parameters that every backbone has; each backbone extends it."""
 

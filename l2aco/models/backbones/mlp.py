@@ -23,12 +23,9 @@ from torch import Tensor, nn
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
-from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
+from l2aco.models.base import START, Backbone, BackboneConfig, Inputs, Tables
 from l2aco.models.dropout import Dropout
 from l2aco.models.heads import PairHead
-
-START = 0.01
-"""Standard deviation of fresh embeddings."""
 
 
 class MLP(Backbone):
