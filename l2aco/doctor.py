@@ -41,8 +41,8 @@ class Check:
 
 
 def examine(workspace: Workspace) -> list[Check]:
-    """Packages, device, API keys (present or not, never their value) and the workspace."""
-    return [*_packages(), _device(), _key("OPENAI_API_KEY"), _workspace(workspace)]
+    """Packages, device, API keys (present or not, never their value), the encoder of `embed`, the workspace."""
+    return [*_packages(), _device(), _key("OPENAI_API_KEY"), _encoder(workspace), _workspace(workspace)]
 
 
 def _packages() -> list[Check]:
@@ -71,6 +71,19 @@ def _key(variable: str) -> Check:
     found = bool(os.environ.get(variable))
     remedy = "" if found else "export it to use gpt-4o-mini and other API models"
     return Check(variable, "set" if found else "not set", "API models", found, remedy=remedy)
+
+
+def _encoder(workspace: Workspace) -> Check:
+    from l2aco.embeddings.encoders import DEFAULT_ENCODER, ENCODERS, resolve_encoder
+    from l2aco.embeddings.fetch import is_here
+
+    name = workspace.settings.encoder or DEFAULT_ENCODER
+    if name not in ENCODERS and name not in workspace.settings.encoders:  # a folder, or a model's id
+        return Check("encoder", name, "l2aco embed", True)
+    spec = resolve_encoder(name, workspace.settings)
+    here = spec.runtime == "openai" or is_here(spec)
+    remedy = "" if here else "it is downloaded when first used; without network: --encoder minilm"
+    return Check("encoder", f"{name}: {'here' if here else 'not here yet'}", "l2aco embed", here, remedy=remedy)
 
 
 def _workspace(workspace: Workspace) -> Check:

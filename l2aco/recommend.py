@@ -31,9 +31,9 @@ FEW = 10
 
 @dataclass(frozen=True)
 class RankedPair:
-    """One pair. `probability` of synergy, calibrated on the run's validation rows; `measured` is the label in this
-    cell line (None where nobody measured it); `elsewhere_synergistic` of `elsewhere_measured` other cell lines;
-    `training_a` and `training_b` the triples of each drug that the model was trained on."""
+    """One pair. `probability` of synergy as the model gives it, `calibrated` on the run's validation rows; `measured` is
+    the label in this cell line (None where nobody measured it); `elsewhere_synergistic` of `elsewhere_measured` other
+    cell lines; `training_a` and `training_b` the triples of each drug that the model was trained on."""
 
     rank: int
     drug_a: str
@@ -41,6 +41,7 @@ class RankedPair:
     drug_a_id: str
     drug_b_id: str
     probability: float
+    calibrated: float
     measured: int | None
     elsewhere_synergistic: int
     elsewhere_measured: int
@@ -54,7 +55,8 @@ class RankedPair:
             "drug_a": self.drug_a,
             "drug_b": self.drug_b,
             "probability": self.probability,
-            "measured": {None: "no", 0: "not synergistic", 1: "synergistic"}[self.measured],
+            "calibrated": self.calibrated,
+            "measured here": {None: "no", 0: "not synergistic", 1: "synergistic"}[self.measured],
             "elsewhere": f"{self.elsewhere_synergistic} of {self.elsewhere_measured} lines",
             "trained_on": f"{self.training_a:,} + {self.training_b:,}",
         }
@@ -124,10 +126,10 @@ def rank_pairs(
     pairs = np.array(list(itertools.combinations(chosen, 2)), dtype=np.int64)
     raw = predictor.predict(pairs[:, 0], pairs[:, 1], np.full(len(pairs), row))
     order = np.argsort(-raw, kind="stable")[:top]  # calibrated ones are equal near 0 and 1
-    probability = predictor.calibration.apply(raw)
+    calibrated = predictor.calibration.apply(raw)
     records = _records(dataset)
     ranked = [
-        _ranked(dataset, rank, pairs[which], row, float(probability[which]), records, trained)
+        _ranked(dataset, rank, pairs[which], row, (float(raw[which]), float(calibrated[which])), records, trained)
         for rank, which in enumerate(order, start=1)
     ]
     return Recommendation(
@@ -187,7 +189,7 @@ def _ranked(
     rank: int,
     pair: np.ndarray[Any, Any],
     cell: int,
-    probability: float,
+    probability: tuple[float, float],
     records: dict[tuple[int, int], dict[int, int]],
     trained: np.ndarray[Any, Any],
 ) -> RankedPair:
@@ -201,7 +203,8 @@ def _ranked(
         drug_b=second.name,
         drug_a_id=first.id,
         drug_b_id=second.id,
-        probability=probability,
+        probability=probability[0],
+        calibrated=probability[1],
         measured=labels.get(cell),
         elsewhere_synergistic=sum(elsewhere),
         elsewhere_measured=len(elsewhere),

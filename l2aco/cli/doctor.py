@@ -9,7 +9,7 @@ from l2aco.cli.shell import JsonOption, Shell, verb
 
 @verb
 def doctor(shell: Shell, json: JsonOption = False) -> int:
-    """Check packages, device, API keys (present or not, never their value) and the workspace.
+    """Check packages, device, API keys (present or not, never their value), the encoder and the workspace.
 
     Exits with 1 when something that every command needs is missing.
     """

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 store_app = typer.Typer(help="Look into, search, check and move embedding stores.", no_args_is_help=True)
 
-StoreArgument = Annotated[str | None, typer.Argument(help="A store (default: the one written last).")]
+StoreArgument = Annotated[
+    str | None, typer.Argument(help="A store (default: the newest, of the LLM and encoder in l2aco.toml).")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -64,7 +66,9 @@ def search(
     shell: Shell,
     text: Annotated[str | None, typer.Argument(help="What to look for, in words.")] = None,
     entity: Annotated[str | None, typer.Option(help="Neighbours of a drug or cell line instead of a text.")] = None,
-    store: Annotated[str | None, typer.Option(help="A store (default: the one written last).")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="A store (default: the newest, of the LLM and encoder in l2aco.toml).")
+    ] = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many results.")] = 10,
     kind: Annotated[str | None, typer.Option(help="drug or cell_line only.")] = None,
     where: Annotated[

@@ -34,6 +34,13 @@ def model_folder(spec: EncoderSpec) -> Path:
     return hub_folder(spec.model, spec.revision, spec.name)
 
 
+def is_here(spec: EncoderSpec) -> bool:
+    """Whether a local model needs no download, decided without network."""
+    if spec.model.startswith("package:"):
+        return importlib.util.find_spec(spec.model.removeprefix("package:")) is not None
+    return Path(spec.model).expanduser().is_dir() or _cached(spec.model, spec.revision) is not None
+
+
 def _package_folder(spec: EncoderSpec) -> Path:
     module = spec.model.removeprefix("package:")
     found = importlib.util.find_spec(module)
@@ -51,12 +58,8 @@ def hub_folder(model: str, revision: str | None, name: str) -> Path:
     from huggingface_hub.errors import LocalEntryNotFoundError
     from huggingface_hub.utils import HfHubHTTPError
 
-    try:
-        folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
-        if _weights(folder):
-            return folder
-    except LocalEntryNotFoundError:
-        pass
+    if (folder := _cached(model, revision)) is not None:
+        return folder
     if reason := _unreachable():
         raise _missing(model, revision, name, reason)
     try:
@@ -65,6 +68,18 @@ def hub_folder(model: str, revision: str | None, name: str) -> Path:
         raise _missing(model, revision, name, f"the server refused it: {_first_line(error)}") from None
     except (OSError, LocalEntryNotFoundError) as error:
         raise _missing(model, revision, name, f"the download failed: {_first_line(error)}") from None
+
+
+def _cached(model: str, revision: str | None) -> Path | None:
+    """The snapshot in the local cache, if its weights are there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return folder if _weights(folder) else None
 
 
 def _ignored(model: str, revision: str | None) -> list[str]:

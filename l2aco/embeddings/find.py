@@ -1,27 +1,82 @@
-"""Searching a store by a text or by an entity: what `l2aco search` does."""
+"""Finding a store, and what is in it by a text or by an entity: what `l2aco search` does."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from l2aco.embeddings.encoders import make_encoder
 from l2aco.embeddings.store import EmbeddingStore, Hit, list_stores, open_store
 from l2aco.entities import Entity, EntityIndex, EntityKind
-from l2aco.errors import InputError, UnknownNameError
+from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress
 from l2aco.workspace import Workspace
 
 
-def choose_store(workspace: Workspace, name: str | None = None) -> EmbeddingStore:
-    """The store called `name`, else the one written last, those of the fake LLM only where there is no other."""
+def choose_store(
+    workspace: Workspace, name: str | None = None, *, llm: str | None = None, encoder: str | None = None
+) -> EmbeddingStore:
+    """The store called `name`; else one of `llm` and `encoder` that holds something: first that of the settings, then
+    the one written last, and one of the fake LLM only where there is no other.
+
+    Raises UsageError where `name` is a store of something else than `llm` and `encoder`, InputError where none fits.
+    """
+    wanted = " and ".join(f"{what} '{value}'" for what, value in (("LLM", llm), ("encoder", encoder)) if value)
     if name is not None:
-        return open_store(name, workspace)
+        named = open_store(name, workspace)
+        if not _fits(named, llm, encoder, workspace):
+            raise UsageError(f"the store {named.name} is not of {wanted}", remedy="Leave one of the two out.")
+        return named
     stores = [store for store in list_stores(workspace) if len(store)]
     if not stores:
-        raise InputError("there is no embedding store", where=workspace.embeddings, remedy="Make one with: l2aco embed")
-    real = [store for store in stores if set(store.manifest.counts.get("llm", {})) != {"fake"}]
-    return max(real or stores, key=lambda store: (store.manifest.created_at, store.name))
+        raise InputError("there is no embedding store", remedy=_way_to_a_store(workspace))
+    fitting = [store for store in stores if _fits(store, llm, encoder, workspace)]
+    if not fitting:
+        raise InputError(
+            f"no embedding store of {wanted}",
+            remedy=f"There are {', '.join(store.name for store in stores)}. Name one with --store, or make one with "
+            f"`l2aco profile{f' --llm {llm}' if llm else ''}` and `l2aco embed`.",
+        )
+    settings = workspace.settings
+
+    def rank(store: EmbeddingStore) -> tuple[bool, bool, bool, str, str]:
+        real = set(store.manifest.counts.get("llm", {})) != {"fake"}
+        of_llm = _fits(store, settings.llm, None, workspace)
+        of_encoder = _fits(store, None, settings.encoder, workspace)
+        return real, of_llm, of_encoder, store.manifest.created_at, store.name
+
+    return max(fitting, key=rank)
+
+
+def _fits(store: EmbeddingStore, llm: str | None, encoder: str | None, workspace: Workspace) -> bool:
+    """Whether a store called `<profile set>--<encoder>` is of this encoder and holds profiles of this LLM (any set of
+    it), or of a set of that name."""
+    profiles, _, used = store.name.casefold().partition("--")
+    if encoder is not None and used != encoder.casefold():
+        return False
+    if llm is None:
+        return True
+    written_by = {name.casefold() for name in store.manifest.counts.get("llm", {})}
+    return not {profiles, *written_by}.isdisjoint(_names_of(llm, workspace))
+
+
+def _names_of(llm: str, workspace: Workspace) -> set[str]:
+    """How an LLM may be called in a store: as the user does, and by its alias."""
+    from l2aco.llm.catalog import resolve_model
+
+    names = {llm.casefold()}
+    with suppress(UnknownNameError):  # `reference` is a set of profiles and no model
+        names.add(resolve_model(llm, workspace.settings).alias.casefold())
+    return names
+
+
+def _way_to_a_store(workspace: Workspace) -> str:
+    from l2aco.profiles.sets import list_profile_sets
+
+    if made := list_profile_sets(workspace, bundled=False):
+        return f"Embed the profiles of {', '.join(item.name for item in made)}: l2aco embed."
+    return "Make one: l2aco profile --llm reference, then l2aco embed --encoder minilm."
 
 
 def search_text(

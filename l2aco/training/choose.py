@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from l2aco.errors import InputError, UnknownNameError, UsageError
+from l2aco.errors import InputError, UsageError
 from l2aco.training.spec import TrainSpec
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
         "device": settings.device if spec.device == "auto" else spec.device,
     }
     if spec.align.active:
-        store = choose_store(workspace, name=spec.store, llm=spec.llm, encoder=spec.encoder)
+        store = _choose_store(spec, workspace)
         found |= {"store": store.name, "llm": None, "encoder": None}
     else:
         found |= {"store": None, "llm": None, "encoder": None}
@@ -65,69 +64,11 @@ def choose_backbone(name: str | None, dataset: str, workspace: Workspace) -> str
     return backbones.get(name).name
 
 
-def choose_store(
-    workspace: Workspace, *, name: str | None = None, llm: str | None = None, encoder: str | None = None
-) -> EmbeddingStore:
-    """The store called `name`; else the newest of `llm` and `encoder`, where those of the settings come first
-    and those of `fake` profiles last.
+def _choose_store(spec: TrainSpec, workspace: Workspace) -> EmbeddingStore:
+    from l2aco.embeddings.find import choose_store
 
-    Raises UsageError where `name` is a store of something else than `llm` and `encoder`.
-    """
-    from l2aco.embeddings.store import list_stores, open_store
-
-    wanted = " and ".join(f"{what} '{value}'" for what, value in (("LLM", llm), ("encoder", encoder)) if value)
-    if name is not None:
-        named = open_store(name, workspace)
-        if not _fits(named, llm, encoder, workspace):
-            raise UsageError(f"the store {named.name} is not of {wanted}", remedy="Leave one of the two out.")
-        return named
-    stores = list_stores(workspace)
-    if not stores:
-        raise InputError("there is no embedding store, and alignment needs one", remedy=_way_to_a_store(workspace))
-    fitting = [store for store in stores if _fits(store, llm, encoder, workspace)]
-    if not fitting:
-        raise InputError(
-            f"no embedding store of {wanted}",
-            remedy=f"There are {', '.join(store.name for store in stores)}. Name one with --store, or make one with "
-            f"`l2aco profile{f' --llm {llm}' if llm else ''}` and `l2aco embed`.",
-        )
-    settings = workspace.settings
-
-    def rank(store: EmbeddingStore) -> tuple[bool, bool, bool, float]:
-        real = not store.name.casefold().startswith("fake")
-        written = (store.path / "manifest.json").stat().st_mtime
-        of_llm = _fits(store, settings.llm, None, workspace)
-        return real, of_llm, _fits(store, None, settings.encoder, workspace), written
-
-    return max(fitting, key=rank)
-
-
-def _fits(store: EmbeddingStore, llm: str | None, encoder: str | None, workspace: Workspace) -> bool:
-    """Whether a store called `<profile set>--<encoder>` is of this encoder and holds profiles of this LLM (any set of
-    it), or of a set of that name."""
-    profiles, _, used = store.name.casefold().partition("--")
-    if encoder is not None and used != encoder.casefold():
-        return False
-    if llm is None:
-        return True
-    written_by = {name.casefold() for name in store.manifest.counts.get("llm", {})}
-    return not {profiles, *written_by}.isdisjoint(_names_of(llm, workspace))
-
-
-def _names_of(llm: str, workspace: Workspace) -> set[str]:
-    """How an LLM may be called in a store: as the user does, and by its alias."""
-    from l2aco.llm.catalog import resolve_model
-
-    names = {llm.casefold()}
-    with suppress(UnknownNameError):  # `reference` is a set of profiles and no model
-        names.add(resolve_model(llm, workspace.settings).alias.casefold())
-    return names
-
-
-def _way_to_a_store(workspace: Workspace) -> str:
-    from l2aco.profiles.sets import list_profile_sets
-
-    alone = "Or train the backbone alone: --align none."
-    if made := list_profile_sets(workspace, bundled=False):
-        return f"Embed the profiles of {', '.join(item.name for item in made)}: l2aco embed. {alone}"
-    return f"Make one: l2aco profile --llm reference, then l2aco embed --encoder minilm. {alone}"
+    try:
+        return choose_store(workspace, spec.store, llm=spec.llm, encoder=spec.encoder)
+    except InputError as error:
+        ways = f"{error.remedy} Or train the backbone alone: --align none."
+        raise InputError(f"{error.message}, and alignment needs one", where=error.where, remedy=ways) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from l2aco.data.dataset import DataSet, open_dataset
 from l2aco.data.splits import Split, make_split
-from l2aco.entities import Entity, EntityKind
+from l2aco.entities import EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.models.assemble import ScoringModel, build_model
 from l2aco.progress import Progress, Silent
@@ -119,15 +118,16 @@ def load_knowledge(store_name: str, dataset: DataSet, workspace: Workspace) -> K
 
 
 def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress) -> None:
-    pairs: tuple[tuple[str, Sequence[Entity], np.ndarray], ...] = (
-        ("drugs", dataset.drugs, knowledge.drug_mask),
-        ("cell lines", dataset.cell_lines, knowledge.cell_mask),
-    )
-    for what, entities, mask in pairs:
-        lacking = [entity.name for entity, has in zip(entities, mask, strict=True) if not has]
+    triples = dataset.triples
+    for what, entities, mask, rows in (
+        ("drugs", dataset.drugs, knowledge.drug_mask, np.concatenate([triples.drug_a, triples.drug_b])),
+        ("cell lines", dataset.cell_lines, knowledge.cell_mask, triples.cell_line),
+    ):
+        measured = np.unique(rows)
+        lacking = [entities[row].name for row in measured if not mask[row]]
         if lacking:
             shown = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
             progress.say(
-                f"{len(lacking)} of {len(entities)} {what} have no vector in {knowledge.store} ({shown}): they take "
-                "the mean vector and are left out of alignment (--set align.missing=refuse to stop instead)"
+                f"{len(lacking)} of {len(measured)} measured {what} have no vector in {knowledge.store} ({shown}): "
+                "they take the mean vector and are left out of alignment (--set align.missing=refuse to stop instead)"
             )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,6 +57,20 @@ def test_doctor_never_prints_a_key(cli: Callable[..., Any], workspace: Any, monk
     output = cli("doctor", "--json").output
     assert "sk-planted" not in output
     assert '"set"' in output
+
+
+def test_doctor_says_whether_the_encoder_must_be_downloaded(
+    cli: Callable[..., Any], workspace: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "nothing"))
+
+    def encoder() -> dict[str, Any]:
+        return next(row for row in json.loads(cli("doctor", "--json").stdout) if row["check"] == "encoder")
+
+    assert encoder()["status"] == "bge-large-en-v1.5: not here yet" and "minilm" in encoder()["remedy"]
+    facts = f'runtime = "transformers"\nmodel = "{tmp_path}"\ndimension = 8\nwindow = 64\npooling = "mean"\n'
+    (workspace.root / "l2aco.toml").write_text(f'encoder = "mine"\n[encoders.mine]\n{facts}')
+    assert encoder()["status"] == "mine: here" and encoder()["remedy"] == ""
 
 
 def test_an_interrupt_is_resumable_not_a_traceback() -> None:

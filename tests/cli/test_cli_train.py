@@ -376,7 +376,7 @@ def test_an_llm_is_not_taken_for_another_whose_name_begins_alike(lab, cli):
 def test_the_llm_of_the_settings_chooses_the_store(lab, cli):
     import os
 
-    from l2aco.training.choose import choose_store
+    from l2aco.embeddings.find import choose_store
     from l2aco.workspace import Workspace
 
     shutil.copytree(lab.embeddings / "reference--toy", lab.embeddings / "qwen--toy")
