@@ -31,9 +31,9 @@ FEW = 10
 
 @dataclass(frozen=True)
 class RankedPair:
-    """One pair. `probability` of synergy as the model gives it, `calibrated` on the run's validation rows; `measured` is
-    the label in this cell line (None where nobody measured it); `elsewhere_synergistic` of `elsewhere_measured` other
-    cell lines; `training_a` and `training_b` the triples of each drug that the model was trained on."""
+    """One pair. `probability` of synergy by the model, and `calibrated` on the run's validation rows; `measured` is the
+    label in this cell line (None where nobody measured it); `elsewhere_synergistic` of `elsewhere_measured` other cell
+    lines; `training_a` and `training_b` the triples of each drug that the model was trained on."""
 
     rank: int
     drug_a: str
