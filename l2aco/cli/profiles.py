@@ -201,12 +201,14 @@ def import_(
         str | None, typer.Option("--format", help="jsonl, parquet, csv or paper; else by the name.")
     ] = None,
 ) -> None:
-    """Read profiles from JSONL, Parquet, CSV or the paper's description files into a new set."""
+    """Read profiles from JSONL, Parquet, CSV or the paper's description files into a new set.
+
+    A table of your own needs the columns kind (drug or cell_line), name or id, and text.
+    """
     from l2aco.profiles.exchange import import_set, parse_format
 
     chosen = parse_format(form, source)
-    known = _entities_to_resolve(shell) if chosen == "paper" else []
-    done = import_set(source, name, shell.workspace, form=chosen, entities=known)
+    done = import_set(source, name, shell.workspace, form=chosen, entities=lambda: _entities_to_resolve(shell))
     shell.print(f"Profile set '{done.set.name}': {done.profiles:,} profiles in {done.set.path}")
     if done.repeated or done.empty:
         shell.say(f"Left out: {done.repeated:,} repeated, {done.empty:,} empty")

@@ -1,7 +1,8 @@
 """Profile sets out of L2aCo and in again: JSONL, Parquet, CSV, and the description files of the paper's release.
 
 The paper's layout is one file a kind, `{drug,cell}_descripts_all_<llm>.jsonl`, with `name` and `response` (the
-text) on each line. It keeps no ids: names are resolved against entities that the caller knows.
+text) on each line. It keeps no ids: names are resolved against entities that the caller knows. So are those of a table
+that somebody wrote by hand, with the columns kind, name and text.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from l2aco.entities import Entity, EntityIndex, EntityKind
+from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
 from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
 from l2aco.llm.journal import RECORDS
 from l2aco.profiles.record import RECORD_FIELDS, ProfileRecord
@@ -107,22 +109,21 @@ class Imported:
 
 
 def import_set(
-    source: Path, name: str, workspace: Workspace, *, form: Format, entities: Iterable[Entity] = ()
+    source: Path, name: str, workspace: Workspace, *, form: Format, entities: Callable[[], Iterable[Entity]] = tuple
 ) -> Imported:
     """Read a set into the workspace under `name`, whole or not at all.
 
-    `entities` are those that the paper's names are resolved against. Raises InputError with file and line,
+    `entities` gives those that names without an id are resolved against. Raises InputError with file and line,
     UsageError where the set exists.
     """
     llm = _paper_llm(source) if form == "paper" else None
-    indexes = {kind: EntityIndex(kind, entities) for kind in EntityKind} if form == "paper" else {}
     readers: dict[Format, Callable[[], Iterator[ProfileRecord]]] = {
         "jsonl": lambda: _read_jsonl(source),
         "csv": lambda: _read_csv(source),
         "parquet": lambda: _read_parquet(source),
         "paper": lambda: _read_paper(source, llm or name),
     }
-    tally = _Tally(indexes)
+    tally = _Tally(entities)
     with atomic_folder(workspace.child(workspace.profiles, name)) as partial:
         with (partial / RECORDS).open("w", encoding="utf-8") as out:
             for record in tally.keep(readers[form]()):
@@ -137,8 +138,8 @@ def import_set(
 class _Tally:
     """Lets each profile through once, resolves names, and remembers what the manifest will say."""
 
-    def __init__(self, indexes: Mapping[EntityKind, EntityIndex]) -> None:
-        self.indexes = indexes
+    def __init__(self, entities: Callable[[], Iterable[Entity]]) -> None:
+        self._entities = entities
         self.count = 0
         self.fields: dict[str, dict[str, Any]] = {}
         self.llms: set[str] = set()
@@ -161,15 +162,23 @@ class _Tally:
                 self.llms |= {record.llm} if record.llm else set()
                 yield record
 
+    @cached_property
+    def _indexes(self) -> dict[EntityKind, EntityIndex]:
+        known = list(self._entities())
+        return {kind: EntityIndex(kind, known) for kind in EntityKind}
+
     def _resolve(self, record: ProfileRecord) -> ProfileRecord:
-        if not self.indexes:
+        """A record without a key gets the id of the entity that it names, and a key."""
+        if record.key:
             return record
-        entity = self.indexes[EntityKind(record.kind)].find(record.entity_id)
-        if entity is None:
-            self.unresolved.append(record.entity_name)
-            return record
-        key = stable_hash([record.llm, record.kind, entity.id, record.text], 32)
-        return replace(record, entity_id=entity.id, key=key, aliases=entity.aliases)
+        named = record.entity_id or record.entity_name
+        entity = self._indexes[EntityKind(record.kind)].find(named)
+        if entity is None and not record.entity_id:
+            self.unresolved.append(named)
+        found = Entity(named, EntityKind(record.kind), record.entity_name) if entity is None else entity
+        key = stable_hash([record.llm, record.kind, found.id, record.text], 32)
+        name = record.entity_name or found.name
+        return replace(record, entity_id=found.id, entity_name=name, key=key, aliases=found.aliases)
 
 
 def _schema_of(value: Any) -> dict[str, Any]:
@@ -239,6 +248,8 @@ def _json_lines(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _record(value: dict[str, Any], where: str) -> ProfileRecord:
+    if "key" not in value:
+        return _written_by_hand(value, where)
     try:
         record = ProfileRecord.from_json(value)
         EntityKind(record.kind)
@@ -246,6 +257,27 @@ def _record(value: dict[str, Any], where: str) -> ProfileRecord:
         return record
     except (DamagedError, ValueError, TypeError) as error:
         raise InputError(f"is not a profile ({error})", where=where) from None
+
+
+def _written_by_hand(value: dict[str, Any], where: str) -> ProfileRecord:
+    filled = ((name, item) for name, item in value.items() if isinstance(name, str) and item is not None)
+    row = {name.strip().casefold(): str(item).strip() for name, item in filled}
+    name, given = row.get("name", ""), row.get("id", "")
+    if "text" not in row or "kind" not in row or not (name or given):
+        raise InputError(
+            "is no profile",
+            where=where,
+            remedy=f"Needed: kind (drug or cell_line), name or id, and text. Found: {', '.join(row) or 'nothing'}.",
+        )
+    return ProfileRecord(
+        key="",
+        entity_id=given,
+        entity_name=name,
+        kind=parse_kind(row["kind"], where=where).value,
+        fields={"description": row["text"]},
+        text=row["text"],
+        llm=row.get("llm") or None,
+    )
 
 
 def _read_csv(source: Path) -> Iterator[ProfileRecord]:
@@ -318,8 +350,8 @@ def _read_paper(source: Path, llm: str) -> Iterator[ProfileRecord]:
                 raise InputError("lacks 'name' or 'response'", where=where)
             name, text = str(value["name"]).strip(), str(value["response"])
             yield ProfileRecord(
-                key=stable_hash([llm, kind.value, name, text], 32),
-                entity_id=name,
+                key="",
+                entity_id="",
                 entity_name=name,
                 kind=kind.value,
                 fields={"description": text},

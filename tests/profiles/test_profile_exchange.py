@@ -52,7 +52,7 @@ def test_the_papers_layout_and_back(workspace: Workspace) -> None:
         Entity(record.entity_id, EntityKind(record.kind), record.entity_name, record.aliases)
         for record in reference.records()
     ]
-    back = import_set(folder, "back", workspace, form=parse_format(None, folder), entities=known)
+    back = import_set(folder, "back", workspace, form=parse_format(None, folder), entities=lambda: known)
     assert back.unresolved == ()
     assert {(record.kind, record.entity_id): record.text for record in back.set.records()} == {
         (record.kind, record.entity_id): record.text for record in reference.records()
@@ -72,16 +72,40 @@ def test_names_that_nobody_knows_become_ids(workspace: Workspace) -> None:
         Entity("DB00945", EntityKind.drug, "Acetylsalicylic acid", ("aspirin",)),
         Entity("Q", EntityKind.drug, "Q"),
     ]
-    back = import_set(path, "paper", workspace, form="paper", entities=known)
+    back = import_set(path, "paper", workspace, form="paper", entities=lambda: known)
     assert (back.profiles, back.repeated, back.empty, back.unresolved) == (1, 1, 1, ("X",))
     record = back.set.get("drug", "DB00945")
     assert record is not None
     assert (record.text, record.llm) == ("COX.", "gpt-5")
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_profiles_written_by_hand_need_a_kind_a_name_and_a_text(workspace: Workspace, suffix: str) -> None:
+    import polars as pl
+
+    rows = [
+        {"Kind": "drug", "Name": "aspirin", "id": None, "text": "COX."},
+        {"Kind": "Cell line", "Name": "A375", "id": "A375_SKIN", "text": "BRAF, ünlaut"},
+        {"Kind": "drug", "Name": "nobody", "id": None, "text": "?"},
+        {"Kind": "drug", "Name": "empty", "id": None, "text": ""},
+    ]
+    path, frame = workspace.root / f"mine.{suffix}", pl.DataFrame(rows)
+    {"csv": frame.write_csv, "jsonl": frame.write_ndjson, "parquet": frame.write_parquet}[suffix](path)
+    known = [Entity("DB00945", EntityKind.drug, "Acetylsalicylic acid", ("aspirin",))]
+    done = import_set(path, "mine", workspace, form=parse_format(None, path), entities=lambda: known)
+    assert (done.profiles, done.empty, done.unresolved) == (3, 1, ("nobody", "empty"))
+    found = {(record.kind, record.entity_id): record.text for record in done.set.records()}
+    assert found == {("drug", "DB00945"): "COX.", ("cell_line", "A375_SKIN"): "BRAF, ünlaut", ("drug", "nobody"): "?"}
+    back = open_profile_set("mine", workspace)
+    assert len({record.key for record in back.records()}) == 3
+    assert back.resolve("Aspirin", None).text == "COX."
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
+        ("a.csv", "drug,profile\nErlotinib,EGFR\n", "a.csv:2.*Needed: kind"),
+        ("a.csv", "kind,name,text\nprotein,TP53,guardian\n", "a.csv:2.*no kind of entity"),
         ("a.jsonl", '{"key": "00"}\n', "a.jsonl:1"),
         ("a.jsonl", "not json\n", "a.jsonl:1"),
         ("a.jsonl", "", "no profiles"),
@@ -97,7 +121,7 @@ def test_what_cannot_be_read_leaves_nothing_behind(
     path = workspace.root / name
     if text is not None:
         path.write_text(text)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=f"(?s){said}"):
         import_set(path, "broken", workspace, form=parse_format(None, path))
     assert not workspace.profiles.exists() or not list(workspace.profiles.iterdir())
 
