@@ -44,6 +44,9 @@ def train(
     engine: Annotated[
         str | None, typer.Option(help="Kernels of graph backbones: fast (default), pyg, dgl (extra: dgl).")
     ] = None,
+    faithful: Annotated[
+        bool, typer.Option("--faithful", help="The published mathematics and recipe, with what ours repairs.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda:N.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: 1).")] = None,
     track: Annotated[list[str] | None, typer.Option(help="tensorboard or wandb (extra: tracking).")] = None,
@@ -73,6 +76,7 @@ def train(
         "store": store,
         "seed": seed,
         "config.engine": engine,
+        "config.faithful": faithful or None,
         "device": device,
         "threads": threads,
     }

@@ -28,7 +28,8 @@ def wrap_module(
 
     `encode_drug(module, x)` and `encode_cell(module, x)` turn feature rows (n, ...) into representations (n, ..., d);
     `score(module, h_a, h_b, h_c)` turns those of B triples into logits (B,). The module keeps its own mathematics,
-    except that the logit is the mean over the two orders of the drugs. Rows without a feature are zero.
+    except that the logit is the mean over the two orders of the drugs, unless `faithful`. Rows without a feature are
+    zero.
     """
 
     class Wrapped(Backbone):
@@ -53,8 +54,10 @@ def wrap_module(
 
         def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
             first, second, line = tables.drug[a], tables.drug[b], tables.cell[c]
-            logits = score(self.module, first, second, line) + score(self.module, second, first, line)
-            return logits.reshape(len(a)) / 2
+            logits = score(self.module, first, second, line).reshape(len(a))
+            if self.config.faithful:
+                return logits
+            return (logits + score(self.module, second, first, line).reshape(len(a))) / 2
 
         def measured(self) -> tuple[Tensor, Tensor]:
             return self._masks[0], self._masks[1]

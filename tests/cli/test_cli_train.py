@@ -103,6 +103,13 @@ def test_a_spec_lends_another_backbone_its_request_and_not_its_recipe(lab, cli):
         assert unchanged.batch_size == 2048 and unchanged.config["dropout"] == 0.2
 
 
+def test_faithful_trains_the_published_model_by_its_recipe(lab, cli):
+    cli("train", "--backbone", "GCN", "--align", "none", "--faithful", "--set", "epochs=1")
+    run = open_run(None, lab)
+    assert run.spec.config["faithful"] is True and run.spec.config["dropout"] == 0.5
+    assert (run.spec.batch_size, run.spec.learning_rate) == (128, 1e-3)
+
+
 def test_options_that_exclude_each_other_are_refused(lab, cli):
     result = cli("train", *QUICK, "--set", "compile=true", "--set", "neighbours=3", code=2)
     assert "compile and neighbours do not go together" in result.stderr

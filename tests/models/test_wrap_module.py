@@ -32,7 +32,7 @@ def wrapped() -> Any:
     return names["MyBackbone"]
 
 
-def build(wrapped: Any, align: AlignSpec, *, dropout: bool = False) -> Aligner:
+def build(wrapped: Any, align: AlignSpec, *, faithful: bool = False) -> Aligner:
     data = small_data()
     draw = np.random.default_rng(0)
     known = np.arange(CELLS) != 2
@@ -41,7 +41,7 @@ def build(wrapped: Any, align: AlignSpec, *, dropout: bool = False) -> Aligner:
     given = vectors()
     torch.manual_seed(0)
     return Aligner(
-        wrapped(load_inputs(wrapped, data), BackboneConfig()),
+        wrapped(load_inputs(wrapped, data), BackboneConfig(faithful=faithful)),
         align,
         drug_vectors=prepare_vectors(data.drugs, given["drug_vectors"], None, align, seed=0),
         cell_vectors=prepare_vectors(data.cell_lines, given["cell_vectors"], None, align, seed=0),
@@ -75,6 +75,14 @@ def test_tables_in_chunks_score_like_a_step(wrapped: Any, align: AlignSpec) -> N
     scored = model.score(tables, A, B, C)
     torch.testing.assert_close(scored, model(A, B, C).logits[0])
     torch.testing.assert_close(scored, model.score(tables, B, A, C))
+
+
+def test_faithful_leaves_the_order_of_the_drugs_to_the_module(wrapped: Any) -> None:
+    ours, theirs = (build(wrapped, AlignSpec(loss="none"), faithful=value).eval() for value in (False, True))
+    theirs.load_state_dict(ours.state_dict())
+    one, other = theirs(A, B, C).logits[0], theirs(B, A, C).logits[0]
+    assert not torch.allclose(one, other)
+    torch.testing.assert_close(ours(A, B, C).logits[0], (one + other) / 2)
 
 
 def test_it_learns(wrapped: Any) -> None:
