@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,7 +118,7 @@ def profile(
         samples=samples,
         set_name=set_name,
         base_urls=tuple(base_url or ()),
-        vllm_flags=tuple(vllm_flags.split()),
+        vllm_flags=_flags(vllm_flags),
         keep_server=keep_server,
         concurrency=concurrency,
         requests_per_minute=rpm,
@@ -136,6 +137,15 @@ def profile(
         _tell_plan(shell, spec, chosen, json)
         return None
     return _tell(shell, generate_profiles(spec, chosen, shell.workspace, shell), json)
+
+
+def _flags(text: str) -> tuple[str, ...]:
+    from l2aco.errors import UsageError
+
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError(f"--vllm-flags cannot be read ({error})", remedy="Close every quotation mark.") from None
 
 
 def _spec(shell: Shell, **values: object) -> ProfileSpec:
@@ -166,6 +176,8 @@ def gather_entities(shell: Shell, file: Path | None, names: list[str] | None, ki
     wanted = parse_kind(kind) if kind else None
     if names and wanted is None:
         raise UsageError("--name does not say what it is", remedy="Add --kind drug or --kind cell_line.")
+    if any(not _is_text(item) for item in names or ()):
+        raise UsageError("--name holds bytes that are no UTF-8 text")
     if file is not None or names:
         found = read_entities(file, wanted) if file is not None else []
         return found + [Entity(item, wanted, item) for item in names or () if wanted is not None]
@@ -177,6 +189,14 @@ def gather_entities(shell: Shell, file: Path | None, names: list[str] | None, ki
     left_out = f" ({len(by_key) - len(chosen):,} without a name left out)" if len(chosen) < len(by_key) else ""
     shell.say(f"{len(chosen):,} entities of {', '.join(data_set.name for data_set in data_sets)}{left_out}")
     return [entity for entity in chosen if wanted is None or entity.kind is wanted]
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_nameless(entity: Entity) -> bool:
@@ -264,8 +284,8 @@ def _tell(shell: Shell, report: ProfileReport, json: bool) -> int | None:
     else:
         _tell_in_words(shell, report, failed)
     if run.stopped:
-        shell.say(f"Stopped: {run.stopped}\n{run.remedy}")
-    if failed or run.stopped:
+        shell.warn(f"Stopped: {run.stopped}\n{run.remedy}")
+    if failed or run.stopped or (report.requested and not report.covered):
         return 3 if report.covered else 1
     return None
 
@@ -275,7 +295,7 @@ def _tell_in_words(shell: Shell, report: ProfileReport, failed: int) -> None:
     shell.print(f"Profile set '{report.set.name}': {report.profiles:,} profiles in {report.set.path}")
     shell.print(f"Covers {report.covered:,} of {report.requested:,} requested")
     if report.missing:
-        shell.say(f"Without a profile: {', '.join(report.missing)}")
+        shell.warn(f"Without a profile: {', '.join(report.missing)}")
     if run.calls:
         cost = "price unknown" if run.cost_usd is None else f"${run.cost_usd:,.4f}"
         shell.print(
@@ -285,7 +305,7 @@ def _tell_in_words(shell: Shell, report: ProfileReport, failed: int) -> None:
     if failed:
         top = ", ".join(f"{number:,} {reason}" for reason, number in run.failed.most_common(3))
         before = f"{run.failed_before:,} given up before" if run.failed_before else ""
-        shell.say(
+        shell.warn(
             f"Failed: {', '.join(filter(None, (top, before)))} (failures.jsonl has each; --retry-failed asks again)"
         )
 

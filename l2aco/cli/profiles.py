@@ -182,13 +182,14 @@ def export(
     form: Annotated[
         str | None, typer.Option("--format", help="jsonl, parquet, csv or paper; else by the name.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
     """Write a profile set as JSONL, Parquet, CSV or the paper's description files."""
     from l2aco.profiles.exchange import export_set, parse_format
     from l2aco.profiles.sets import open_profile_set
 
     profiles = open_profile_set(set_name, shell.workspace)
-    for path in export_set(profiles, to, parse_format(form, to)):
+    for path in export_set(profiles, to, parse_format(form, to), replace=force):
         shell.print(str(path))
 
 

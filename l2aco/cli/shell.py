@@ -69,6 +69,10 @@ class Shell:
         if not self.quiet:
             self.err.print(text, markup=False)
 
+    def warn(self, text: str) -> None:
+        """What went wrong, on standard error, also with --quiet."""
+        self.err.print(text, markup=False)
+
     def print(self, text: str) -> None:
         """One line of result on standard output."""
         self.out.print(text, markup=False)

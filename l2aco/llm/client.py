@@ -7,14 +7,13 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Self
 
 from l2aco.errors import UnavailableError
 from l2aco.llm.catalog import Model
 from l2aco.llm.endpoints import Endpoint, EndpointPool
 from l2aco.llm.options import EngineOptions
-from l2aco.llm.request import CallFailed, Message, Reason, Reply
+from l2aco.llm.request import CallFailed, Message, OtherWay, Reason, Reply
 from l2aco.llm.structured import in_words, parse_reply, without_lengths
 
 MODES = ("json_schema", "json_schema without lengths", "json_object", "text")
@@ -60,13 +59,15 @@ class OpenAIEngine:
                 endpoint.client = None
 
     async def ask(self, messages: tuple[Message, ...], schema: Mapping[str, Any], sampling: Mapping[str, Any]) -> Reply:
-        """One call to the endpoint with the least to do. Raises CallFailed."""
+        """One call to the endpoint with the least to do. Raises CallFailed, and OtherWay where its mode changed."""
         async with self.pool.least_busy() as endpoint:
-            if not endpoint.mode_known:
+            if not endpoint.mode_known and not endpoint.struggles:
                 async with endpoint.learning:
                     await asyncio.sleep(endpoint.wait_s)  # the call before this one may have been told to wait
-                    if not endpoint.mode_known:
+                    if not endpoint.mode_known and not endpoint.struggles:
                         return await self._learn(endpoint, messages, schema, sampling)
+            if not endpoint.mode_known:
+                return await self._learn(endpoint, messages, schema, sampling)
             return await self._ask(endpoint, messages, schema, sampling)
 
     async def _learn(
@@ -76,25 +77,32 @@ class OpenAIEngine:
         schema: Mapping[str, Any],
         sampling: Mapping[str, Any],
     ) -> Reply:
-        """Go down the modes until the endpoint accepts one and keeps to it; other calls wait for the result."""
-        tokens_in = tokens_out = 0
+        """Go down the modes until the endpoint accepts one; an answer that does not keep to it ends the call."""
         while True:
-            last = endpoint.mode == len(MODES) - 1
+            mode = endpoint.mode
+            last = mode == len(MODES) - 1
             try:
                 reply = await self._ask(endpoint, messages, schema, sampling)
             except CallFailed as failure:
+                endpoint.struggles |= failure.retryable
                 if failure.reason is not Reason.rejected:
                     raise
                 if last:  # it was this request that was refused, not a way of asking
                     endpoint.mode = 0
                     raise
+                self._go_down(endpoint, mode)
             else:
-                tokens_in, tokens_out = tokens_in + reply.tokens_in, tokens_out + reply.tokens_out
                 if last or not _ignores(reply, schema):
                     endpoint.mode_known = True
-                    return replace(reply, tokens_in=tokens_in, tokens_out=tokens_out)
+                    return reply
+                self._go_down(endpoint, mode)
+                raise OtherWay(reply)
+
+    def _go_down(self, endpoint: Endpoint, mode: int) -> None:
+        """To the next mode, unless another call has gone there already."""
+        if endpoint.mode == mode:
             endpoint.mode += 1
-            self.options.say(f"{endpoint.url} cannot do {MODES[endpoint.mode - 1]}; trying {MODES[endpoint.mode]}")
+            self.options.say(f"{endpoint.url} cannot do {MODES[mode]}; trying {MODES[mode + 1]}")
 
     async def _ask(
         self,
@@ -167,6 +175,8 @@ class OpenAIEngine:
                 return CallFailed(Reason.no_credit, message)
             endpoint.hold(wait)
             return CallFailed(Reason.rate_limited, message, retry_after=wait)
+        if status == 402:
+            return CallFailed(Reason.no_credit, message)
         if status in (401, 403):
             return CallFailed(Reason.unauthorised, message)
         if status == 404:
@@ -199,19 +209,27 @@ def _ignores(reply: Reply, schema: Mapping[str, Any]) -> bool:
 
 
 def _find_key(model: Model, options: EngineOptions) -> str | None:
-    """The key of the model's provider; for a server that the user names, L2ACO_API_KEY goes first.
-
-    A model without a provider sends no provider's key to whatever address it is given.
-    """
-    key = os.environ.get(model.key) if model.key else None
+    """The key of the model's provider, for the provider's own address only; L2ACO_API_KEY for a server that the user
+    names."""
     if tuple(options.base_urls) != (model.base_url,):
-        return os.environ.get("L2ACO_API_KEY") or key
+        return _key_in("L2ACO_API_KEY")
+    key = _key_in(model.key) if model.key else None
     if model.key and not key:
         raise UnavailableError(
             f"{model.alias} needs a key, and {model.key} is not set",
             remedy=f"Run: export {model.key}=...  or name an OpenAI-compatible server with --base-url.",
         )
     return key
+
+
+def _key_in(variable: str) -> str | None:
+    key = os.environ.get(variable, "").strip()
+    if not all("!" <= char <= "~" for char in key):
+        raise UnavailableError(
+            f"{variable} holds something that no key has, such as a line break, a space or curly quotes",
+            remedy=f"Set it again: export {variable}=...",
+        )
+    return key or None
 
 
 def _said(error: Any) -> str:
@@ -245,7 +263,7 @@ def _quota_pause(headers: Mapping[str, str]) -> float | None:
 
 def _duration(text: str) -> float:
     units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)(ms|s|m|h)", text))
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text))
 
 
 def _read(content: bytes) -> Reply:
@@ -255,13 +273,24 @@ def _read(content: bytes) -> Reply:
         choice = value["choices"][0]
         message = choice["message"]
         usage = value.get("usage") or {}
+        text, refusal = _text(message.get("content")), message.get("refusal")
+        text.encode()
         return Reply(
-            text=message.get("content") or "",
+            text=text,
             finish_reason=choice.get("finish_reason") or "stop",
             tokens_in=int(usage.get("prompt_tokens") or 0),
             tokens_out=int(usage.get("completion_tokens") or 0),
             model=value.get("model"),
-            refusal=message.get("refusal"),
+            refusal=None if refusal is None else str(refusal),
         )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise CallFailed(Reason.broken_response, f"the body is no chat completion ({error!r})") from None
+
+
+def _text(content: Any) -> str:
+    """What was said; some servers send it in parts."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part.get("type") == "text")
+    if content is not None and not isinstance(content, str):
+        raise TypeError(f"content is no text but {type(content).__name__}")
+    return content or ""

@@ -21,6 +21,8 @@ class Endpoint:
         self.in_flight = 0
         self.mode = 0
         self.mode_known = False
+        self.struggles = False
+        """Whether its first calls brought no answer at all: then they need not go one by one."""
         self.learning = asyncio.Lock()
         self._free_at = 0.0
         self._rest_s = _FIRST_REST_S

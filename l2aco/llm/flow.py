@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from l2aco.llm.options import RunLimits
@@ -68,9 +69,10 @@ class Gate:
 
 
 class Pace:
-    """Spreads calls so that neither requests nor tokens exceed their number per minute."""
+    """Spreads calls so that neither requests nor tokens exceed their number per minute; waits by `sleep(seconds)`."""
 
-    def __init__(self, limits: RunLimits) -> None:
+    def __init__(self, limits: RunLimits, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._sleep = sleep
         self._gap = 60 / limits.requests_per_minute if limits.requests_per_minute else 0.0
         self._gap_token = 60 / limits.tokens_per_minute if limits.tokens_per_minute else 0.0
         self._next = 0.0
@@ -84,7 +86,7 @@ class Pace:
         start = max(now, self._next)
         self._next = start + gap
         if start > now:
-            await asyncio.sleep(start - now)
+            await self._sleep(start - now)
 
 
 class BudgetSpent(Exception):  # noqa: N818  (an end, not an error)

@@ -45,6 +45,8 @@ class Journal:
     def __enter__(self) -> Self:
         self._lock.__enter__()
         try:
+            for left in self.folder.glob(".*.partial"):  # of a writer that was killed
+                left.unlink()
             self._journal = _open_for_append(self.folder / JOURNAL)
             self._failures = _open_for_append(self.folder / FAILURES)
             self._scan()
@@ -100,6 +102,7 @@ class Journal:
         except OSError as error:
             raise _cannot_write(self.folder, error) from None
         if written != len(line):
+            os.ftruncate(handle, os.fstat(handle).st_size - written)
             raise _cannot_write(self.folder, OSError("no space left on the device"))
         self._dirty = True
 
@@ -125,35 +128,39 @@ class Journal:
     def compact(self, order: Callable[[dict[str, Any]], tuple[Any, ...]]) -> int:
         """Move everything finished into records.jsonl, sorted by `order`, atomically; returns how many.
 
-        Only the positions of the lines are held in memory. A crash in between leaves some records in both
-        files, which every reader tolerates.
+        Of several records with the same place in that order the last stays. Only the positions of the lines are held
+        in memory. A crash in between leaves some records in both files, which every reader tolerates; one that has
+        the journal open keeps it.
         """
         if os.fstat(self._journal).st_size:
             sources = [self.folder / RECORDS, self.folder / JOURNAL]
-            index: list[tuple[tuple[Any, ...], int, int, int]] = []
-            seen: set[bytes] = set()
+            index: dict[tuple[Any, ...], tuple[bytes, int, int, int]] = {}
             for number, source in enumerate(sources):
                 place = 0
                 for key, line in _keyed_lines(source):
-                    if key not in seen:
-                        seen.add(key)
-                        index.append((order(_parsed(line, source)), number, place, len(line)))
+                    index[order(_parsed(line, source))] = (key, number, place, len(line))
                     place += len(line)
-            index.sort()
-            self._copy_sorted(sources, index)
-            os.ftruncate(self._journal, 0)
-            os.fsync(self._journal)
+            self._copy_sorted(sources, [index[place][1:] for place in sorted(index)])
+            self._begin_anew()
+            self._done = {key for key, *_ in index.values()}
         return len(self._done)
 
-    def _copy_sorted(self, sources: list[Path], index: list[tuple[tuple[Any, ...], int, int, int]]) -> None:
+    def _begin_anew(self) -> None:
+        """An empty journal in the place of this one, which readers may still have open."""
+        with atomic_path(self.folder / JOURNAL):
+            pass
+        os.close(self._journal)
+        self._journal = _open_for_append(self.folder / JOURNAL)
+
+    def _copy_sorted(self, sources: list[Path], index: list[tuple[int, int, int]]) -> None:
         with contextlib.ExitStack() as stack, atomic_path(self.folder / RECORDS) as partial:
             streams = [stack.enter_context(path.open("rb")) if path.exists() else None for path in sources]
             with partial.open("wb") as out:
-                for _, number, place, length in index:
+                for number, place, length in index:
                     stream = streams[number]
                     if stream is not None:
                         stream.seek(place)
-                        out.write(stream.read(length))
+                        out.write(stream.read(length).rstrip(b"\n") + b"\n")
             partial.touch()
             if (self.folder / RECORDS).exists():
                 shutil.copymode(self.folder / RECORDS, partial)

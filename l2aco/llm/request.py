@@ -75,6 +75,9 @@ TRANSIENT = frozenset(
 )
 """Worth another try: nothing was answered."""
 
+UNANSWERED = TRANSIENT | {Reason.rejected}
+"""The next run asks again by itself: nothing was answered, so nothing is paid twice."""
+
 FATAL = frozenset({Reason.unauthorised, Reason.no_credit, Reason.unknown_model})
 """Every further call would end the same way."""
 
@@ -85,22 +88,20 @@ OVERLOAD = frozenset({Reason.rate_limited, Reason.timeout, Reason.server_error})
 class CallFailed(Exception):  # noqa: N818  (not an error of the program)
     """A call that brought no answer. `retry_after` is what the server asked for, in seconds."""
 
-    def __init__(
-        self,
-        reason: Reason,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        tokens_in: int = 0,
-        tokens_out: int = 0,
-    ) -> None:
+    def __init__(self, reason: Reason, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(f"{reason.value}: {message}")
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
-        self.tokens_in = tokens_in
-        self.tokens_out = tokens_out
 
     @property
     def retryable(self) -> bool:
         return self.reason in TRANSIENT
+
+
+class OtherWay(Exception):  # noqa: N818  (not an error of the program)
+    """The answer shows that the server does not take requests in this way; the next call goes another. It was paid."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__("another way of asking")
+        self.reply = reply

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -24,7 +25,18 @@ from l2aco.llm.flow import Budget, BudgetSpent, Gate, Pace
 from l2aco.llm.journal import Journal
 from l2aco.llm.options import RunLimits
 from l2aco.llm.report import RunReport
-from l2aco.llm.request import FATAL, OVERLOAD, TRANSIENT, Answer, CallFailed, Message, Reason, Reply, Request
+from l2aco.llm.request import (
+    FATAL,
+    OVERLOAD,
+    UNANSWERED,
+    Answer,
+    CallFailed,
+    Message,
+    OtherWay,
+    Reason,
+    Reply,
+    Request,
+)
 from l2aco.llm.structured import parse_reply, repair_messages
 from l2aco.llm.tokens import count_tokens
 from l2aco.progress import Advance
@@ -83,7 +95,7 @@ class _Run:
         self.advance = advance
         self.report = RunReport()
         self.gate = Gate(limits.concurrency)
-        self.pace = Pace(limits)
+        self.pace = Pace(limits, self._sleep)
         self.budget = Budget(limits.budget_usd, limits.budget_tokens)
         self._taken: set[str] = set()
         self._stopping = asyncio.Event()
@@ -116,7 +128,7 @@ class _Run:
                 self.report.repeated += 1
             elif request.key in self.journal:
                 self.report.before += 1
-            elif given_up and given_up not in TRANSIENT and not self.limits.retry_failed:
+            elif given_up and given_up not in UNANSWERED and not self.limits.retry_failed:
                 self.report.failed_before += 1
             else:
                 found = request
@@ -206,7 +218,11 @@ class _Run:
             before_sleep=self._note_retry,
             reraise=True,
         )
-        return await attempts(self._call, request, messages, calls)
+        while True:
+            try:
+                return await attempts(self._call, request, messages, calls)
+            except OtherWay:  # the engine has another
+                continue
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -235,12 +251,17 @@ class _Run:
         try:
             async with self.gate:
                 await self.pace.turn(tokens)
+                if self.report.stopped is not None:
+                    raise _Abandoned
                 self.report.calls += 1
                 self.report.in_flight = self.gate.in_flight
                 calls.number += 1
                 reply = await self.engine.ask(messages, request.schema, request.sampling)
             self.gate.went_well()
             return reply
+        except OtherWay as other:
+            reply = other.reply
+            raise
         except CallFailed as failure:
             if failure.reason in OVERLOAD:
                 self.gate.overloaded()
@@ -255,7 +276,8 @@ class _Run:
 
     def _most(self, request: Request, messages: tuple[Message, ...]) -> tuple[int, float]:
         """The most tokens and dollars that one call can take; the prompt's estimate gets a margin of a half."""
-        tokens_in = int(1.5 * sum(count_tokens(message["content"]) for message in messages)) + 16
+        texts = [*(message["content"] for message in messages), json.dumps(request.schema)]
+        tokens_in = int(1.5 * sum(map(count_tokens, texts))) + 16
         tokens_out = request.sampling.get("max_tokens", self.model.max_tokens)
         return tokens_in + tokens_out, self.model.cost(tokens_in, tokens_out) or 0.0
 
@@ -293,6 +315,7 @@ _REMEDIES = {
     Reason.rate_limited: "Lower --rpm, --tpm or --concurrency, then start the same command again.",
     Reason.timeout: "Raise --timeout or lower --concurrency, then start the same command again.",
     Reason.server_error: "Look at the server's log, then start the same command again.",
+    Reason.rejected: "Look at what the server says of the request, then start the same command again.",
     Reason.truncated: "Raise --max-tokens, then start the same command again with --retry-failed.",
     Reason.invalid_json: "The model does not keep to JSON: use a server with structured output, or another model.",
     Reason.wrong_schema: "The model does not keep to the schema: use structured output, or another model.",

@@ -17,24 +17,24 @@ def parse_reply(reply: Reply, schema: Mapping[str, Any]) -> dict[str, Any]:
     Strict: one JSON object, alone or in one code fence, that satisfies the schema. A cut-off reply is never
     mended, because what is missing cannot be known.
     """
-    spent = {"tokens_in": reply.tokens_in, "tokens_out": reply.tokens_out}
     if reply.refusal:
-        raise CallFailed(Reason.refused, reply.refusal[:200], **spent)
+        raise CallFailed(Reason.refused, reply.refusal[:200])
     if reply.finish_reason == "length":
-        raise CallFailed(Reason.truncated, f"after {reply.tokens_out} tokens", **spent)
+        raise CallFailed(Reason.truncated, f"after {reply.tokens_out} tokens")
     if reply.finish_reason == "content_filter":
-        raise CallFailed(Reason.refused, "the provider's content filter", **spent)
+        raise CallFailed(Reason.refused, "the provider's content filter")
     text = _unfence(reply.text.strip())
     if not text:
-        raise CallFailed(Reason.empty, f"finish reason {reply.finish_reason}", **spent)
+        raise CallFailed(Reason.empty, f"finish reason {reply.finish_reason}")
     try:
         value = json.loads(text)
-    except ValueError as error:
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is valid JSON, and no text
+    except (ValueError, RecursionError) as error:
         if text.casefold().replace("\u2019", "'").startswith(_REFUSALS):
-            raise CallFailed(Reason.refused, text[:200], **spent) from None
-        raise CallFailed(Reason.invalid_json, str(error), **spent) from None
+            raise CallFailed(Reason.refused, text[:200]) from None
+        raise CallFailed(Reason.invalid_json, str(error)) from None
     if wrong := explain(value, schema):
-        raise CallFailed(Reason.wrong_schema, wrong, **spent)
+        raise CallFailed(Reason.wrong_schema, wrong)
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import importlib.util
 import json
@@ -39,9 +40,10 @@ def has_gpu() -> bool:
     """Whether an NVIDIA or AMD driver answers; loads no machine-learning library."""
     for command in (["nvidia-smi", "-L"], ["rocm-smi", "--showid"]):
         if shutil.which(command[0]):
-            result = subprocess.run(command, capture_output=True, check=False, timeout=20)
-            if result.returncode == 0 and result.stdout.strip():
-                return True
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                result = subprocess.run(command, capture_output=True, check=False, timeout=20)
+                if result.returncode == 0 and result.stdout.strip():
+                    return True
     return False
 
 

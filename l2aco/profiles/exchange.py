@@ -10,7 +10,8 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from dataclasses import replace as with_changes
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, Literal
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
 from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
 from l2aco.llm.journal import RECORDS
-from l2aco.profiles.record import RECORD_FIELDS, ProfileRecord
+from l2aco.profiles.record import RECORD_FIELDS, Place, ProfileRecord
 from l2aco.profiles.sets import MANIFEST, ProfileSet
 from l2aco.workspace import Workspace, atomic_folder, atomic_path, sha256_file, stable_hash, write_json
 
@@ -37,11 +38,14 @@ _PAPER = {EntityKind.drug: "drug", EntityKind.cell_line: "cell"}
 _BATCH = 4096
 
 
-def export_set(profiles: ProfileSet, target: Path, form: Format) -> list[Path]:
+def export_set(profiles: ProfileSet, target: Path, form: Format, *, replace: bool = False) -> list[Path]:
     """Write a set as one file (jsonl, parquet, csv) or as a folder (paper); returns the files.
 
-    The paper's layout has room for one profile of an entity: the first sample.
+    The paper's layout has room for one profile of an entity: the first sample. Raises UsageError where there is
+    something already, unless it may be replaced.
     """
+    if target.exists() and not replace:
+        raise UsageError("exists already", where=target, remedy="Choose another name, or pass --force.")
     if form == "paper":
         return _export_paper(profiles, target)
     with atomic_path(target) as partial:
@@ -146,18 +150,18 @@ class _Tally:
         self.repeated = 0
         self.empty = 0
         self.unresolved: list[str] = []
-        self._seen: set[str | tuple[str, str, int]] = set()
+        self._seen: set[str | Place] = set()
 
     def keep(self, records: Iterator[ProfileRecord]) -> Iterator[ProfileRecord]:
         for found in records:
             record = self._resolve(found)
             if not record.text.strip():
                 self.empty += 1
-            elif {record.key, (record.kind, record.entity_id, record.sample)} & self._seen:
+            elif {record.key, record.place} & self._seen:
                 self.repeated += 1
             else:
                 self.count += 1
-                self._seen |= {record.key, (record.kind, record.entity_id, record.sample)}
+                self._seen |= {record.key, record.place}
                 self.fields.setdefault(record.kind, {name: _schema_of(value) for name, value in record.fields.items()})
                 self.llms |= {record.llm} if record.llm else set()
                 yield record
@@ -178,7 +182,7 @@ class _Tally:
         found = Entity(named, EntityKind(record.kind), record.entity_name) if entity is None else entity
         key = stable_hash([record.llm, record.kind, found.id, record.text], 32)
         name = record.entity_name or found.name
-        return replace(record, entity_id=found.id, entity_name=name, key=key, aliases=found.aliases)
+        return with_changes(record, entity_id=found.id, entity_name=name, key=key, aliases=found.aliases)
 
 
 def _schema_of(value: Any) -> dict[str, Any]:
@@ -233,6 +237,7 @@ def _read_jsonl(source: Path) -> Iterator[ProfileRecord]:
 
 
 def _json_lines(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    number = 0
     try:
         with source.open(encoding="utf-8") as stream:
             for number, line in enumerate(stream, start=1):
@@ -240,11 +245,18 @@ def _json_lines(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     value = json.loads(line)
                     if not isinstance(value, dict):
                         raise InputError("is not a JSON object", where=f"{source}:{number}")
+                    json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is valid JSON, and no text
                     yield f"{source}:{number}", value
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=source) from None
-    except ValueError as error:
+    except UnicodeDecodeError as error:
+        raise _not_utf8(source, error) from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"is not JSON ({error})", where=f"{source}:{number}") from None
+
+
+def _not_utf8(source: Path, error: UnicodeDecodeError) -> InputError:
+    return InputError(f"is not UTF-8 text (byte {error.start})", where=source, remedy="Save it as UTF-8.")
 
 
 def _record(value: dict[str, Any], where: str) -> ProfileRecord:
@@ -254,6 +266,9 @@ def _record(value: dict[str, Any], where: str) -> ProfileRecord:
         record = ProfileRecord.from_json(value)
         EntityKind(record.kind)
         bytes.fromhex(record.key)
+        if not isinstance(record.text, str) or not isinstance(record.fields, dict):
+            raise ValueError("'text' must be text and 'fields' an object")
+        json.dumps(record.to_json(), ensure_ascii=False).encode()
         return record
     except (DamagedError, ValueError, TypeError) as error:
         raise InputError(f"is not a profile ({error})", where=where) from None
@@ -288,6 +303,10 @@ def _read_csv(source: Path) -> Iterator[ProfileRecord]:
                 yield _unflat(row, f"{source}:{reader.line_num}")
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=source) from None
+    except UnicodeDecodeError as error:
+        raise _not_utf8(source, error) from None
+    except csv.Error as error:
+        raise InputError(f"cannot be read as CSV ({error})", where=source) from None
 
 
 def _read_parquet(source: Path) -> Iterator[ProfileRecord]:

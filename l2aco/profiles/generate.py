@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from l2aco.entities import Entity
+from l2aco.errors import L2aCoError
 from l2aco.llm.catalog import BUNDLED as BUNDLED_ENGINE
 from l2aco.llm.catalog import Model
 from l2aco.llm.engine import Engine, engines
@@ -81,11 +83,19 @@ def generate_profiles(
                     limits=_limits(spec),
                     advance=advance,
                 )
-        finally:
-            count = journal.compact(lambda record: (record["kind"], record["entity_id"], record["sample"]))
-            _write_manifest(job, folder, name, count)
+        except BaseException:
+            with contextlib.suppress(L2aCoError, OSError):  # what ended the run is what should be read
+                _put_in_order(journal, job, name)
+            raise
+        count = _put_in_order(journal, job, name)
     requested = (total or counter.seen * spec.samples) - run.repeated
     return ProfileReport(ProfileSet(folder), count, requested, run.before + run.answered, run=run)
+
+
+def _put_in_order(journal: Journal, job: Job, name: str) -> int:
+    count = journal.compact(lambda record: (record["kind"], record["entity_id"], record["sample"]))
+    _write_manifest(job, journal.folder, name, count)
+    return count
 
 
 class _Counter:

@@ -9,9 +9,9 @@ from typing import Any
 
 from l2aco.entities import Entity
 from l2aco.errors import InputError, UsageError
-from l2aco.llm.catalog import Model, resolve_model
+from l2aco.llm.catalog import BUNDLED, Model, resolve_model
 from l2aco.llm.request import Answer, CallFailed, Request
-from l2aco.profiles.prompt import Template, load_templates
+from l2aco.profiles.prompt import DEFAULT_PROMPT, Template, load_templates
 from l2aco.profiles.record import ProfileRecord, render_text
 from l2aco.profiles.sets import MANIFEST
 from l2aco.profiles.spec import ProfileSpec
@@ -33,7 +33,9 @@ class Job:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What two runs must share to write into one set."""
+        """What two runs must share to write into one set; the last two only where the catalog has them."""
+        template = self.model.chat_template
+        more = {"extra": self.model.extra, "chat_template": template and stable_hash(template, 32)}
         return {
             "llm": self.model.alias,
             "model": self.model.model,
@@ -41,6 +43,7 @@ class Job:
             "endpoint": self.endpoint,
             "prompt": {kind: [item.name, item.version, item.sha256] for kind, item in self.templates.items()},
             "sampling": dict(self.sampling),
+            **{name: value for name, value in more.items() if value},
         }
 
     @property
@@ -114,10 +117,20 @@ class Job:
 def plan_job(spec: ProfileSpec, workspace: Workspace) -> Job:
     """Resolve the names in a spec; raises UnknownNameError, UsageError, InputError."""
     model = resolve_model(spec.llm, workspace.settings)
+    if model.engine == BUNDLED and (spec.set_name or spec.samples > 1 or spec.prompt != DEFAULT_PROMPT):
+        raise UsageError(
+            f"the profiles of {model.alias} are ready made and copied as they are",
+            remedy="Leave out --set, --samples and --prompt.",
+        )
     if spec.budget_usd is not None and model.cost(1, 1) is None:
         raise UsageError(
             f"no price is known for {model.alias}",
             remedy=f"Use --budget-tokens, or give [llms.{model.alias}] price_in and price_out in l2aco.toml.",
+        )
+    if model.fixed_sampling and (spec.temperature or spec.top_p is not None or spec.seed):
+        raise UsageError(
+            f"{model.alias} takes no temperature, top_p or seed",
+            remedy="Leave them out: the model samples in its own way.",
         )
     sampling: dict[str, Any] = {"max_tokens": spec.max_tokens or model.max_tokens}
     if not model.fixed_sampling:

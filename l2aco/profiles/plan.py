@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from l2aco.entities import Entity
+from l2aco.llm.catalog import BUNDLED as BUNDLED_ENGINE
 from l2aco.llm.catalog import Model, load_catalog
 from l2aco.llm.tokens import count_tokens
 from l2aco.profiles.job import plan_job, set_name
@@ -56,6 +57,9 @@ def plan_costs(
 ) -> tuple[Plan, list[dict[str, Any]]]:
     """Count what is missing and its price with the chosen model and with every other that has one."""
     job = plan_job(spec, workspace)
+    if job.model.engine == BUNDLED_ENGINE:
+        count = sum(1 for _ in entities)
+        return Plan(job.model.model, count, count, 0, 0, None), []
     name = set_name(job, workspace)
     known = opened(workspace.profiles, name)
     done = {record.key for record in known.records()} if known else set()

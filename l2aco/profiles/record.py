@@ -12,6 +12,10 @@ NOT_EMBEDDED = "confidence"
 """The field that says how sure the model is; it is kept, but not part of the embedded text."""
 
 
+Place = tuple[str, str, int]
+"""The kind and id of an entity and the number of the sample."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProfileRecord:
     """One profile. What an imported set does not know is None.
@@ -43,6 +47,11 @@ class ProfileRecord:
     latency_s: float | None = None
     created_at: str | None = None
     aliases: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """A set holds one record of each."""
+        return self.kind, self.entity_id, self.sample
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object with every field, in order."""

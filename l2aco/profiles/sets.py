@@ -11,16 +11,17 @@ leave out what is null, and `text` where it is the rendering of `fields` by the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
 from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
 from l2aco.llm.journal import FAILURES, JOURNAL, RECORDS
-from l2aco.profiles.record import ProfileRecord, render_text
+from l2aco.profiles.record import Place, ProfileRecord, render_text
 from l2aco.workspace import Workspace, names_in, read_json
 from l2aco.workspace import bundled as bundled_folder
 
@@ -52,30 +53,44 @@ class ProfileSet:
         return self.manifest["schemas"]
 
     def records(self) -> Iterator[ProfileRecord]:
-        """Every record once: the finished ones in order, then those of the journal.
+        """Every entity's record of each sample once, the last that was written: the finished ones in order, then those
+        of the journal.
 
-        Raises DamagedError with file and line; a torn last line of the journal is a call that was not
-        finished, and passed over.
+        The set may be written and compacted meanwhile. Raises DamagedError with file and line; a torn last line of the
+        journal is a call that was not finished, and passed over.
         """
-        journal = self.path / JOURNAL
-        has_journal = journal.exists() and journal.stat().st_size > 0
-        seen: set[bytes] = set()
-        for name in (RECORDS, JOURNAL):
-            for number, line in _lines(self.path / name):
-                try:
-                    value = json.loads(line)
-                    if has_journal:
-                        digest = bytes.fromhex(value["key"])
-                        if digest in seen:
-                            continue
-                        seen.add(digest)
-                    yield self._record(value)
-                except (ValueError, KeyError, TypeError, DamagedError) as error:
-                    raise DamagedError(
-                        f"is not a profile record ({error})",
-                        where=f"{self.path / name}:{number}",
-                        remedy="Restore the file, or remove the line: its entity is then profiled again.",
-                    ) from None
+        with contextlib.ExitStack() as stack:
+            # The journal is opened first: compaction replaces records.jsonl, and then puts a new journal in its place.
+            opened = {name: _open(self.path / name, stack) for name in (JOURNAL, RECORDS)}
+            newest = {record.place: number for number, record in self._parsed(JOURNAL, opened[JOURNAL])}
+            held: ProfileRecord | None = None
+            for _, record in self._parsed(RECORDS, opened[RECORDS]):
+                if held is not None and held.place != record.place and held.place not in newest:
+                    yield held
+                held = record
+            if held is not None and held.place not in newest:
+                yield held
+            if newest:
+                for number, record in self._parsed(JOURNAL, opened[JOURNAL]):
+                    if newest.get(record.place) == number:
+                        yield record
+
+    def _parsed(self, name: str, stream: BinaryIO | None) -> Iterator[tuple[int, ProfileRecord]]:
+        """The records of one of the files with the numbers of their lines, from the beginning."""
+        if stream is None:
+            return
+        stream.seek(0)
+        for number, line in enumerate(stream, start=1):
+            if not line.strip() or (name == JOURNAL and not line.endswith(b"\n")):
+                continue
+            try:
+                yield number, self._record(json.loads(line))
+            except (ValueError, KeyError, TypeError, DamagedError) as error:
+                raise DamagedError(
+                    f"is not a profile record ({error})",
+                    where=f"{self.path / name}:{number}",
+                    remedy="Restore the file, or remove the line: its entity is then profiled again.",
+                ) from None
 
     def _record(self, value: dict[str, Any]) -> ProfileRecord:
         if "text" not in value:
@@ -83,17 +98,15 @@ class ProfileSet:
         return ProfileRecord.from_json(value)
 
     def failures(self) -> Iterator[dict[str, Any]]:
-        """The recorded failures: key, entity, reason, message. Later ones of a key replace earlier ones."""
-        latest: dict[str, dict[str, Any]] = {}
-        for _, line in _lines(self.path / FAILURES):
-            try:
+        """The recorded failures: key, entity, reason, message. A later one of an entity's sample counts."""
+        latest: dict[Place, dict[str, Any]] = {}
+        for line in _complete_lines(self.path / FAILURES):
+            with contextlib.suppress(ValueError):
                 value = json.loads(line)
-            except ValueError:
-                continue
-            latest[value["key"]] = value
+                latest[value["kind"], value["entity_id"], value["sample"]] = value
         if latest:
             for record in self.records():
-                latest.pop(record.key, None)
+                latest.pop(record.place, None)
         yield from latest.values()
 
     @cached_property
@@ -152,14 +165,14 @@ class ProfileSet:
         return f"ProfileSet({str(self.path)!r})"
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Complete lines with their numbers; a last line without a line end is not complete."""
-    if not path.exists():
-        return
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if line.endswith(b"\n") and line.strip():
-                yield number, line
+def _complete_lines(path: Path) -> Iterator[bytes]:
+    if path.exists():
+        with path.open("rb") as stream:
+            yield from (line for line in stream if line.endswith(b"\n"))
+
+
+def _open(path: Path, stack: contextlib.ExitStack) -> BinaryIO | None:
+    return stack.enter_context(path.open("rb")) if path.exists() else None
 
 
 def list_profile_sets(workspace: Workspace, bundled: bool = True) -> list[ProfileSet]:

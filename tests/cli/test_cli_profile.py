@@ -39,6 +39,58 @@ def test_reference_and_fake_need_no_other_flag(cli: Cli, workspace: Workspace) -
     assert len(ProfileSet(workspace.profiles / "fake")) > 20, "the entities of the demo"
 
 
+def test_reference_is_copied_as_it_is_and_says_so(cli: Cli, workspace: Workspace) -> None:
+    plan = json.loads(cli("profile", "--llm", "reference", "--dry-run", "--json").stdout)
+    assert plan["set"] == "reference" and plan["requested"] == plan["finished"] > 0 and plan["models"] == []
+    assert "as they are" in cli("profile", "--llm", "reference", "--samples", 2, "--temperature", 1, code=2).stderr
+    result = cli("profile", "--llm", "reference", "--name", "Nosuchine", "--kind", "drug", "-q", code=1)
+    assert "Covers 0 of 1" in result.stdout and "Nosuchine" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--base-url", "http://[::1"), "is no address"),
+        (("--base-url", "localhost:8000"), "is no address"),
+        (("--base-url", "http://me:hidden@127.0.0.1:9/v1"), "L2ACO_API_KEY"),
+        (("--vllm-flags", "--api-key hidden"), "VLLM_API_KEY"),
+        (("--vllm-flags", "--x 'open"), "quotation"),
+        (("--name", "\udcff", "--kind", "drug"), "UTF-8"),
+        (("--llm", "gpt-5", "--temperature", 0.9), "takes no temperature"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_written(
+    cli: Cli, listed: Path, workspace: Workspace, options: tuple[Any, ...], said: str
+) -> None:
+    result = cli("profile", "--llm", "qwen", "--entities", listed, *options, code=2)
+    assert said in result.stderr
+    assert "hidden" not in result.output
+    assert not workspace.profiles.exists()
+
+
+def test_flags_of_vllm_may_hold_spaces(cli: Cli, listed: Path, workspace: Workspace) -> None:
+    with FakeServer() as server:
+        flags = """--override '{"top_k": 1}'"""
+        cli("profile", "--llm", "qwen", "--base-url", server.url, "--entities", listed, "--vllm-flags", flags)
+    assert ProfileSet(workspace.profiles / "qwen").manifest["spec"]["vllm_flags"] == ["--override", '{"top_k": 1}']
+
+
+def test_a_failed_run_says_why_even_when_quiet(cli: Cli, listed: Path) -> None:
+    with FakeServer(faults={"refusal": 1.0}) as server:
+        result = cli("profile", "--llm", "qwen", "--base-url", server.url, "--entities", listed, "-q", code=1)
+    assert "refused by the model" in result.stderr
+
+
+def test_another_setting_of_the_catalog_is_another_set(cli: Cli, listed: Path, workspace: Workspace) -> None:
+    with FakeServer() as server:
+        for effort in ("low", "high"):
+            entry = f'[llms.mine]\nengine = "openai"\nmodel = "m"\nextra = {{ reasoning_effort = "{effort}" }}\n'
+            (workspace.root / "l2aco.toml").write_text(entry)
+            cli("profile", "--llm", "mine", "--base-url", server.url, "--entities", listed)
+        assert server.calls == 6
+    assert len(list(workspace.profiles.iterdir())) == 2
+
+
 def test_a_local_model_without_anything_to_run_on_names_the_ways_out(cli: Cli, listed: Path) -> None:
     result = cli("profile", "--llm", "qwen", "--entities", listed, code=1)
     for way in (

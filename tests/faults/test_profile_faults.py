@@ -54,7 +54,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 def test_two_thousand_requests_through_every_fault(
     cli: Callable[..., Any], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("L2ACO_API_KEY", KEY)
     listed = entities(workspace.root, 2000)
     with FakeServer(delay_s=0.002, faults=EVERY_FAULT, slow_start_s=0.3, formats=("json_object",)) as server:
         result = cli(
@@ -87,7 +87,7 @@ def test_two_thousand_requests_through_every_fault(
 def test_the_key_is_in_no_message_even_where_the_server_repeats_it(
     cli: Callable[..., Any], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("L2ACO_API_KEY", KEY)
     with FakeServer(faults={"error": 1.0}) as server:
         result = cli(
             *("profile", "--llm", "gpt-4o-mini", "--base-url", server.url, "--name", "x", "--kind", "drug"),
@@ -211,3 +211,20 @@ def test_a_full_disk_is_one_clear_error(
     monkeypatch.setattr("l2aco.llm.journal.os.write", real)
     cli("profile", "--llm", "fake", "--entities", listed)
     assert len(ProfileSet(workspace.profiles / "fake")) == 20
+
+
+def test_a_disk_that_fills_up_within_a_line_costs_that_line_alone(tmp_path: Path) -> None:
+    listed = entities(tmp_path, 40)
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, resource.RLIM_INFINITY));"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "from l2aco.cli.main import app; app()"
+    )
+    command = [sys.executable, "-c", limited, "profile", "-w", str(tmp_path), "--llm", "fake"]
+    done = subprocess.run([*command, "--entities", str(listed)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "Make room" in done.stderr and "Traceback" not in done.stderr
+    safe = list(ProfileSet(tmp_path / "profiles" / "fake").records())
+    assert 0 < len(safe) < 40
+    process = start(tmp_path, "--llm", "fake", "--entities", str(listed), "--json", "-q")
+    report = json.loads(process.communicate(timeout=60)[0])
+    assert (report["finished_before"], report["written"]) == (len(safe), 40 - len(safe))

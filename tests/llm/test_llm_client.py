@@ -124,7 +124,8 @@ def test_one_repair_turn_mends_a_bad_answer_and_says_what_was_wrong(ask: Ask) ->
     with scripted(answer) as url:
         assert ask(1, url).answered == 1
         report = ask(2, url)
-    assert (report.answered, report.repairs, report.calls) == (1, 1, 2)
+    assert (report.answered, report.repairs) == (1, 1)
+    assert report.calls == len(turns) - 1 == 5, "four ways of asking, each paid for, and the repair"
     assert turns[-1][-2] == {"role": "assistant", "content": '{"summary": 5}'}
     assert "summary" in turns[-1][-1]["content"]
 
@@ -221,10 +222,83 @@ def test_a_providers_key_goes_to_no_other_model(ask: Ask, monkeypatch: pytest.Mo
 
     monkeypatch.setenv("OPENAI_API_KEY", "sk-for-openai-only")
     with scripted(answer) as url:
-        ask(1, url)
-        monkeypatch.setenv("L2ACO_API_KEY", "for-this-server")
-        ask(2, url)
+        options = EngineOptions(base_urls=(url,))
+        ask(1, engine=OpenAIEngine(resolve_model("gpt-4o-mini"), options))
+        monkeypatch.setenv("L2ACO_API_KEY", " for-this-server\n")
+        ask(2, engine=OpenAIEngine(resolve_model("gpt-4o-mini"), options))
     assert seen == ["Bearer none", "Bearer for-this-server"]
+
+
+@pytest.mark.parametrize("key", ["sk-a\nsk-b", "“sk-a”", "sk a"])
+def test_a_key_that_cannot_be_one_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("L2ACO_API_KEY", key)
+    with pytest.raises(UnavailableError, match="L2ACO_API_KEY") as caught:
+        OpenAIEngine(resolve_model("gpt-4o-mini"), EngineOptions(base_urls=("http://127.0.0.1:1/v1",)))
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('{"summary": "\\ud83d", "items": [], "level": "low"}', Reason.invalid_json),
+        ("[" * 100_000, Reason.invalid_json),
+        ("half \ud83d", Reason.broken_response),
+        (5, Reason.broken_response),
+        ([{"type": "image"}], Reason.empty),
+        ([{"type": "text"}], Reason.broken_response),
+    ],
+)
+def test_an_odd_answer_is_the_failure_of_one_request(ask: Ask, content: Any, reason: Reason) -> None:
+    def answer(body: dict[str, Any], _: dict[str, str]) -> tuple[int, dict[str, Any], dict[str, str]]:
+        return 200, completion(content if "thing 3" in body["messages"][1]["content"] else GOOD), {}
+
+    with scripted(answer) as url:
+        report = ask(8, url, concurrency=1, attempts=2)
+    assert (report.answered, dict(report.failed)) == (7, {reason: 1})
+
+
+def test_an_answer_in_parts_is_one_text(ask: Ask) -> None:
+    def answer(_: dict[str, Any], __: dict[str, str]) -> tuple[int, dict[str, Any], dict[str, str]]:
+        parts = [{"type": "text", "text": GOOD[:9]}, {"type": "image"}, {"type": "text", "text": GOOD[9:]}]
+        headers = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "0.0.1s"}
+        return 200, completion(parts), headers  # type: ignore[arg-type]
+
+    with scripted(answer) as url:
+        assert ask(2, url).answered == 2
+
+
+def test_a_budget_holds_while_the_way_of_asking_is_learned(ask: Ask) -> None:
+    def answer(_: dict[str, Any], __: dict[str, str]) -> tuple[int, dict[str, Any], dict[str, str]]:
+        seen.append(1)
+        return 200, {**completion("prose"), "usage": {"prompt_tokens": 100, "completion_tokens": 200}}, {}
+
+    seen: list[int] = []
+    with scripted(answer) as url:
+        report = ask(20, url, budget_tokens=900)
+    assert report.stopped is not None and "budget" in report.stopped
+    assert report.calls == len(seen)
+    assert report.tokens_in + report.tokens_out == 300 * len(seen) <= 900
+
+
+def test_a_server_that_hangs_is_not_asked_one_call_at_a_time(ask: Ask) -> None:
+    with FakeServer(faults={"hang": 1.0}) as server:
+        report = ask(16, server.url, timeout_s=0.5, attempts=2, break_after=16, concurrency=16)
+        assert server.calls > 16
+    assert report.answered == 0
+    assert report.seconds < 10, "32 calls of half a second in a row would take 16"
+
+
+def test_lack_of_credit_ends_the_run_and_gives_nothing_up(ask: Ask, tmp_path: Path) -> None:
+    def answer(_: dict[str, Any], __: dict[str, str]) -> tuple[int, dict[str, Any], dict[str, str]]:
+        seen.append(1)
+        return (200, completion(GOOD), {}) if len(seen) <= 3 else (402, {"error": {"message": "no credit"}}, {})
+
+    seen: list[int] = []
+    with scripted(answer) as url:
+        report = ask(20, url, concurrency=1)
+    assert (report.answered, len(seen)) == (3, 4)
+    assert report.stopped is not None and "no credit" in report.stopped
+    assert (tmp_path / "failures.jsonl").read_text() == ""
 
 
 def test_the_body_follows_the_catalog(ask: Ask, requests: Any, model: Model, tmp_path: Path) -> None:

@@ -97,6 +97,30 @@ def test_a_crash_between_the_two_steps_of_compaction_doubles_nothing(tmp_path: P
     assert [json.loads(line)["n"] for line in (tmp_path / RECORDS).read_text().splitlines()] == [1, 2, 3]
 
 
+def test_of_two_records_in_one_place_the_last_stays(tmp_path: Path) -> None:
+    with Journal(tmp_path, "the test") as journal:
+        for number in (1, 2, 3):
+            journal.write({"key": key(number), "n": number % 2})
+        assert journal.compact(lambda record: (record["n"],)) == 2
+        assert key(1) not in journal and key(3) in journal
+    lines = (tmp_path / RECORDS).read_text().splitlines()
+    assert [json.loads(line)["key"] for line in lines] == [key(2), key(3)]
+
+
+def test_a_last_line_that_lost_its_end_is_not_glued_to_another(tmp_path: Path) -> None:
+    write(tmp_path, 1, 3, compact=True)
+    path = tmp_path / RECORDS
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    write(tmp_path, 4, compact=True)
+    assert [json.loads(line)["n"] for line in path.read_text().splitlines()] == [1, 3, 4]
+
+
+def test_what_a_killed_compaction_left_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / ".records.jsonl.abc.partial").write_text("half")
+    write(tmp_path, 1)
+    assert not list(tmp_path.glob(".*.partial"))
+
+
 def test_a_second_writer_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     with Journal(tmp_path, "the test"):
         with pytest.raises(LockedError) as caught, Journal(tmp_path, "the test"):

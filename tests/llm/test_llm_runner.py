@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
-from l2aco.llm.fake.server import FakeServer
+from l2aco.llm.journal import Journal
+from l2aco.llm.options import RunLimits
 from l2aco.llm.report import RunReport
-from l2aco.llm.request import CallFailed, Message, Reason, Reply
+from l2aco.llm.request import CallFailed, Message, Reason, Reply, Request
+from l2aco.llm.runner import run_requests
 
 Ask = Callable[..., RunReport]
 GOOD = '{"summary": "fine", "items": [], "level": "low"}'
@@ -156,9 +158,50 @@ def test_it_works_inside_a_running_event_loop(ask: Ask) -> None:
     assert asyncio.run(notebook()).answered == 5
 
 
-def test_requests_are_read_as_a_stream(ask: Ask) -> None:
+def test_requests_are_read_as_a_stream(ask: Ask, requests: Any, tmp_path: Path, model: Any) -> None:
     """No more requests are taken than calls may be in flight."""
-    with FakeServer(delay_s=0.01) as server:
-        report = ask(200, server.url, concurrency=8)
-        assert server.most_in_flight <= 8
-    assert report.answered == 200
+    taken = answered = most = 0
+
+    def stream() -> Iterator[Request]:
+        nonlocal taken, most
+        for request in requests(200):
+            taken += 1
+            most = max(most, taken - answered)
+            yield request
+
+    def record(request: Request, _: object) -> dict[str, Any]:
+        nonlocal answered
+        answered += 1
+        return {"key": request.key}
+
+    with Journal(tmp_path, "the test") as journal:
+        report = run_requests(
+            stream(),
+            Scripted(lambda *_: good()),
+            journal,
+            model=model,
+            to_record=record,
+            to_failure=lambda *_: {},
+            limits=RunLimits(concurrency=8),
+        )
+    assert (report.answered, taken) == (200, 200)
+    assert most <= 9
+
+
+@pytest.mark.parametrize("limits", [{"requests_per_minute": 240.0}, {"concurrency": 64}])
+def test_after_a_fatal_stop_no_call_is_started(ask: Ask, limits: dict[str, Any]) -> None:
+    def script(call: int, _: object) -> Reply:
+        if call >= 2:
+            raise CallFailed(Reason.unauthorised, "as told")
+        return good()
+
+    engine = Scripted(script)
+    report = ask(200, engine=engine, **limits)
+    assert report.stopped is not None
+    assert engine.calls <= (3 if "requests_per_minute" in limits else 40)
+    assert report.seconds < 10
+
+
+def test_what_a_server_rejected_was_not_answered_and_is_asked_again(ask: Ask) -> None:
+    assert ask(1, engine=Scripted(failing(Reason.rejected))).failed[Reason.rejected] == 1
+    assert ask(1, engine=Scripted(lambda *_: good())).answered == 1

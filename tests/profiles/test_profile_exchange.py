@@ -15,6 +15,8 @@ from l2aco.profiles.sets import ProfileSet, open_profile_set
 from l2aco.profiles.spec import ProfileSpec
 from l2aco.workspace import Workspace
 
+WHOLE = {"key": "00", "entity_id": "D", "entity_name": "D", "kind": "drug", "fields": {}, "text": "x"}
+
 
 @pytest.fixture
 def made(workspace: Workspace) -> ProfileSet:
@@ -107,6 +109,15 @@ def test_profiles_written_by_hand_need_a_kind_a_name_and_a_text(workspace: Works
         ("a.csv", "drug,profile\nErlotinib,EGFR\n", "a.csv:2.*Needed: kind"),
         ("a.csv", "kind,name,text\nprotein,TP53,guardian\n", "a.csv:2.*no kind of entity"),
         ("a.jsonl", '{"key": "00"}\n', "a.jsonl:1"),
+        ("a.jsonl", b'{"key": "\xe9"}\n', "a.jsonl.*UTF-8"),
+        ("a.jsonl", "[" * 100_000, "a.jsonl:1"),
+        ("a.jsonl", '{"kind": "drug", "name": "A", "text": null}\n', "a.jsonl:1.*text"),
+        ("a.jsonl", '{"kind": "drug", "name": "A", "text": "\\ud83d"}\n', "a.jsonl:1"),
+        ("a.jsonl", json.dumps({**WHOLE, "fields": None}), "a.jsonl:1.*fields"),
+        ("a.jsonl", json.dumps({**WHOLE, "text": None}), "a.jsonl:1.*text"),
+        ("a.jsonl", json.dumps({**WHOLE, "text": "\ud83d"}), "a.jsonl:1"),
+        ("a.csv", b"kind,name,text\ndrug,\xe9,x\n", "a.csv.*UTF-8"),
+        ("a.csv", "kind,name,text\ndrug,A," + "x" * 200_000, "a.csv.*field"),
         ("a.jsonl", "not json\n", "a.jsonl:1"),
         ("a.jsonl", "", "no profiles"),
         ("a.csv", "key,kind\n00,drug\n", "a.csv:2"),
@@ -116,11 +127,11 @@ def test_profiles_written_by_hand_need_a_kind_a_name_and_a_text(workspace: Works
     ],
 )
 def test_what_cannot_be_read_leaves_nothing_behind(
-    workspace: Workspace, name: str, text: str | None, said: str
+    workspace: Workspace, name: str, text: str | bytes | None, said: str
 ) -> None:
     path = workspace.root / name
     if text is not None:
-        path.write_text(text)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=f"(?s){said}"):
         import_set(path, "broken", workspace, form=parse_format(None, path))
     assert not workspace.profiles.exists() or not list(workspace.profiles.iterdir())
@@ -130,6 +141,16 @@ def test_an_existing_set_is_not_written_over(made: ProfileSet, workspace: Worksp
     export_set(made, workspace.root / "a.jsonl", "jsonl")
     with pytest.raises(UsageError, match="exists already"):
         import_set(workspace.root / "a.jsonl", made.name, workspace, form="jsonl")
+
+
+def test_an_export_replaces_only_what_it_may(made: ProfileSet, workspace: Workspace) -> None:
+    path = workspace.root / "a.jsonl"
+    path.write_text("mine")
+    with pytest.raises(UsageError, match="exists already"):
+        export_set(made, path, "jsonl")
+    assert path.read_text() == "mine"
+    export_set(made, path, "jsonl", replace=True)
+    assert len(path.read_text().splitlines()) == 18
 
 
 def test_formats_are_named_or_guessed() -> None:

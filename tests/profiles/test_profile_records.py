@@ -55,6 +55,38 @@ def test_a_record_survives_json(item: ProfileRecord) -> None:
     assert ProfileRecord.from_json(json.loads(json.dumps(item.to_json()))) == item
 
 
+def test_a_set_that_is_compacted_while_it_is_read_loses_nothing(workspace: Workspace) -> None:
+    from l2aco.llm.journal import Journal
+
+    folder = workspace.profiles / "live"
+    lines = [record(key=f"{number:032x}", entity_id=f"D{number}").to_json() for number in range(6)]
+    with Journal(folder, "the test") as journal:
+        write_json(folder / "manifest.json", {"schemas": {}})
+        order = lambda line: (line["kind"], line["entity_id"], line["sample"])  # noqa: E731
+        for line in lines[:3]:
+            journal.write(line)
+        journal.compact(order)
+        for line in lines[3:]:
+            journal.write(line)
+        reading = ProfileSet(folder).records()
+        found = [next(reading)]
+        journal.compact(order)
+        found += reading
+    assert [item.entity_id for item in found] == [line["entity_id"] for line in lines]
+
+
+def test_a_corrected_entity_takes_the_place_of_the_old_one(workspace: Workspace) -> None:
+    from l2aco.profiles.generate import generate_profiles
+    from l2aco.profiles.spec import ProfileSpec
+
+    spec = ProfileSpec(llm="fake")
+    for name in ("Asprin", "Aspirin"):
+        entities = [Entity("D1", EntityKind.drug, name), Entity("D2", EntityKind.drug, "Other")]
+        report = generate_profiles(spec, entities, workspace)
+        assert report.profiles == report.covered == len(list(report.set.records())) == 2
+        assert report.set.get("drug", "D1").entity_name == name  # type: ignore[union-attr]
+
+
 def test_an_unknown_field_is_refused() -> None:
     with pytest.raises(DamagedError, match="colour"):
         ProfileRecord.from_json({**record().to_json(), "colour": "red"})
