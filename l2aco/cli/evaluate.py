@@ -21,6 +21,9 @@ def evaluate(
     ] = None,
     store: Annotated[str | None, typer.Option(help="With --dataset: also kNN over this store's vectors.")] = None,
     seed: Annotated[int | None, typer.Option(help="With --dataset: the seed of the folds (default: 0).")] = None,
+    own: Annotated[
+        bool, typer.Option("--own", help="With --dataset: not on the split that came with the source.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:N.")] = "auto",
     json: JsonOption = False,
 ) -> None:
@@ -32,11 +35,11 @@ def evaluate(
         if run is not None:
             raise UsageError("a run has a data set of its own", remedy="Leave out the run or --dataset.")
         setting = setting or "novel-cell"
-        rows = naive_table(dataset, setting, 5 if folds is None else folds, seed or 0, store, shell.workspace)
+        rows = naive_table(dataset, setting, 5 if folds is None else folds, seed or 0, store, shell.workspace, own=own)
         shell.table(rows, json=json, title=f"{dataset}, {setting}, means over the folds")
         return
-    if any(value is not None for value in (setting, folds, store, seed)):
-        raise UsageError("--setting, --folds, --store and --seed belong to --dataset; a run has its own")
+    if own or any(value is not None for value in (setting, folds, store, seed)):
+        raise UsageError("--setting, --folds, --store, --seed and --own belong to --dataset; a run has its own")
     found = open_run(run, shell.workspace)
     metrics = evaluate_run(found, device)
     if json:

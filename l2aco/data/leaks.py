@@ -84,8 +84,9 @@ def _check_drugs(dataset: DataSet, split: Split) -> None:
         raise _leak(split, f"a test row has not {wanted} unseen drug{'s' if wanted == 2 else ''}")
     seen = np.zeros(len(dataset.drugs), dtype=bool)
     seen[a[split.train]] = seen[b[split.train]] = True
-    if (seen[a[split.valid]] & seen[b[split.valid]]).any():
-        raise _leak(split, "a validation row has two drugs of the training side")
+    for name, rows in (("validation", split.valid), ("test", split.test)):
+        if (seen[a[rows]].astype(int) + seen[b[rows]] != 2 - wanted).any():
+            raise _leak(split, f"a {name} row has not {2 - wanted} drug of the training side")
 
 
 def _check_tail(dataset: DataSet, split: Split) -> None:

@@ -127,7 +127,12 @@ def _novel_drug(dataset: DataSet, spec: SplitSpec) -> Parts:
     enough = np.flatnonzero(reached >= max(target, 1))
     last = min(enough[0] if len(enough) else len(order), len(order) - 3)
     inside = np.sum(ends <= last, axis=0)
-    return rest[inside == 0], rest[inside == wanted], test, [dataset.drugs[row].id for row in held]
+    train, valid = rest[inside == 0], rest[inside == wanted]
+    trained = np.zeros(len(dataset.drugs), dtype=int)
+    trained[triples.drug_a[train]] = trained[triples.drug_b[train]] = 1
+    known = trained[triples.drug_a] + trained[triples.drug_b]  # the partner may be known to validation alone
+    valid, test = (rows[known[rows] == 2 - wanted] for rows in (valid, test))
+    return train, valid, test, [dataset.drugs[row].id for row in held]
 
 
 def _long_tail(dataset: DataSet, spec: SplitSpec) -> Parts:

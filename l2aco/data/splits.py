@@ -21,7 +21,8 @@ from l2aco.workspace import atomic_path, read_json, sha256_bytes, stable_hash, w
 Array = np.ndarray[Any, np.dtype[Any]]
 SETTINGS = ("random", "long-tail", "novel-cell", "novel-drug", "novel-pair", "novel-tissue")
 ALIASES = {"s0": "long-tail", "s1": "novel-cell"}
-VERSION = 1
+VERSIONS = {**dict.fromkeys(SETTINGS, 1), "novel-drug": 2}
+"""Of the rules of each setting: a split that was made by other rules is made again."""
 
 
 class SplitSpec(BaseModel):
@@ -88,7 +89,7 @@ class Split:
 
 def split_hash(dataset: DataSet, spec: SplitSpec) -> str:
     """Hex SHA-256 of what determines a split: the spec, the triples, and the version of the rules."""
-    return stable_hash([VERSION, spec.model_dump(), dataset.triples_hash])
+    return stable_hash([VERSIONS[spec.setting], spec.model_dump(), dataset.triples_hash])
 
 
 def make_split(dataset: DataSet, spec: SplitSpec) -> Split:
@@ -129,9 +130,11 @@ def released_rows(dataset: DataSet, spec: SplitSpec) -> tuple[Array, Array, Arra
     """The rows of the split that came with the source, or None where this spec does not mean it."""
     if not is_released(dataset, spec):
         return None
-    if spec.fold:
+    usual = SplitSpec(setting=spec.setting, released=spec.released)
+    if asked := [name for name, value in spec if value != getattr(usual, name)]:
         raise UsageError(
-            f"'{dataset.name}' came with one fixed split for {spec.setting}", remedy="Use fold 0, or released = false."
+            f"'{dataset.name}' came with one fixed split for {spec.setting}, which takes no {', '.join(asked)}",
+            remedy="Leave that out, or make a split of your own: --own (in a spec: released = false).",
         )
     with np.load(dataset.file(f"released/{spec.setting}.npz"), allow_pickle=False) as arrays:
         train, valid, test = (arrays[part].astype(np.int64) for part in ("train", "valid", "test"))
@@ -155,7 +158,7 @@ def _write(path: Path, split: Split, dataset: DataSet) -> None:
     write_json(
         path.with_suffix(".json"),
         {
-            "version": VERSION,
+            "version": VERSIONS[split.spec.setting],
             "spec": split.spec.model_dump(),
             "hash": split.hash,
             "triples_hash": dataset.triples_hash,

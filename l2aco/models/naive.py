@@ -36,7 +36,8 @@ class Predictor(Protocol):
 
 
 def _smoothed(total: Array, count: Array, k: float, mean: float) -> Array:
-    return (total + k * mean) / (count + k)
+    # where nothing was counted, smoothing would round the mean
+    return np.where(count > 0, (total + k * mean) / (count + k), mean)
 
 
 @dataclass
@@ -65,9 +66,7 @@ class _Tables:
         return self
 
     def _table(self, groups: Array, label: Array) -> Array:
-        count = np.bincount(groups)
-        # smoothing would round the mean, and a group without rows would differ from one beyond the table
-        return np.where(count > 0, _smoothed(np.bincount(groups, label), count, DRUG_K, self.mean), self.mean)
+        return _smoothed(np.bincount(groups, label), np.bincount(groups), DRUG_K, self.mean)
 
     def _look(self, table: Array, rows: Array) -> Array:
         known = rows < len(table)

@@ -14,19 +14,21 @@ if TYPE_CHECKING:
 def compare_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """One row a run: its id, every setting that is not the same in all of them, and the metrics.
 
-    `same_test` says whether the test rows are those of the first run: only then do the numbers compare.
+    `same_test` says whether the test rows and their labels are those of the first run: only then do the numbers
+    compare.
     """
     flat = [flatten(run.spec.model_dump(mode="json")) for run in runs]
     names = list(dict.fromkeys(name for spec in flat for name in spec))
     differing = [name for name in names if len({repr(spec.get(name)) for spec in flat}) > 1]
+    tested = [run.tested() for run in runs]
     rows = []
-    for run, spec in zip(runs, flat, strict=True):
+    for run, spec, rows_of_test in zip(runs, flat, tested, strict=True):
         metrics = result_row(run.id, run.metrics["test"])
         rows.append(
             {
                 "run": metrics.pop("model"),
                 **{name: spec.get(name) for name in differing},
-                "same_test": run.manifest["split_hash"] == runs[0].manifest["split_hash"],
+                "same_test": rows_of_test.equals(tested[0]),
                 **metrics,
             }
         )

@@ -160,9 +160,19 @@ def group_rows(test: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def naive_table(
-    dataset_name: str, setting: str, folds: int, seed: int, store: str | None, workspace: Workspace
+    dataset_name: str,
+    setting: str,
+    folds: int,
+    seed: int,
+    store: str | None,
+    workspace: Workspace,
+    *,
+    own: bool = False,
 ) -> list[dict[str, Any]]:
-    """`evaluate_naive` for names: a data set, a setting, and optionally the store of the kNN predictors."""
+    """`evaluate_naive` for names: a data set, a setting, and optionally the store of the kNN predictors.
+
+    `own`: not on the fixed split that came with the source.
+    """
     from pydantic import ValidationError
 
     from l2aco.data.dataset import open_dataset
@@ -170,7 +180,7 @@ def naive_table(
     from l2aco.training.prepare import load_knowledge
 
     try:
-        split = SplitSpec(setting=setting, folds=folds, seed=seed)
+        split = SplitSpec(setting=setting, folds=folds, seed=seed, released=False if own else None)
     except ValidationError as error:
         raise UsageError(describe_validation(error)) from None
     dataset = open_dataset(dataset_name, workspace)

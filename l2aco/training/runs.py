@@ -22,6 +22,8 @@ from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, load_spec, names_in, read_json, sha256_file
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from l2aco.training.predictor import Predictor
     from l2aco.training.spec import TrainSpec
 
@@ -77,6 +79,13 @@ class Run:
         import polars as pl
 
         return pl.read_csv(self.file("history.csv")).to_dicts()
+
+    def tested(self) -> pl.DataFrame:
+        """The test rows: ids of the drugs and the cell line, and the label."""
+        import polars as pl
+
+        columns = ["drug_a", "drug_b", "cell_line", "label"]
+        return pl.read_parquet(self.file("predictions.parquet"), columns=columns).sort(columns)
 
     def predictor(self, device: str = "auto") -> Predictor:
         """The trained model, ready to predict; see `training.predictor.load_predictor`."""

@@ -30,6 +30,13 @@ def test_runs_are_listed_shown_and_compared_by_what_differs(lab, cli):
     assert shell["metrics"]["baselines"] and shell["spec"]["store"] == "reference--toy"
 
 
+def test_runs_are_compared_by_what_they_were_tested_on(lab, cli):
+    for split in ({}, {"shots": 5}, {"valid_share": 0.2}, {"seed": 1}):
+        train(spec(align={"loss": "none"}, split=split), lab)
+    compared = json.loads(cli("runs", "compare", "--json").stdout)
+    assert [row["same_test"] for row in compared] == [True, True, True, False]
+
+
 def test_a_name_that_fits_no_run_or_several_is_refused(lab, cli):
     train(spec(), lab)
     train(spec(seed=1), lab)

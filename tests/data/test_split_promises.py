@@ -58,7 +58,7 @@ def assert_promises(dataset: DataSet, split: Split) -> None:
         assert all(len(pair & held) == wanted for pair in pairs[2])
         assert not any(pair & held for pair in pairs[0] | pairs[1])
         seen = set().union(*pairs[0])
-        assert all(len(pair - seen) >= 1 for pair in pairs[1])
+        assert all(len(pair - seen) == wanted for pair in pairs[1] | pairs[2])
     if spec.setting == "long-tail":
         counts = {
             line: sum(1 for _, other in members(dataset, range(len(dataset.triples))) if other == line)

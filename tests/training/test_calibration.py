@@ -41,6 +41,13 @@ def test_where_nothing_can_be_fitted_nothing_changes(labels, claimed):
     assert fit_calibration(np.asarray(labels, dtype=int), claimed) == Calibration()
 
 
+def test_two_scores_become_the_means_of_platts_targets():
+    labels, claimed = np.array([1, 1, 1, 0, 1, 0, 0, 0]), np.repeat([0.9, 0.3], 4)
+    one, zero = (4 + 1) / (4 + 2), 1 / (4 + 2)
+    found = fit_calibration(labels, claimed).apply(np.array([0.9, 0.3]))
+    assert found == pytest.approx([(3 * one + zero) / 4, (one + 3 * zero) / 4], abs=1e-4)
+
+
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=50), st.floats(0.05, 5), st.floats(-3, 3))
 def test_calibrated_values_are_probabilities_in_the_same_order(claimed, slope, intercept):
     values = Calibration(slope, intercept).apply(np.array(claimed))

@@ -1,0 +1,70 @@
+"""Nothing that a run reports of itself is chosen by the labels of its test rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from l2aco.data.dataset import open_dataset
+from l2aco.data.splits import make_split
+from l2aco.data.write import write_dataset
+from l2aco.training.runs import Run
+from l2aco.training.spec import TrainSpec
+from l2aco.training.train import train
+from l2aco.workspace import Workspace
+
+
+def with_labels_turned_round(lab: Workspace, spec: TrainSpec) -> None:
+    """The demo as `turned`: the scores of its test rows have the other sign."""
+    demo = open_dataset("demo", lab)
+    triples, test = demo.triples, make_split(demo, spec.split).test
+    score = triples.score.copy()
+    score[test] = -score[test]
+    rows = pl.DataFrame(
+        {
+            "drug_a": [demo.drugs[row].id for row in triples.drug_a],
+            "drug_b": [demo.drugs[row].id for row in triples.drug_b],
+            "cell_line": [demo.cell_lines[row].id for row in triples.cell_line],
+            "score": score,
+        }
+    )
+    turned = write_dataset("turned", lab, drugs=demo.drugs, cell_lines=demo.cell_lines, rows=rows)
+    assert (turned.triples.label[test] == 1 - triples.label[test]).all()
+
+
+@pytest.fixture(scope="module")
+def runs(lab_folder, tmp_path_factory) -> tuple[Run, Run]:
+    import shutil
+
+    root = tmp_path_factory.mktemp("blind") / "lab"
+    shutil.copytree(lab_folder, root)
+    lab = Workspace(root)
+    spec = TrainSpec(backbone="MLP", epochs=3, batch_size=256, learning_rate=0.01, align={"loss": "none"})
+    with_labels_turned_round(lab, spec)
+    one, other = (train(spec.model_copy(update={"dataset": name}), lab) for name in ("demo", "turned"))
+    return one, other
+
+
+def test_the_two_runs_differ_in_the_labels_of_their_test_rows_alone(runs: tuple[Run, Run]) -> None:
+    one, other = (run.tested() for run in runs)
+    assert one.drop("label").equals(other.drop("label"))
+    assert (one["label"] == 1 - other["label"]).all()
+    assert runs[0].metrics["valid"]["auroc"] > 0.6, "it has learned something"
+
+
+def test_predictions_calibration_and_threshold_stay(runs: tuple[Run, Run]) -> None:
+    one, other = (run.metrics for run in runs)
+    assert one["calibration"] == other["calibration"] != {"slope": 1.0, "intercept": 0.0}
+    assert one["test"]["threshold"] == other["test"]["threshold"]
+    assert one["valid"] == other["valid"]
+    tables = [pl.read_parquet(run.file("predictions.parquet")) for run in runs]
+    for column in ("probability", "calibrated"):
+        assert np.array_equal(tables[0][column], tables[1][column])
+
+
+def test_naive_predictors_call_the_same_rows_synergistic(runs: tuple[Run, Run]) -> None:
+    baselines = [{row["model"]: row for row in run.metrics["baselines"]} for run in runs]
+    for name, row in baselines[0].items():
+        for metric in ("auroc", "balanced_accuracy"):
+            assert row[metric] == pytest.approx(1 - baselines[1][name][metric]), (name, metric)
