@@ -58,8 +58,11 @@ def _packages() -> list[Check]:
 
 
 def _device() -> Check:
-    import torch
-
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # not installed, or not with what it needs of the system
+        remedy = "pip install --force-reinstall torch"
+        return Check("device", f"unknown: {error}", "training, encoding", False, needed=True, remedy=remedy)
     if torch.cuda.is_available():
         status = f"cuda: {torch.cuda.get_device_name(0)}"
     else:

@@ -143,15 +143,21 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yields an empty temporary folder; it becomes `path` only when the block ends well.
 
     With `replace`, an existing folder is moved aside first and removed afterwards; without, an existing
-    one raises UsageError before anything is done.
+    one raises UsageError before anything is done. Where a writer was killed between the two, the next one
+    brings the old folder back.
     """
+    if path.is_file():
+        raise UsageError("is a file", where=path, remedy="Name a folder.")
+    if path.is_symlink():  # the link stays, what it leads to is replaced
+        path = path.resolve()
+    aside = path.parent / f".{path.name}.l2aco.old"
+    _bring_back(path, aside)
     if path.exists() and not replace:
         raise UsageError(
             "exists already", where=path, remedy="Choose another name, or pass --force where there is one."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
-    aside = partial.with_suffix(".old")
     try:
         yield partial
         for file in partial.rglob("*"):
@@ -163,7 +169,15 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        _bring_back(path, aside)
+
+
+def _bring_back(path: Path, aside: Path) -> None:
+    """What was moved aside becomes `path` again where nothing took its place; else it goes."""
+    if path.exists():
         shutil.rmtree(aside, ignore_errors=True)
+    elif aside.exists():
+        os.replace(aside, path)
 
 
 def _sync(path: Path) -> None:

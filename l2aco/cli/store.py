@@ -42,7 +42,7 @@ def list_(shell: Shell, json: JsonOption = False) -> None:
             "generation": store.manifest.generation,
             "written": store.manifest.created_at,
         }
-        for store in list_stores(shell.workspace)
+        for store in list_stores(shell.workspace, shell)
     ]
     shell.table(rows, json=json, empty="No store yet: l2aco embed makes one.")
 
@@ -53,7 +53,7 @@ def info(shell: Shell, store: StoreArgument = None, json: JsonOption = False) ->
     """What a store holds, which encoder made it, and how it is indexed."""
     from l2aco.embeddings.find import choose_store
 
-    facts = describe(choose_store(shell.workspace, store))
+    facts = describe(choose_store(shell.workspace, store, progress=shell))
     if json:
         shell.json(facts)
         return
@@ -93,7 +93,7 @@ def search(
         if not equals or not name.strip():
             raise UsageError(f"'{item}' is no condition", remedy="Write --where tissue=skin.")
         conditions[name.strip()] = value.strip()
-    chosen = choose_store(shell.workspace, store)
+    chosen = choose_store(shell.workspace, store, progress=shell)
     wanted = parse_kind(kind).value if kind else None
     if entity is not None:
         found, hits = search_entity(chosen, entity, top, kind=wanted, where=conditions, exact=exact)
@@ -146,7 +146,7 @@ def compact(
     """Join the segments of a store, free the space of replaced and deleted records, and index it anew."""
     from l2aco.embeddings.find import choose_store
 
-    chosen = choose_store(shell.workspace, store)
+    chosen = choose_store(shell.workspace, store, progress=shell)
     before = describe(chosen)["bytes"]
     chosen.compact(shell)
     if index is not None:

@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from l2aco.embeddings.encoders import DEFAULT_ENCODER, EncoderSpec, encoder_table, make_encoder, resolve_encoder
 from l2aco.embeddings.manifest import MANIFEST
-from l2aco.embeddings.runtimes.base import Encoder
+from l2aco.embeddings.runtimes.base import Encoder, PartlyEncodedError
 from l2aco.embeddings.segments import IDENTITY, StoreRecord, records_frame
 from l2aco.embeddings.spec import EmbedSpec
 from l2aco.embeddings.store import EmbeddingStore, list_stores
-from l2aco.errors import MismatchError
+from l2aco.errors import MismatchError, PartlyDoneError
 from l2aco.profiles.record import ProfileRecord
 from l2aco.profiles.sets import ProfileSet, list_profile_sets, open_profile_set
 from l2aco.progress import Advance, Progress, Silent
@@ -97,11 +98,14 @@ def store_record(record: ProfileRecord, set_name: str) -> StoreRecord:
 
 @dataclass
 class _Plan:
-    """Which records (by place in the set) need a row, how much text that is, and which rows are gone."""
+    """Which records need a row, how much text that is, and which are gone from the set; all by identity.
 
-    todo: set[int] = field(default_factory=set)
+    Places would not do: set and store may be added to, and compacted, by others before the plan is carried out.
+    """
+
+    todo: set[tuple[Any, ...]] = field(default_factory=set)
     characters: int = 0
-    gone: list[int] = field(default_factory=list)
+    gone: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 class _Embedding:
@@ -134,7 +138,7 @@ class _Embedding:
             self._embed(plan)
         if self.store is not None:
             if plan.gone:
-                self.report.deleted = self.store.delete_rows(np.array(plan.gone))
+                self.report.deleted = self.store.delete_records(plan.gone)
             self.store.optimise(self.spec.index, self.progress)
             self.report.long = int(self.store.manifest.counts.get("long", 0))
         self.report.seconds = time.perf_counter() - started
@@ -146,28 +150,28 @@ class _Embedding:
     def _plan(self) -> _Plan:
         """Compare the set with the store, reading the set as a stream."""
         plan = _Plan()
-        known: dict[tuple, tuple[int, str]] = {}
+        known: dict[tuple[Any, ...], str] = {}
         if self.store is not None:
-            frame = self.store.records().select("row", "hash", *IDENTITY)
-            known = {tuple(row[2:]): (row[0], row[1]) for row in frame.iter_rows()}
-        for place, record in enumerate(self._records()):
+            frame = self.store.records().select("hash", *IDENTITY)
+            known = {row[1:]: row[0] for row in frame.iter_rows()}
+        for record in self._records():
             self.report.records += 1
-            found = known.pop(tuple(getattr(record, name) for name in IDENTITY), None)
-            if found is not None and found[1] == record.hash:
+            if known.pop(record.identity, None) == record.hash:
                 self.report.unchanged += 1
                 continue
             records_frame([record])  # refuses an empty profile before anything is encoded
-            plan.todo.add(place)
+            plan.todo.add(record.identity)
             plan.characters += len(record.text)
-        plan.gone = [row for row, _ in known.values()]
+        plan.gone = list(known)
         return plan
 
     def _embed(self, plan: _Plan) -> None:
-        wanted = (record for place, record in enumerate(self._records()) if place in plan.todo)
+        wanted = (record for record in self._records() if record.identity in plan.todo)
+        left = set(plan.todo)
         siblings = [
             store
-            for store in list_stores(self.workspace)
-            if store.manifest.fingerprint == self.encoder.spec.fingerprint
+            for store in list_stores(self.workspace, self.progress)
+            if store.encoder.fingerprint == self.encoder.spec.fingerprint
         ]
         size, spent, characters = FIRST_TEXTS, 0.0, 0
         label = f"{self.profiles.name} with {self.encoder.spec.name}"
@@ -175,6 +179,7 @@ class _Embedding:
             while batch := list(islice(wanted, size)):
                 started = time.perf_counter()
                 encoded = self._write(batch, siblings, advance)
+                left.difference_update(record.identity for record in batch)
                 if not encoded:
                     size = MOST_TEXTS
                     continue
@@ -184,6 +189,12 @@ class _Embedding:
                 characters += sum(len(item.text) for item in batch)
                 rate = self.report.encoded / spent
                 size = int(min(max(rate * COMMIT_SECONDS, FEWEST_TEXTS), MOST_TEXTS))
+        if left:
+            raise PartlyDoneError(
+                f"{len(left):,} of {len(plan.todo):,} profiles were not there any more: the set was changed meanwhile",
+                where=self.profiles.path,
+                remedy="What is embedded is kept. Run the same command again.",
+            )
 
     def _write(self, batch: list[StoreRecord], siblings: list[EmbeddingStore], advance: Advance) -> int:
         """Vectors for a batch, reused or encoded, and one commit; returns how many texts were encoded."""
@@ -191,20 +202,31 @@ class _Embedding:
         ready, long = self._reuse(batch, vectors, siblings)
         todo = np.flatnonzero(~ready)
         advance(int(ready.sum()))
+        failure: PartlyEncodedError | None = None
         if len(todo):
-            vectors[todo] = self.encoder.encode([batch[place].text for place in todo], progress=_Within(self, advance))
+            try:
+                vectors[todo] = self.encoder.encode([batch[n].text for n in todo], progress=_Within(self, advance))
+            except PartlyEncodedError as error:
+                failure, vectors[todo] = error, error.vectors
             long[todo[list(self.encoder.stats.long)]] = True
             if self.encoder.stats.cost_usd is not None:
                 self.report.cost_usd = (self.report.cost_usd or 0.0) + self.encoder.stats.cost_usd
-        if self.store is None:
-            self.store = EmbeddingStore.create(self.path, self.encoder.spec, index=self.spec.index or "auto")
-        marked = [record if not flag else record.marked_long() for record, flag in zip(batch, long, strict=True)]
-        done = self.store.upsert(marked, vectors, precision=self.encoder.used_precision)
-        self.report.added += done.added
-        self.report.replaced += done.replaced
+        self._commit(batch, vectors, long)
+        if failure is not None:
+            raise failure
         self.report.encoded += len(todo)
         self.report.reused += int(ready.sum())
         return len(todo)
+
+    def _commit(self, batch: list[StoreRecord], vectors: np.ndarray, long: np.ndarray) -> None:
+        """Put a batch into the store, less those that got no vector: their rows are NaN."""
+        got = np.flatnonzero(~np.isnan(vectors[:, 0]))
+        if self.store is None:
+            self.store = EmbeddingStore.create(self.path, self.encoder.spec, index=self.spec.index or "auto")
+        marked = [batch[place].marked_long() if long[place] else batch[place] for place in got]
+        done = self.store.upsert(marked, vectors[got], precision=self.encoder.used_precision)
+        self.report.added += done.added
+        self.report.replaced += done.replaced
 
     def _reuse(
         self, batch: list[StoreRecord], vectors: np.ndarray, siblings: list[EmbeddingStore]
@@ -259,10 +281,10 @@ class _Within:
 
 def check_encoder(store: EmbeddingStore, spec: EncoderSpec) -> None:
     """Raise MismatchError unless the store holds vectors of this very encoder."""
-    if store.manifest.fingerprint == spec.fingerprint:
+    if store.encoder.fingerprint == spec.fingerprint:
         return
     ours, theirs = store.encoder.model_dump(), spec.model_dump()
-    names = ("model", "revision", "dimension", "window", "pooling", "passage_instruction", "long")
+    names = ("model", "revision", "dimension", "window", "pooling", "passage_instruction", "long", "base_url")
     differ = ", ".join(
         f"{name} {ours[name]!r} there, {theirs[name]!r} here" for name in names if ours[name] != theirs[name]
     )

@@ -67,10 +67,12 @@ class EncoderSpec(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of what determines a vector. A folder counts by its content, not by where it lies."""
+        """Hash of what determines a vector. A folder counts by its content, not by where it lies; a model behind an
+        API by its server, too, where that is named: two may serve different weights under one name."""
         model = self.revision if (self.revision or "").startswith("sha256:") else [self.model, self.revision]
+        server = [self.base_url.rstrip("/")] if self.base_url else []
         return stable_hash(
-            [model, self.dimension, self.window, self.pooling, self.passage_instruction, self.long], length=16
+            [model, self.dimension, self.window, self.pooling, self.passage_instruction, self.long, *server], length=16
         )
 
 
@@ -240,6 +242,8 @@ def _from_table(entry: Entry) -> EncoderSpec:
 
 
 def _checked(name: str, facts: dict[str, Any], where: str) -> EncoderSpec:
+    if "name" in facts:
+        raise InputError(f"`name` cannot be given: the encoder is called {name}", where=where, remedy="Leave it out.")
     try:
         spec = EncoderSpec(name=name, **facts)
     except ValidationError as error:

@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 
 PIECE_ROWS = 16_384
 _PREFIX = {"drug": "drug", "cell_line": "cell"}
+_PAPER_FILES = {f"{prefix}_{what}" for prefix in _PREFIX.values() for what in ("embed_all.npy", "map.tsv", "ids.tsv")}
 _ENCODER = b"l2aco.encoder"
 
 
 def export_store(store: EmbeddingStore, target: Path, progress: Progress | None = None, *, force: bool = False) -> str:
     """Write a store to `x.parquet`, `x.faiss` (IndexFlatIP, rows as in x.records.tsv), or a folder in the paper's
-    layout; returns what was written. Raises UsageError where the target exists and `force` is not given."""
+    layout; returns what was written. Raises UsageError where the target exists and `force` is not given, or where it
+    is a folder with anything else in it than such an export."""
     if target.exists() and not force:
         raise UsageError("exists already", where=target, remedy="Choose another name, or pass --force to replace it.")
     progress = progress or Silent()
@@ -120,6 +122,7 @@ def _write_paper(store: EmbeddingStore, target: Path, force: bool) -> None:
             where=store.path,
             remedy="Export to Parquet, which keeps everything.",
         )
+    _check_is_export(target)
     with atomic_folder(target, replace=force) as folder:
         for kind, prefix in _PREFIX.items():
             part = frame.filter(kind=kind)
@@ -131,6 +134,17 @@ def _write_paper(store: EmbeddingStore, target: Path, force: bool) -> None:
             _write_lines(folder / f"{prefix}_map.tsv", [f"{row}\t{name}" for row, name in enumerate(names)])
             known = zip(part["id"], part["llm"].fill_null(""), strict=True)
             _write_lines(folder / f"{prefix}_ids.tsv", [f"{row}\t{id_}\t{llm}" for row, (id_, llm) in enumerate(known)])
+
+
+def _check_is_export(folder: Path) -> None:
+    """Raise UsageError where replacing a folder would take more with it than an earlier export."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if others := sorted(names - _PAPER_FILES):
+        raise UsageError(
+            f"holds '{others[0]}', which is not of an export, and --force would remove it",
+            where=folder,
+            remedy="Name another folder.",
+        )
 
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:
@@ -257,7 +271,8 @@ def _entities(profiles: ProfileSet, kind: EntityKind) -> Iterator[Any]:
 def _mapped(path: Path, rows: int, columns: int) -> Iterator[tuple[int, tuple[str, ...]]]:
     """(row, the other columns) of a tab-separated map; raises InputError with the line that is wrong."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open(encoding="utf-8", newline="\n") as stream:
+            lines = stream.readlines()
     except FileNotFoundError:
         raise InputError("is missing", where=path) from None
     except UnicodeDecodeError as error:

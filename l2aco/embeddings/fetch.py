@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from l2aco.embeddings.encoders import EncoderSpec
-from l2aco.errors import InputError, UnavailableError
+from l2aco.errors import InputError, UnavailableError, UsageError
 
 REACH_SECONDS = 4.0
 _UNUSED = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.tflite", "*.md", "imgs/*", "*.jpg"]
@@ -71,14 +71,19 @@ def hub_folder(model: str, revision: str | None, name: str) -> Path:
 
 
 def _cached(model: str, revision: str | None) -> Path | None:
-    """The snapshot in the local cache, if its weights are there."""
+    """The snapshot in the local cache, if its weights are there. Raises UsageError for what cannot be an id."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
+    except HFValidationError:
+        raise UsageError(
+            f"'{model}' is neither a folder nor the id of a Hugging Face model",
+            remedy="An id looks like BAAI/bge-m3; a folder is named by its path.",
+        ) from None
     return folder if _weights(folder) else None
 
 

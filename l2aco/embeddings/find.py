@@ -15,12 +15,19 @@ from l2aco.workspace import Workspace
 
 
 def choose_store(
-    workspace: Workspace, name: str | None = None, *, llm: str | None = None, encoder: str | None = None
+    workspace: Workspace,
+    name: str | None = None,
+    *,
+    llm: str | None = None,
+    encoder: str | None = None,
+    progress: Progress | None = None,
 ) -> EmbeddingStore:
     """The store called `name`; else one of `llm` and `encoder` that holds something: first that of the settings, then
     the one written last, and one of the fake LLM only where there is no other.
 
-    Raises UsageError where `name` is a store of something else than `llm` and `encoder`, InputError where none fits.
+    Raises UsageError where `name` is a store of something else than `llm` and `encoder`, InputError where none fits. A
+    damaged store is left out of the choice where `progress` can be told; else, or where all are, its DamagedError is
+    raised.
     """
     wanted = " and ".join(f"{what} '{value}'" for what, value in (("LLM", llm), ("encoder", encoder)) if value)
     if name is not None:
@@ -28,8 +35,9 @@ def choose_store(
         if not _fits(named, llm, encoder, workspace):
             raise UsageError(f"the store {named.name} is not of {wanted}", remedy="Leave one of the two out.")
         return named
-    stores = [store for store in list_stores(workspace) if len(store)]
+    stores = [store for store in list_stores(workspace, progress) if len(store)]
     if not stores:
+        list_stores(workspace)  # raises where all that there are are damaged
         raise InputError("there is no embedding store", remedy=_way_to_a_store(workspace))
     fitting = [store for store in stores if _fits(store, llm, encoder, workspace)]
     if not fitting:

@@ -50,6 +50,11 @@ class StoreRecord:
     long: bool = False
 
     @property
+    def identity(self) -> tuple[Any, ...]:
+        """The values of IDENTITY."""
+        return tuple(getattr(self, name) for name in IDENTITY)
+
+    @property
     def text_sha256(self) -> str:
         return sha256_bytes(self.text.encode("utf-8"))
 

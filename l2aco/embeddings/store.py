@@ -10,7 +10,7 @@ sees half a write; `reload` moves a reader on. docs/design/store.md tells the fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -251,8 +251,7 @@ class EmbeddingStore:
                 mask = mask & self._column_is(name, value)
                 continue
             fields = pl.concat([segment.read(["fields"]) for segment in self.segments])["fields"]
-            path = "$." + name
-            present = fields.str.json_path_match(path)
+            present = _field(fields, name)
             if present.null_count() == len(fields):
                 known = set(LIGHT).union(*(set(_keys(item)) for item in fields.head(1000).unique()))
                 raise UnknownNameError("field", name, known)
@@ -319,11 +318,11 @@ class EmbeddingStore:
         self.reload()
         return count
 
-    def delete_rows(self, rows: np.ndarray) -> int:
-        """Delete records by row number, as `records` and `Hit` give it."""
-        from l2aco.embeddings.write import delete_rows
+    def delete_records(self, identities: Iterable[tuple[Any, ...]]) -> int:
+        """Delete records by (kind, id, set, sample), as `StoreRecord.identity` gives it, and return how many."""
+        from l2aco.embeddings.write import delete_records
 
-        count = delete_rows(self, rows)
+        count = delete_records(self, identities)
         self.reload()
         return count
 
@@ -343,6 +342,18 @@ class EmbeddingStore:
 
         compact(self, progress or Silent())
         self.reload()
+
+
+def _field(fields: pl.Series, name: str) -> pl.Series:
+    """What each profile's `fields` hold under `name`, null where they do not."""
+    import json
+
+    import polars as pl
+
+    try:
+        return fields.str.json_path_match(f"$[{json.dumps(name, ensure_ascii=False)}]")
+    except pl.exceptions.ComputeError:  # no JSON path can spell such a name
+        return fields.clear(len(fields))
 
 
 def _keys(text: str) -> list[str]:
@@ -372,9 +383,20 @@ def check_file(root: Path, path: str, size: int, sha256: str | None) -> str | No
     return None
 
 
-def list_stores(workspace: Workspace) -> list[EmbeddingStore]:
-    """The workspace's stores by name; one that is damaged raises DamagedError."""
-    return [EmbeddingStore.open(workspace.embeddings / name) for name in names_in(workspace.embeddings)]
+def list_stores(workspace: Workspace, progress: Progress | None = None) -> list[EmbeddingStore]:
+    """The workspace's stores by name; one that is damaged is named to `progress` and left out.
+
+    Raises its DamagedError where there is nobody to tell.
+    """
+    stores = []
+    for name in names_in(workspace.embeddings):
+        try:
+            stores.append(EmbeddingStore.open(workspace.embeddings / name))
+        except DamagedError as error:
+            if progress is None:
+                raise
+            progress.say(f"left out: {error}")
+    return stores
 
 
 def find_store(name: str | None, workspace: Workspace) -> Path:

@@ -8,7 +8,7 @@ writer.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,9 +27,10 @@ from l2aco.embeddings.segments import (
     StoreRecord,
     checked_vectors,
     records_frame,
+    schema,
     write_segment,
 )
-from l2aco.errors import L2aCoError, MismatchError, UsageError
+from l2aco.errors import L2aCoError, UsageError
 from l2aco.progress import Advance, Progress
 from l2aco.workspace import WriterLock, atomic_path
 
@@ -93,7 +94,7 @@ def upsert(store: EmbeddingStore, records: Sequence[StoreRecord], vectors: np.nd
         return UpsertReport(0, 0)
     with writing(store.path):
         store.reload()
-        old = store.narrow.join(frame.select(IDENTITY), on=IDENTITY, how="semi")["row"].to_numpy()
+        old = _rows_of(store, frame)
         manifest = store.manifest
         number = manifest.generation + 1
         segment = write_segment(
@@ -117,17 +118,22 @@ def delete(store: EmbeddingStore, kind: str | None, where: Mapping[str, Any] | N
         return len(rows)
 
 
-def delete_rows(store: EmbeddingStore, rows: np.ndarray) -> int:
-    """See `EmbeddingStore.delete_rows`."""
+def delete_records(store: EmbeddingStore, identities: Iterable[tuple[Any, ...]]) -> int:
+    """See `EmbeddingStore.delete_records`."""
+    import polars as pl
+
+    gone = pl.DataFrame(list(identities), schema=schema(IDENTITY), orient="row")
     with writing(store.path):
-        generation = store.manifest.generation
         store.reload()
-        if store.manifest.generation != generation:
-            raise MismatchError("another process wrote to the store meanwhile", where=store.path, remedy="Try again.")
-        living = np.intersect1d(rows, np.flatnonzero(store.alive))
-        if len(living):
-            _next(store, {}, dead=_also_dead(store, living))
-        return len(living)
+        rows = _rows_of(store, gone)
+        if len(rows):
+            _next(store, {}, dead=_also_dead(store, rows))
+        return len(rows)
+
+
+def _rows_of(store: EmbeddingStore, records: pl.DataFrame) -> np.ndarray:
+    """The numbers of the live rows that hold these identities now."""
+    return store.narrow.join(records.select(IDENTITY), on=IDENTITY, how="semi")["row"].to_numpy()
 
 
 def _also_dead(store: EmbeddingStore, rows: np.ndarray) -> np.ndarray:

@@ -50,11 +50,18 @@ def test_the_default_encoder_without_network_ends_with_the_ways_out(workspace, c
         (("--index", "annoy"), "index"),
         (("--budget", "-1"), "budget_usd"),
         (("--device", "gpu"), "no device"),
+        (("--encoder", "foo/bar--baz"), "neither a folder nor the id"),
     ],
 )
 def test_bad_usage_is_exit_code_2(ready, cli, arguments, message):
     result = cli("embed", *arguments, code=2)
     assert message in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_name_in_an_encoders_section_is_one_clear_error(ready, cli):
+    settings = ready.root / "l2aco.toml"
+    settings.write_text(settings.read_text() + 'name = "other"\n')
+    assert "[encoders.tiny]: `name` cannot be given" in cli("embed", code=1).stderr
 
 
 def test_a_store_of_another_encoder_is_one_clear_error(ready, cli):

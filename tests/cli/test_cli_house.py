@@ -59,6 +59,13 @@ def test_doctor_never_prints_a_key(cli: Callable[..., Any], workspace: Any, monk
     assert '"set"' in output
 
 
+def test_doctor_works_without_torch(cli: Callable[..., Any], workspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    rows = {row["check"]: row for row in json.loads(cli("doctor", "--json", code=1).stdout)}
+    assert rows["torch"]["status"] == "missing" and rows["device"]["status"].startswith("unknown")
+    assert not rows["device"]["ok"] and "torch" in rows["device"]["remedy"]
+
+
 def test_doctor_says_whether_the_encoder_must_be_downloaded(
     cli: Callable[..., Any], workspace: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,7 @@ def test_conditions_narrow_a_search(here, cli):
     assert hits and all("\ntissue: lung" in hit["text"] for hit in hits)
     assert "Did you mean tissue" in cli("search", "x", "--where", "tisue=lung", code=2).stderr
     assert "no condition" in cli("search", "x", "--where", "tissue", code=2).stderr
+    assert "unknown field 'a['" in cli("search", "x", "--where", "a[=b", code=2).stderr
 
 
 @pytest.mark.parametrize(
@@ -115,9 +116,25 @@ def test_verify_finds_damage_and_repair_mends_it(here, cli):
     assert "sound" in cli("store", "verify").stdout
 
 
+def test_a_damaged_store_is_named_and_left_out(here, cli):
+    shutil.copytree("embeddings/reference--minilm", "embeddings/broken--minilm")
+    vectors = next((here / "embeddings" / "broken--minilm" / "segments").glob("*.npy"))
+    vectors.write_bytes(vectors.read_bytes()[:-1])
+    listed = cli("store", "list", "--json")
+    assert [row["store"] for row in json.loads(listed.stdout)] == ["reference--minilm"]
+    assert "left out" in listed.stderr and "--repair broken--minilm" in listed.stderr
+    found = cli("search", "--entity", "MCF7")
+    assert "in reference--minilm" in found.stderr and "--repair broken--minilm" in found.stderr
+    assert "Error" in cli("store", "info", "broken--minilm", code=1).stderr
+    shutil.rmtree("embeddings/reference--minilm")
+    assert "Error" in (alone := cli("search", "--entity", "MCF7", code=1).stderr)
+    assert "--repair broken--minilm" in alone and "no embedding store" not in alone
+
+
 def test_export_import_and_compact(here, cli):
     assert "paper's layout" in cli("store", "export", "reference--minilm", "release").stdout
     assert "exists already" in cli("store", "export", "reference--minilm", "release", code=2).stderr
+    assert "holds 'embeddings'" in cli("store", "export", "reference--minilm", here, "--force", code=2).stderr
     cli("store", "import", "release", "--name", "back", "--encoder", "minilm", "--profiles", "reference")
     ours = json.loads(cli("search", "--entity", "A375", "--store", "reference--minilm", "--json").stdout)
     theirs = json.loads(cli("search", "--entity", "A375", "--store", "back", "--json").stdout)

@@ -12,7 +12,7 @@ from l2aco.embeddings.encoders import load_encoder
 from l2aco.embeddings.runtimes.local import LocalEncoder
 from l2aco.embeddings.spec import EmbedSpec
 from l2aco.embeddings.store import EmbeddingStore, list_stores, open_store
-from l2aco.errors import InputError, MismatchError, UnknownNameError
+from l2aco.errors import DamagedError, InputError, MismatchError, PartlyDoneError, UnknownNameError
 from l2aco.workspace import Workspace
 
 LINES = [profile(f"C{number}", f"braf melanoma {WORDS[number]} line") for number in range(12)]
@@ -39,6 +39,19 @@ class News:
             yield advance
 
         return bar()
+
+
+class Meddler(News):
+    """Somebody else, who acts once between the plan and its execution."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.act = act
+
+    def task(self, *arguments, **more):
+        act, self.act = self.act, lambda: None
+        act()
+        return super().task(*arguments, **more)
 
 
 @pytest.fixture
@@ -189,3 +202,46 @@ def test_repeated_samples_of_an_entity_all_get_a_row(tiny_workspace):
     write_set(tiny_workspace, "one", [profile("C1", "braf line"), profile("C1", "melanoma line", sample=1)])
     (report,) = embed_profiles(EmbedSpec(), tiny_workspace)
     assert report.added == 2 and len(open_store("one--tiny", tiny_workspace)) == 2
+
+
+def test_a_store_that_is_compacted_meanwhile_loses_only_what_is_gone(tiny_workspace):
+    changed = [profile(f"C{number}", f"apoptosis {WORDS[number]}") for number in range(2)]
+    for records in (LINES, [*changed, *LINES[2:]]):
+        write_set(tiny_workspace, "one", records)
+        embed_profiles(EmbedSpec(), tiny_workspace)
+    write_set(tiny_workspace, "one", [*changed, *LINES[2:9], *LINES[10:], DRUGS[0]])
+    compact = open_store("one--tiny", tiny_workspace).compact  # its rows get other numbers
+    (report,) = embed_profiles(EmbedSpec(), tiny_workspace, Meddler(compact))
+    assert report.deleted == 1
+    held = open_store("one--tiny", tiny_workspace).records()["id"].to_list()
+    assert sorted(held) == sorted({f"C{number}" for number in range(12)} - {"C9"} | {"D0"})
+
+
+def test_a_set_that_grows_meanwhile_gets_what_was_planned(tiny_workspace):
+    write_set(tiny_workspace, "one", LINES)
+    grow = Meddler(lambda: write_set(tiny_workspace, "one", [*DRUGS, *LINES]))
+    (report,) = embed_profiles(EmbedSpec(), tiny_workspace, grow)
+    assert report.added == 12
+    assert set(open_store("one--tiny", tiny_workspace).records()["kind"]) == {"cell_line"}
+
+
+def test_profiles_that_vanish_meanwhile_are_no_success(tiny_workspace):
+    write_set(tiny_workspace, "one", LINES)
+    shrink = Meddler(lambda: write_set(tiny_workspace, "one", LINES[:10]))
+    with pytest.raises(PartlyDoneError, match="2 of 12 profiles were not there any more"):
+        embed_profiles(EmbedSpec(), tiny_workspace, shrink)
+    assert len(open_store("one--tiny", tiny_workspace)) == 10
+
+
+def test_a_damaged_store_of_another_set_is_named_and_not_copied_from(tiny_workspace):
+    write_set(tiny_workspace, "one", LINES)
+    embed_profiles(EmbedSpec(), tiny_workspace)
+    vectors = next((tiny_workspace.embeddings / "one--tiny" / "segments").glob("*.npy"))
+    vectors.write_bytes(vectors.read_bytes()[:-1])
+    write_set(tiny_workspace, "two", LINES)
+    news = News()
+    (report,) = embed_profiles(EmbedSpec(sets=("two",)), tiny_workspace, news)
+    assert report.encoded == 12
+    assert any(line.startswith("left out:") and vectors.name in line for line in news.lines)
+    with pytest.raises(DamagedError):
+        embed_profiles(EmbedSpec(sets=("one",)), tiny_workspace)

@@ -63,6 +63,8 @@ def test_the_settings_add_encoders_and_wrong_ones_are_refused():
     assert resolve_encoder("Mine", Settings(encoders={"mine": facts})).model == "/models/mine"
     with pytest.raises(InputError, match=r"encoders\.mine.*dimension"):
         resolve_encoder("mine", Settings(encoders={"mine": {**facts, "dimension": 0}}))
+    with pytest.raises(InputError, match=r"encoders\.mine.*`name` cannot be given"):
+        resolve_encoder("mine", Settings(encoders={"mine": {**facts, "name": "other"}}))
     with pytest.raises(UnknownNameError, match="flag"):
         resolve_encoder("mine", Settings(encoders={"mine": {**facts, "runtime": "flags"}}))
 
@@ -90,6 +92,15 @@ def test_the_fingerprint_is_that_of_the_vectors():
     assert same.fingerprint == spec.fingerprint
     for change in ({"revision": "f" * 40}, {"window": 256}, {"pooling": "mean"}, {"long": "chunk"}):
         assert spec.model_copy(update=change).fingerprint != spec.fingerprint
+    assert spec.fingerprint == "cf42f0dc4e53d164", "stores that were made before must stay valid"
+
+
+def test_the_server_of_an_api_is_part_of_the_fingerprint():
+    spec = resolve_encoder("text-embedding-3-small")
+    one, same, other = (
+        spec.model_copy(update={"base_url": url}).fingerprint for url in ("http://a/v1", "http://a/v1/", "http://b/v1")
+    )
+    assert one == same != other and spec.fingerprint not in (one, other)
 
 
 def test_a_folder_is_known_by_its_content(tiny_bge, tmp_path):
@@ -263,6 +274,18 @@ def test_a_model_that_returns_nonsense_is_caught(tiny, monkeypatch):
     monkeypatch.setattr(type(encoder), "_encode", lambda self, texts, progress: np.ones((len(texts), 31)))
     with pytest.raises(L2aCoError, match="size 31, not 32"):
         encoder.encode(["text"])
+
+
+def test_a_name_that_can_be_no_model_is_refused():
+    for name in ("foo/bar--baz", "foo/bar.."):
+        with pytest.raises(UsageError, match="neither a folder nor the id"):
+            resolve_encoder(name)
+
+
+def test_apples_device_is_refused_where_it_is_not(tiny, monkeypatch):
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(UnavailableError, match="no device mps"):
+        make_encoder(tiny, device="mps").encode(["text"])
 
 
 def test_unknown_devices_and_precisions_are_refused(tiny):

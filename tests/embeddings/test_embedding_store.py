@@ -107,6 +107,19 @@ def test_an_unknown_field_is_refused_with_a_suggestion(make_store):
         make_store(4).search(some_vectors(1)[0], where={"tisue": "skin"})
 
 
+@pytest.mark.parametrize("name", ["a[", "tissue]", 'x"', "x\\", "$", ".", "*", "a b"])
+def test_a_name_that_is_no_json_path_is_an_unknown_field(make_store, name):
+    with pytest.raises(UnknownNameError, match="unknown field"):
+        make_store(4).search(some_vectors(1)[0], where={name: "skin"})
+
+
+def test_a_field_may_have_any_name(make_store):
+    store = make_store(2)
+    for number, name in ((5, "drug class"), (7, "IC50 [nM]"), (9, "a.b")):
+        store.upsert(some_records([number], fields={name: "yes"}), some_vectors(1, seed=number))
+        assert [hit.id for hit in store.search(some_vectors(1)[0], where={name: "yes"})] == [f"E{number}"]
+
+
 @pytest.mark.parametrize("bad", [np.zeros(16), np.full(16, np.nan), np.ones(8)])
 def test_a_broken_query_is_refused(make_store, bad):
     with pytest.raises(InputError):
@@ -224,6 +237,16 @@ def test_compacting_drops_what_was_replaced(make_store):
     store.compact()
     assert store.manifest.total == len(store) == 20 and store.manifest.dead is None
     np.testing.assert_array_equal(store.vectors("drug", ["E7"])[0][0], some_vectors(30, seed=1)[7])
+
+
+def test_records_are_deleted_by_identity_whatever_another_writer_did(make_store):
+    store = make_store(10)
+    store.upsert(some_records([0, 1], text="newer"), some_vectors(2, seed=1))
+    identities = [record.identity for record in some_records([5, 99])]
+    EmbeddingStore.open(store.path).compact()
+    assert store.delete_records(identities) == 1
+    assert set(EmbeddingStore.open(store.path).records()["id"]) == {f"E{number}" for number in range(10)} - {"E5"}
+    assert store.delete_records([]) == 0
 
 
 def test_deleting_needs_a_condition(make_store):

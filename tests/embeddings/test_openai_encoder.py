@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 
 import numpy as np
 import pytest
+from small_stores import profile, write_set
 from werkzeug import Response
 
+from l2aco.embeddings import embed as embed_module
+from l2aco.embeddings.embed import embed_profiles
 from l2aco.embeddings.encoders import EncoderSpec, make_encoder, resolve_encoder
-from l2aco.errors import L2aCoError, UnavailableError
+from l2aco.embeddings.spec import EmbedSpec
+from l2aco.embeddings.store import open_store
+from l2aco.errors import L2aCoError, MismatchError, PartlyDoneError, UnavailableError
+from l2aco.workspace import Workspace
 
 KEY = "sk-very-secret"
 
@@ -126,6 +133,73 @@ def test_many_texts_go_in_several_calls(server):
     vectors = encoder_for(http).encode(texts)
     assert sorted(map(len, http.seen)) == [22, 128]
     np.testing.assert_allclose(vectors[149], vector_of(texts[149]) / np.linalg.norm(vector_of(texts[149])), atol=1e-6)
+
+
+def settings_for(workspace, server, path="/v1"):
+    """The workspace with the server as its encoder `api`."""
+    facts = {"runtime": "openai", "model": "embed-1", "base_url": server.url_for(path)}
+    lines = [f'{name} = "{value}"' for name, value in facts.items()]
+    text = "\n".join(['encoder = "api"', "[encoders.api]", *lines, "dimension = 8", "window = 1000", ""])
+    (workspace.root / "l2aco.toml").write_text(text)
+    return Workspace(workspace.root)
+
+
+def refused(body):
+    return Response(json.dumps({"error": {"message": "bad input"}}), status=400) if "bad" in body["input"] else None
+
+
+def test_what_came_back_beside_a_refused_text_is_kept(server, workspace, monkeypatch):
+    answers = {"bad": refused}
+    http = server(lambda body, number: answers["bad"](body) or ok(body, number))
+    monkeypatch.setattr(embed_module, "FIRST_TEXTS", 1000)
+    here = settings_for(workspace, http)
+    texts = [*("t" * (number + 1) for number in range(149)), "bad"]
+    write_set(here, "one", [profile(f"C{place}", text) for place, text in enumerate(texts)])
+    with pytest.raises(PartlyDoneError, match=r"(?s)no vectors for 22 texts: rejected.*What is embedded is kept"):
+        embed_profiles(EmbedSpec(), here)
+    store = open_store("one--api", here)
+    assert sorted(store.records()["id"]) == sorted(f"C{number}" for number in range(128))
+    np.testing.assert_allclose(
+        store.vectors("cell_line", ["C5"])[0][0], vector_of(texts[5]) / np.linalg.norm(vector_of(texts[5])), atol=1e-6
+    )
+    answers["bad"] = lambda body: None
+    (report,) = embed_profiles(EmbedSpec(), here)
+    assert (report.unchanged, report.encoded) == (128, 22)
+    assert sorted(map(len, http.seen)) == [22, 22, 128]
+
+
+def test_after_a_lasting_failure_no_further_call_is_made(server):
+    http = server(lambda body, _: Response(json.dumps({"error": {"message": "no"}}), status=401))
+    with pytest.raises(L2aCoError, match="no vectors for 2,000 texts: key refused"):
+        encoder_for(http).encode([f"t{number}" for number in range(2000)])
+    assert len(http.seen) <= 8
+
+
+def test_a_wrong_dimension_is_told_after_one_call(server):
+    http = server(ok)
+    with pytest.raises(L2aCoError, match=r"(?s)size 8, not 4.*Correct `dimension`"):
+        encoder_for(http, facts={"dimension": 4}).encode(["one", "three"])
+    assert len(http.seen) == 1
+
+
+def test_a_notebook_whose_event_loop_runs_can_encode(server):
+    encoder = encoder_for(server(ok))
+
+    async def notebook():
+        return encoder.encode(["one"])
+
+    assert asyncio.run(notebook()).shape == (1, 8)
+
+
+def test_vectors_of_two_servers_are_not_mixed(server, workspace):
+    http = server(ok)
+    here = settings_for(workspace, http)
+    write_set(here, "one", [profile("C1", "one")])
+    embed_profiles(EmbedSpec(), here)
+    elsewhere = settings_for(workspace, http, "/elsewhere/v1")
+    write_set(here, "one", [profile("C1", "one"), profile("C2", "three")])
+    with pytest.raises(MismatchError, match=r"base_url .*/v1' there, .*/elsewhere/v1' here"):
+        embed_profiles(EmbedSpec(), elsewhere)
 
 
 def test_openai_needs_its_key(monkeypatch):

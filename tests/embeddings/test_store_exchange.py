@@ -145,6 +145,27 @@ def test_nothing_is_overwritten_unasked(make_store, tmp_path):
     shutil.rmtree(tmp_path / "out")
 
 
+def test_a_folder_that_holds_anything_else_is_not_replaced(make_store, tmp_path):
+    store = make_store(3)
+    export_store(store, tmp_path / "out")
+    export_store(store, tmp_path / "out", force=True)
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match=r"out: holds 'thesis\.tex'"):
+        export_store(store, tmp_path / "out", force=True)
+    assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"
+    with pytest.raises(UsageError, match="is a file"):
+        export_store(store, tmp_path / "out" / "thesis.tex", force=True)
+
+
+def test_names_with_unusual_line_ends_come_back(make_store, tmp_path):
+    store = make_store(2)
+    store.upsert(some_records([5], name="sepa\u2028rator", llm="a\x85b"), some_vectors(1, seed=5))
+    store.delete(where={"llm": "test"})
+    export_store(store, tmp_path / "out")
+    back = import_store(tmp_path / "out", tmp_path / "back", encoder=SPEC)
+    assert back.records().select("name", "llm").rows() == [("sepa\u2028rator", "a\x85b")]
+
+
 def test_several_profiles_of_an_entity_do_not_fit_the_papers_layout(make_store, tmp_path):
     store = make_store(3)
     store.upsert(some_records([1], set="other"), some_vectors(1))

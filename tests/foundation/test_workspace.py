@@ -39,6 +39,67 @@ def test_a_failed_folder_leaves_the_old_folder(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import l2aco.workspace as workspace
+
+def replace(source, target, real=os.replace):
+    real(source, target)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+workspace.os.replace = replace
+with workspace.atomic_folder(Path(sys.argv[1]), replace=True) as partial:
+    (partial / "y").write_text("2")
+"""
+
+
+def test_a_folder_whose_replacement_was_killed_comes_back(tmp_path: Path) -> None:
+    target = tmp_path / "set"
+    (tmp_path / "set.v2").mkdir()
+    target.mkdir()
+    (target / "x").write_text("1")
+    subprocess.run([sys.executable, "-c", KILLED, str(target)], check=False)
+    assert not target.exists()
+    with pytest.raises(UsageError, match="exists already"), atomic_folder(target):
+        pass
+    assert [path.name for path in target.iterdir()] == ["x"]
+    with atomic_folder(target, replace=True) as partial:
+        (partial / "y").write_text("2")
+    assert [path.name for path in target.iterdir()] == ["y"]
+    assert not list(tmp_path.glob(".*.old")) and (tmp_path / "set.v2").is_dir()
+
+
+def test_an_interrupted_replacement_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "set"
+    target.mkdir()
+    (target / "x").write_text("1")
+    real = os.replace
+
+    def interrupted(source: Path, to: Path) -> None:
+        monkeypatch.setattr(os, "replace", real)
+        real(source, to)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), atomic_folder(target, replace=True):
+        monkeypatch.setattr(os, "replace", interrupted)
+    assert [path.name for path in target.iterdir()] == ["x"]
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_a_linked_folder_is_replaced_where_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for name in ("x", "y"):
+        with atomic_folder(tmp_path / "link", replace=True) as partial:
+            (partial / name).write_text("1")
+    assert (tmp_path / "link").is_symlink() and [path.name for path in (tmp_path / "real").iterdir()] == ["y"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="is a file"), atomic_folder(tmp_path / "file", replace=True):
+        pass
+
+
 def test_new_files_follow_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from l2aco.embeddings.encoders import EncoderSpec
-from l2aco.errors import InputError, L2aCoError
+from l2aco.errors import InputError, L2aCoError, PartlyDoneError
 from l2aco.progress import Progress, Silent
 
 
@@ -23,6 +23,14 @@ class EncodeStats:
     tokens: int = 0
     long: tuple[int, ...] = ()
     cost_usd: float | None = None
+
+
+class PartlyEncodedError(PartlyDoneError):
+    """An encoder behind an API answered for some texts only. `vectors` float32 (n, D): rows of NaN are missing."""
+
+    def __init__(self, cause: L2aCoError, vectors: np.ndarray) -> None:
+        super().__init__(cause.message, where=cause.where, remedy=cause.remedy)
+        self.vectors = vectors
 
 
 class Encoder(ABC):
@@ -50,32 +58,46 @@ class Encoder(ABC):
         """float32 (n, D), rows L2-normalised; equal texts are encoded once.
 
         `query` puts the encoder's search instruction before each text. Raises InputError naming the place of a
-        text that is empty or no text, L2aCoError when the model returns anything that is not a finite vector.
+        text that is empty or no text, L2aCoError when the model returns anything that is not a finite vector,
+        PartlyEncodedError with what there is when an API answered for some texts only.
         """
         places = _distinct(texts)
         instruction = self.spec.query_instruction if query else self.spec.passage_instruction
         self.stats = EncodeStats(texts=len(texts), distinct=len(places))
         if not places:
             return np.zeros((0, self.spec.dimension), dtype=np.float32)
-        vectors = self._encode([instruction + text for text in places], progress or Silent())
+        partly: PartlyEncodedError | None = None
+        try:
+            vectors = self._encode([instruction + text for text in places], progress or Silent())
+        except PartlyEncodedError as error:
+            partly, vectors = error, error.vectors
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-        if vectors.shape[1] != self.spec.dimension:
-            raise L2aCoError(
-                f"{self.spec.name} makes vectors of size {vectors.shape[1]}, not {self.spec.dimension}",
-                remedy="Correct `dimension` in the encoder's entry.",
-            )
+        self._check_size(vectors)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        if not np.isfinite(norms).all() or (norms == 0).any():
+        if partly is None and (not np.isfinite(norms).all() or (norms == 0).any()):
             raise L2aCoError(f"{self.spec.name} returned a vector that is not finite or is zero", where=self.spec.model)
         vectors /= norms
         rows = np.fromiter((places[text] for text in texts), dtype=np.int64, count=len(texts))
         long = set(self.stats.long)
         self.stats.long = tuple(place for place, row in enumerate(rows.tolist()) if row in long)
+        if partly is not None:
+            raise PartlyEncodedError(partly, vectors[rows])
         return vectors[rows]
 
     @abstractmethod
     def _encode(self, texts: list[str], progress: Progress) -> np.ndarray:
-        """float (n, D) for distinct texts; fills `self.stats.tokens` and `.long` (rows of `texts`)."""
+        """float (n, D) for distinct texts; fills `self.stats.tokens` and `.long` (rows of `texts`).
+
+        Raises PartlyEncodedError where it has vectors for some of them.
+        """
+
+    def _check_size(self, vectors: np.ndarray) -> None:
+        """Raise L2aCoError unless `vectors` are (n, D)."""
+        if vectors.shape[1:] != (self.spec.dimension,):
+            raise L2aCoError(
+                f"{self.spec.name} makes vectors of size {vectors[0].size}, not {self.spec.dimension}",
+                remedy="Correct `dimension` in the encoder's entry.",
+            )
 
 
 def _distinct(texts: Sequence[str]) -> dict[str, int]:

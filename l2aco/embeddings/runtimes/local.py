@@ -170,7 +170,11 @@ def _devices(device: str) -> list[str]:
         kind, _, number = part.partition(":")
         if kind not in BATCH_TOKENS or (number and not number.isdigit()):
             raise UsageError(f"'{part}' is no device", remedy="Use auto, cpu, cuda:0 or cuda:0,cuda:1.")
-        if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        missing = {
+            "cuda": int(number or 0) >= torch.cuda.device_count(),
+            "mps": not torch.backends.mps.is_available(),
+        }
+        if missing.get(kind):
             raise UnavailableError(f"there is no device {part}", remedy="Use --device auto or cpu.")
     return named
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
+from typing import Any, NoReturn
 
 import numpy as np
 
-from l2aco.embeddings.runtimes.base import Encoder
+from l2aco.embeddings.runtimes.base import Encoder, PartlyEncodedError
 from l2aco.errors import L2aCoError
 from l2aco.llm.catalog import Model
 from l2aco.llm.client import OpenAIEngine
 from l2aco.llm.options import EngineOptions
-from l2aco.llm.request import TRANSIENT, CallFailed, Reason
+from l2aco.llm.request import CallFailed, Reason
 from l2aco.llm.tokens import count_tokens
 from l2aco.progress import Advance, Progress
 
@@ -25,31 +29,33 @@ OPENAI_URL = "https://api.openai.com/v1"
 CALL_TEXTS, CALL_TOKENS = 128, 100_000
 """One call carries at most so many texts and, by estimate, tokens."""
 ATTEMPTS = 8
+_Answers = tuple[np.ndarray, int, list[CallFailed]]
+"""float32 (pieces, D), NaN where there is no vector; the tokens that were billed; the calls that failed."""
 
 
 class _Client(OpenAIEngine):
     """The client's connections, key, waiting and errors, for the other endpoint."""
 
-    async def embed(self, texts: list[str], dimension: int) -> tuple[np.ndarray, int]:
-        """float32 (n, D) and the tokens that were billed. Raises CallFailed."""
+    async def embed(self, texts: list[str]) -> tuple[np.ndarray, int]:
+        """float32 (n, D), D as the server has it, and the tokens that were billed. Raises CallFailed."""
         body = {"model": self.model.model, "input": texts, "encoding_format": "base64"}
         async with self.pool.least_busy() as endpoint:
             raw = await self._post(endpoint, "/embeddings", body)
-        return _read(raw.content, len(texts), dimension)
+        return _read(raw.content, len(texts))
 
 
-def _read(content: bytes, texts: int, dimension: int) -> tuple[np.ndarray, int]:
+def _read(content: bytes, texts: int) -> tuple[np.ndarray, int]:
     try:
         value = json.loads(content)
-        vectors = np.full((texts, dimension), np.nan, dtype=np.float32)
-        for item in value["data"]:
-            row = item["embedding"]
-            vectors[item["index"]] = np.frombuffer(base64.b64decode(row), "<f4") if isinstance(row, str) else row
-        if np.isnan(vectors).any():
-            raise ValueError("rows are missing")
+        rows = {item["index"]: _row(item["embedding"]) for item in value["data"]}
+        vectors = np.stack([rows[number] for number in range(texts)])
         return vectors, int((value.get("usage") or {}).get("prompt_tokens") or 0)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CallFailed(Reason.broken_response, f"the body holds no such vectors ({error!r})") from None
+
+
+def _row(value: str | list[float]) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(value), "<f4") if isinstance(value, str) else np.array(value, np.float32)
 
 
 class OpenAIEncoder(Encoder):
@@ -63,7 +69,7 @@ class OpenAIEncoder(Encoder):
         self.stats.long = tuple(np.flatnonzero(np.bincount(rows, minlength=len(texts)) > 1).tolist())
         self._afford([piece for _, piece in pieces])
         with progress.task(f"embedding with {self.spec.name}", total=len(pieces), unit="texts") as advance:
-            vectors, tokens = asyncio.run(self._all([piece for _, piece in pieces], advance))
+            vectors, tokens, failures = _run(self._all([piece for _, piece in pieces], advance))
         self.stats.tokens = tokens
         if self.spec.price_per_million is not None:
             self.stats.cost_usd = tokens * self.spec.price_per_million / 1e6
@@ -71,7 +77,17 @@ class OpenAIEncoder(Encoder):
         table = np.zeros((len(texts), self.spec.dimension), dtype=np.float32)
         weights = np.array([len(piece) for _, piece in pieces], dtype=np.float32)
         np.add.at(table, rows, vectors / np.linalg.norm(vectors, axis=1, keepdims=True) * weights[:, None])
+        if failures:
+            self._fail(failures[-1], table)
         return table
+
+    def _fail(self, failure: CallFailed, table: np.ndarray) -> NoReturn:
+        missing = np.isnan(table).any(axis=1)
+        cause = L2aCoError(
+            f"{self.spec.name} gave no vectors for {missing.sum():,} texts: {failure}",
+            remedy="What is embedded is kept. Run the same command again when the cause is gone.",
+        )
+        raise cause if missing.all() else PartlyEncodedError(cause, table)
 
     def _afford(self, pieces: list[str]) -> None:
         """Raise L2aCoError before anything is sent that the budget would not cover, a fifth kept in reserve."""
@@ -91,7 +107,8 @@ class OpenAIEncoder(Encoder):
                 remedy="What is embedded is kept. Give a larger --budget and run the same command again.",
             )
 
-    async def _all(self, pieces: list[str], advance: Advance) -> tuple[np.ndarray, int]:
+    async def _all(self, pieces: list[str], advance: Advance) -> _Answers:
+        """A call that is refused stops no other; after any other failure no further call is made."""
         model = Model(
             alias=self.spec.name,
             engine="openai",
@@ -102,16 +119,31 @@ class OpenAIEncoder(Encoder):
         options = EngineOptions(base_urls=(self.spec.base_url or OPENAI_URL,), concurrency=8)
         gate = asyncio.Semaphore(options.concurrency)
         calls = _calls(pieces)
-        async with _Client(model, options) as client:
+        vectors = np.full((len(pieces), self.spec.dimension), np.nan, dtype=np.float32)
+        billed: list[int] = []
+        failures: list[CallFailed] = []
 
-            async def one(call: list[str]) -> tuple[np.ndarray, int]:
-                async with gate:
-                    answer = await self._patiently(client, call)
-                advance(len(call))
-                return answer
+        async def one(client: _Client, start: int, call: list[str]) -> None:
+            async with gate:
+                if any(failure.reason is not Reason.rejected for failure in failures):
+                    return
+                try:
+                    rows, tokens = await self._patiently(client, call)
+                except CallFailed as failure:
+                    failures.append(failure)
+                    return
+            self._check_size(rows)
+            vectors[start : start + len(call)] = rows
+            billed.append(tokens)
+            advance(len(call))
 
-            answers = await asyncio.gather(*(one(call) for call in calls))
-        return np.concatenate([vectors for vectors, _ in answers]), sum(tokens for _, tokens in answers)
+        try:
+            async with _Client(model, options) as client, asyncio.TaskGroup() as group:
+                for start, call in zip(accumulate(map(len, calls), initial=0), calls, strict=False):
+                    group.create_task(one(client, start, call))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return vectors, sum(billed), failures
 
     async def _patiently(self, client: _Client, call: list[str]) -> tuple[np.ndarray, int]:
         """One call, made again while its failure is of a passing kind; the client itself keeps a server's pauses."""
@@ -120,16 +152,20 @@ class OpenAIEncoder(Encoder):
         patience = AsyncRetrying(
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_random_exponential(multiplier=0.5, max=30),
-            retry=retry_if_exception(lambda error: isinstance(error, CallFailed) and error.reason in TRANSIENT),
+            retry=retry_if_exception(lambda error: isinstance(error, CallFailed) and error.retryable),
             reraise=True,
         )
-        try:
-            return await patience(client.embed, call, self.spec.dimension)
-        except CallFailed as failure:
-            raise L2aCoError(
-                f"{self.spec.name} gave no vectors: {failure.reason.value} ({failure})",
-                remedy="What is embedded is kept. Run the same command again when the cause is gone.",
-            ) from None
+        return await patience(client.embed, call)
+
+
+def _run(job: Coroutine[Any, Any, _Answers]) -> _Answers:
+    """`asyncio.run`, inside a running event loop (a notebook) too."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(job)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, job).result()
 
 
 def _pieces(text: str, window: int) -> list[str]:
