@@ -109,6 +109,17 @@ class EntityIndex:
         known = [text for entity in self.entities for text in (entity.name, entity.id, *entity.aliases)]
         raise UnknownNameError(self.kind.value.replace("_", " "), name, known)
 
+    def match(self, entity: Entity) -> Entity | None:
+        """The one entity with the id, else the name or an alias of `entity`; None where there is none, or several."""
+        for written in (entity.id, entity.name, *entity.aliases):
+            try:
+                found = self.find(written)
+            except InputError:
+                return None
+            if found is not None:
+                return found
+        return None
+
     def __len__(self) -> int:
         return len(self.entities)
 

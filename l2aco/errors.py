@@ -93,6 +93,9 @@ class PartlyDoneError(L2aCoError):
 
 def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     """Up to `limit` known names that look like `name`, nearest first, compared without case."""
-    by_fold = {item.casefold(): item for item in known}
+    by_fold: dict[str, str] = {}
+    for item in known:  # "erlotinb" is nearer to the first word of "Erlotinib hydrochloride" than to all of it
+        for text in (item, item.split(" ")[0]):
+            by_fold.setdefault(text.casefold(), item)
     found = difflib.get_close_matches(name.casefold(), list(by_fold), n=limit, cutoff=0.6)
-    return [by_fold[item] for item in found]
+    return list(dict.fromkeys(by_fold[item] for item in found))

@@ -21,7 +21,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from l2aco.errors import DamagedError, InputError, LockedError, UsageError
+from l2aco.errors import DamagedError, InputError, LockedError, UnknownNameError, UsageError
 
 SETTINGS_FILE = "l2aco.toml"
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -61,6 +61,10 @@ class Workspace:
         try:
             return Settings.model_validate(read_toml(path))
         except ValidationError as error:
+            unknown = [str(item["loc"][0]) for item in error.errors() if item["type"] == "extra_forbidden"]
+            if unknown:
+                hint = UnknownNameError("setting", unknown[0], Settings.model_fields)
+                raise InputError(hint.message, where=path, remedy=hint.remedy) from None
             raise InputError(describe_validation(error), where=path) from None
 
     @property
@@ -236,7 +240,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     except IsADirectoryError:
         raise InputError("is a folder, and a TOML file is needed", where=path) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"is not valid TOML: {error}", where=path) from None
+        remedy = 'Text stands in quotes: name = "value".' if "Invalid value" in str(error) else None
+        raise InputError(f"is not valid TOML: {error}", where=path, remedy=remedy) from None
 
 
 def write_toml(path: Path, value: dict[str, Any]) -> None:

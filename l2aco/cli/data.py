@@ -70,7 +70,7 @@ def import_(
 
 
 @app.command()
-@verb
+@verb(resumes=True)
 def fetch(
     shell: Shell,
     public: Annotated[str, typer.Argument(help="drugcombdb, oncology-screen, oneil, drugcombdb-cid, laco.")],

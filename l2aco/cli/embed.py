@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
     app.command("embed")(embed)
 
 
-@verb
+@verb(resumes=True)
 def embed(
     shell: Shell,
     sets: Annotated[

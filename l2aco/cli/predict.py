@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.errors import UsageError
 
 
 @verb
@@ -27,6 +28,8 @@ def predict(
     from l2aco.training.runs import open_run
     from l2aco.workspace import write_text
 
+    if output is not None and pairs is not None and output.exists() and pairs.exists() and output.samefile(pairs):
+        raise UsageError("--output would replace the file of --pairs", remedy="Name another file.")
     wanted = pairs_from(pairs, drug_a, drug_b, cell)
     found = open_run(run, shell.workspace)
     predictor = found.predictor(device)

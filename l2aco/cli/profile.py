@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MODEL, _ENTITIES, _FLOW, _BUDGET = "Model and prompt", "Entities", "Speed and faults", "Budget"
 
 
-@verb
+@verb(resumes=True)
 def profile(
     shell: Shell,
     llm: Annotated[
@@ -180,7 +180,7 @@ def gather_entities(shell: Shell, file: Path | None, names: list[str] | None, ki
         raise UsageError("--name holds bytes that are no UTF-8 text")
     if file is not None or names:
         found = read_entities(file, wanted) if file is not None else []
-        return found + [Entity(item, wanted, item) for item in names or () if wanted is not None]
+        return with_known_ids(shell, found + [Entity(item, wanted, item) for item in names or () if wanted is not None])
     from l2aco.data.dataset import list_datasets, open_dataset
 
     data_sets = list_datasets(shell.workspace) or [open_dataset("demo", shell.workspace)]
@@ -189,6 +189,41 @@ def gather_entities(shell: Shell, file: Path | None, names: list[str] | None, ki
     left_out = f" ({len(by_key) - len(chosen):,} without a name left out)" if len(chosen) < len(by_key) else ""
     shell.say(f"{len(chosen):,} entities of {', '.join(data_set.name for data_set in data_sets)}{left_out}")
     return [entity for entity in chosen if wanted is None or entity.kind is wanted]
+
+
+def with_known_ids(shell: Shell, entities: list[Entity]) -> list[Entity]:
+    """Entities without an id of their own get that of the one they are called like, as an import gives it to them."""
+    from dataclasses import replace
+
+    from l2aco.entities import EntityIndex, EntityKind
+
+    if all(entity.id != entity.name for entity in entities):
+        return entities
+    known = known_entities(shell)
+    indexes = {kind: EntityIndex(kind, known) for kind in EntityKind}
+    called = {entity.key: indexes[entity.kind].match(entity) for entity in entities if entity.id == entity.name}
+    found = {key: item for key, item in called.items() if item is not None and item.key != key}
+    if found:
+        shown = ", ".join(f"{key[1]} = {item.id}" for key, item in list(found.items())[:5])
+        shell.say(f"{len(found):,} of the names have a known id: {shown}{', ...' if len(found) > 5 else ''}")
+    return [
+        replace(entity, id=found[entity.key].id, aliases=found[entity.key].aliases) if entity.key in found else entity
+        for entity in entities
+    ]
+
+
+def known_entities(shell: Shell) -> list[Entity]:
+    """The entities of the imported data sets, and those of the reference profiles that these lack."""
+    from l2aco.data.dataset import list_datasets
+    from l2aco.entities import Entity, EntityKind
+    from l2aco.profiles.sets import BUNDLED, ProfileSet
+
+    reference = [
+        Entity(record.entity_id, EntityKind(record.kind), record.entity_name, record.aliases)
+        for record in ProfileSet(BUNDLED / "reference").records()
+    ]
+    imported = [item for data_set in list_datasets(shell.workspace) for item in (*data_set.drugs, *data_set.cell_lines)]
+    return list({item.key: item for item in (*reference, *imported)}.values())
 
 
 def _is_text(name: str) -> bool:

@@ -206,32 +206,17 @@ def import_(
 
     A table of your own needs the columns kind (drug or cell_line), name or id, and text.
     """
+    from l2aco.cli.profile import known_entities
     from l2aco.profiles.exchange import import_set, parse_format
 
     chosen = parse_format(form, source)
-    done = import_set(source, name, shell.workspace, form=chosen, entities=lambda: _entities_to_resolve(shell))
+    done = import_set(source, name, shell.workspace, form=chosen, entities=lambda: known_entities(shell))
     shell.print(f"Profile set '{done.set.name}': {done.profiles:,} profiles in {done.set.path}")
     if done.repeated or done.empty:
         shell.say(f"Left out: {done.repeated:,} repeated, {done.empty:,} empty")
     if done.unresolved:
         shown = ", ".join(done.unresolved[:10]) + (", ..." if len(done.unresolved) > 10 else "")
-        shell.say(f"{len(done.unresolved):,} names are in no data set here and became ids: {shown}")
-
-
-def _entities_to_resolve(shell: Shell) -> list[Entity]:
-    """The entities of the imported data sets, else those of the reference profiles."""
-    from l2aco.data.dataset import list_datasets
-    from l2aco.entities import Entity, EntityKind
-    from l2aco.profiles.sets import BUNDLED, ProfileSet
-
-    data_sets = list_datasets(shell.workspace)
-    if data_sets:
-        found = {item.key: item for data_set in data_sets for item in (*data_set.drugs, *data_set.cell_lines)}
-        return list(found.values())
-    return [
-        Entity(record.entity_id, EntityKind(record.kind), record.entity_name, record.aliases)
-        for record in ProfileSet(BUNDLED / "reference").records()
-    ]
+        shell.say(f"{len(done.unresolved):,} names are known here to nobody and became ids: {shown}")
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ import typer
 from l2aco.cli.shell import JsonOption, Shell, verb
 
 
-@verb
+@verb(resumes=True)
 def quickstart(shell: Shell, json: JsonOption = False) -> None:
     """Run the whole pipeline on SIMULATED demo data: profiles, vectors, models beside controls, ranked pairs.
 
@@ -33,7 +33,9 @@ def quickstart(shell: Shell, json: JsonOption = False) -> None:
     shell.print("")
     for name, path in found.places.items():
         shell.print(f"{name}: {path}")
-    shell.print(f"\nNext: l2aco recommend --cell K562 --workspace {shell.workspace.root}")
+    shown = found.recommendation
+    more = f"--cell '{shown.cell_line}' --run {shown.run} --top 30"
+    shell.print(f"\nNext: l2aco recommend {more} --workspace {shell.workspace.root}")
 
 
 def register(app: typer.Typer) -> None:

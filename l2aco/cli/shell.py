@@ -49,7 +49,10 @@ class Shell:
     def workspace(self) -> Workspace:
         from l2aco.workspace import Workspace
 
-        return Workspace(self._workspace)
+        found = Workspace(self._workspace)
+        if not found.root.exists():
+            self.say(f"New workspace: {found.root}")
+        return found
 
     @cached_property
     def out(self) -> Console:
@@ -153,13 +156,15 @@ def _cell(value: Any) -> str:
     return escape(str(value))
 
 
-def verb(function: Callable[..., Any]) -> Callable[..., None]:
-    """Make a typer command of `function(shell, ...)`.
+def verb(function: Callable[..., Any] | None = None, *, resumes: bool = False) -> Callable[..., Any]:
+    """Make a typer command of `function(shell, ...)`; `resumes`: what it has finished is not done again.
 
     Adds --workspace, --quiet and --verbose, hands over a Shell, and turns an L2aCoError into its message and
     exit code, what the system refuses (a full disk, a folder without permission) into its reason, an interrupt into
     exit code 130. A verb may return an exit code.
     """
+    if function is None:
+        return functools.partial(verb, resumes=resumes)
     own = inspect.signature(function, eval_str=True)
     parameters = [item for name, item in own.parameters.items() if name != "shell"]
     shared = [
@@ -187,7 +192,7 @@ def verb(function: Callable[..., Any]) -> Callable[..., None]:
             shell.err.print(f"Error: {where}{error.strerror or error}", markup=False, style="red")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            shell.err.print("Interrupted. The same command goes on where this one stopped.")
+            shell.err.print("Interrupted." + (" The same command goes on where this one stopped." if resumes else ""))
             raise typer.Exit(130) from None
         if code:
             raise typer.Exit(int(code))

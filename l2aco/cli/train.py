@@ -11,7 +11,7 @@ from l2aco.cli.shell import JsonOption, Shell, verb
 from l2aco.errors import UsageError
 
 
-@verb
+@verb(resumes=True)
 def train(
     shell: Shell,
     backbone: Annotated[

@@ -213,6 +213,7 @@ def split_rows(name: str, options: dict[str, Any], fold: int | None, workspace: 
             "train": len(split.train),
             "valid": len(split.valid),
             "test": len(split.test),
+            "left out": len(dataset.triples) - len(split.train) - len(split.valid) - len(split.test),
             "test positives": round(float(dataset.triples.label[split.test].mean()), 4),
             "held out": len(split.held_out),
             "hash": split.hash[:16],

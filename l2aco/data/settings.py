@@ -40,6 +40,17 @@ def tissues_of_lines(dataset: DataSet) -> tuple[list[str], Array]:
     return tissues, np.array([place.get(tissue, -1) for tissue in known], dtype=np.int64)
 
 
+def tissues_to_hold_out(dataset: DataSet) -> tuple[list[str], Array]:
+    """`tissues_of_lines`; raises UsageError where they are fewer than one to test, to choose with and to train on."""
+    tissues, of_line = tissues_of_lines(dataset)
+    if len(tissues) < 3:
+        raise UsageError(
+            f"novel-tissue needs three tissues, '{dataset.name}' knows {len(tissues)}",
+            remedy="A table with a column tissue brings them: l2aco data import ... --cell-lines FILE.",
+        )
+    return tissues, of_line
+
+
 def tail_lines(dataset: DataSet, limit: int) -> Array:
     """int64: rows of the cell lines with at least one and at most `limit` triples."""
     counts = np.bincount(dataset.triples.cell_line, minlength=len(dataset.cell_lines))
@@ -75,9 +86,7 @@ def _novel_pair(dataset: DataSet, spec: SplitSpec) -> Parts:
 
 
 def _novel_tissue(dataset: DataSet, spec: SplitSpec) -> Parts:
-    tissues, of_line = tissues_of_lines(dataset)
-    if len(tissues) < 3:
-        raise UsageError(f"novel-tissue needs three tissues, '{dataset.name}' knows {len(tissues)}")
+    tissues, of_line = tissues_to_hold_out(dataset)
     if spec.fold >= len(tissues):
         raise UsageError(f"there is no fold {spec.fold}: '{dataset.name}' has {len(tissues)} tissues, counted from 0")
     groups = of_line[dataset.triples.cell_line]
@@ -89,8 +98,14 @@ def _novel_tissue(dataset: DataSet, spec: SplitSpec) -> Parts:
 
 
 def _by_group(groups: Array, order: Array, spec: SplitSpec, what: str) -> tuple[Array, Array, Array, Array]:
-    if len(order) < spec.folds + 1:
-        raise UsageError(f"{len(order)} {what} are too few for {spec.folds} folds", remedy="Use fewer folds.")
+    if len(order) < 3:
+        raise UsageError(f"{spec.setting} needs three {what}, there are {len(order)}", remedy="Use the setting random.")
+    if len(order) < spec.folds:
+        raise UsageError(f"{len(order)} {what} make no {spec.folds} folds", remedy=f"Use at most {len(order)}.")
+    if len(order) - -(-len(order) // spec.folds) < 2:
+        raise UsageError(
+            f"{spec.folds} folds of {len(order)} {what} leave none to choose with", remedy="Use more folds."
+        )
     held = np.sort(order[spec.fold :: spec.folds])
     tested = np.isin(groups, held)
     rest = np.flatnonzero(~tested)

@@ -146,11 +146,11 @@ def released_rows(dataset: DataSet, spec: SplitSpec) -> tuple[Array, Array, Arra
 def num_folds(dataset: DataSet, spec: SplitSpec) -> int:
     """How many folds this setting has on this data set: 1 for long-tail and for a released split, one a tissue for
     novel-tissue."""
-    from l2aco.data.settings import tissues_of_lines
+    from l2aco.data.settings import tissues_to_hold_out
 
     if spec.setting == "long-tail" or is_released(dataset, spec):
         return 1
-    return len(tissues_of_lines(dataset)[0]) if spec.setting == "novel-tissue" else spec.folds
+    return len(tissues_to_hold_out(dataset)[0]) if spec.setting == "novel-tissue" else spec.folds
 
 
 def _write(path: Path, split: Split, dataset: DataSet) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+
+import numpy as np
 
 from l2aco.embeddings.encoders import make_encoder
 from l2aco.embeddings.store import EmbeddingStore, Hit, list_stores, open_store
@@ -124,16 +126,34 @@ def search_entity(
     return entity, others[:k]
 
 
+def vectors_of(
+    store: EmbeddingStore, kind: EntityKind, entities: Sequence[Entity]
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """float32 (n, D) and bool (n,): the vector of each entity by its id, else of the one in the store that is called
+    like it; zero and False where there is none."""
+    vectors, mask = store.vectors(kind, [entity.id for entity in entities])
+    if not mask.all():
+        index = EntityIndex(kind, _stored(store, kind))
+        lacking = np.flatnonzero(~mask).tolist()
+        called = {row: found.id for row in lacking if (found := index.match(entities[row])) is not None}
+        vectors[[*called]], mask[[*called]] = store.vectors(kind, [*called.values()])
+    return vectors, mask
+
+
 def find_entity(store: EmbeddingStore, name: str) -> Entity:
     """The stored drug or cell line that answers to `name`, an id or an alias."""
-    frame = store.records().select("kind", "id", "name", "aliases").unique(["kind", "id"], maintain_order=True)
     known: list[str] = []
     for kind in EntityKind:
-        entities = [
-            Entity(row["id"], kind, row["name"], tuple(filter(None, row["aliases"].split("|"))))
-            for row in frame.filter(kind=kind.value).iter_rows(named=True)
-        ]
+        entities = _stored(store, kind)
         if found := EntityIndex(kind, entities).find(name):
             return found
         known += [text for entity in entities for text in (entity.name, entity.id)]
     raise UnknownNameError("drug or cell line in this store", name, known)
+
+
+def _stored(store: EmbeddingStore, kind: EntityKind) -> list[Entity]:
+    frame = store.records().filter(kind=kind.value).select("id", "name", "aliases").unique("id", maintain_order=True)
+    return [
+        Entity(row["id"], kind, row["name"], tuple(filter(None, row["aliases"].split("|"))))
+        for row in frame.iter_rows(named=True)
+    ]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
-from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
+from l2aco.errors import DamagedError, UnknownNameError, UsageError
 from l2aco.llm.journal import FAILURES, JOURNAL, RECORDS
 from l2aco.profiles.record import Place, ProfileRecord, render_text
 from l2aco.workspace import Workspace, names_in, read_json
@@ -145,14 +145,8 @@ class ProfileSet:
 
     def find(self, entity: Entity) -> ProfileRecord | None:
         """The profile of an entity by its id, else by its name or an alias; None where there is none, or two."""
-        for written in (entity.id, entity.name, *entity.aliases):
-            try:
-                known = self._indexes[entity.kind].find(written)
-            except InputError:
-                return None
-            if known is not None:
-                return self.get(known.kind, known.id)
-        return None
+        known = self._indexes[entity.kind].match(entity)
+        return None if known is None else self.get(known.kind, known.id)
 
     @cached_property
     def _count(self) -> int:

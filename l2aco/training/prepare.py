@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,7 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
         seed=spec.seed,
         **(knowledge.arguments() if knowledge is not None else {}),
     )
+    _report_unmeasured(model, dataset, progress)
     recipe = spec.recipe(model.optimizer_defaults)
     config = model.backbone.config.model_dump(mode="json", exclude_none=True)
     if recipe.compile and "neighbours" in config:
@@ -99,6 +101,7 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
 
 def load_knowledge(store_name: str, dataset: DataSet, workspace: Workspace) -> Knowledge:
     """The vectors of a data set's entities out of the store; raises InputError where it has none of a kind."""
+    from l2aco.embeddings.find import vectors_of
     from l2aco.embeddings.store import open_store
 
     store = open_store(store_name, workspace)
@@ -107,7 +110,7 @@ def load_knowledge(store_name: str, dataset: DataSet, workspace: Workspace) -> K
         ("drug", EntityKind.drug, dataset.drugs),
         ("cell", EntityKind.cell_line, dataset.cell_lines),
     ):
-        vectors, mask = store.vectors(kind, [entity.id for entity in entities])
+        vectors, mask = vectors_of(store, kind, entities)
         if not mask.any():
             raise InputError(
                 f"the store {store.name} holds none of the {len(entities)} {prefix} entities of {dataset.name}",
@@ -118,16 +121,32 @@ def load_knowledge(store_name: str, dataset: DataSet, workspace: Workspace) -> K
 
 
 def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress) -> None:
+    for lacking in _lacking(dataset, knowledge.drug_mask, knowledge.cell_mask):
+        progress.say(
+            f"{lacking} have no vector in {knowledge.store}: they take the mean vector and are left out of alignment "
+            "(--set align.missing=refuse to stop instead)"
+        )
+
+
+def _report_unmeasured(model: ScoringModel, dataset: DataSet, progress: Progress) -> None:
+    masks = model.backbone.measured()
+    if masks is not None:
+        reads = ", ".join(sorted(name.replace("_", " ") for name in model.backbone.requires))
+        for lacking in _lacking(dataset, masks[0].numpy(), masks[1].numpy()):
+            progress.say(
+                f"{lacking} have nothing of what {type(model.backbone).__name__} reads ({reads}): it knows them by "
+                "their ids alone"
+            )
+
+
+def _lacking(dataset: DataSet, drug_mask: np.ndarray, cell_mask: np.ndarray) -> Iterator[str]:
+    """For each kind, how many and which of the entities with triples a mask (n,) leaves out."""
     triples = dataset.triples
     for what, entities, mask, rows in (
-        ("drugs", dataset.drugs, knowledge.drug_mask, np.concatenate([triples.drug_a, triples.drug_b])),
-        ("cell lines", dataset.cell_lines, knowledge.cell_mask, triples.cell_line),
+        ("drugs", dataset.drugs, drug_mask, np.concatenate([triples.drug_a, triples.drug_b])),
+        ("cell lines", dataset.cell_lines, cell_mask, triples.cell_line),
     ):
         measured = np.unique(rows)
-        lacking = [entities[row].name for row in measured if not mask[row]]
-        if lacking:
-            shown = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
-            progress.say(
-                f"{len(lacking)} of {len(measured)} measured {what} have no vector in {knowledge.store} ({shown}): "
-                "they take the mean vector and are left out of alignment (--set align.missing=refuse to stop instead)"
-            )
+        if names := [entities[row].name for row in measured if not mask[row]]:
+            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            yield f"{len(names)} of {len(measured)} {what} ({shown})"

@@ -103,10 +103,14 @@ def describe_choice(setup: Setup) -> str:
     spec, split = setup.spec, setup.split
     simulated = ", SIMULATED" if setup.dataset.simulated else ""
     vectors = f"store {spec.store}" if spec.store else "no profile vectors"
+    used = len(split.train) + len(split.valid) + len(split.test)
+    left_out = len(setup.dataset.triples) - used
+    rows = f"{len(split.train):,} / {len(split.valid):,} / {len(split.test):,} rows"
+    rows += f", {left_out:,} left out" if left_out else ""
     return (
         f"training {spec.backbone} on {spec.dataset} ({len(setup.dataset.triples):,} triples{simulated}), setting "
-        f"{spec.split.setting} fold {spec.split.fold} ({len(split.train):,} / {len(split.valid):,} / "
-        f"{len(split.test):,} rows), align {spec.align.loss}, fusion {spec.align.fusion}, {vectors}, seed {spec.seed}"
+        f"{spec.split.setting} fold {spec.split.fold} ({rows}), "
+        f"align {spec.align.loss}, fusion {spec.align.fusion}, {vectors}, seed {spec.seed}"
     )
 
 

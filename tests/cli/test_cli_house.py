@@ -84,10 +84,16 @@ def test_an_interrupt_is_resumable_not_a_traceback() -> None:
     app = typer.Typer()
 
     @app.command()
-    @verb
+    @verb(resumes=True)
     def stop(shell: Shell) -> None:
         raise KeyboardInterrupt
 
-    result = CliRunner().invoke(app, [])
-    assert result.exit_code == 130
-    assert "goes on where this one stopped" in result.output
+    @app.command()
+    @verb
+    def look(shell: Shell) -> None:
+        raise KeyboardInterrupt
+
+    for name, goes_on in (("stop", True), ("look", False)):
+        result = CliRunner().invoke(app, [name])
+        assert result.exit_code == 130 and "Interrupted." in result.output
+        assert ("goes on where this one stopped" in result.output) is goes_on

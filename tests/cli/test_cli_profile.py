@@ -91,6 +91,22 @@ def test_another_setting_of_the_catalog_is_another_set(cli: Cli, listed: Path, w
     assert len(list(workspace.profiles.iterdir())) == 2
 
 
+def test_names_get_the_ids_that_an_import_gives_them(cli: Cli, workspace: Workspace) -> None:
+    (workspace.root / "mine.csv").write_text("name,kind\nErlotinib,drug\nSorafenib,drug\nA-375,cell_line\nNew,drug\n")
+    screen = "drug1,drug2,cell,score\nErlotinib,Sorafenib,A-375,1\nErlotinib,New,A-375,-2\n"
+    (workspace.root / "s.csv").write_text(screen)
+    said = cli("profile", "--llm", "fake", "--entities", "mine.csv").stderr
+    assert "3 of the names have a known id" in said and "Erlotinib = DB00530" in said
+    cli("data", "import", "s.csv", "--name", "mine")
+    report = json.loads(cli("profile", "--llm", "fake", "--json").stdout)
+    assert (report["calls"], report["covered"], report["profiles"]) == (0, 4, 4)
+
+
+def test_the_nearest_name_is_looked_for_among_first_words_too(cli: Cli) -> None:
+    error = cli("profiles", "show", "reference", "erlotinb", code=2).stderr
+    assert error.index("ERLOTINIB") < (error + "NILOTINIB").index("NILOTINIB")
+
+
 def test_a_local_model_without_anything_to_run_on_names_the_ways_out(cli: Cli, listed: Path) -> None:
     result = cli("profile", "--llm", "qwen", "--entities", listed, code=1)
     for way in (

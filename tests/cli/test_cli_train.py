@@ -297,6 +297,9 @@ def test_predict_takes_names_and_ids_and_ignores_the_order_of_the_pair(lab, cli)
     assert rows[0]["probability"] == rows[1]["probability"] and 0 < float(rows[0]["probability"]) < 1
     one = json.loads(cli("predict", run.id, "--drug-a", a.id, "--drug-b", b.id, "--cell", line.id, "--json").stdout)
     assert one[0]["probability"] == pytest.approx(float(rows[0]["probability"]))
+    before = (lab.root / "pairs.csv").read_bytes()
+    assert "would replace" in cli("predict", "--pairs", "pairs.csv", "-o", lab.root / "pairs.csv", code=2).stderr
+    assert (lab.root / "pairs.csv").read_bytes() == before
 
 
 def test_predict_names_the_line_of_what_it_cannot_use(lab, cli):
@@ -411,3 +414,35 @@ def test_a_damaged_run_is_trained_again_among_several(lab, cli):
     second = json.loads(cli("train", *QUICK, *more).stdout)
     assert second["runs"] == [f"{first['runs'][0]}-2", first["runs"][1]] and second["table"] == first["table"]
     assert json.loads(cli("train", *QUICK, *more).stdout) == second
+
+
+def test_vectors_are_found_by_name_where_ids_differ(lab, cli, tmp_path):
+    from l2aco.data.dataset import open_dataset
+    from l2aco.training.prepare import load_knowledge
+
+    demo = open_dataset("demo", lab)
+    triples = demo.triples
+    rows = [
+        f"X{triples.drug_a[n]},X{triples.drug_b[n]},{demo.cell_lines[triples.cell_line[n]].name.lower()},{n % 5 - 2}"
+        for n in range(len(triples))
+    ]
+    (tmp_path / "s.csv").write_text("drug1,drug2,cell,score\n" + "\n".join(rows) + "\n")
+    table = "\n".join(f"X{row},{drug.name}" for row, drug in enumerate(demo.drugs))
+    (tmp_path / "drugs.csv").write_text("id,name\n" + table + "\n")
+    cli("data", "import", tmp_path / "s.csv", "--name", "other", "--drugs", tmp_path / "drugs.csv")
+    other = open_dataset("other", lab)
+    assert not {drug.id for drug in other.drugs} & {drug.id for drug in demo.drugs}
+    found, known = (load_knowledge("reference--toy", dataset, lab) for dataset in (other, demo))
+    assert found.drug_mask.all() and found.cell_mask.all()
+    place = {drug.name: row for row, drug in enumerate(demo.drugs)}
+    for row, drug in enumerate(other.drugs):
+        assert (found.drug_vectors[row] == known.drug_vectors[place[drug.name]]).all()
+
+
+def test_a_model_without_inputs_says_that_it_knows_ids_alone(lab, cli, tmp_path):
+    lines = [f"d{a},d{b},c{c},{(a * b + c) % 3 - 1}" for c in range(6) for a in range(6) for b in range(a)]
+    (tmp_path / "s.csv").write_text("drug1,drug2,cell,score\n" + "\n".join(lines) + "\n")
+    cli("data", "import", tmp_path / "s.csv", "--name", "bare")
+    said = cli("train", "--dataset", "bare", "--align", "none", "--set", "epochs=1").stderr
+    assert "6 of 6 drugs (d0," in said and "6 of 6 cell lines" in said and "ids alone" in said
+    assert "ids alone" not in cli("train", *QUICK, "--dataset", "demo", "--align", "none").stderr

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from l2aco.data.dataset import DataSet
+from l2aco.data.info import split_rows
 from l2aco.data.leaks import check_split
 from l2aco.data.splits import Split, SplitSpec, make_split, num_folds
 from l2aco.errors import DamagedError, UnknownNameError, UsageError
@@ -118,8 +119,33 @@ def test_every_tissue_is_a_fold(workspace: Workspace) -> None:
     assert num_folds(dataset, spec) == 4
     held = [make_split(dataset, spec.model_copy(update={"fold": fold})).held_out for fold in range(4)]
     assert held == [["breast"], ["colon"], ["lung"], ["skin"]]
+    shown = split_rows("small", {"setting": "novel-tissue"}, 0, workspace, check=False)[0]
+    assert shown["train"] + shown["valid"] + shown["test"] + shown["left out"] == len(dataset.triples)
     with pytest.raises(UsageError, match="no fold 4"):
         make_split(dataset, SplitSpec(setting="novel-tissue", fold=4))
+
+
+def test_too_few_groups_say_what_would_do(workspace: Workspace) -> None:
+    def told(lines: int, folds: int, setting: str = "novel-cell") -> str:
+        dataset = write(workspace, [(a, b, c, a - b + c) for a in range(4) for b in range(a) for c in range(lines)])
+        try:
+            return str(len(make_split(dataset, SplitSpec(setting=setting, folds=folds)).held_out))
+        except UsageError as error:
+            return str(error)
+
+    assert "setting random" in told(2, 2)
+    assert "Use at most 4" in told(4, 5)
+    assert "Use more folds" in told(3, 2)
+    assert told(3, 3) == "1"
+
+
+def test_without_tissues_there_are_no_folds_to_show(workspace: Workspace, cli: Callable[..., Any]) -> None:
+    table = "drug1,drug2,cell,score\nA,B,X,1\nA,C,Y,-1\n"
+    (workspace.root / "s.csv").write_text(table)
+    cli("data", "import", workspace.root / "s.csv", "--name", "bare")
+    assert "needs three tissues" in cli("data", "split", "bare", "--setting", "novel-tissue", code=2).stderr
+    error = cli("evaluate", "--dataset", "bare", "--setting", "novel-tissue", code=2).stderr
+    assert "needs three tissues" in error and "--cell-lines" in error
 
 
 def test_zero_shots_hide_the_tail_whole_and_the_matched_control_tests_head_lines(workspace: Workspace) -> None:

@@ -141,7 +141,10 @@ def test_settings_are_checked(tmp_path: Path) -> None:
     (tmp_path / "l2aco.toml").write_text('encoder = "minilm"\n')
     assert Workspace(tmp_path).settings.encoder == "minilm"
     (tmp_path / "l2aco.toml").write_text('encodr = "minilm"\n')
-    with pytest.raises(InputError, match="encodr"):
+    with pytest.raises(InputError, match=r"(?s)unknown setting 'encodr'.*Did you mean encoder"):
+        Workspace(tmp_path)
+    (tmp_path / "l2aco.toml").write_text("encoder = minilm\n")
+    with pytest.raises(InputError, match=r"(?s)not valid TOML.*stands in quotes"):
         Workspace(tmp_path)
     (tmp_path / "l2aco.toml").write_text("encoder = \n")
     with pytest.raises(InputError, match="not valid TOML"):
