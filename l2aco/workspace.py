@@ -8,6 +8,7 @@ Nothing in L2aCo builds such a path by hand or writes a file that a reader could
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import math
@@ -154,14 +155,15 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         raise UsageError("is a file", where=path, remedy="Name a folder.")
     if path.is_symlink():  # the link stays, what it leads to is replaced
         path = path.resolve()
-    aside = path.parent / f".{path.name}.l2aco.old"
-    _bring_back(path, aside)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????.old"):
+        _settle(path, left)
     if path.exists() and not replace:
         raise UsageError(
             "exists already", where=path, remedy="Choose another name, or pass --force where there is one."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    aside = partial.with_suffix(".old")
     try:
         yield partial
         for file in partial.rglob("*"):
@@ -173,10 +175,10 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        _bring_back(path, aside)
+        _settle(path, aside)
 
 
-def _bring_back(path: Path, aside: Path) -> None:
+def _settle(path: Path, aside: Path) -> None:
     """What was moved aside becomes `path` again where nothing took its place; else it goes."""
     if path.exists():
         shutil.rmtree(aside, ignore_errors=True)

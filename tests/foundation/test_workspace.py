@@ -56,7 +56,8 @@ with workspace.atomic_folder(Path(sys.argv[1]), replace=True) as partial:
 
 def test_a_folder_whose_replacement_was_killed_comes_back(tmp_path: Path) -> None:
     target = tmp_path / "set"
-    (tmp_path / "set.v2").mkdir()
+    others = tmp_path / ".set.v2.abcdefgh.old"  # of another folder, called set.v2
+    others.mkdir()
     target.mkdir()
     (target / "x").write_text("1")
     subprocess.run([sys.executable, "-c", KILLED, str(target)], check=False)
@@ -67,7 +68,7 @@ def test_a_folder_whose_replacement_was_killed_comes_back(tmp_path: Path) -> Non
     with atomic_folder(target, replace=True) as partial:
         (partial / "y").write_text("2")
     assert [path.name for path in target.iterdir()] == ["y"]
-    assert not list(tmp_path.glob(".*.old")) and (tmp_path / "set.v2").is_dir()
+    assert list(tmp_path.glob(".*.old")) == [others]
 
 
 def test_an_interrupted_replacement_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
