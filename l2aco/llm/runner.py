@@ -14,14 +14,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import tenacity
 
 from l2aco.llm.catalog import Model
 from l2aco.llm.engine import Engine
-from l2aco.llm.flow import Budget, BudgetSpent, Gate, Pace
+from l2aco.llm.flow import Budget, BudgetSpent, Gate, Pace, run_in_loop
 from l2aco.llm.journal import Journal
 from l2aco.llm.options import RunLimits
 from l2aco.llm.report import RunReport
@@ -65,12 +64,7 @@ def run_requests(
     run; others only with `limits.retry_failed`. Works inside a running event loop (a notebook) too.
     """
     run = _Run(iter(requests), engine, journal, model, to_record, to_failure, limits or RunLimits(), advance)
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(run.all())
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, run.all()).result()
+    return run_in_loop(run.all())
 
 
 class _Run:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
@@ -20,6 +18,7 @@ from l2aco.embeddings.runtimes.base import Encoder, PartlyEncodedError
 from l2aco.errors import L2aCoError
 from l2aco.llm.catalog import Model
 from l2aco.llm.client import OpenAIEngine
+from l2aco.llm.flow import run_in_loop
 from l2aco.llm.options import EngineOptions
 from l2aco.llm.request import CallFailed, Reason
 from l2aco.llm.tokens import count_tokens
@@ -69,7 +68,7 @@ class OpenAIEncoder(Encoder):
         self.stats.long = tuple(np.flatnonzero(np.bincount(rows, minlength=len(texts)) > 1).tolist())
         self._afford([piece for _, piece in pieces])
         with progress.task(f"embedding with {self.spec.name}", total=len(pieces), unit="texts") as advance:
-            vectors, tokens, failures = _run(self._all([piece for _, piece in pieces], advance))
+            vectors, tokens, failures = run_in_loop(self._all([piece for _, piece in pieces], advance))
         self.stats.tokens = tokens
         if self.spec.price_per_million is not None:
             self.stats.cost_usd = tokens * self.spec.price_per_million / 1e6
@@ -156,16 +155,6 @@ class OpenAIEncoder(Encoder):
             reraise=True,
         )
         return await patience(client.embed, call)
-
-
-def _run(job: Coroutine[Any, Any, _Answers]) -> _Answers:
-    """`asyncio.run`, inside a running event loop (a notebook) too."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(job)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, job).result()
 
 
 def _pieces(text: str, window: int) -> list[str]:
