@@ -76,12 +76,16 @@ class Recommendation:
     simulated: bool
     outranked: str | None
     """The naive predictor that ranks the run's test rows better, with both AUROCs."""
+    without_profile: bool = False
+    """Whether the run reads profiles, and has none of this cell line."""
 
     @property
     def caption(self) -> str:
         """What stands below, and what speaks against it."""
         seen = "was seen in training" if self.seen_in_training else "was never seen in training"
         lines = [f"{self.cell_line} {seen} (run {self.run})."]
+        if self.without_profile:
+            lines.append("It has no profile vector: the model takes the mean of the others'.")
         if self.simulated:
             lines.append("SIMULATED data: these pairs mean nothing about the real drugs.")
         if self.outranked:
@@ -139,6 +143,7 @@ def rank_pairs(
         pairs=ranked,
         simulated=dataset.simulated,
         outranked=_outranked(run),
+        without_profile=predictor.model.cell is not None and not bool(predictor.model.cell.known[row]),
     )
 
 

@@ -330,7 +330,10 @@ def _tell_in_words(shell: Shell, report: ProfileReport, failed: int) -> None:
     shell.print(f"Profile set '{report.set.name}': {report.profiles:,} profiles in {report.set.path}")
     shell.print(f"Covers {report.covered:,} of {report.requested:,} requested")
     if report.missing:
-        shell.warn(f"Without a profile: {', '.join(report.missing)}")
+        shell.warn(
+            f"Without a profile: {', '.join(report.missing)}\n"
+            "Another model can write these (l2aco profile --llm NAME), and sets can be joined: docs/profiling.md"
+        )
     if run.calls:
         cost = "price unknown" if run.cost_usd is None else f"${run.cost_usd:,.4f}"
         shell.print(

@@ -262,7 +262,7 @@ class _Embedding:
             other = min(faster, key=lambda item: item.megaparameters or 0)
             sooner = total * (other.megaparameters or 0) / spec.megaparameters
             line += f"; {other.name} would take about {_duration(sooner)}"
-        self.progress.say(line + ". What is done is kept if you stop.")
+        self.progress.say(line + ". What is done is kept about once a minute.")
 
 
 class _Within:

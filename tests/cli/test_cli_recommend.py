@@ -152,3 +152,14 @@ def test_mistakes_are_answered_with_what_to_do(trained, cli, options, expected):
 
 def test_without_a_run_it_says_how_to_get_one(workspace, cli):
     assert "l2aco train" in cli("recommend", "--cell", "A375", code=1).stderr
+
+
+def test_a_cell_line_without_a_profile_is_said_to_have_none(lab, cli):
+    from l2aco.embeddings.store import open_store
+
+    open_store("reference--toy", lab).delete(where={"id": "MCF7"})
+    cli("train", "--backbone", "GCN", "--set", "epochs=1")
+    assert "no profile vector" in cli("recommend", "--cell", "mcf-7", "--top", 2).stderr
+    assert "no profile vector" not in cli("recommend", "--cell", "A375", "--top", 2).stderr
+    cli("train", "--backbone", "GCN", "--align", "none", "--set", "epochs=1")
+    assert "no profile vector" not in cli("recommend", "--cell", "mcf-7", "--top", 2).stderr
