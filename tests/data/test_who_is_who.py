@@ -9,6 +9,7 @@ import pytest
 from l2aco.data.dataset import DataSet
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.data.merging import merge_datasets
+from l2aco.data.splits import SplitSpec, make_split
 from l2aco.errors import InputError, L2aCoError, UsageError
 from l2aco.workspace import Workspace
 
@@ -41,6 +42,40 @@ def test_two_names_of_one_drug_are_left_apart_and_reported(workspace: Workspace)
     assert len(report["left"]) == 2  # B, and the second of the two
     assert any("(like Erlotinib" in item for item in report["left"])
     assert len(report["alike_but_apart"]) == 1
+
+
+def test_one_name_in_several_spellings_is_one_entity_and_sits_on_one_side_of_a_split(workspace: Workspace) -> None:
+    spellings = ("Line{0}", "line{0}", "LINE{0}", "\uff2cine{0}")
+    text = "".join(
+        f"{'Drug  A' if n % 2 else 'drug a'},D{n},{spellings[n % 4].format(line)},{(-1) ** n}\n"
+        for line in range(8)
+        for n in range(12)
+    )
+    dataset = load(workspace, text)
+    assert len(dataset.cell_lines) == 8
+    assert {(drug.name, *drug.aliases) for drug in dataset.drugs if "a" in drug.name} == {("drug a", "Drug  A")}
+    assert len(dataset.manifest["resolution"]["cell_lines"]["other_spellings"]) == 24
+    split = make_split(dataset, SplitSpec(setting="novel-cell"))
+    sides = [
+        {dataset.cell_lines[row].name.casefold() for row in dataset.triples.cell_line[part]}
+        for part in (split.train, split.valid, split.test)
+    ]
+    assert sum(map(len, sides)) == 8
+
+
+def test_spellings_become_one_before_repeats_are_merged(workspace: Workspace) -> None:
+    dataset = load(workspace, "Abc,B,X,1\nabc,B,x,3\nABC,b,\uff38,-1\nabc,Abc,X,9\n")
+    assert dataset.triples.score.tolist() == [1.0]
+    report = dataset.manifest["report"]
+    assert (report["repeats"], report["self_pairs"]) == (2, 1)
+
+
+def test_the_import_names_who_is_alike_but_apart(workspace: Workspace) -> None:
+    dataset = load(workspace, "A,B,QQ-1,1\nA,C,QQ1,-1\n")
+    assert len(dataset.cell_lines) == 2
+    (note,) = dataset.manifest["notes"]
+    assert "'QQ-1' and 'QQ1'" in note
+    assert "--aliases" in note
 
 
 def test_an_alias_table_makes_them_one(workspace: Workspace) -> None:

@@ -48,8 +48,8 @@ class Table:
             raise InputError(
                 f"column 'label' holds {wrong['label'][0]}, not 0 or 1", where=f"{path}:{wrong['row'][0] + 2}"
             )
-        drugs = pl.concat([table["drug_a"], table["drug_b"]]).unique().sort()
-        lines = table["cell_line"].unique().sort()
+        drugs = pl.concat([table["drug_a"], table["drug_b"]]).unique(maintain_order=True)
+        lines = table["cell_line"].unique(maintain_order=True)
         return SourceData(
             drugs=[Entity(name, EntityKind.drug, name) for name in drugs],
             cell_lines=[Entity(name, EntityKind.cell_line, name) for name in lines],
