@@ -77,7 +77,7 @@ def describe_drugs_and_lines(
         changes: dict[str, Any] = {field: described, "notes": [*data.notes, *_alike(collisions, kind)]}
         data = dataclasses.replace(data, **changes)
         report[field] = {
-            "other_spellings": [f"{other} -> {name}" for other, name in spellings.items()],
+            "spellings_joined": [f"{other} -> {name}" for other, name in spellings.items()],
             **found,
             **facts,
             "alike_but_apart": [[f"{entity.id} {entity.name}" for entity in group] for group in collisions],

@@ -54,7 +54,7 @@ def test_one_name_in_several_spellings_is_one_entity_and_sits_on_one_side_of_a_s
     dataset = load(workspace, text)
     assert len(dataset.cell_lines) == 8
     assert {(drug.name, *drug.aliases) for drug in dataset.drugs if "a" in drug.name} == {("drug a", "Drug  A")}
-    assert len(dataset.manifest["resolution"]["cell_lines"]["other_spellings"]) == 24
+    assert len(dataset.manifest["resolution"]["cell_lines"]["spellings_joined"]) == 24
     split = make_split(dataset, SplitSpec(setting="novel-cell"))
     sides = [
         {dataset.cell_lines[row].name.casefold() for row in dataset.triples.cell_line[part]}
@@ -130,6 +130,40 @@ def test_different_label_rules_merge_by_vote_and_drop_ties(workspace: Workspace)
     merged = merge_datasets([one, two], "both", workspace)
     assert [(merged.drugs[b].id) for b in merged.triples.drug_b] == ["D"]
     assert merged.manifest["report"]["ties"] == 2
+
+
+def test_a_merge_keeps_triples_that_have_a_label_and_no_score(workspace: Workspace) -> None:
+    def write(name: str, drug: str) -> DataSet:
+        path = workspace.root / f"{name}.csv"
+        path.write_text(f"{HEAD.strip()},label\n{drug},B,X,5,1\n{drug},C,X,,1\n{drug},D,X,,0\n{drug},E,X,-3,0\n")
+        return import_dataset(ImportSpec(path=path, name=name, label="> 0"), workspace)
+
+    merged = merge_datasets([write("one", "A"), write("two", "Z")], "both", workspace)
+    assert merged.triples.label.tolist() == [1, 1, 0, 0, 1, 1, 0, 0]
+    report = merged.manifest["report"]
+    assert (report["unmeasured"], report["scores_left_out"]) == (0, 4)
+
+
+def test_a_merge_takes_quantiles_once(workspace: Workspace) -> None:
+    rule = "top 25%, bottom 25%"
+    one = load(workspace, "".join(f"A,D{n:02d},X,{n}\n" for n in range(20)), "one", label=rule)
+    two = load(workspace, "".join(f"Z,D{n:02d},X,{n + 100}\n" for n in range(20)), "two", label=rule)
+    merged = merge_datasets([one, two], "both", workspace)
+    assert len(merged.triples) == len(one.triples) + len(two.triples) == 20
+    assert merged.triples.label.sum() == 10
+
+
+@pytest.mark.parametrize(
+    ("bound", "low", "high"), [("1500000", 1499999, 1500001), ("0.12345675", 0.1234567, 0.1234568)]
+)
+def test_a_merge_keeps_the_rule_to_the_last_digit(workspace: Workspace, bound: str, low: float, high: float) -> None:
+    parts = [
+        load(workspace, f"{drug},B,X,{low}\n{drug},C,X,{high}\n", name, label=f"> {bound}")
+        for drug, name in (("A", "one"), ("Z", "two"))
+    ]
+    merged = merge_datasets(parts, "both", workspace)
+    assert merged.triples.label.tolist() == [0, 1, 0, 1]
+    assert merged.triples.score.tolist() == [low, high, low, high]
 
 
 def test_entities_of_different_ids_join_by_name_only_when_asked(workspace: Workspace) -> None:
