@@ -77,6 +77,9 @@ class EntityIndex:
         self.kind = kind
         self.entities = [entity for entity in entities if entity.kind is kind]
         self._by_id = {entity.id: entity for entity in self.entities}
+        self._by_name: dict[str, Entity | None] = {}
+        for entity in self.entities:
+            self._by_name[entity.name] = None if entity.name in self._by_name else entity
         names: dict[str, list[Entity]] = {}
         aliases: dict[str, list[Entity]] = {}
         for entity in self.entities:
@@ -87,6 +90,10 @@ class EntityIndex:
                         found.append(entity)
         self._tables = (names, aliases)
         self.collisions = [group for group in names.values() if len(group) > 1]
+
+    def exact(self, name: str) -> Entity | None:
+        """The entity with this id, else the only one with this name, both to the letter."""
+        return self._by_id.get(name) or self._by_name.get(name)
 
     def find(self, name: str) -> Entity | None:
         """The one entity called `name`, or None; raises InputError when the name is ambiguous."""

@@ -235,32 +235,35 @@ def attach_facts(
     entities: list[Entity], path: Path, kind: EntityKind, *, add: bool = False
 ) -> tuple[list[Entity], dict[str, Any]]:
     """Facts of a user's entity table joined to the entities, by id, else by name; what fits none is reported, or added
-    as a new entity."""
+    as a new entity. A row that names an entity to the letter comes before one that is merely like it; a second row of
+    one entity is reported and not used."""
     index = EntityIndex(kind, entities)
     described = {entity.id: entity for entity in entities}
     report: dict[str, list[str]] = {"described": [], "added": [], "facts_unused": []}
-    for row in read_entities(path, kind):
-        if row.kind is not kind:
-            continue
+    taken: dict[str, str] = {}
+    rows = [row for row in read_entities(path, kind) if row.kind is kind]
+    for row in sorted(rows, key=lambda row: (row.id not in described, index.exact(row.name) is None)):
         facts = _facts(row.facts)
         try:
-            found = index.find(row.id) or index.find(row.name)
+            found = index.exact(row.id) or index.exact(row.name) or index.find(row.id) or index.find(row.name)
         except InputError:  # the name is ambiguous here
             report["facts_unused"].append(row.id)
             continue
-        if found is not None:
+        if found is not None and found.id in taken:
+            report["facts_unused"].append(f"{row.id} (like {taken[found.id]})")
+        elif found is not None:
+            taken[found.id] = row.id
             own = described[found.id]
             if own.name == own.id:
                 own = dataclasses.replace(own, name=row.name)
             names = (*row.aliases, row.id)  # an id of another registry becomes an alias, and by its shape an xref
             described[found.id] = join_entities(own, Entity(found.id, kind, row.name, names, facts))
-            report["described"].append(found.id)
         elif add:
             described[row.id] = Entity(row.id, kind, row.name, row.aliases, facts)
             report["added"].append(row.id)
         else:
             report["facts_unused"].append(row.id)
-    return list(described.values()), {**report, "described": len(set(report["described"]))}
+    return list(described.values()), {**report, "described": len(taken)}
 
 
 def _facts(columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -206,6 +206,32 @@ def test_a_wrong_feature_table_is_refused(workspace: Workspace, text: str, messa
         import_dataset(spec, workspace)
 
 
+def test_the_row_of_the_very_line_counts_and_one_that_is_like_it_is_reported(workspace: Workspace) -> None:
+    (workspace.root / "t.csv").write_text(TABLE)
+    (workspace.root / "f.csv").write_text("id,g1\nx-,100\nX,1\nY.,2\n")
+    spec = ImportSpec(path=workspace.root / "t.csv", name="d", features={"e": workspace.root / "f.csv"})
+    dataset = import_dataset(spec, workspace)
+    assert dataset.feature("e").values.tolist() == [[1], [2]]
+    assert dataset.manifest["report"]["e_rows_passed_over"] == 1
+    assert any("'x-' (like 'X')" in note for note in dataset.manifest["notes"])
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("f.csv", 'id,g1\n"Z\nZ",5\nX,1\nX,2\n', r"f\.csv:5: rows 'X' and 'X' are both about 'X'"),
+        ("f.csv", "id,g1\nX-,1\nY,1\n-x,2\n", r"f\.csv:4: rows 'X-' and '-x' are both about 'X'"),
+        ("f.json", '{"X-": [1], "-x": [2]}', r"f\.json: rows 'X-' and '-x'"),
+    ],
+)
+def test_two_rows_of_one_line_are_refused(workspace: Workspace, file: str, text: str, message: str) -> None:
+    (workspace.root / "t.csv").write_text(TABLE)
+    (workspace.root / file).write_text(text)
+    spec = ImportSpec(path=workspace.root / "t.csv", name="d", features={"f": workspace.root / file})
+    with pytest.raises(InputError, match=message):
+        import_dataset(spec, workspace)
+
+
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_rows_of_a_source_land_on_their_entities(data: Any) -> None:

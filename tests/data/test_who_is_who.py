@@ -106,6 +106,15 @@ def test_entity_tables_bring_facts_and_unknown_rows_are_reported_or_added(worksp
     assert more.drugs[3].facts["smiles"] == "CCN"
 
 
+def test_facts_of_the_very_name_come_before_those_of_a_name_like_it(workspace: Workspace) -> None:
+    drugs = "name,smiles,phase\nQoo sodium,[Na+].CCO,4\nQoo,CCO,\n"
+    dataset = load(workspace, "Qoo,B,X,1\nQoo,C,X,-1\n", files={"drugs": drugs})
+    drug = next(drug for drug in dataset.drugs if drug.id == "Qoo")
+    assert (drug.name, dict(drug.facts)) == ("Qoo", {"smiles": "CCO"})
+    report = dataset.manifest["resolution"]["drugs"]
+    assert (report["described"], report["facts_unused"]) == (1, ["Qoo sodium (like Qoo)"])
+
+
 def test_an_id_of_a_public_registry_is_a_cross_reference_by_its_shape(workspace: Workspace) -> None:
     lines = "name,depmap_id\nX,ACH-000425\n"
     dataset = load(workspace, "A,B,X,1\nA,C,X,-1\n", files={"cell_lines": lines})
