@@ -50,20 +50,49 @@ _SALTS = frozenset(
 )
 
 
+_SIGN = re.compile(r"\s*\(\s*(\+\s*/?\s*[-−–]|±|\+|[-−–])\s*\)")
+_GREEK = str.maketrans(
+    dict(
+        zip(
+            "αβγδεζηθικλμνξοπρστυφχψω",
+            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon "
+            "phi chi psi omega".split(),
+            strict=True,
+        )
+    )
+)
+_ACCENTS = re.compile("[\u0300-\u036f]")
+
+
 def normalise_name(name: str, kind: EntityKind) -> str:
-    """Fold case, accents, punctuation and, for drugs, trailing salt words.
+    """Fold case, accents, punctuation and, for drugs, trailing salt words. What tells two compounds apart stays:
+    letters of any script, Greek ones spelled out, and the sign of rotation that a name begins with.
 
     >>> normalise_name("HT-29", EntityKind.cell_line)
     'ht29'
     >>> normalise_name("Erlotinib Hydrochloride", EntityKind.drug)
     'erlotinib'
+    >>> normalise_name("(-)-β-Elemene", EntityKind.drug)
+    'minusbetaelemene'
     """
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode() or name
-    words = re.findall(r"[a-z0-9]+", plain.casefold())
+    plain = unicodedata.normalize("NFKC", name)
+    sign = _SIGN.match(plain)
+    words = _words(plain[sign.end() :] if sign else plain)
     if kind is EntityKind.drug:
         while len(words) > 1 and words[-1] in _SALTS:
             words.pop()
-    return "".join(words) or name.strip().casefold()
+    folded = unicodedata.normalize("NFKC", "".join(words))
+    return (_sign(sign[1]) if sign else "") + folded or name.strip().casefold()
+
+
+def _sign(written: str) -> str:
+    return "plus" * (written[0] in "+±") + "minus" * (written[-1] != "+")
+
+
+def _words(name: str) -> list[str]:
+    """Runs of letters, digits and vowel marks."""
+    plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", name)).casefold().translate(_GREEK)
+    return "".join(letter if unicodedata.category(letter)[0] in "LNM" else " " for letter in plain).split()
 
 
 class EntityIndex:

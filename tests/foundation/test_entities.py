@@ -23,6 +23,10 @@ DRUG, LINE = EntityKind.drug, EntityKind.cell_line
         ("Erlotinib Hydrochloride", "ERLOTINIB", DRUG),
         ("5-FU", "5 fu", DRUG),
         ("Naïve", "naive", DRUG),
+        ("α-Lapachone", "alpha lapachone", DRUG),
+        ("(−)-JQ1", "( - ) JQ-1", DRUG),
+        ("(±)-JQ1", "(+/-)-JQ1", DRUG),
+        ("5-氟尿嘧啶", "5 氟尿嘧啶", DRUG),
     ],
 )
 def test_spellings_of_one_entity_meet(one: str, other: str, kind: EntityKind) -> None:
@@ -32,6 +36,23 @@ def test_spellings_of_one_entity_meet(one: str, other: str, kind: EntityKind) ->
 @pytest.mark.parametrize(("one", "other"), [("PC3", "PC9"), ("SK-MEL-2", "SK-MEL-28"), ("sodium", "")])
 def test_different_entities_stay_apart(one: str, other: str) -> None:
     assert normalise_name(one, LINE) != normalise_name(other, LINE)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("α-lapachone", "β-lapachone"),
+        ("5-氮杂胞苷", "5-氟尿嘧啶"),
+        ("(-)-JQ1", "(+)-JQ1"),
+        ("(±)-JQ1", "(+)-JQ1"),
+        ("(±)-JQ1", "(-)-JQ1"),
+        ("(+)-JQ1", "JQ1"),
+        ("Ёлка", "Галка"),
+    ],
+)
+def test_different_compounds_stay_apart(one: str, other: str) -> None:
+    index = EntityIndex(DRUG, [Entity("D1", DRUG, one)])
+    assert index.find(other) is None
 
 
 @given(st.text(min_size=1).filter(str.strip))
