@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from l2aco.data.dataset import DEMO, DataSet
+from l2aco.data.dataset import DataSet, check_new_name
 from l2aco.data.extras import add_feature, add_graph
 from l2aco.data.labels import LabelRule
 from l2aco.data.resolution import describe_drugs_and_lines
 from l2aco.data.sources import SOURCES
 from l2aco.data.sources.base import ReadOptions, Source
 from l2aco.data.write import write_dataset
-from l2aco.errors import InputError, UsageError
+from l2aco.errors import InputError
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
 
@@ -55,11 +55,7 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
     path = spec.path.expanduser()
     if not path.exists():
         raise InputError("no such file or folder", where=path, remedy="`l2aco data fetch` gets the public ones.")
-    target = workspace.child(workspace.data, spec.name)
-    if spec.name.casefold() == DEMO:
-        raise UsageError(f"'{spec.name}' is the simulated data set's name", remedy="Choose another --name.")
-    if target.exists() and not spec.replace:
-        raise UsageError("exists already", where=target, remedy="Choose another --name, or pass --force to replace it.")
+    check_new_name(spec.name, workspace, replace=spec.replace)
     label = LabelRule.parse(spec.label) if spec.label else None
     name, source = find_source(path, spec.source)
     with progress.task(f"reading {path.name}"):

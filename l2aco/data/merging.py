@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.data.dataset import DataSet
+from l2aco.data.dataset import DataSet, check_new_name
 from l2aco.data.features import brought_features
 from l2aco.data.features.table import FeatureRows, FeatureTable
 from l2aco.data.labels import LabelRule
@@ -34,12 +34,13 @@ def merge_datasets(
     where they disagree the majority of their labels counts and a tie is dropped. Scores are of different scales and
     are kept only where every triple has one and all data sets have the same bounds on them; the labels are otherwise
     used as they are, and the scores left out are counted.
-    Raises UsageError for fewer than two data sets.
+    Raises UsageError for fewer than two data sets, or a name that cannot be taken.
     """
     import polars as pl
 
     if len(datasets) < 2:
         raise UsageError("a merge needs two data sets or more")
+    check_new_name(name, workspace, replace=replace)
     parts = [_as_source(dataset) for dataset in datasets]
     report: dict[str, dict[str, list[str]]] = {}
     for number in range(1, len(parts)) if by_name else ():
