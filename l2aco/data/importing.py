@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ from l2aco.data.labels import LabelRule
 from l2aco.data.resolution import describe_drugs_and_lines
 from l2aco.data.sources import SOURCES
 from l2aco.data.sources.base import ReadOptions, Source
+from l2aco.data.tables import COLUMNS_REMEDY
 from l2aco.data.write import write_dataset
-from l2aco.errors import InputError
+from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
 
@@ -58,14 +60,17 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
     check_new_name(spec.name, workspace, replace=spec.replace)
     label = LabelRule.parse(spec.label) if spec.label else None
     name, source = find_source(path, spec.source)
+    _check_roles(name, source, spec.columns)
     with progress.task(f"reading {path.name}"):
         data = source.read(path, ReadOptions(columns=spec.columns, allow_pickle=spec.allow_pickle))
-    if label is not None and label.kind == "shipped" and not _has_labels(data.rows):
-        raise InputError(
-            "brings no labels for --label shipped",
-            where=path,
-            remedy="Name their column with --columns label=NAME, or give a rule, such as --label '> 0'.",
-        )
+    if label is not None:
+        needed = "label" if label.kind == "shipped" else "score"
+        if not _has(data.rows, needed):
+            raise InputError(
+                f"brings no {needed}s for --label '{spec.label}'",
+                where=path,
+                remedy=COLUMNS_REMEDY.format(role=needed) if needed in source.roles else "Leave --label out.",
+            )
     data, resolution = describe_drugs_and_lines(
         data,
         aliases=spec.aliases,
@@ -97,8 +102,16 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
         )
 
 
-def _has_labels(rows: pl.DataFrame) -> bool:
-    return "label" in rows.columns and rows["label"].null_count() < len(rows)
+def _check_roles(name: str, source: Source, columns: Iterable[str]) -> None:
+    for role in columns:
+        if not source.roles:
+            raise UsageError(f"the columns of {name} have fixed names", remedy="Leave --columns out.")
+        if role not in source.roles:
+            raise UnknownNameError("column role", role, source.roles)
+
+
+def _has(rows: pl.DataFrame, column: str) -> bool:
+    return column in rows.columns and rows[column].null_count() < len(rows)
 
 
 def find_source(path: Path, name: str | None) -> tuple[str, Source]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MAX_CELL = 100_000
 """Characters. No name, SMILES or number is longer; a longer cell is a lost quote or another file."""
 
+COLUMNS_REMEDY = "Name yours with --columns {role}=NAME."
+"""For the tables that --columns speaks of."""
+
 Roles = Mapping[str, Sequence[str]]
 
 
@@ -32,22 +35,22 @@ def safe_file(folder: Path, name: str) -> Path:
     return path
 
 
-def read_table(path: Path, roles: Roles, *, optional: Iterable[str] = ()) -> pl.DataFrame:
+def read_table(path: Path, roles: Roles, *, optional: Iterable[str] = (), remedy: str = "") -> pl.DataFrame:
     """The columns of a table by role, as stripped text (null where empty), and `row` (0 for the first record).
 
     `roles` maps our name of a column to the names it may have in the file, compared without case, spaces and
     underscores. A role in `optional` may be missing from the file, and its column then is null. Blank records are
-    skipped. Raises InputError.
+    skipped. Raises InputError, with the `remedy` for a missing column.
     """
     import polars as pl
 
-    table = read_raw(path).with_row_index("row")
-    columns = pick_columns(path, table.columns[1:], roles, set(optional))
+    table = read_raw(path)
+    columns = pick_columns(path, table.columns, roles, set(optional), remedy)
     for column in columns.values():
         if column is not None and table[column].dtype.is_nested():
             raise InputError(f"column '{column}' holds lists or structures, not names or numbers", where=path)
     table = table.select(
-        pl.col("row").cast(pl.Int64),
+        pl.int_range(pl.len()).alias("row"),
         *(
             pl.col(column).cast(pl.String).str.strip_chars().replace("", None).alias(role)
             if column is not None
@@ -98,7 +101,9 @@ def read_lines(path: Path, columns: Sequence[str], *, may_be_empty: bool = False
     return table.with_columns(pl.all().replace("", None), row=pl.Series(places, dtype=pl.Int64))
 
 
-def pick_columns(path: Path, found: Sequence[str], roles: Roles, optional: set[str]) -> dict[str, str | None]:
+def pick_columns(
+    path: Path, found: Sequence[str], roles: Roles, optional: set[str], remedy: str = ""
+) -> dict[str, str | None]:
     """The file's column for each role, the first of its names that is there; raises InputError for a missing one."""
     folded = {_fold(column): column for column in reversed(found)}
     columns: dict[str, str | None] = {}
@@ -108,7 +113,7 @@ def pick_columns(path: Path, found: Sequence[str], roles: Roles, optional: set[s
             raise InputError(
                 f"has no column {' or '.join(repr(name) for name in names[:3])}",
                 where=path,
-                remedy=f"Columns found: {', '.join(found) or 'none'}. Name yours with --columns {role}=NAME.",
+                remedy=f"Columns found: {', '.join(found) or 'none'}. {remedy.format(role=role)}".strip(),
             )
     return columns
 

@@ -56,6 +56,21 @@ def graphsynergy(**files: str | None) -> Callable[[Path], Path]:
     return write
 
 
+def deepdds(labels: str = "", **files: str) -> Callable[[Path], Path]:
+    """A small good folder, with some files replaced; `labels`: more rows of the file of labels."""
+
+    def write(folder: Path) -> Path:
+        good = {
+            "new_labels_0_10.csv": "drug1,drug2,cell,label\nC,CC,X,1\nC,CCC,Y,0\n" + labels,
+            "smiles.csv": "name,smile\na,C\nb,CC\nc,CCC\n",
+        }
+        for name, text in {**good, **{key.replace("__", "."): value for key, value in files.items()}}.items():
+            (folder / name).write_text(text)
+        return folder
+
+    return write
+
+
 def outside_link(folder: Path) -> Path:
     secret = folder.parent / "secret.csv"
     secret.write_text("drug,protein\nDB00001,10\n")
@@ -135,6 +150,45 @@ def test_ends_in_one_clear_error_and_leaves_nothing(case: str, workspace: Worksp
     assert not workspace.data.exists() or not list(workspace.data.iterdir())
 
 
+LABELS_ALONE = "drug_a,drug_b,cell_line,label\nA,B,X,1\nA,C,X,0\n"
+OPTIONS: dict[str, tuple[Callable[[Path], Path], dict[str, str], dict[str, str], str]] = {
+    "a role of a layout with fixed names": (deepdds(), {"score": "synergy"}, {}, "columns of deepdds have fixed names"),
+    "a role that a layout does not know": (graphsynergy(), {"label": "y"}, {}, "unknown column role 'label'"),
+    "a column that a layout's file has not": (graphsynergy(), {"score": "effect"}, {}, "has no column 'effect'"),
+    "a score rule without scores": (table(LABELS_ALONE), {}, {"label": ">= 10, <= 0"}, "brings no scores for --label"),
+    "shipped labels without labels": (graphsynergy(), {}, {"label": "shipped"}, "no labels.*\n.*Leave --label out"),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_an_option_that_cannot_count_is_refused(case: str, workspace: Workspace) -> None:
+    make, columns, more, message = OPTIONS[case]
+    folder = workspace.root / "input"
+    folder.mkdir()
+    spec = ImportSpec(path=make(folder), name="d", columns=columns, **more)  # type: ignore[arg-type]
+    with pytest.raises(L2aCoError, match=message):
+        import_dataset(spec, workspace)
+
+
+def test_a_column_of_a_layout_can_be_named(workspace: Workspace) -> None:
+    folder = graphsynergy(
+        drug_combinations__csv="Drug1,Drug2,cell,drug1_db,drug2_db,synergy,zip\na,b,X,DB00001,DB00002,1,-5\n"
+    )(workspace.root)
+    dataset = import_dataset(ImportSpec(path=folder, name="d", columns={"score": "zip"}), workspace)
+    assert dataset.triples.score.tolist() == [-5]
+
+
+def test_only_a_table_of_triples_is_told_of_columns(workspace: Workspace) -> None:
+    path = table(GOOD)(workspace.root)
+    other = table("rel,x_id\nr,A\n", "kg.csv")(workspace.root)
+    for more in ({"graph": other}, {"aliases": other}):
+        with pytest.raises(L2aCoError, match=r"kg\.csv: has no column") as caught:
+            import_dataset(ImportSpec(path=path, name="d", **more), workspace)
+        assert "--columns" not in str(caught.value)
+    with pytest.raises(L2aCoError, match="--columns drug_a=NAME"):
+        import_dataset(ImportSpec(path=other, name="d"), workspace)
+
+
 def test_a_failed_replacement_keeps_the_old_data_set(workspace: Workspace) -> None:
     good, bad = table(GOOD, "good.csv")(workspace.root), table(GOOD + "A,D,X,high\n", "bad.csv")(workspace.root)
     before = import_dataset(ImportSpec(path=good, name="d"), workspace).hash
@@ -153,8 +207,17 @@ def test_a_failed_replacement_keeps_the_old_data_set(workspace: Workspace) -> No
         GOOD.replace("A,", '"A",').replace("X", '"X"'),
         GOOD.replace("drug_a", "Drug_A ").replace("cell_line", "Cell Line"),
         GOOD + "A,D,X,NaN\nA,E,X,\n",
+        "row," + GOOD.replace("\n", "\n1,", 3),
     ],
-    ids=["byte order mark", "Windows line ends", "blank lines", "quotes", "other spelling of the header", "no score"],
+    ids=[
+        "byte order mark",
+        "Windows line ends",
+        "blank lines",
+        "quotes",
+        "other spelling of the header",
+        "no score",
+        "a column called row",
+    ],
 )
 def test_harmless_oddities_are_read(text: str, workspace: Workspace) -> None:
     dataset = import_dataset(ImportSpec(path=table(text)(workspace.root), name="d"), workspace)

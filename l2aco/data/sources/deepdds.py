@@ -29,6 +29,8 @@ EXPRESSION = "new_cell_features_954.csv"
 class DeepDDS:
     """Reads the folder; scores and expression may be missing, which is said in the notes."""
 
+    roles = ()
+
     def recognises(self, path: Path) -> bool:
         return (path / LABELS).is_file() and (path / "smiles.csv").is_file()
 

@@ -26,6 +26,8 @@ CONTEXTS = "context_set*.json"
 class Dffndds:
     """Reads the folder; the expression of contexts may be missing, which is said in the notes."""
 
+    roles = ()
+
     def recognises(self, path: Path) -> bool:
         return (path / DRUGS).is_file() and any(path.glob(TRIPLES))
 

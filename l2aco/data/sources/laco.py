@@ -30,6 +30,8 @@ class LacoGraph:
     """Reads `datasets/<dataset>`, with the graph in `datasets/kg` beside it; the root of the release works where it
     holds one data set only."""
 
+    roles = ()
+
     def recognises(self, path: Path) -> bool:
         return bool(find_datasets(path))
 

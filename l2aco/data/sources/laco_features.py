@@ -36,6 +36,8 @@ SMILES_OF_CID = "cid_smile.json"
 class LacoDeepDDS:
     """`DeepDDS/data/<dataset>`: filtered_updated_*.csv, drug_map_with_smiles.csv, cell_map.csv, inductive/."""
 
+    roles = ()
+
     def recognises(self, path: Path) -> bool:
         return (path / SMILES_MAP).is_file() and any(path.glob("filtered_updated_*.csv"))
 
@@ -66,6 +68,8 @@ class LacoDffndds:
     The folder may hold the splits of two data sets (v1- and db-, drugcomb_ and drugcombdb_): --columns set=db
     chooses.
     """
+
+    roles = ("set",)
 
     def recognises(self, path: Path) -> bool:
         return (path / "merged_data.csv").is_file() and (path / "new-cell").is_dir()
@@ -109,6 +113,8 @@ class LacoDffndds:
 class LacoHan:
     """`HANSynergy/data/<dataset>/<set>`: <set>-{train,valid,test}_final.csv (drugs by CID); cid_smile.json there or
     in one of the two folders above."""
+
+    roles = ()
 
     def recognises(self, path: Path) -> bool:
         return any(path.glob("*-train_final.csv"))

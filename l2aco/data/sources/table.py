@@ -6,9 +6,9 @@ from pathlib import Path
 
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
-from l2aco.data.tables import numbers, read_table, require
+from l2aco.data.tables import COLUMNS_REMEDY, numbers, read_table, require
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import InputError, UnknownNameError
+from l2aco.errors import InputError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".xlsx")
 ROLES = {
@@ -23,17 +23,16 @@ ROLES = {
 class Table:
     """Reads one file; columns are guessed from common names, or named with --columns role=NAME."""
 
+    roles = tuple(ROLES)
+
     def recognises(self, path: Path) -> bool:
         return path.is_file() and path.suffix.casefold() in SUFFIXES
 
     def read(self, path: Path, options: ReadOptions) -> SourceData:
         import polars as pl
 
-        for role in options.columns:
-            if role not in ROLES:
-                raise UnknownNameError("column role", role, ROLES)
-        roles = {role: (options.columns[role],) if role in options.columns else names for role, names in ROLES.items()}
-        table = read_table(path, roles, optional=({"score", "label"} - set(options.columns)))
+        optional = {"score", "label"} - set(options.columns)
+        table = read_table(path, options.named(ROLES), optional=optional, remedy=COLUMNS_REMEDY)
         require(table, path, ("drug_a", "drug_b", "cell_line"))
         table = table.with_columns(numbers(table, path, "score"), numbers(table, path, "label", dtype="int"))
         scored, labelled = table["score"].is_not_null().any(), table["label"].is_not_null().any()
