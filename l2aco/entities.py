@@ -176,9 +176,9 @@ def parse_kind(text: str, *, where: str | None = None) -> EntityKind:
 def read_entities(path: Path, kind: EntityKind | None = None) -> list[Entity]:
     """Read entities from CSV, TSV, TXT (one name a line) or Parquet.
 
-    Columns: name, kind, and optionally id and aliases (separated by `;` or `|`); every other column that is
-    not empty becomes a fact. `kind` is used where the file has no such column. Raises InputError naming the
-    file, line and column.
+    Columns: name (or id alone, which then is the name), kind, and optionally id and aliases (separated by `;` or `|`);
+    every other column that is not empty becomes a fact. `kind` is used where the file has no such column. Raises
+    InputError naming the file, line and column.
     """
     if not path.is_file():
         raise InputError("no such file", where=path, remedy="Name a CSV, TSV, TXT or Parquet file.")
@@ -237,15 +237,16 @@ def _entity(path: Path, line: int, row: dict[str, str], kind: EntityKind | None)
         if column is not None:
             used[role] = column
     where = f"{path}:{line}"
-    if "name" not in used:
+    column = used.get("name", used.get("id"))
+    if column is None:
         raise InputError(
-            "has no column 'name'",
+            "has no column 'name' or 'id'",
             where=path,
-            remedy=f"Columns found: {', '.join(row) or 'none'}. Name one of them 'name'.",
+            remedy=f"Columns found: {', '.join(row) or 'none'}. Name one of them 'name' or 'id'.",
         )
-    name = row[used["name"]]
+    name = row[column]
     if not name:
-        raise InputError(f"column '{used['name']}' is empty", where=where)
+        raise InputError(f"column '{column}' is empty", where=where)
     if "kind" in used and row[used["kind"]]:
         kind = parse_kind(row[used["kind"]], where=where)
     if kind is None:

@@ -106,6 +106,15 @@ def test_entity_tables_bring_facts_and_unknown_rows_are_reported_or_added(worksp
     assert more.drugs[3].facts["smiles"] == "CCN"
 
 
+def test_facts_may_come_by_id_alone(workspace: Workspace) -> None:
+    files = {"drugs": "id,smiles\nDB00188,CCO\n", "cell_lines": "id,tissue\nHT29,colon\n"}
+    dataset = load(workspace, "Bortezomib,B,HT-29,1\nBortezomib,C,HT-29,-1\n", files=files)
+    drug = next(drug for drug in dataset.drugs if drug.id == "DB00188")
+    assert (drug.name, drug.facts["smiles"]) == ("Bortezomib", "CCO")
+    line = dataset.cell_lines[0]
+    assert (line.id, line.name, line.facts["tissue"]) == ("HT29", "HT-29", "colon")
+
+
 def test_facts_of_the_very_name_come_before_those_of_a_name_like_it(workspace: Workspace) -> None:
     drugs = "name,smiles,phase\nQoo sodium,[Na+].CCO,4\nQoo,CCO,\n"
     dataset = load(workspace, "Qoo,B,X,1\nQoo,C,X,-1\n", files={"drugs": drugs})

@@ -88,6 +88,12 @@ def test_reads_csv_with_bom_aliases_and_facts(tmp_path: Path) -> None:
     assert entity == Entity("A375", LINE, "A-375", ("A375", "A 375"), {"tissue": "skin"})
 
 
+def test_an_id_alone_is_the_name(tmp_path: Path) -> None:
+    file = tmp_path / "entities.csv"
+    file.write_text("drugbank_id,kind,smiles\nDB00188,drug,CCO\n")
+    assert read_entities(file) == [Entity("DB00188", DRUG, "DB00188", (), {"smiles": "CCO"})]
+
+
 def test_reads_txt_and_parquet_alike(tmp_path: Path) -> None:
     text, table = tmp_path / "names.txt", tmp_path / "names.parquet"
     text.write_text("MCF7\n\nT47D\n")
@@ -99,7 +105,8 @@ def test_reads_txt_and_parquet_alike(tmp_path: Path) -> None:
     ("content", "expected"),
     [
         ("", "holds no entities"),
-        ("smiles,kind\nCC,drug\n", "has no column 'name'"),
+        ("smiles,kind\nCC,drug\n", "has no column 'name' or 'id'"),
+        ("id,kind\nA,drug\n,drug\n", r":3: column 'id' is empty"),
         ("name,kind\nA,drug\n,drug\n", r":3: column 'name' is empty"),
         ("name,kind\nA,planet\n", r":2: 'planet' is no kind"),
         ("name\nA\n", r":2: says neither drug nor cell line"),
