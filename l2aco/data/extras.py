@@ -12,7 +12,7 @@ import numpy as np
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.sources.base import Edges, SourceData
 from l2aco.data.sources.dffndds import read_vectors
-from l2aco.data.tables import line_of, read_raw, read_table, require
+from l2aco.data.tables import line_of, matrix, read_raw, read_table, require
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UnavailableError
 
@@ -190,14 +190,10 @@ def _read_matrix(path: Path) -> FeatureRows:
     table = read_raw(path)
     if table.width < 2:
         raise InputError("has no feature columns beside the first", where=path)
-    values = table.select(table.columns[1:]).cast(pl.Float32, strict=False)
-    for column in values.columns:
-        wrong = values[column].is_null() | values[column].is_nan() | values[column].is_infinite()
-        if wrong.any():
-            row = int(wrong.arg_max() or 0)
-            raise InputError(f"column '{column}' holds '{table[column][row]}', no number", where=f"{path}:{row + 2}")
-    ids = table[table.columns[0]].cast(pl.String).fill_null("").to_list()
-    return FeatureRows(EntityKind.drug, ids, values.to_numpy().astype(np.float32), tuple(values.columns))
+    first, *columns = table.columns
+    values = matrix(table.select(columns), path, range(len(table)))
+    ids = table[first].cast(pl.String).fill_null("").to_list()
+    return FeatureRows(EntityKind.drug, ids, values, tuple(columns))
 
 
 def _read_pickled(path: Path, allow_pickle: bool) -> FeatureRows:

@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from l2aco.errors import InputError
 
@@ -151,6 +151,24 @@ def numbers(table: pl.DataFrame, path: Path, column: str, *, dtype: str = "float
             f"column '{column}' holds '{row[column]}', which is not {what}", where=f"{path}:{line_of(path, row['row'])}"
         )
     return value
+
+
+def matrix(table: pl.DataFrame, path: Path, rows: Sequence[int]) -> Any:
+    """The text of a table as float32 (n, columns); raises InputError with the line of the first cell of a column that
+    is no finite number. `rows` are the numbers of its records in the file."""
+    import polars as pl
+
+    values = table.cast(pl.Float32, strict=False)
+    for column in values.columns:
+        wrong = ~values[column].is_finite().fill_null(False)
+        if wrong.any():
+            place = int(wrong.arg_max() or 0)
+            cell = table[column][place]
+            raise InputError(
+                f"column '{column}' " + ("is empty" if cell is None else f"holds '{cell}', no number"),
+                where=f"{path}:{line_of(path, rows[place])}",
+            )
+    return values.to_numpy()
 
 
 def read_raw(path: Path) -> pl.DataFrame:

@@ -134,6 +134,13 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
         laco(entities="0\tA\n1\tB\n1\tC\n3\tX\n"),
         r"entities\.dict:3: the id '1' stands in it several times",
     ),
+    **{
+        f"expression of '{cell}'": (
+            deepdds(new_cell_features_954__csv=f'gene_id,g1,g2\n"t\nt",t1,t2\nX,1,2\nW,,\nY,3,{cell}\n'),
+            rf"new_cell_features_954\.csv:6: column 'g2' {words}",
+        )
+        for cell, words in (("NaN", "holds 'NaN'"), ("inf", "holds 'inf'"), ("high", "holds 'high'"), ("", "is empty"))
+    },
     "edge to nobody": (laco(kg="A\tr\tB\nA\tr\tZ\n"), r"train_new\.tsv:2: the tail 'Z'"),
 }
 

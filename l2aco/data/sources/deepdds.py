@@ -9,12 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
-from l2aco.data.tables import numbers, read_raw, read_table, require, safe_file
+from l2aco.data.tables import matrix, numbers, read_raw, read_table, require, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
 
@@ -124,19 +122,13 @@ def read_expression(path: Path, lines: list[str]) -> FeatureRows:
 
     A second row of transcript ids is passed over; lines not in `lines` are left out.
     """
-    import polars as pl
-
     table = read_raw(path)
-    first = table.columns[0]
-    table = table.filter(pl.col(first).is_in(lines))
+    first, *genes = table.columns
+    wanted = table[first].is_in(lines)
+    table = table.filter(wanted)
     if not len(table):
         raise InputError("is about none of the cell lines of the triples", where=path)
     if table[first].is_duplicated().any():
         raise InputError(f"holds '{table.filter(table[first].is_duplicated())[first][0]}' twice", where=path)
-    values = table.select(pl.exclude(first).cast(pl.Float32, strict=False))
-    wrong = [column for column in values.columns if values[column].null_count()]
-    if wrong:
-        raise InputError(f"column '{wrong[0]}' holds something that is no number", where=path)
-    return FeatureRows(
-        EntityKind.cell_line, table[first].to_list(), values.to_numpy().astype(np.float32), tuple(values.columns)
-    )
+    values = matrix(table.select(genes), path, wanted.arg_true().to_list())
+    return FeatureRows(EntityKind.cell_line, table[first].to_list(), values, tuple(genes))
