@@ -129,8 +129,8 @@ def require(table: pl.DataFrame, path: Path, columns: Iterable[str]) -> None:
 
 
 def numbers(table: pl.DataFrame, path: Path, column: str, *, dtype: str = "float") -> pl.Series:
-    """A column of text as numbers, null where empty or NaN; raises InputError with the line of the first that is
-    none. `dtype` is float, or int for ids, which may not be negative; infinities are refused."""
+    """A column of text as numbers; raises InputError with the line of the first that is none. `dtype` is float (null
+    where empty or NaN, infinities refused), or int for ids (null where empty, NaN and negative ones refused)."""
     import polars as pl
 
     text = table[column]
@@ -149,6 +149,18 @@ def numbers(table: pl.DataFrame, path: Path, column: str, *, dtype: str = "float
         what = "a whole number of 0 or more" if dtype == "int" else "a number"
         raise InputError(
             f"column '{column}' holds '{row[column]}', which is not {what}", where=f"{path}:{line_of(path, row['row'])}"
+        )
+    return value
+
+
+def labels(table: pl.DataFrame, path: Path, column: str = "label") -> pl.Series:
+    """A column of text as 0 and 1, null where empty or NaN; raises InputError with the line of anything else."""
+    value = numbers(table, path, column)
+    wrong = table.filter(~value.is_in([0.0, 1.0]))
+    if len(wrong):
+        raise InputError(
+            f"column '{column}' holds '{wrong[column][0]}', not 0 or 1",
+            where=f"{path}:{line_of(path, wrong['row'][0])}",
         )
     return value
 

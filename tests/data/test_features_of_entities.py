@@ -194,6 +194,7 @@ def test_a_feature_table_of_the_users_is_matched_by_name_alias_and_xref(workspac
     ("text", "message"),
     [
         ("id,g1\nX,1\nY,high\n", r"f\.csv:3: column 'g1' holds 'high'"),
+        ('id,g1\n"X\nX",1\nY,high\n', r"f\.csv:4: column 'g1' holds 'high'"),
         ("id,g1\nnobody,1\n", "is about none"),
         ("id\nX\n", "no feature columns"),
     ],

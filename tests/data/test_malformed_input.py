@@ -13,6 +13,7 @@ import pytest
 
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.errors import L2aCoError
+from l2aco.training.pairs import read_pairs
 from l2aco.workspace import Workspace
 
 GOOD = "drug_a,drug_b,cell_line,score\nA,B,X,1\nA,C,X,-1\nB,C,Y,2\n"
@@ -111,7 +112,22 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing cells at the end": (table(GOOD + "A,B\n"), r"t\.csv:5: column 'cell_line' is empty"),
     "score that is a word": (table(GOOD + "A,D,X,high\n"), r"t\.csv:5: column 'score' holds 'high'"),
     "infinite score": (table(GOOD + "A,D,X,inf\n"), r"t\.csv:5: column 'score' holds 'inf'"),
-    "label of 2": (table("drug_a,drug_b,cell_line,label\nA,B,X,2\n"), r"t\.csv:2: .*label.* holds 2"),
+    "label of 2": (table("drug_a,drug_b,cell_line,label\nA,B,X,2\n"), r"t\.csv:2: .*label.* holds '2'"),
+    "label of 2 after a line break in quotes": (
+        table('drug_a,drug_b,cell_line,label\n"A\nA",B,X,1\nA,C,X,2\n'),
+        r"t\.csv:4: column 'label' holds '2', not 0 or 1",
+    ),
+    "SMILES of nobody after a line break in quotes": (
+        deepdds('C,CC,"X\nX",1\nC,CCCC,X,1\n'),
+        r"new_labels_0_10\.csv:6: column 'drug_b' holds a SMILES that",
+    ),
+    "label of 2 in the DeepDDS layout": (deepdds("C,CC,Y,2\n"), r"new_labels_0_10\.csv:4: column 'label' holds '2'"),
+    "another triple after a line break in quotes": (
+        deepdds(
+            scores_0_10__csv='drug_a,drug_b,cell,score,note\na,b,X,1,"two\nlines"\na,b,Y,2,\n',
+        ),
+        r"scores_0_10\.csv:4: is about another triple",
+    ),
     "huge cell": (table(GOOD + f"{HUGE},B,X,1\n"), r"t\.csv:5: column 'drug_a' holds 200,000 characters"),
     "Parquet that is text": (table(GOOD, "t.parquet"), r"t\.parquet: is not a readable parquet"),
     "Excel that is text": (table(GOOD, "t.xlsx"), r"t\.xlsx: is not a readable xlsx"),
@@ -129,7 +145,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "link out of the folder": (outside_link, r"drug_protein\.csv: is a link out of the folder"),
     "split file with a column too few": (laco(train="a\t0\tb\t1\tX\t1\n"), r"train\.txt:1: has 6 columns, not 7"),
     "graph id of nobody": (laco(train="a\t0\tb\t9\tX\t3\t1\n"), r"train\.txt:1: names the graph id '9'"),
-    "label in a split file": (laco(train="\na\t0\tb\t1\tX\t3\t5\n"), r"train\.txt:2: holds the label '5'"),
+    "label in a split file": (laco(train="\na\t0\tb\t1\tX\t3\t5\n"), r"train\.txt:2: column 'label' holds '5'"),
     "entity twice": (
         laco(entities="0\tA\n1\tB\n1\tC\n3\tX\n"),
         r"entities\.dict:3: the id '1' stands in it several times",
@@ -240,6 +256,19 @@ def test_labels_that_pandas_wrote_as_floats_are_labels(workspace: Workspace) -> 
     ]
     with pytest.raises(L2aCoError, match=r"t\.csv:3: column 'label' holds '0.4'"):
         import_dataset(ImportSpec(path=table(text.replace("0.0", "0.4"))(workspace.root), name="e"), workspace)
+
+
+def test_a_label_of_nan_is_a_missing_one(workspace: Workspace) -> None:
+    text = "drug_a,drug_b,cell_line,label\nA,B,X,1\nA,C,X,NaN\nA,D,X,0\n"
+    dataset = import_dataset(ImportSpec(path=table(text)(workspace.root), name="d"), workspace)
+    assert dataset.triples.label.tolist() == [1, 0]
+    assert dataset.manifest["report"]["unmeasured"] == 1
+
+
+def test_pairs_with_a_column_twice_are_refused(workspace: Workspace) -> None:
+    path = table("drug_a,drug_b,cell_line,Drug_A\nA,B,X,C\n", "pairs.csv")(workspace.root)
+    with pytest.raises(L2aCoError, match=r"pairs\.csv:1: has the column drug_a twice"):
+        read_pairs(path)
 
 
 def test_lists_in_a_parquet_column_are_refused(workspace: Workspace) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
-from l2aco.data.tables import matrix, numbers, read_raw, read_table, require, safe_file
+from l2aco.data.tables import labels, line_of, matrix, numbers, read_raw, read_table, require, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
 
@@ -36,14 +36,14 @@ class DeepDDS:
         import polars as pl
 
         smiles = self._smiles(safe_file(path, "smiles.csv"))
-        labels = self._labels(safe_file(path, LABELS), smiles)
+        labelled = self._labels(safe_file(path, LABELS), smiles)
         notes: list[str] = []
         scores = next((path / name for name in SCORES if (path / name).is_file()), None)
         if scores is None:
             notes.append(f"No {SCORES[0]} there: the triples have labels and no scores.")
-            rows = labels.select("drug_a", "drug_b", "cell_line", "label")
+            rows = labelled.select("drug_a", "drug_b", "cell_line", "label")
         else:
-            rows = self._with_scores(labels, safe_file(path, scores.name))
+            rows = self._with_scores(labelled, safe_file(path, scores.name))
         used = sorted(pl.concat([rows["drug_a"], rows["drug_b"]]).unique())
         lines = sorted(rows["cell_line"].unique())
         features = {}
@@ -86,16 +86,11 @@ class DeepDDS:
             if len(strange):
                 raise InputError(
                     f"column '{column}' holds a SMILES that smiles.csv does not",
-                    where=f"{path}:{strange['row'][0] + 2}",
+                    where=f"{path}:{line_of(path, strange['row'][0])}",
                 )
-        table = table.with_columns(
-            pl.col("drug_a").replace(names), pl.col("drug_b").replace(names), numbers(table, path, "label", dtype="int")
-        )
-        if table["label"].max() > 1:  # type: ignore[operator]
-            raise InputError("column 'label' holds more than 0 and 1", where=path)
-        return table
+        return table.with_columns(pl.col("drug_a").replace(names), pl.col("drug_b").replace(names), labels(table, path))
 
-    def _with_scores(self, labels: pl.DataFrame, path: Path) -> pl.DataFrame:
+    def _with_scores(self, labelled: pl.DataFrame, path: Path) -> pl.DataFrame:
         import polars as pl
 
         table = read_table(
@@ -108,13 +103,15 @@ class DeepDDS:
             },
         )
         key = ["drug_a", "drug_b", "cell_line"]
-        if len(table) != len(labels):
-            raise InputError(f"has {len(table)} rows, {LABELS} {len(labels)}", where=path)
-        differ = (table.select(key) != labels.select(key)).select(pl.any_horizontal(key)).to_series()
+        if len(table) != len(labelled):
+            raise InputError(f"has {len(table)} rows, {LABELS} {len(labelled)}", where=path)
+        differ = (table.select(key) != labelled.select(key)).select(pl.any_horizontal(key)).to_series()
         if differ.any():
             row = int(differ.arg_max() or 0)
-            raise InputError(f"is about another triple than {LABELS} there", where=f"{path}:{row + 2}")
-        return labels.select(*key, "label").with_columns(numbers(table, path, "score"))
+            raise InputError(
+                f"is about another triple than {LABELS} there", where=f"{path}:{line_of(path, table['row'][row])}"
+            )
+        return labelled.select(*key, "label").with_columns(numbers(table, path, "score"))
 
 
 def read_expression(path: Path, lines: list[str]) -> FeatureRows:

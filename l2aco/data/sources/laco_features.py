@@ -14,7 +14,7 @@ from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
 from l2aco.data.sources.dffndds import read_json_table, read_vectors
-from l2aco.data.tables import numbers, read_lines, read_table, require, safe_file
+from l2aco.data.tables import labels, line_of, numbers, read_lines, read_table, require, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UsageError
 
@@ -130,12 +130,8 @@ class LacoHan:
             file = safe_file(path, f"{found[0]}-{part}_final.csv")
             table = read_table(file, TRIPLES)
             require(table, file, TRIPLES)
-            label = numbers(table, file, "value", dtype="int")
-            wrong = table.filter(label > 1)
-            if len(wrong):
-                raise InputError(f"holds the label {wrong['value'][0]}", where=f"{file}:{wrong['row'][0] + 2}")
             parts[part] = table.select("drug_a", "drug_b", "cell_line").with_columns(
-                label.cast(pl.Float64).alias("label"), pl.lit(None, dtype=pl.Float64).alias("score")
+                labels(table, file, "value").alias("label"), pl.lit(None, dtype=pl.Float64).alias("score")
             )
         smiles = next(
             (folder for folder in (path, path.parent, path.parent.parent) if (folder / SMILES_OF_CID).is_file()), None
@@ -180,7 +176,7 @@ def read_triples(path: Path, drugs: dict[str, str], cells: dict[str, str]) -> pl
         if len(strange):
             raise InputError(
                 f"column '{column}' holds '{strange[column][0]}', which the map does not",
-                where=f"{path}:{strange['row'][0] + 2}",
+                where=f"{path}:{line_of(path, strange['row'][0])}",
             )
         table = table.with_columns(pl.col("found").alias(column))
     value = numbers(table, path, "value")

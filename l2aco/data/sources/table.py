@@ -6,7 +6,7 @@ from pathlib import Path
 
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
-from l2aco.data.tables import COLUMNS_REMEDY, numbers, read_table, require
+from l2aco.data.tables import COLUMNS_REMEDY, labels, numbers, read_table, require
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
 
@@ -34,18 +34,13 @@ class Table:
         optional = {"score", "label"} - set(options.columns)
         table = read_table(path, options.named(ROLES), optional=optional, remedy=COLUMNS_REMEDY)
         require(table, path, ("drug_a", "drug_b", "cell_line"))
-        table = table.with_columns(numbers(table, path, "score"), numbers(table, path, "label", dtype="int"))
+        table = table.with_columns(numbers(table, path, "score"), labels(table, path))
         scored, labelled = table["score"].is_not_null().any(), table["label"].is_not_null().any()
         if not scored and not labelled:
             raise InputError(
                 "has neither scores nor labels",
                 where=path,
                 remedy="Name the column with --columns score=NAME or --columns label=NAME.",
-            )
-        wrong = table.filter(table["label"] > 1)
-        if len(wrong):
-            raise InputError(
-                f"column 'label' holds {wrong['label'][0]}, not 0 or 1", where=f"{path}:{wrong['row'][0] + 2}"
             )
         drugs = pl.concat([table["drug_a"], table["drug_b"]]).unique(maintain_order=True)
         lines = table["cell_line"].unique(maintain_order=True)
