@@ -66,15 +66,14 @@ def read_table(path: Path, roles: Roles, *, optional: Iterable[str] = (), remedy
         if len(long):
             raise InputError(
                 f"column '{columns[role]}' holds {len(long[role][0]):,} characters in one cell",
-                where=f"{path}:{line_of(path, long['row'][0])}",
+                where=place(path, long),
                 remedy="Look for an unclosed quote.",
             )
     return table
 
 
 def read_lines(path: Path, columns: Sequence[str], *, may_be_empty: bool = False) -> pl.DataFrame:
-    """A tab-separated file without header: these columns as stripped text, and `row` (-1 for the first line, so that
-    `line_of` holds).
+    """A tab-separated file without header: these columns as stripped text, and `line`.
 
     Quotes are ordinary characters. Blank lines are skipped. Raises InputError with the line where the number of
     columns differs.
@@ -96,9 +95,9 @@ def read_lines(path: Path, columns: Sequence[str], *, may_be_empty: bool = False
         if len(line) > MAX_CELL:
             raise InputError(f"holds {len(line):,} characters in one line", where=f"{path}:{row + 1}")
         cells.append(parts)
-        places.append(row - 1)
+        places.append(row + 1)
     table = pl.DataFrame(cells, schema=dict.fromkeys(columns, pl.String), orient="row")
-    return table.with_columns(pl.all().replace("", None), row=pl.Series(places, dtype=pl.Int64))
+    return table.with_columns(pl.all().replace("", None), line=pl.Series(places, dtype=pl.Int64))
 
 
 def pick_columns(
@@ -123,9 +122,7 @@ def require(table: pl.DataFrame, path: Path, columns: Iterable[str]) -> None:
     for column in columns:
         empty = table.filter(table[column].is_null())
         if len(empty):
-            raise InputError(
-                f"column '{column}' is empty in {len(empty)} rows", where=f"{path}:{line_of(path, empty['row'][0])}"
-            )
+            raise InputError(f"column '{column}' is empty in {len(empty)} rows", where=place(path, empty))
 
 
 def numbers(table: pl.DataFrame, path: Path, column: str, *, dtype: str = "float") -> pl.Series:
@@ -145,11 +142,9 @@ def numbers(table: pl.DataFrame, path: Path, column: str, *, dtype: str = "float
         wrong = text.is_not_null() & ~blank & (value.is_null() | value.is_infinite())
     wrong = wrong.fill_null(True)
     if wrong.any():
-        row = table.filter(wrong).row(0, named=True)
+        found = table.filter(wrong)
         what = "a whole number of 0 or more" if dtype == "int" else "a number"
-        raise InputError(
-            f"column '{column}' holds '{row[column]}', which is not {what}", where=f"{path}:{line_of(path, row['row'])}"
-        )
+        raise InputError(f"column '{column}' holds '{found[column][0]}', which is not {what}", where=place(path, found))
     return value
 
 
@@ -160,7 +155,7 @@ def labels(table: pl.DataFrame, path: Path, column: str = "label") -> pl.Series:
     if len(wrong):
         raise InputError(
             f"column '{column}' holds '{wrong[column][0]}', not 0 or 1",
-            where=f"{path}:{line_of(path, wrong['row'][0])}",
+            where=place(path, wrong),
         )
     return value
 
@@ -174,11 +169,11 @@ def matrix(table: pl.DataFrame, path: Path, rows: Sequence[int]) -> Any:
     for column in values.columns:
         wrong = ~values[column].is_finite().fill_null(False)
         if wrong.any():
-            place = int(wrong.arg_max() or 0)
-            cell = table[column][place]
+            first = int(wrong.arg_max() or 0)
+            cell = table[column][first]
             raise InputError(
                 f"column '{column}' " + ("is empty" if cell is None else f"holds '{cell}', no number"),
-                where=f"{path}:{line_of(path, rows[place])}",
+                where=f"{path}:{line_of(path, rows[first])}",
             )
     return values.to_numpy()
 
@@ -211,6 +206,12 @@ def read_raw(path: Path) -> pl.DataFrame:
 def delimiter(path: Path) -> str:
     """Tab for .tsv, .tab, .txt and .dict files, else comma."""
     return "\t" if path.suffix.casefold() in (".tsv", ".tab", ".txt", ".dict") else ","
+
+
+def place(path: Path, found: pl.DataFrame) -> str:
+    """File and line of the first of these records of `read_table` or `read_lines`."""
+    line = found["line"][0] if "line" in found.columns else line_of(path, found["row"][0])
+    return f"{path}:{line}"
 
 
 def line_of(path: Path, row: int) -> int:

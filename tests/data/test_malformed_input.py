@@ -146,6 +146,10 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "split file with a column too few": (laco(train="a\t0\tb\t1\tX\t1\n"), r"train\.txt:1: has 6 columns, not 7"),
     "graph id of nobody": (laco(train="a\t0\tb\t9\tX\t3\t1\n"), r"train\.txt:1: names the graph id '9'"),
     "label in a split file": (laco(train="\na\t0\tb\t1\tX\t3\t5\n"), r"train\.txt:2: column 'label' holds '5'"),
+    "label after names that begin with a quote": (
+        laco(train='"a\t0\tb\t1\tX\t3\t1\n"a\t0\tc\t2\tX\t3\t1\na\t0\tb\t1\tX\t3\t5\n"\t0\tc\t2\tX\t3\t1\n'),
+        r"train\.txt:3: column 'label' holds '5'",
+    ),
     "entity twice": (
         laco(entities="0\tA\n1\tB\n1\tC\n3\tX\n"),
         r"entities\.dict:3: the id '1' stands in it several times",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
-from l2aco.data.tables import labels, line_of, matrix, numbers, read_raw, read_table, require, safe_file
+from l2aco.data.tables import labels, matrix, numbers, place, read_raw, read_table, require, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
 
@@ -86,7 +86,7 @@ class DeepDDS:
             if len(strange):
                 raise InputError(
                     f"column '{column}' holds a SMILES that smiles.csv does not",
-                    where=f"{path}:{line_of(path, strange['row'][0])}",
+                    where=place(path, strange),
                 )
         return table.with_columns(pl.col("drug_a").replace(names), pl.col("drug_b").replace(names), labels(table, path))
 
@@ -107,10 +107,7 @@ class DeepDDS:
             raise InputError(f"has {len(table)} rows, {LABELS} {len(labelled)}", where=path)
         differ = (table.select(key) != labelled.select(key)).select(pl.any_horizontal(key)).to_series()
         if differ.any():
-            row = int(differ.arg_max() or 0)
-            raise InputError(
-                f"is about another triple than {LABELS} there", where=f"{path}:{line_of(path, table['row'][row])}"
-            )
+            raise InputError(f"is about another triple than {LABELS} there", where=place(path, table.filter(differ)))
         return labelled.select(*key, "label").with_columns(numbers(table, path, "score"))
 
 

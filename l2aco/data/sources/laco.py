@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from l2aco.data.labels import LabelRule
 from l2aco.data.released import PARTS
 from l2aco.data.sources.base import Edges, ReadOptions, SourceData, entities_from_names
-from l2aco.data.tables import labels, read_lines, require, safe_file
+from l2aco.data.tables import labels, place, read_lines, require, safe_file
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
 
@@ -94,9 +94,9 @@ class LacoGraph:
             if len(strange):
                 raise InputError(
                     f"names the graph id '{strange[column][0]}', which entities.dict does not hold",
-                    where=f"{path}:{strange['row'][0] + 2}",
+                    where=place(path, strange),
                 )
-        return table.with_columns(labels(table, path)).drop("row")
+        return table.with_columns(labels(table, path)).drop("line")
 
     def _edges(self, path: Path, types: dict[str, str], relations: set[str]) -> Edges:
         import polars as pl
@@ -106,9 +106,7 @@ class LacoGraph:
         for column, known in (("head", set(types)), ("relation", relations), ("tail", set(types))):
             strange = table.filter(~table[column].is_in(list(known)))
             if len(strange):
-                raise InputError(
-                    f"the {column} '{strange[column][0]}' is in no .dict file", where=f"{path}:{strange['row'][0] + 2}"
-                )
+                raise InputError(f"the {column} '{strange[column][0]}' is in no .dict file", where=place(path, strange))
         typed = table.with_columns(
             pl.col("head").replace_strict(types).alias("source"), pl.col("tail").replace_strict(types).alias("target")
         )
@@ -137,6 +135,6 @@ def _dictionary(path: Path, *, may_be_empty: bool = False) -> dict[str, str]:
         twice = table.filter(table[column].is_duplicated())
         if len(twice):
             raise InputError(
-                f"the {column} '{twice[column][0]}' stands in it several times", where=f"{path}:{twice['row'][-1] + 2}"
+                f"the {column} '{twice[column][0]}' stands in it several times", where=place(path, twice[-1:])
             )
     return dict(table.select("id", "name").iter_rows())

@@ -14,7 +14,7 @@ from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
 from l2aco.data.sources.dffndds import read_json_table, read_vectors
-from l2aco.data.tables import labels, line_of, numbers, read_lines, read_table, require, safe_file
+from l2aco.data.tables import labels, numbers, place, read_lines, read_table, require, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UsageError
 
@@ -58,7 +58,7 @@ class LacoDeepDDS:
         places = numbers(table := read_lines(file, ("index",)), file, "index", dtype="int")
         wrong = table.filter(places >= len(rows))
         if len(wrong):
-            raise InputError(f"names row {wrong['index'][0]} of {len(rows)}", where=f"{file}:{wrong['row'][0] + 2}")
+            raise InputError(f"names row {wrong['index'][0]} of {len(rows)}", where=place(file, wrong))
         return rows[places.to_list()]
 
 
@@ -176,7 +176,7 @@ def read_triples(path: Path, drugs: dict[str, str], cells: dict[str, str]) -> pl
         if len(strange):
             raise InputError(
                 f"column '{column}' holds '{strange[column][0]}', which the map does not",
-                where=f"{path}:{line_of(path, strange['row'][0])}",
+                where=place(path, strange),
             )
         table = table.with_columns(pl.col("found").alias(column))
     value = numbers(table, path, "value")
