@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ from l2aco.workspace import Workspace
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from l2aco.data.features.table import FeatureRows
 
 
 class ImportSpec(BaseModel):
@@ -78,6 +80,7 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
         cell_table=spec.cell_lines,
         add_entities=spec.add_entities,
     )
+    report = {**data.report, **_second_rows(data.features)}
     for feature, file in spec.features.items():
         data = add_feature(data, feature, file, allow_pickle=spec.allow_pickle)
     if spec.graph:
@@ -97,7 +100,7 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
             gene_symbols=data.gene_symbols,
             features=data.features,
             splits=data.splits,
-            extra={"source": name, "report": data.report, "resolution": resolution, "notes": data.notes},
+            extra={"source": name, "report": {**report, **data.report}, "resolution": resolution, "notes": data.notes},
             replace=spec.replace,
         )
 
@@ -108,6 +111,11 @@ def _check_roles(name: str, source: Source, columns: Iterable[str]) -> None:
             raise UsageError(f"the columns of {name} have fixed names", remedy="Leave --columns out.")
         if role not in source.roles:
             raise UnknownNameError("column role", role, source.roles)
+
+
+def _second_rows(features: Mapping[str, FeatureRows]) -> dict[str, int]:
+    """How many rows of the source's features are not used, an earlier one being of the same entity."""
+    return {f"{name}_second_rows_unused": len(found.ids) - len(set(found.ids)) for name, found in features.items()}
 
 
 def _has(rows: pl.DataFrame, column: str) -> bool:

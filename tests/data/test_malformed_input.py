@@ -197,6 +197,13 @@ def test_an_option_that_cannot_count_is_refused(case: str, workspace: Workspace)
         import_dataset(spec, workspace)
 
 
+def test_a_second_row_of_expression_for_one_line_is_counted(workspace: Workspace) -> None:
+    folder = deepdds("C,CC,x,1\n", new_cell_features_954__csv="gene_id,g1\nX,1\nx,2\nY,3\n")(workspace.root)
+    dataset = import_dataset(ImportSpec(path=folder, name="d"), workspace)
+    assert len(dataset.cell_lines) == 2
+    assert dataset.manifest["report"]["expression_second_rows_unused"] == 1
+
+
 def test_a_column_of_a_layout_can_be_named(workspace: Workspace) -> None:
     folder = graphsynergy(
         drug_combinations__csv="Drug1,Drug2,cell,drug1_db,drug2_db,synergy,zip\na,b,X,DB00001,DB00002,1,-5\n"
