@@ -14,7 +14,6 @@ from l2aco.data.labels import LabelRule
 from l2aco.data.resolution import describe_drugs_and_lines
 from l2aco.data.sources import SOURCES
 from l2aco.data.sources.base import ReadOptions, Source
-from l2aco.data.tables import COLUMNS_REMEDY
 from l2aco.data.write import write_dataset
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
@@ -71,7 +70,8 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
             raise InputError(
                 f"brings no {needed}s for --label '{spec.label}'",
                 where=path,
-                remedy=COLUMNS_REMEDY.format(role=needed) if needed in source.roles else "Leave --label out.",
+                remedy="Leave --label out"
+                + (f", or name their column with --columns {needed}=NAME." if needed in source.roles else "."),
             )
     data, resolution = describe_drugs_and_lines(
         data,
