@@ -50,20 +50,49 @@ _SALTS = frozenset(
 )
 
 
+_SIGN = re.compile(r"\s*\(\s*(\+\s*/?\s*[-−–]|±|\+|[-−–])\s*\)")
+_GREEK = str.maketrans(
+    dict(
+        zip(
+            "αβγδεζηθικλμνξοπρστυφχψω",
+            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon "
+            "phi chi psi omega".split(),
+            strict=True,
+        )
+    )
+)
+_ACCENTS = re.compile("[\u0300-\u036f]")
+
+
 def normalise_name(name: str, kind: EntityKind) -> str:
-    """Fold case, accents, punctuation and, for drugs, trailing salt words.
+    """Fold case, accents, punctuation and, for drugs, trailing salt words. What tells two compounds apart stays:
+    letters of any script, Greek ones spelled out, and the sign of rotation that a name begins with.
 
     >>> normalise_name("HT-29", EntityKind.cell_line)
     'ht29'
     >>> normalise_name("Erlotinib Hydrochloride", EntityKind.drug)
     'erlotinib'
+    >>> normalise_name("(-)-β-Elemene", EntityKind.drug)
+    'minusbetaelemene'
     """
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode() or name
-    words = re.findall(r"[a-z0-9]+", plain.casefold())
+    plain = unicodedata.normalize("NFKC", name)
+    sign = _SIGN.match(plain)
+    words = _words(plain[sign.end() :] if sign else plain)
     if kind is EntityKind.drug:
         while len(words) > 1 and words[-1] in _SALTS:
             words.pop()
-    return "".join(words) or name.strip().casefold()
+    folded = unicodedata.normalize("NFKC", "".join(words))
+    return (_sign(sign[1]) if sign else "") + folded or name.strip().casefold()
+
+
+def _sign(written: str) -> str:
+    return "plus" * (written[0] in "+±") + "minus" * (written[-1] != "+")
+
+
+def _words(name: str) -> list[str]:
+    """Runs of letters, digits and vowel marks."""
+    plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", name)).casefold().translate(_GREEK)
+    return "".join(letter if unicodedata.category(letter)[0] in "LNM" else " " for letter in plain).split()
 
 
 class EntityIndex:
@@ -77,6 +106,9 @@ class EntityIndex:
         self.kind = kind
         self.entities = [entity for entity in entities if entity.kind is kind]
         self._by_id = {entity.id: entity for entity in self.entities}
+        self._by_name: dict[str, Entity | None] = {}
+        for entity in self.entities:
+            self._by_name[entity.name] = None if entity.name in self._by_name else entity
         names: dict[str, list[Entity]] = {}
         aliases: dict[str, list[Entity]] = {}
         for entity in self.entities:
@@ -87,6 +119,10 @@ class EntityIndex:
                         found.append(entity)
         self._tables = (names, aliases)
         self.collisions = [group for group in names.values() if len(group) > 1]
+
+    def exact(self, name: str) -> Entity | None:
+        """The entity with this id, else the only one with this name, both to the letter."""
+        return self._by_id.get(name) or self._by_name.get(name)
 
     def find(self, name: str) -> Entity | None:
         """The one entity called `name`, or None; raises InputError when the name is ambiguous."""
@@ -151,9 +187,9 @@ def parse_kind(text: str, *, where: str | None = None) -> EntityKind:
 def read_entities(path: Path, kind: EntityKind | None = None) -> list[Entity]:
     """Read entities from CSV, TSV, TXT (one name a line) or Parquet.
 
-    Columns: name, kind, and optionally id and aliases (separated by `;` or `|`); every other column that is
-    not empty becomes a fact. `kind` is used where the file has no such column. Raises InputError naming the
-    file, line and column.
+    Columns: name (or id alone, which then is the name), kind, and optionally id and aliases (separated by `;` or `|`);
+    every other column that is not empty becomes a fact. `kind` is used where the file has no such column. Raises
+    InputError naming the file, line and column.
     """
     if not path.is_file():
         raise InputError("no such file", where=path, remedy="Name a CSV, TSV, TXT or Parquet file.")
@@ -212,15 +248,16 @@ def _entity(path: Path, line: int, row: dict[str, str], kind: EntityKind | None)
         if column is not None:
             used[role] = column
     where = f"{path}:{line}"
-    if "name" not in used:
+    column = used.get("name", used.get("id"))
+    if column is None:
         raise InputError(
-            "has no column 'name'",
+            "has no column 'name' or 'id'",
             where=path,
-            remedy=f"Columns found: {', '.join(row) or 'none'}. Name one of them 'name'.",
+            remedy=f"Columns found: {', '.join(row) or 'none'}. Name one of them 'name' or 'id'.",
         )
-    name = row[used["name"]]
+    name = row[column]
     if not name:
-        raise InputError(f"column '{used['name']}' is empty", where=where)
+        raise InputError(f"column '{column}' is empty", where=where)
     if "kind" in used and row[used["kind"]]:
         kind = parse_kind(row[used["kind"]], where=where)
     if kind is None:

@@ -12,7 +12,7 @@ import numpy as np
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.sources.base import Edges, SourceData
 from l2aco.data.sources.dffndds import read_vectors
-from l2aco.data.tables import read_raw, read_table, require
+from l2aco.data.tables import line_of, matrix, read_raw, read_table, require
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UnavailableError
 
@@ -29,6 +29,8 @@ EDGE_ROLES = {
     "y_name": ("y_name", "tail_name", "target_name"),
 }
 TYPES = {"gene": "protein", "gene/protein": "protein", "genes": "protein", "cellline": "cell_line", "anatomy": "tissue"}
+
+WITHOUT_LINES = (".json", ".npy")
 
 
 def add_graph(data: SourceData, path: Path) -> SourceData:
@@ -119,18 +121,67 @@ def add_feature(data: SourceData, name: str, path: Path, *, allow_pickle: bool) 
         read = _read_pickled(path, allow_pickle)
     else:
         read = _read_matrix(path)
-    best: tuple[int, EntityKind, list[str]] = (0, EntityKind.drug, [])
-    for kind, entities in ((EntityKind.drug, data.drugs), (EntityKind.cell_line, data.cell_lines)):
-        index = EntityIndex(kind, entities)
-        by_xref = {str(xref): entity.id for entity in entities for xref in entity.facts.get("xrefs", {}).values()}
-        ids = [by_xref.get(item) or getattr(_find(index, item), "id", "") for item in read.ids]
-        best = max(best, (sum(map(bool, ids)), kind, ids), key=lambda found: found[0])
-    count, kind, ids = best
-    if not count:
+    owners = max(
+        (
+            _owners(read.ids, kind, entities)
+            for kind, entities in ((EntityKind.drug, data.drugs), (EntityKind.cell_line, data.cell_lines))
+        ),
+        key=lambda found: sum(map(bool, found.ids)),
+    )
+    used = [row for row, owner in enumerate(owners.ids) if owner]
+    if not used:
         raise InputError("is about none of the drugs and cell lines", where=path, remedy="Its first column names them.")
-    report = {**data.report, f"{name}_rows": len(read.ids), f"{name}_rows_used": count}
-    feature = dataclasses.replace(read, kind=kind, ids=ids)
-    return dataclasses.replace(data, features={**data.features, name: feature}, report=report)
+    _refuse_repeats(path, read.ids, owners.ids)
+    report = {
+        **data.report,
+        f"{name}_rows": len(read.ids),
+        f"{name}_rows_used": len(used),
+        f"{name}_rows_passed_over": len(owners.passed_over),
+    }
+    notes = list(data.notes)
+    if owners.passed_over:
+        notes.append(f"{path.name}: passed over, for a row that fits better: {', '.join(owners.passed_over)}.")
+    feature = dataclasses.replace(read, kind=owners.kind, ids=owners.ids)
+    return dataclasses.replace(data, features={**data.features, name: feature}, report=report, notes=notes)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Owners:
+    """The entity's id for each row of a feature, empty for nobody's. `passed_over`: rows that are merely like an
+    entity which another row names to the letter."""
+
+    kind: EntityKind
+    ids: list[str]
+    passed_over: list[str]
+
+
+def _owners(names: list[str], kind: EntityKind, entities: list[Entity]) -> _Owners:
+    index = EntityIndex(kind, entities)
+    by_xref = {str(xref): entity for entity in entities for xref in entity.facts.get("xrefs", {}).values()}
+    sure = [index.exact(name) or by_xref.get(name) for name in names]
+    taken = {entity.id for entity in sure if entity}
+    ids: list[str] = []
+    passed_over: list[str] = []
+    for name, entity in zip(names, sure, strict=True):
+        alike = None if entity else _find(index, name)
+        if alike and alike.id in taken:
+            passed_over.append(f"'{name}' (like '{alike.name}')")
+            alike = None
+        found = entity or alike
+        ids.append(found.id if found else "")
+    return _Owners(kind, ids, passed_over)
+
+
+def _refuse_repeats(path: Path, names: list[str], ids: list[str]) -> None:
+    first: dict[str, int] = {}
+    for row, key in enumerate(ids):
+        before = first.setdefault(key, row)
+        if key and before != row:
+            raise InputError(
+                f"rows '{names[before]}' and '{names[row]}' are both about '{key}'",
+                where=path if path.suffix.casefold() in WITHOUT_LINES else f"{path}:{line_of(path, row)}",
+                remedy="Remove one of the two.",
+            )
 
 
 def _read_matrix(path: Path) -> FeatureRows:
@@ -139,14 +190,10 @@ def _read_matrix(path: Path) -> FeatureRows:
     table = read_raw(path)
     if table.width < 2:
         raise InputError("has no feature columns beside the first", where=path)
-    values = table.select(table.columns[1:]).cast(pl.Float32, strict=False)
-    for column in values.columns:
-        wrong = values[column].is_null() | values[column].is_nan() | values[column].is_infinite()
-        if wrong.any():
-            row = int(wrong.arg_max() or 0)
-            raise InputError(f"column '{column}' holds '{table[column][row]}', no number", where=f"{path}:{row + 2}")
-    ids = table[table.columns[0]].cast(pl.String).fill_null("").to_list()
-    return FeatureRows(EntityKind.drug, ids, values.to_numpy().astype(np.float32), tuple(values.columns))
+    first, *columns = table.columns
+    values = matrix(table.select(columns), path, range(len(table)))
+    ids = table[first].cast(pl.String).fill_null("").to_list()
+    return FeatureRows(EntityKind.drug, ids, values, tuple(columns))
 
 
 def _read_pickled(path: Path, allow_pickle: bool) -> FeatureRows:

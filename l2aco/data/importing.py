@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from l2aco.data.dataset import DEMO, DataSet
+from l2aco.data.dataset import DataSet, check_new_name
 from l2aco.data.extras import add_feature, add_graph
 from l2aco.data.labels import LabelRule
 from l2aco.data.resolution import describe_drugs_and_lines
 from l2aco.data.sources import SOURCES
 from l2aco.data.sources.base import ReadOptions, Source
 from l2aco.data.write import write_dataset
-from l2aco.errors import InputError, UsageError
+from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from l2aco.data.features.table import FeatureRows
 
 
 class ImportSpec(BaseModel):
@@ -55,21 +58,21 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
     path = spec.path.expanduser()
     if not path.exists():
         raise InputError("no such file or folder", where=path, remedy="`l2aco data fetch` gets the public ones.")
-    target = workspace.child(workspace.data, spec.name)
-    if spec.name.casefold() == DEMO:
-        raise UsageError(f"'{spec.name}' is the simulated data set's name", remedy="Choose another --name.")
-    if target.exists() and not spec.replace:
-        raise UsageError("exists already", where=target, remedy="Choose another --name, or pass --force to replace it.")
+    check_new_name(spec.name, workspace, replace=spec.replace)
     label = LabelRule.parse(spec.label) if spec.label else None
     name, source = find_source(path, spec.source)
+    _check_roles(name, source, spec.columns)
     with progress.task(f"reading {path.name}"):
         data = source.read(path, ReadOptions(columns=spec.columns, allow_pickle=spec.allow_pickle))
-    if label is not None and label.kind == "shipped" and not _has_labels(data.rows):
-        raise InputError(
-            "brings no labels for --label shipped",
-            where=path,
-            remedy="Name their column with --columns label=NAME, or give a rule, such as --label '> 0'.",
-        )
+    if label is not None:
+        needed = "label" if label.kind == "shipped" else "score"
+        if not _has(data.rows, needed):
+            raise InputError(
+                f"brings no {needed}s for --label '{spec.label}'",
+                where=path,
+                remedy="Leave --label out"
+                + (f", or name their column with --columns {needed}=NAME." if needed in source.roles else "."),
+            )
     data, resolution = describe_drugs_and_lines(
         data,
         aliases=spec.aliases,
@@ -77,6 +80,7 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
         cell_table=spec.cell_lines,
         add_entities=spec.add_entities,
     )
+    report = {**data.report, **_second_rows(data.features)}
     for feature, file in spec.features.items():
         data = add_feature(data, feature, file, allow_pickle=spec.allow_pickle)
     if spec.graph:
@@ -96,13 +100,26 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
             gene_symbols=data.gene_symbols,
             features=data.features,
             splits=data.splits,
-            extra={"source": name, "report": data.report, "resolution": resolution, "notes": data.notes},
+            extra={"source": name, "report": {**report, **data.report}, "resolution": resolution, "notes": data.notes},
             replace=spec.replace,
         )
 
 
-def _has_labels(rows: pl.DataFrame) -> bool:
-    return "label" in rows.columns and rows["label"].null_count() < len(rows)
+def _check_roles(name: str, source: Source, columns: Iterable[str]) -> None:
+    for role in columns:
+        if not source.roles:
+            raise UsageError(f"the columns of {name} have fixed names", remedy="Leave --columns out.")
+        if role not in source.roles:
+            raise UnknownNameError("column role", role, source.roles)
+
+
+def _second_rows(features: Mapping[str, FeatureRows]) -> dict[str, int]:
+    """How many rows of the source's features are not used, an earlier one being of the same entity."""
+    return {f"{name}_second_rows_unused": len(found.ids) - len(set(found.ids)) for name, found in features.items()}
+
+
+def _has(rows: pl.DataFrame, column: str) -> bool:
+    return column in rows.columns and rows[column].null_count() < len(rows)
 
 
 def find_source(path: Path, name: str | None) -> tuple[str, Source]:

@@ -54,17 +54,23 @@ class LabelRule(BaseModel):
             return f"top {100 * (1 - self.positive):g}%, bottom {100 * self.negative:g}%"
         return "shipped"
 
+    def bounded(self, score: Array) -> LabelRule:
+        """The rule with its quantiles, if it has such, as bounds of these scores (n,)."""
+        known = score[~np.isnan(score)]
+        if self.kind != "quantile" or not len(known):
+            return self
+        high, low = np.quantile(known, [self.positive, self.negative])
+        return LabelRule(kind="gap", positive=high, negative=low)
+
     def apply(self, score: Array) -> Array:
         """int8 (n,) labels of the scores (n,); UNLABELLED (-1) in the gap and where the score is NaN."""
         label = np.full(len(score), UNLABELLED, dtype=np.int8)
         known = ~np.isnan(score)
         if self.kind == "shipped" or not known.any():
             return label
-        high, low = self.positive, self.negative
-        if self.kind == "quantile":
-            high, low = np.quantile(score[known], [self.positive, self.negative])
-        positive = score > high if self.kind == "threshold" else score >= high
-        negative = ~positive if self.kind == "threshold" else score <= low
+        rule = self.bounded(score)
+        positive = score > rule.positive if rule.kind == "threshold" else score >= rule.positive
+        negative = ~positive if rule.kind == "threshold" else score <= rule.negative
         label[known & negative] = 0
         label[known & positive] = 1
         return label

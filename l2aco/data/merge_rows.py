@@ -24,11 +24,13 @@ OUTLIER_SPREADS = 30.0
 @dataclass(frozen=True)
 class Merged:
     """`table`: drug_a, drug_b, cell_line (ids), score, label, count, outlier; sorted. `report`: the counts.
-    `replicates`: drug_a, drug_b, first, second (scores) of what was measured more than once."""
+    `replicates`: drug_a, drug_b, first, second (scores) of what was measured more than once. `rule`: as it was applied,
+    quantiles as bounds of all merged scores."""
 
     table: pl.DataFrame
     report: dict[str, int]
     replicates: pl.DataFrame
+    rule: LabelRule
 
 
 def merge_rows(rows: pl.DataFrame, rule: LabelRule) -> Merged:
@@ -52,18 +54,19 @@ def merge_rows(rows: pl.DataFrame, rule: LabelRule) -> Merged:
         "label",
         (pl.col("drug_a") > pl.col("drug_b")).alias("swapped"),
     )
-    report |= _rule_conflicts(rows, rule)
     merged = _grouped(rows)
+    score = merged["score"].to_numpy().astype(np.float64)
+    rule = rule.bounded(score)
+    report |= _rule_conflicts(rows, rule)
     report["repeats"] = int(merged["count"].sum() - len(merged))
     report["repeats_swapped"] = int(merged["swaps"].sum())
     report["label_conflicts"] = int((merged["lowest"] != merged["highest"]).sum())
-    label, ties = _labels(merged["score"].to_numpy(), merged["vote"].to_numpy(), rule)
+    label, ties = _labels(score, merged["vote"].to_numpy().astype(np.float64), rule)
     report["ties"] = ties
     report["unlabelled"] = int((label == UNLABELLED).sum()) - ties
-    merged = merged.with_columns(pl.Series("label", label), pl.Series("outlier", _outliers(merged["score"].to_numpy())))
-    replicates = merged.filter((pl.col("count") > 1) & pl.col("first").is_not_null()).select(
-        "drug_a", "drug_b", "first", "second"
-    )
+    merged = merged.with_columns(pl.Series("label", label), pl.Series("outlier", _outliers(score)))
+    twice = (pl.col("count") > 1) & pl.col("first").is_not_null() & pl.col("second").is_not_null()
+    replicates = merged.filter(twice).select("drug_a", "drug_b", "first", "second")
     table = merged.filter(pl.col("label") != UNLABELLED).select(
         "drug_a", "drug_b", "cell_line", "score", "label", "count", "outlier"
     )
@@ -74,7 +77,7 @@ def merge_rows(rows: pl.DataFrame, rule: LabelRule) -> Merged:
         "drugs_with_triples": int(pl.concat([table["drug_a"], table["drug_b"]]).n_unique()),
         "cell_lines_with_triples": int(table["cell_line"].n_unique()),
     }
-    return Merged(table=table, report=report, replicates=replicates)
+    return Merged(table=table, report=report, replicates=replicates, rule=rule)
 
 
 def _grouped(rows: pl.DataFrame) -> pl.DataFrame:
@@ -130,7 +133,6 @@ def _score_rule(rule: LabelRule) -> LabelRule:
 
 def _labels(score: Any, vote: Any, rule: LabelRule) -> tuple[Any, int]:
     """int8 labels of merged rows, and how many were dropped as ties of shipped labels without a score."""
-    score, vote = score.astype(np.float64), vote.astype(np.float64)
     scored = _score_rule(rule).apply(score)
     voted = np.full(len(vote), UNLABELLED, dtype=np.int8)
     voted[vote > 0.5] = 1
@@ -143,7 +145,6 @@ def _labels(score: Any, vote: Any, rule: LabelRule) -> tuple[Any, int]:
 
 
 def _outliers(score: Any) -> Any:
-    score = score.astype(np.float64)
     known = score[~np.isnan(score)]
     if not len(known):
         return np.zeros(len(score), dtype=bool)

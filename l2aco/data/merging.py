@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.data.dataset import DataSet
+from l2aco.data.dataset import DataSet, check_new_name
 from l2aco.data.features import brought_features
 from l2aco.data.features.table import FeatureRows, FeatureTable
 from l2aco.data.labels import LabelRule
@@ -17,6 +17,9 @@ from l2aco.data.write import write_dataset
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.workspace import Workspace
+
+if TYPE_CHECKING:
+    import polars as pl
 
 EXAMPLES = 20
 
@@ -29,13 +32,15 @@ def merge_datasets(
     Drugs and cell lines are one where their ids are the same, or, with `by_name`, where their names or cross
     references are; each of these is listed in the manifest. A triple that several data sets label is one triple;
     where they disagree the majority of their labels counts and a tie is dropped. Scores are of different scales and
-    are kept only where all data sets have the same label rule on scores; the labels are otherwise used as they are.
-    Raises UsageError for fewer than two data sets.
+    are kept only where every triple has one and all data sets have the same bounds on them; the labels are otherwise
+    used as they are, and the scores left out are counted.
+    Raises UsageError for fewer than two data sets, or a name that cannot be taken.
     """
     import polars as pl
 
     if len(datasets) < 2:
         raise UsageError("a merge needs two data sets or more")
+    check_new_name(name, workspace, replace=replace)
     parts = [_as_source(dataset) for dataset in datasets]
     report: dict[str, dict[str, list[str]]] = {}
     for number in range(1, len(parts)) if by_name else ():
@@ -49,20 +54,15 @@ def merge_datasets(
             listed = report.setdefault(f"{kind.value}s", {}).setdefault("joined_by_name", [])
             listed += [f"{datasets[number].name}: {old} -> {new}" for old, new in found.items()]
     conflicts = _conflicts(parts, [dataset.name for dataset in datasets])
-    rules = {dataset.manifest["label_rule"]["text"] for dataset in datasets}
-    shared = len(rules) == 1 and "shipped" not in rules
-    if shared:
-        rule = LabelRule.parse(next(iter(rules)))
-        rows = pl.concat([part.rows.drop("label") for part in parts])
-    else:
-        rule = LabelRule(kind="shipped")
-        rows = pl.concat([part.rows.drop("score") for part in parts])
+    rows = pl.concat([part.rows for part in parts])
+    rule = _shared_rule(datasets, rows)
+    unused = "score" if rule.kind == "shipped" else "label"
     return write_dataset(
         name,
         workspace,
         drugs=_joined(parts, EntityKind.drug),
         cell_lines=_joined(parts, EntityKind.cell_line),
-        rows=rows,
+        rows=rows.drop(unused),
         label_rule=rule,
         graph_nodes=_nodes(parts),
         graph_edges=_edges(parts),
@@ -71,12 +71,26 @@ def merge_datasets(
         extra={
             "source": "merge",
             "merged": [{"name": dataset.name, "hash": dataset.hash} for dataset in datasets],
-            "report": {"triples_in_several": conflicts["shared"], "triples_labelled_differently": conflicts["differ"]},
+            "report": {
+                "triples_in_several": conflicts["shared"],
+                "triples_labelled_differently": conflicts["differ"],
+                "scores_left_out": rows["score"].count() if unused == "score" else 0,
+            },
             "conflicts": conflicts["examples"],
             "resolution": report,
         },
         replace=replace,
     )
+
+
+def _shared_rule(datasets: Sequence[DataSet], rows: pl.DataFrame) -> LabelRule:
+    """The rule that gives all rows their labels again, or `shipped`: quantiles of the joined scores are other bounds
+    than each data set had."""
+    written = [dataset.manifest["label_rule"] for dataset in datasets]
+    rules = {LabelRule(**{field: rule[field] for field in LabelRule.model_fields}) for rule in written}
+    rule = rules.pop()
+    again = not rules and rule.kind in ("threshold", "gap") and not rows["score"].null_count()
+    return rule if again else LabelRule(kind="shipped")
 
 
 def _of(part: SourceData, kind: EntityKind) -> list[Entity]:

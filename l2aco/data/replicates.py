@@ -18,7 +18,8 @@ DRAWS = 200
 def replicate_statistics(replicates: pl.DataFrame, rule: LabelRule, *, seed: int = 0) -> dict[str, Any]:
     """Agreement between two measurements of one triple.
 
-    replicates: drug_a, drug_b, first, second (scores). Returns how many there are, their correlation, the
+    replicates: drug_a, drug_b, first, second (scores); rule: with bounds, not quantiles, which the repeats alone cannot
+    tell. Returns how many there are, their correlation, the
     share whose labels agree, and the AUROC with which one measurement predicts the other's label, each with
     a 95% bootstrap interval over drug pairs, since the triples of one pair are not independent. Empty where
     nothing was measured twice.

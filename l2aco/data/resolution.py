@@ -1,13 +1,15 @@
 """Who is who: ids, names, aliases and cross references of imported drugs and cell lines.
 
-Two entities become one only where the user's alias table says so, or where a source without ids is matched to
-the ids of the bundled reference profiles by name. Everything that merely looks alike is reported and left alone.
+Two entities become one only where the user's alias table says so, where a source without ids writes one name in
+several ways, or where its names are matched to the ids of the bundled reference profiles. Everything that merely looks
+alike is reported and left alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind, read_ent
 from l2aco.errors import InputError
 
 REFERENCE = "reference"
+EXAMPLES = 3
 _XREF_COLUMNS = {
     "drugbank": ("drugbank", "drugbank_id"),
     "pubchem": ("pubchem", "pubchem_cid", "cid"),
@@ -55,7 +58,9 @@ def describe_drugs_and_lines(
     """
     report: dict[str, Any] = {}
     for kind, table in ((EntityKind.drug, drug_table), (EntityKind.cell_line, cell_table)):
-        entities = data.drugs if kind is EntityKind.drug else data.cell_lines
+        spellings = _spellings(_entities(data, kind)) if kind in data.named else {}
+        data = rename(data, kind, spellings)
+        entities = _entities(data, kind)
         renames, found = _by_alias_file(entities, aliases, kind) if aliases else ({}, {})
         if kind in data.named:
             known = EntityIndex(kind, _reference(kind))
@@ -64,19 +69,48 @@ def describe_drugs_and_lines(
             renames |= more
             found |= matched
         data = rename(data, kind, renames)
-        entities = data.drugs if kind is EntityKind.drug else data.cell_lines
+        entities = _entities(data, kind)
         described, facts = attach_facts(entities, table, kind, add=add_entities) if table else (entities, {})
         described = [_with_shaped_xrefs(entity) for entity in described]
         field = "drugs" if kind is EntityKind.drug else "cell_lines"
-        changes: dict[str, Any] = {field: described}
-        data = dataclasses.replace(data, **changes)
         collisions = EntityIndex(kind, described).collisions
+        changes: dict[str, Any] = {field: described, "notes": [*data.notes, *_alike(collisions, kind)]}
+        data = dataclasses.replace(data, **changes)
         report[field] = {
+            "spellings_joined": [f"{other} -> {name}" for other, name in spellings.items()],
             **found,
             **facts,
             "alike_but_apart": [[f"{entity.id} {entity.name}" for entity in group] for group in collisions],
         }
     return data, report
+
+
+def _entities(data: SourceData, kind: EntityKind) -> list[Entity]:
+    return data.drugs if kind is EntityKind.drug else data.cell_lines
+
+
+def _spellings(entities: Iterable[Entity]) -> dict[str, str]:
+    """The first id by every other that is the same text but for case, outer and repeated spaces and Unicode form."""
+    first: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for entity in entities:
+        text = " ".join(unicodedata.normalize("NFKC", entity.id).casefold().split())
+        if first.setdefault(text, entity.id) != entity.id:
+            others[entity.id] = first[text]
+    return others
+
+
+def _called(entity: Entity) -> str:
+    return f"'{entity.name}'" if entity.name == entity.id else f"'{entity.name}' ({entity.id})"
+
+
+def _alike(collisions: list[list[Entity]], kind: EntityKind) -> list[str]:
+    if not collisions:
+        return []
+    groups = [" and ".join(map(_called, group)) for group in collisions[:EXAMPLES]]
+    more = f"; {len(collisions) - EXAMPLES} more in manifest.json" if len(collisions) > EXAMPLES else ""
+    what = kind.value.replace("_", " ")
+    return [f"Each a {what} of its own, though alike: {'; '.join(groups)}{more}. --aliases makes them one."]
 
 
 def _reference(kind: EntityKind) -> list[Entity]:
@@ -145,8 +179,7 @@ def rename(data: SourceData, kind: EntityKind, renames: Mapping[str, str]) -> So
     if not renames:
         return data
     merged: dict[str, Entity] = {}
-    entities = data.drugs if kind is EntityKind.drug else data.cell_lines
-    for entity in sorted(entities, key=lambda item: item.id in renames):
+    for entity in sorted(_entities(data, kind), key=lambda item: item.id in renames):
         target = renames.get(entity.id, entity.id)
         names = [entity.name, *entity.aliases, *([entity.id] if entity.id != target else [])]
         merged[target] = join_entities(
@@ -202,32 +235,35 @@ def attach_facts(
     entities: list[Entity], path: Path, kind: EntityKind, *, add: bool = False
 ) -> tuple[list[Entity], dict[str, Any]]:
     """Facts of a user's entity table joined to the entities, by id, else by name; what fits none is reported, or added
-    as a new entity."""
+    as a new entity. A row that names an entity to the letter comes before one that is merely like it; a second row of
+    one entity is reported and not used."""
     index = EntityIndex(kind, entities)
     described = {entity.id: entity for entity in entities}
     report: dict[str, list[str]] = {"described": [], "added": [], "facts_unused": []}
-    for row in read_entities(path, kind):
-        if row.kind is not kind:
-            continue
+    taken: dict[str, str] = {}
+    rows = [row for row in read_entities(path, kind) if row.kind is kind]
+    for row in sorted(rows, key=lambda row: (row.id not in described, index.exact(row.name) is None)):
         facts = _facts(row.facts)
         try:
-            found = index.find(row.id) or index.find(row.name)
+            found = index.exact(row.id) or index.exact(row.name) or index.find(row.id) or index.find(row.name)
         except InputError:  # the name is ambiguous here
             report["facts_unused"].append(row.id)
             continue
-        if found is not None:
+        if found is not None and found.id in taken:
+            report["facts_unused"].append(f"{row.id} (like {taken[found.id]})")
+        elif found is not None:
+            taken[found.id] = row.id
             own = described[found.id]
             if own.name == own.id:
                 own = dataclasses.replace(own, name=row.name)
             names = (*row.aliases, row.id)  # an id of another registry becomes an alias, and by its shape an xref
             described[found.id] = join_entities(own, Entity(found.id, kind, row.name, names, facts))
-            report["described"].append(found.id)
         elif add:
             described[row.id] = Entity(row.id, kind, row.name, row.aliases, facts)
             report["added"].append(row.id)
         else:
             report["facts_unused"].append(row.id)
-    return list(described.values()), {**report, "described": len(set(report["described"]))}
+    return list(described.values()), {**report, "described": len(taken)}
 
 
 def _facts(columns: Mapping[str, Any]) -> dict[str, Any]:

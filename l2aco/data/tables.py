@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from l2aco.errors import InputError
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 MAX_CELL = 100_000
 """Characters. No name, SMILES or number is longer; a longer cell is a lost quote or another file."""
+
+COLUMNS_REMEDY = "Name yours with --columns {role}=NAME."
+"""For the tables that --columns speaks of."""
 
 Roles = Mapping[str, Sequence[str]]
 
@@ -32,22 +35,22 @@ def safe_file(folder: Path, name: str) -> Path:
     return path
 
 
-def read_table(path: Path, roles: Roles, *, optional: Iterable[str] = ()) -> pl.DataFrame:
+def read_table(path: Path, roles: Roles, *, optional: Iterable[str] = (), remedy: str = "") -> pl.DataFrame:
     """The columns of a table by role, as stripped text (null where empty), and `row` (0 for the first record).
 
     `roles` maps our name of a column to the names it may have in the file, compared without case, spaces and
     underscores. A role in `optional` may be missing from the file, and its column then is null. Blank records are
-    skipped. Raises InputError.
+    skipped. Raises InputError, with the `remedy` for a missing column.
     """
     import polars as pl
 
-    table = read_raw(path).with_row_index("row")
-    columns = pick_columns(path, table.columns[1:], roles, set(optional))
+    table = read_raw(path)
+    columns = pick_columns(path, table.columns, roles, set(optional), remedy)
     for column in columns.values():
         if column is not None and table[column].dtype.is_nested():
             raise InputError(f"column '{column}' holds lists or structures, not names or numbers", where=path)
     table = table.select(
-        pl.col("row").cast(pl.Int64),
+        pl.int_range(pl.len()).alias("row"),
         *(
             pl.col(column).cast(pl.String).str.strip_chars().replace("", None).alias(role)
             if column is not None
@@ -63,15 +66,14 @@ def read_table(path: Path, roles: Roles, *, optional: Iterable[str] = ()) -> pl.
         if len(long):
             raise InputError(
                 f"column '{columns[role]}' holds {len(long[role][0]):,} characters in one cell",
-                where=f"{path}:{line_of(path, long['row'][0])}",
+                where=place(path, long),
                 remedy="Look for an unclosed quote.",
             )
     return table
 
 
 def read_lines(path: Path, columns: Sequence[str], *, may_be_empty: bool = False) -> pl.DataFrame:
-    """A tab-separated file without header: these columns as stripped text, and `row` (-1 for the first line, so that
-    `line_of` holds).
+    """A tab-separated file without header: these columns as stripped text, and `line`.
 
     Quotes are ordinary characters. Blank lines are skipped. Raises InputError with the line where the number of
     columns differs.
@@ -93,12 +95,14 @@ def read_lines(path: Path, columns: Sequence[str], *, may_be_empty: bool = False
         if len(line) > MAX_CELL:
             raise InputError(f"holds {len(line):,} characters in one line", where=f"{path}:{row + 1}")
         cells.append(parts)
-        places.append(row - 1)
+        places.append(row + 1)
     table = pl.DataFrame(cells, schema=dict.fromkeys(columns, pl.String), orient="row")
-    return table.with_columns(pl.all().replace("", None), row=pl.Series(places, dtype=pl.Int64))
+    return table.with_columns(pl.all().replace("", None), line=pl.Series(places, dtype=pl.Int64))
 
 
-def pick_columns(path: Path, found: Sequence[str], roles: Roles, optional: set[str]) -> dict[str, str | None]:
+def pick_columns(
+    path: Path, found: Sequence[str], roles: Roles, optional: set[str], remedy: str = ""
+) -> dict[str, str | None]:
     """The file's column for each role, the first of its names that is there; raises InputError for a missing one."""
     folded = {_fold(column): column for column in reversed(found)}
     columns: dict[str, str | None] = {}
@@ -108,7 +112,7 @@ def pick_columns(path: Path, found: Sequence[str], roles: Roles, optional: set[s
             raise InputError(
                 f"has no column {' or '.join(repr(name) for name in names[:3])}",
                 where=path,
-                remedy=f"Columns found: {', '.join(found) or 'none'}. Name yours with --columns {role}=NAME.",
+                remedy=f"Columns found: {', '.join(found) or 'none'}. {remedy.format(role=role)}".strip(),
             )
     return columns
 
@@ -118,14 +122,12 @@ def require(table: pl.DataFrame, path: Path, columns: Iterable[str]) -> None:
     for column in columns:
         empty = table.filter(table[column].is_null())
         if len(empty):
-            raise InputError(
-                f"column '{column}' is empty in {len(empty)} rows", where=f"{path}:{line_of(path, empty['row'][0])}"
-            )
+            raise InputError(f"column '{column}' is empty in {len(empty)} rows", where=place(path, empty))
 
 
 def numbers(table: pl.DataFrame, path: Path, column: str, *, dtype: str = "float") -> pl.Series:
-    """A column of text as numbers, null where empty or NaN; raises InputError with the line of the first that is
-    none. `dtype` is float, or int for ids, which may not be negative; infinities are refused."""
+    """A column of text as numbers; raises InputError with the line of the first that is none. `dtype` is float (null
+    where empty or NaN, infinities refused), or int for ids (null where empty, NaN and negative ones refused)."""
     import polars as pl
 
     text = table[column]
@@ -140,12 +142,40 @@ def numbers(table: pl.DataFrame, path: Path, column: str, *, dtype: str = "float
         wrong = text.is_not_null() & ~blank & (value.is_null() | value.is_infinite())
     wrong = wrong.fill_null(True)
     if wrong.any():
-        row = table.filter(wrong).row(0, named=True)
+        found = table.filter(wrong)
         what = "a whole number of 0 or more" if dtype == "int" else "a number"
+        raise InputError(f"column '{column}' holds '{found[column][0]}', which is not {what}", where=place(path, found))
+    return value
+
+
+def labels(table: pl.DataFrame, path: Path, column: str = "label") -> pl.Series:
+    """A column of text as 0 and 1, null where empty or NaN; raises InputError with the line of anything else."""
+    value = numbers(table, path, column)
+    wrong = table.filter(~value.is_in([0.0, 1.0]))
+    if len(wrong):
         raise InputError(
-            f"column '{column}' holds '{row[column]}', which is not {what}", where=f"{path}:{line_of(path, row['row'])}"
+            f"column '{column}' holds '{wrong[column][0]}', not 0 or 1",
+            where=place(path, wrong),
         )
     return value
+
+
+def matrix(table: pl.DataFrame, path: Path, rows: Sequence[int]) -> Any:
+    """The text of a table as float32 (n, columns); raises InputError with the line of the first cell of a column that
+    is no finite number. `rows` are the numbers of its records in the file."""
+    import polars as pl
+
+    values = table.cast(pl.Float32, strict=False)
+    for column in values.columns:
+        wrong = ~values[column].is_finite().fill_null(False)
+        if wrong.any():
+            first = int(wrong.arg_max() or 0)
+            cell = table[column][first]
+            raise InputError(
+                f"column '{column}' " + ("is empty" if cell is None else f"holds '{cell}', no number"),
+                where=f"{path}:{line_of(path, rows[first])}",
+            )
+    return values.to_numpy()
 
 
 def read_raw(path: Path) -> pl.DataFrame:
@@ -176,6 +206,12 @@ def read_raw(path: Path) -> pl.DataFrame:
 def delimiter(path: Path) -> str:
     """Tab for .tsv, .tab, .txt and .dict files, else comma."""
     return "\t" if path.suffix.casefold() in (".tsv", ".tab", ".txt", ".dict") else ","
+
+
+def place(path: Path, found: pl.DataFrame) -> str:
+    """File and line of the first of these records of `read_table` or `read_lines`."""
+    line = found["line"][0] if "line" in found.columns else line_of(path, found["row"][0])
+    return f"{path}:{line}"
 
 
 def line_of(path: Path, row: int) -> int:

@@ -168,7 +168,7 @@ def _manifest(
             "edges": graph.num_edges if graph else 0,
         },
         "report": report,
-        "replicates": replicate_statistics(merged.replicates, rule),
+        "replicates": replicate_statistics(merged.replicates, merged.rule),
         **extra,
         "files": files,
     }

@@ -55,6 +55,13 @@ def read_pairs(path: Path) -> list[Pair]:
             header = [name.casefold() for name in given]
             if not header:
                 raise InputError("is empty", where=path, remedy=f"Give it the columns {', '.join(COLUMNS)}.")
+            twice = [name for name in COLUMNS if header.count(name) > 1]
+            if twice:
+                raise InputError(
+                    f"has the column {' and the column '.join(twice)} twice",
+                    where=f"{path}:1",
+                    remedy="Remove or rename one of them.",
+                )
             missing = [name for name in COLUMNS if name not in header]
             if missing:
                 raise InputError(

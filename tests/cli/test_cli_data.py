@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from l2aco.data.dataset import open_dataset
 from l2aco.workspace import Workspace
 
 Cli = Callable[..., Any]
@@ -123,6 +124,26 @@ def test_export_and_import_again(cli: Cli, table: Path) -> None:
     mine, back = json.loads(cli("data", "list", "--json").stdout)[::-1]
     assert (mine["triples"], mine["drugs"]) == (back["triples"], back["drugs"])
     assert "Wrote" in cli("data", "export", "mine", "features", "--layout", "laco-features").stderr
+
+
+def test_no_merge_takes_the_name_of_the_simulated_data_set(cli: Cli, table: Path) -> None:
+    cli("data", "import", table, "--name", "one")
+    cli("data", "import", table, "--name", "two")
+    for more in ([], ["--force"]):
+        assert "simulated" in cli("data", "merge", "one", "two", "--name", "Demo", *more, code=2).stderr
+    assert not (table.parent / "data" / "Demo").exists()
+
+
+def test_names_that_differ_in_case_only(cli: Cli, table: Path, workspace: Workspace) -> None:
+    cli("data", "import", table, "--name", "Screen")
+    cli("data", "import", table, "--name", "other")
+    for command in (["import", table], ["merge", "Screen", "other"]):
+        stderr = cli("data", *command, "--name", "screen", "--force", code=2).stderr
+        assert "'Screen' differs from 'screen' in case only" in stderr
+    (workspace.data / "other").rename(workspace.data / "SCREEN")  # as an older version may have left it
+    assert open_dataset("Screen", workspace).path.name == "Screen"
+    assert open_dataset("SCREEN", workspace).path.name == "SCREEN"
+    assert json.loads(cli("data", "info", "screen", "--json").stdout)
 
 
 def test_merge_of_two(cli: Cli, table: Path) -> None:

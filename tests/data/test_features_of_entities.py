@@ -194,6 +194,7 @@ def test_a_feature_table_of_the_users_is_matched_by_name_alias_and_xref(workspac
     ("text", "message"),
     [
         ("id,g1\nX,1\nY,high\n", r"f\.csv:3: column 'g1' holds 'high'"),
+        ('id,g1\n"X\nX",1\nY,high\n', r"f\.csv:4: column 'g1' holds 'high'"),
         ("id,g1\nnobody,1\n", "is about none"),
         ("id\nX\n", "no feature columns"),
     ],
@@ -203,6 +204,32 @@ def test_a_wrong_feature_table_is_refused(workspace: Workspace, text: str, messa
     (workspace.root / "f.csv").write_text(text)
     spec = ImportSpec(path=workspace.root / "t.csv", name="d", features={"f": workspace.root / "f.csv"})
     with pytest.raises(L2aCoError, match=message):
+        import_dataset(spec, workspace)
+
+
+def test_the_row_of_the_very_line_counts_and_one_that_is_like_it_is_reported(workspace: Workspace) -> None:
+    (workspace.root / "t.csv").write_text(TABLE)
+    (workspace.root / "f.csv").write_text("id,g1\nx-,100\nX,1\nY.,2\n")
+    spec = ImportSpec(path=workspace.root / "t.csv", name="d", features={"e": workspace.root / "f.csv"})
+    dataset = import_dataset(spec, workspace)
+    assert dataset.feature("e").values.tolist() == [[1], [2]]
+    assert dataset.manifest["report"]["e_rows_passed_over"] == 1
+    assert any("'x-' (like 'X')" in note for note in dataset.manifest["notes"])
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("f.csv", 'id,g1\n"Z\nZ",5\nX,1\nX,2\n', r"f\.csv:5: rows 'X' and 'X' are both about 'X'"),
+        ("f.csv", "id,g1\nX-,1\nY,1\n-x,2\n", r"f\.csv:4: rows 'X-' and '-x' are both about 'X'"),
+        ("f.json", '{"X-": [1], "-x": [2]}', r"f\.json: rows 'X-' and '-x'"),
+    ],
+)
+def test_two_rows_of_one_line_are_refused(workspace: Workspace, file: str, text: str, message: str) -> None:
+    (workspace.root / "t.csv").write_text(TABLE)
+    (workspace.root / file).write_text(text)
+    spec = ImportSpec(path=workspace.root / "t.csv", name="d", features={"f": workspace.root / file})
+    with pytest.raises(InputError, match=message):
         import_dataset(spec, workspace)
 
 

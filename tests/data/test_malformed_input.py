@@ -13,6 +13,7 @@ import pytest
 
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.errors import L2aCoError
+from l2aco.training.pairs import read_pairs
 from l2aco.workspace import Workspace
 
 GOOD = "drug_a,drug_b,cell_line,score\nA,B,X,1\nA,C,X,-1\nB,C,Y,2\n"
@@ -51,6 +52,21 @@ def graphsynergy(**files: str | None) -> Callable[[Path], Path]:
         for name, text in {**good, **{key.replace("__", "."): value for key, value in files.items()}}.items():
             if text is not None:
                 (folder / name).write_text(text)
+        return folder
+
+    return write
+
+
+def deepdds(labels: str = "", **files: str) -> Callable[[Path], Path]:
+    """A small good folder, with some files replaced; `labels`: more rows of the file of labels."""
+
+    def write(folder: Path) -> Path:
+        good = {
+            "new_labels_0_10.csv": "drug1,drug2,cell,label\nC,CC,X,1\nC,CCC,Y,0\n" + labels,
+            "smiles.csv": "name,smile\na,C\nb,CC\nc,CCC\n",
+        }
+        for name, text in {**good, **{key.replace("__", "."): value for key, value in files.items()}}.items():
+            (folder / name).write_text(text)
         return folder
 
     return write
@@ -96,7 +112,22 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing cells at the end": (table(GOOD + "A,B\n"), r"t\.csv:5: column 'cell_line' is empty"),
     "score that is a word": (table(GOOD + "A,D,X,high\n"), r"t\.csv:5: column 'score' holds 'high'"),
     "infinite score": (table(GOOD + "A,D,X,inf\n"), r"t\.csv:5: column 'score' holds 'inf'"),
-    "label of 2": (table("drug_a,drug_b,cell_line,label\nA,B,X,2\n"), r"t\.csv:2: .*label.* holds 2"),
+    "label of 2": (table("drug_a,drug_b,cell_line,label\nA,B,X,2\n"), r"t\.csv:2: .*label.* holds '2'"),
+    "label of 2 after a line break in quotes": (
+        table('drug_a,drug_b,cell_line,label\n"A\nA",B,X,1\nA,C,X,2\n'),
+        r"t\.csv:4: column 'label' holds '2', not 0 or 1",
+    ),
+    "SMILES of nobody after a line break in quotes": (
+        deepdds('C,CC,"X\nX",1\nC,CCCC,X,1\n'),
+        r"new_labels_0_10\.csv:6: column 'drug_b' holds a SMILES that",
+    ),
+    "label of 2 in the DeepDDS layout": (deepdds("C,CC,Y,2\n"), r"new_labels_0_10\.csv:4: column 'label' holds '2'"),
+    "another triple after a line break in quotes": (
+        deepdds(
+            scores_0_10__csv='drug_a,drug_b,cell,score,note\na,b,X,1,"two\nlines"\na,b,Y,2,\n',
+        ),
+        r"scores_0_10\.csv:4: is about another triple",
+    ),
     "huge cell": (table(GOOD + f"{HUGE},B,X,1\n"), r"t\.csv:5: column 'drug_a' holds 200,000 characters"),
     "Parquet that is text": (table(GOOD, "t.parquet"), r"t\.parquet: is not a readable parquet"),
     "Excel that is text": (table(GOOD, "t.xlsx"), r"t\.xlsx: is not a readable xlsx"),
@@ -114,11 +145,22 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "link out of the folder": (outside_link, r"drug_protein\.csv: is a link out of the folder"),
     "split file with a column too few": (laco(train="a\t0\tb\t1\tX\t1\n"), r"train\.txt:1: has 6 columns, not 7"),
     "graph id of nobody": (laco(train="a\t0\tb\t9\tX\t3\t1\n"), r"train\.txt:1: names the graph id '9'"),
-    "label in a split file": (laco(train="\na\t0\tb\t1\tX\t3\t5\n"), r"train\.txt:2: holds the label '5'"),
+    "label in a split file": (laco(train="\na\t0\tb\t1\tX\t3\t5\n"), r"train\.txt:2: column 'label' holds '5'"),
+    "label after names that begin with a quote": (
+        laco(train='"a\t0\tb\t1\tX\t3\t1\n"a\t0\tc\t2\tX\t3\t1\na\t0\tb\t1\tX\t3\t5\n"\t0\tc\t2\tX\t3\t1\n'),
+        r"train\.txt:3: column 'label' holds '5'",
+    ),
     "entity twice": (
         laco(entities="0\tA\n1\tB\n1\tC\n3\tX\n"),
         r"entities\.dict:3: the id '1' stands in it several times",
     ),
+    **{
+        f"expression of '{cell}'": (
+            deepdds(new_cell_features_954__csv=f'gene_id,g1,g2\n"t\nt",t1,t2\nX,1,2\nW,,\nY,3,{cell}\n'),
+            rf"new_cell_features_954\.csv:6: column 'g2' {words}",
+        )
+        for cell, words in (("NaN", "holds 'NaN'"), ("inf", "holds 'inf'"), ("high", "holds 'high'"), ("", "is empty"))
+    },
     "edge to nobody": (laco(kg="A\tr\tB\nA\tr\tZ\n"), r"train_new\.tsv:2: the tail 'Z'"),
 }
 
@@ -133,6 +175,52 @@ def test_ends_in_one_clear_error_and_leaves_nothing(case: str, workspace: Worksp
     assert caught.value.exit_code in (1, 2)
     assert not (workspace.data / "d").exists()
     assert not workspace.data.exists() or not list(workspace.data.iterdir())
+
+
+LABELS_ALONE = "drug_a,drug_b,cell_line,label\nA,B,X,1\nA,C,X,0\n"
+OPTIONS: dict[str, tuple[Callable[[Path], Path], dict[str, str], dict[str, str], str]] = {
+    "a role of a layout with fixed names": (deepdds(), {"score": "synergy"}, {}, "columns of deepdds have fixed names"),
+    "a role that a layout does not know": (graphsynergy(), {"label": "y"}, {}, "unknown column role 'label'"),
+    "a column that a layout's file has not": (graphsynergy(), {"score": "effect"}, {}, "has no column 'effect'"),
+    "a score rule without scores": (table(LABELS_ALONE), {}, {"label": ">= 10, <= 0"}, "brings no scores for --label"),
+    "shipped labels without labels": (graphsynergy(), {}, {"label": "shipped"}, "no labels.*\n.*Leave --label out"),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_an_option_that_cannot_count_is_refused(case: str, workspace: Workspace) -> None:
+    make, columns, more, message = OPTIONS[case]
+    folder = workspace.root / "input"
+    folder.mkdir()
+    spec = ImportSpec(path=make(folder), name="d", columns=columns, **more)  # type: ignore[arg-type]
+    with pytest.raises(L2aCoError, match=message):
+        import_dataset(spec, workspace)
+
+
+def test_a_second_row_of_expression_for_one_line_is_counted(workspace: Workspace) -> None:
+    folder = deepdds("C,CC,x,1\n", new_cell_features_954__csv="gene_id,g1\nX,1\nx,2\nY,3\n")(workspace.root)
+    dataset = import_dataset(ImportSpec(path=folder, name="d"), workspace)
+    assert len(dataset.cell_lines) == 2
+    assert dataset.manifest["report"]["expression_second_rows_unused"] == 1
+
+
+def test_a_column_of_a_layout_can_be_named(workspace: Workspace) -> None:
+    folder = graphsynergy(
+        drug_combinations__csv="Drug1,Drug2,cell,drug1_db,drug2_db,synergy,zip\na,b,X,DB00001,DB00002,1,-5\n"
+    )(workspace.root)
+    dataset = import_dataset(ImportSpec(path=folder, name="d", columns={"score": "zip"}), workspace)
+    assert dataset.triples.score.tolist() == [-5]
+
+
+def test_only_a_table_of_triples_is_told_of_columns(workspace: Workspace) -> None:
+    path = table(GOOD)(workspace.root)
+    other = table("rel,x_id\nr,A\n", "kg.csv")(workspace.root)
+    for more in ({"graph": other}, {"aliases": other}):
+        with pytest.raises(L2aCoError, match=r"kg\.csv: has no column") as caught:
+            import_dataset(ImportSpec(path=path, name="d", **more), workspace)
+        assert "--columns" not in str(caught.value)
+    with pytest.raises(L2aCoError, match="--columns drug_a=NAME"):
+        import_dataset(ImportSpec(path=other, name="d"), workspace)
 
 
 def test_a_failed_replacement_keeps_the_old_data_set(workspace: Workspace) -> None:
@@ -153,8 +241,17 @@ def test_a_failed_replacement_keeps_the_old_data_set(workspace: Workspace) -> No
         GOOD.replace("A,", '"A",').replace("X", '"X"'),
         GOOD.replace("drug_a", "Drug_A ").replace("cell_line", "Cell Line"),
         GOOD + "A,D,X,NaN\nA,E,X,\n",
+        "row," + GOOD.replace("\n", "\n1,", 3),
     ],
-    ids=["byte order mark", "Windows line ends", "blank lines", "quotes", "other spelling of the header", "no score"],
+    ids=[
+        "byte order mark",
+        "Windows line ends",
+        "blank lines",
+        "quotes",
+        "other spelling of the header",
+        "no score",
+        "a column called row",
+    ],
 )
 def test_harmless_oddities_are_read(text: str, workspace: Workspace) -> None:
     dataset = import_dataset(ImportSpec(path=table(text)(workspace.root), name="d"), workspace)
@@ -170,6 +267,19 @@ def test_labels_that_pandas_wrote_as_floats_are_labels(workspace: Workspace) -> 
     ]
     with pytest.raises(L2aCoError, match=r"t\.csv:3: column 'label' holds '0.4'"):
         import_dataset(ImportSpec(path=table(text.replace("0.0", "0.4"))(workspace.root), name="e"), workspace)
+
+
+def test_a_label_of_nan_is_a_missing_one(workspace: Workspace) -> None:
+    text = "drug_a,drug_b,cell_line,label\nA,B,X,1\nA,C,X,NaN\nA,D,X,0\n"
+    dataset = import_dataset(ImportSpec(path=table(text)(workspace.root), name="d"), workspace)
+    assert dataset.triples.label.tolist() == [1, 0]
+    assert dataset.manifest["report"]["unmeasured"] == 1
+
+
+def test_pairs_with_a_column_twice_are_refused(workspace: Workspace) -> None:
+    path = table("drug_a,drug_b,cell_line,Drug_A\nA,B,X,C\n", "pairs.csv")(workspace.root)
+    with pytest.raises(L2aCoError, match=r"pairs\.csv:1: has the column drug_a twice"):
+        read_pairs(path)
 
 
 def test_lists_in_a_parquet_column_are_refused(workspace: Workspace) -> None:

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from datasets_for_tests import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2aco.data.labels import LabelRule
 from l2aco.data.merge_rows import merge_rows
+from l2aco.data.replicates import replicate_statistics
 from l2aco.errors import UsageError
+from l2aco.workspace import Workspace
 
 
 def frame(
@@ -83,6 +86,24 @@ def test_a_rule_reads_what_it_writes(text: str) -> None:
 def test_what_is_no_rule_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no label rule"):
         LabelRule.parse(text)
+
+
+def test_a_repeat_without_a_score_tells_nothing_of_the_noise() -> None:
+    columns = ("drug_a", "drug_b", "cell_line", "score", "label")
+    rows = [("A", f"D{n}", "X", score, 1) for n in range(6) for score in (float(n), n + 0.5)]
+    blank = [("A", "E", "X", 5.0, 1), ("A", "E", "X", None, 1), ("A", "F", "X", None, 1), ("A", "F", "X", 5.0, 1)]
+    merged = merge_rows(frame(*rows, *blank, columns=columns), LabelRule())
+    assert len(merged.replicates) == 6
+    assert replicate_statistics(merged.replicates, merged.rule)["correlation"] == 1.0
+
+
+def test_repeats_are_labelled_by_the_quantiles_of_all_scores(workspace: Workspace) -> None:
+    once = [(0, number, 0, float(number)) for number in range(1, 39)]
+    # both measurements of each repeat lie in the top quarter of all scores, in halves of their own
+    again = [(1, number, 1, score) for number in range(2, 10) for score in (100.0 + number, 110.0 - number)]
+    dataset = write(workspace, [*once, *again], label_rule=LabelRule.parse("top 25%, bottom 25%"))
+    assert dataset.manifest["replicates"]["label_agreement"] == 1.0
+    assert dataset.manifest["label_rule"]["text"] == "top 25%, bottom 25%"
 
 
 def test_one_absurd_score_is_flagged_and_kept() -> None:

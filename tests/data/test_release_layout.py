@@ -95,6 +95,18 @@ def rows_and_parts() -> tuple[list[tuple[int, int, int, int]], list[str]]:
     return rows, ["test" if c == 3 else "valid" if c == 2 else "train" for _, _, c, _ in rows]
 
 
+def test_s0_and_s1_with_the_drugs_in_another_order_are_the_same_measurements(workspace: Workspace) -> None:
+    rows, parts = rows_and_parts()
+    path = write_release(workspace.root / "r", rows, parts, [(0, "binds", 10)])
+    turned = write_release(workspace.root / "t", [(b, a, c, y) for a, b, c, y in rows], parts, [(0, "binds", 10)])
+    (turned / "datasets" / "drugcombdb" / "S1").rename(path / "datasets" / "drugcombdb" / "S0")
+    dataset = import_dataset(ImportSpec(path=path, name="d"), workspace)
+    report = dataset.manifest["report"]
+    assert (report["rows"], report["repeats"], report["triples"]) == (60, 0, 60)
+    sizes = {key: dataset.manifest["released_splits"][key]["train"] for key in ("long-tail", "novel-cell")}
+    assert sizes == {"long-tail": 30, "novel-cell": 30}
+
+
 def test_the_released_split_is_used_as_it_is(workspace: Workspace) -> None:
     rows, parts = rows_and_parts()
     path = write_release(workspace.root / "r", rows, parts, [(0, "binds", 10)])

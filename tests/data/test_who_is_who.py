@@ -9,6 +9,7 @@ import pytest
 from l2aco.data.dataset import DataSet
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.data.merging import merge_datasets
+from l2aco.data.splits import SplitSpec, make_split
 from l2aco.errors import InputError, L2aCoError, UsageError
 from l2aco.workspace import Workspace
 
@@ -43,6 +44,40 @@ def test_two_names_of_one_drug_are_left_apart_and_reported(workspace: Workspace)
     assert len(report["alike_but_apart"]) == 1
 
 
+def test_one_name_in_several_spellings_is_one_entity_and_sits_on_one_side_of_a_split(workspace: Workspace) -> None:
+    spellings = ("Line{0}", "line{0}", "LINE{0}", "\uff2cine{0}")
+    text = "".join(
+        f"{'Drug  A' if n % 2 else 'drug a'},D{n},{spellings[n % 4].format(line)},{(-1) ** n}\n"
+        for line in range(8)
+        for n in range(12)
+    )
+    dataset = load(workspace, text)
+    assert len(dataset.cell_lines) == 8
+    assert {(drug.name, *drug.aliases) for drug in dataset.drugs if "a" in drug.name} == {("drug a", "Drug  A")}
+    assert len(dataset.manifest["resolution"]["cell_lines"]["spellings_joined"]) == 24
+    split = make_split(dataset, SplitSpec(setting="novel-cell"))
+    sides = [
+        {dataset.cell_lines[row].name.casefold() for row in dataset.triples.cell_line[part]}
+        for part in (split.train, split.valid, split.test)
+    ]
+    assert sum(map(len, sides)) == 8
+
+
+def test_spellings_become_one_before_repeats_are_merged(workspace: Workspace) -> None:
+    dataset = load(workspace, "Abc,B,X,1\nabc,B,x,3\nABC,b,\uff38,-1\nabc,Abc,X,9\n")
+    assert dataset.triples.score.tolist() == [1.0]
+    report = dataset.manifest["report"]
+    assert (report["repeats"], report["self_pairs"]) == (2, 1)
+
+
+def test_the_import_names_who_is_alike_but_apart(workspace: Workspace) -> None:
+    dataset = load(workspace, "A,B,QQ-1,1\nA,C,QQ1,-1\n")
+    assert len(dataset.cell_lines) == 2
+    (note,) = dataset.manifest["notes"]
+    assert "'QQ-1' and 'QQ1'" in note
+    assert "--aliases" in note
+
+
 def test_an_alias_table_makes_them_one(workspace: Workspace) -> None:
     aliases = "alias,id,kind\nErlotinib,DB00530,drug\nErlotinib hydrochloride,DB00530,drug\nX,HT29,cell line\n"
     text = "Erlotinib,B,X,1\nB,Erlotinib hydrochloride,X,-2\n"
@@ -71,6 +106,24 @@ def test_entity_tables_bring_facts_and_unknown_rows_are_reported_or_added(worksp
     assert more.drugs[3].facts["smiles"] == "CCN"
 
 
+def test_facts_may_come_by_id_alone(workspace: Workspace) -> None:
+    files = {"drugs": "id,smiles\nDB00188,CCO\n", "cell_lines": "id,tissue\nHT29,colon\n"}
+    dataset = load(workspace, "Bortezomib,B,HT-29,1\nBortezomib,C,HT-29,-1\n", files=files)
+    drug = next(drug for drug in dataset.drugs if drug.id == "DB00188")
+    assert (drug.name, drug.facts["smiles"]) == ("Bortezomib", "CCO")
+    line = dataset.cell_lines[0]
+    assert (line.id, line.name, line.facts["tissue"]) == ("HT29", "HT-29", "colon")
+
+
+def test_facts_of_the_very_name_come_before_those_of_a_name_like_it(workspace: Workspace) -> None:
+    drugs = "name,smiles,phase\nQoo sodium,[Na+].CCO,4\nQoo,CCO,\n"
+    dataset = load(workspace, "Qoo,B,X,1\nQoo,C,X,-1\n", files={"drugs": drugs})
+    drug = next(drug for drug in dataset.drugs if drug.id == "Qoo")
+    assert (drug.name, dict(drug.facts)) == ("Qoo", {"smiles": "CCO"})
+    report = dataset.manifest["resolution"]["drugs"]
+    assert (report["described"], report["facts_unused"]) == (1, ["Qoo sodium (like Qoo)"])
+
+
 def test_an_id_of_a_public_registry_is_a_cross_reference_by_its_shape(workspace: Workspace) -> None:
     lines = "name,depmap_id\nX,ACH-000425\n"
     dataset = load(workspace, "A,B,X,1\nA,C,X,-1\n", files={"cell_lines": lines})
@@ -95,6 +148,40 @@ def test_different_label_rules_merge_by_vote_and_drop_ties(workspace: Workspace)
     merged = merge_datasets([one, two], "both", workspace)
     assert [(merged.drugs[b].id) for b in merged.triples.drug_b] == ["D"]
     assert merged.manifest["report"]["ties"] == 2
+
+
+def test_a_merge_keeps_triples_that_have_a_label_and_no_score(workspace: Workspace) -> None:
+    def write(name: str, drug: str) -> DataSet:
+        path = workspace.root / f"{name}.csv"
+        path.write_text(f"{HEAD.strip()},label\n{drug},B,X,5,1\n{drug},C,X,,1\n{drug},D,X,,0\n{drug},E,X,-3,0\n")
+        return import_dataset(ImportSpec(path=path, name=name, label="> 0"), workspace)
+
+    merged = merge_datasets([write("one", "A"), write("two", "Z")], "both", workspace)
+    assert merged.triples.label.tolist() == [1, 1, 0, 0, 1, 1, 0, 0]
+    report = merged.manifest["report"]
+    assert (report["unmeasured"], report["scores_left_out"]) == (0, 4)
+
+
+def test_a_merge_takes_quantiles_once(workspace: Workspace) -> None:
+    rule = "top 25%, bottom 25%"
+    one = load(workspace, "".join(f"A,D{n:02d},X,{n}\n" for n in range(20)), "one", label=rule)
+    two = load(workspace, "".join(f"Z,D{n:02d},X,{n + 100}\n" for n in range(20)), "two", label=rule)
+    merged = merge_datasets([one, two], "both", workspace)
+    assert len(merged.triples) == len(one.triples) + len(two.triples) == 20
+    assert merged.triples.label.sum() == 10
+
+
+@pytest.mark.parametrize(
+    ("bound", "low", "high"), [("1500000", 1499999, 1500001), ("0.12345675", 0.1234567, 0.1234568)]
+)
+def test_a_merge_keeps_the_rule_to_the_last_digit(workspace: Workspace, bound: str, low: float, high: float) -> None:
+    parts = [
+        load(workspace, f"{drug},B,X,{low}\n{drug},C,X,{high}\n", name, label=f"> {bound}")
+        for drug, name in (("A", "one"), ("Z", "two"))
+    ]
+    merged = merge_datasets(parts, "both", workspace)
+    assert merged.triples.label.tolist() == [0, 1, 0, 1]
+    assert merged.triples.score.tolist() == [low, high, low, high]
 
 
 def test_entities_of_different_ids_join_by_name_only_when_asked(workspace: Workspace) -> None:

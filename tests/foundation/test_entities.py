@@ -23,6 +23,10 @@ DRUG, LINE = EntityKind.drug, EntityKind.cell_line
         ("Erlotinib Hydrochloride", "ERLOTINIB", DRUG),
         ("5-FU", "5 fu", DRUG),
         ("Naïve", "naive", DRUG),
+        ("α-Lapachone", "alpha lapachone", DRUG),
+        ("(−)-JQ1", "( - ) JQ-1", DRUG),
+        ("(±)-JQ1", "(+/-)-JQ1", DRUG),
+        ("5-氟尿嘧啶", "5 氟尿嘧啶", DRUG),
     ],
 )
 def test_spellings_of_one_entity_meet(one: str, other: str, kind: EntityKind) -> None:
@@ -32,6 +36,23 @@ def test_spellings_of_one_entity_meet(one: str, other: str, kind: EntityKind) ->
 @pytest.mark.parametrize(("one", "other"), [("PC3", "PC9"), ("SK-MEL-2", "SK-MEL-28"), ("sodium", "")])
 def test_different_entities_stay_apart(one: str, other: str) -> None:
     assert normalise_name(one, LINE) != normalise_name(other, LINE)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("α-lapachone", "β-lapachone"),
+        ("5-氮杂胞苷", "5-氟尿嘧啶"),
+        ("(-)-JQ1", "(+)-JQ1"),
+        ("(±)-JQ1", "(+)-JQ1"),
+        ("(±)-JQ1", "(-)-JQ1"),
+        ("(+)-JQ1", "JQ1"),
+        ("Ёлка", "Галка"),
+    ],
+)
+def test_different_compounds_stay_apart(one: str, other: str) -> None:
+    index = EntityIndex(DRUG, [Entity("D1", DRUG, one)])
+    assert index.find(other) is None
 
 
 @given(st.text(min_size=1).filter(str.strip))
@@ -67,6 +88,12 @@ def test_reads_csv_with_bom_aliases_and_facts(tmp_path: Path) -> None:
     assert entity == Entity("A375", LINE, "A-375", ("A375", "A 375"), {"tissue": "skin"})
 
 
+def test_an_id_alone_is_the_name(tmp_path: Path) -> None:
+    file = tmp_path / "entities.csv"
+    file.write_text("drugbank_id,kind,smiles\nDB00188,drug,CCO\n")
+    assert read_entities(file) == [Entity("DB00188", DRUG, "DB00188", (), {"smiles": "CCO"})]
+
+
 def test_reads_txt_and_parquet_alike(tmp_path: Path) -> None:
     text, table = tmp_path / "names.txt", tmp_path / "names.parquet"
     text.write_text("MCF7\n\nT47D\n")
@@ -78,7 +105,8 @@ def test_reads_txt_and_parquet_alike(tmp_path: Path) -> None:
     ("content", "expected"),
     [
         ("", "holds no entities"),
-        ("smiles,kind\nCC,drug\n", "has no column 'name'"),
+        ("smiles,kind\nCC,drug\n", "has no column 'name' or 'id'"),
+        ("id,kind\nA,drug\n,drug\n", r":3: column 'id' is empty"),
         ("name,kind\nA,drug\n,drug\n", r":3: column 'name' is empty"),
         ("name,kind\nA,planet\n", r":2: 'planet' is no kind"),
         ("name\nA\n", r":2: says neither drug nor cell line"),

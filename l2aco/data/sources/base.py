@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from l2aco.data.labels import LabelRule
+from l2aco.data.tables import Roles
 from l2aco.entities import Entity, EntityKind
 
 if TYPE_CHECKING:
@@ -49,9 +50,16 @@ class ReadOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     allow_pickle: bool = False
 
+    def named(self, roles: Roles) -> Roles:
+        """The names that a column may have by role: where the user has named it, that one alone."""
+        return {role: (self.columns[role],) if role in self.columns else names for role, names in roles.items()}
+
 
 class Source(Protocol):
-    """A layout of files. `recognises` looks at names only; `read` reads all or raises InputError."""
+    """A layout of files. `recognises` looks at names only; `read` reads all or raises InputError. `roles` are what
+    --columns may name."""
+
+    roles: Collection[str]
 
     def recognises(self, path: Path) -> bool: ...
 

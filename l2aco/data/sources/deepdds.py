@@ -9,12 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
-from l2aco.data.tables import numbers, read_raw, read_table, require, safe_file
+from l2aco.data.tables import labels, matrix, numbers, place, read_raw, read_table, require, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
 
@@ -29,6 +27,8 @@ EXPRESSION = "new_cell_features_954.csv"
 class DeepDDS:
     """Reads the folder; scores and expression may be missing, which is said in the notes."""
 
+    roles = ()
+
     def recognises(self, path: Path) -> bool:
         return (path / LABELS).is_file() and (path / "smiles.csv").is_file()
 
@@ -36,14 +36,14 @@ class DeepDDS:
         import polars as pl
 
         smiles = self._smiles(safe_file(path, "smiles.csv"))
-        labels = self._labels(safe_file(path, LABELS), smiles)
+        labelled = self._labels(safe_file(path, LABELS), smiles)
         notes: list[str] = []
         scores = next((path / name for name in SCORES if (path / name).is_file()), None)
         if scores is None:
             notes.append(f"No {SCORES[0]} there: the triples have labels and no scores.")
-            rows = labels.select("drug_a", "drug_b", "cell_line", "label")
+            rows = labelled.select("drug_a", "drug_b", "cell_line", "label")
         else:
-            rows = self._with_scores(labels, safe_file(path, scores.name))
+            rows = self._with_scores(labelled, safe_file(path, scores.name))
         used = sorted(pl.concat([rows["drug_a"], rows["drug_b"]]).unique())
         lines = sorted(rows["cell_line"].unique())
         features = {}
@@ -86,16 +86,11 @@ class DeepDDS:
             if len(strange):
                 raise InputError(
                     f"column '{column}' holds a SMILES that smiles.csv does not",
-                    where=f"{path}:{strange['row'][0] + 2}",
+                    where=place(path, strange),
                 )
-        table = table.with_columns(
-            pl.col("drug_a").replace(names), pl.col("drug_b").replace(names), numbers(table, path, "label", dtype="int")
-        )
-        if table["label"].max() > 1:  # type: ignore[operator]
-            raise InputError("column 'label' holds more than 0 and 1", where=path)
-        return table
+        return table.with_columns(pl.col("drug_a").replace(names), pl.col("drug_b").replace(names), labels(table, path))
 
-    def _with_scores(self, labels: pl.DataFrame, path: Path) -> pl.DataFrame:
+    def _with_scores(self, labelled: pl.DataFrame, path: Path) -> pl.DataFrame:
         import polars as pl
 
         table = read_table(
@@ -108,13 +103,12 @@ class DeepDDS:
             },
         )
         key = ["drug_a", "drug_b", "cell_line"]
-        if len(table) != len(labels):
-            raise InputError(f"has {len(table)} rows, {LABELS} {len(labels)}", where=path)
-        differ = (table.select(key) != labels.select(key)).select(pl.any_horizontal(key)).to_series()
+        if len(table) != len(labelled):
+            raise InputError(f"has {len(table)} rows, {LABELS} {len(labelled)}", where=path)
+        differ = (table.select(key) != labelled.select(key)).select(pl.any_horizontal(key)).to_series()
         if differ.any():
-            row = int(differ.arg_max() or 0)
-            raise InputError(f"is about another triple than {LABELS} there", where=f"{path}:{row + 2}")
-        return labels.select(*key, "label").with_columns(numbers(table, path, "score"))
+            raise InputError(f"is about another triple than {LABELS} there", where=place(path, table.filter(differ)))
+        return labelled.select(*key, "label").with_columns(numbers(table, path, "score"))
 
 
 def read_expression(path: Path, lines: list[str]) -> FeatureRows:
@@ -122,19 +116,13 @@ def read_expression(path: Path, lines: list[str]) -> FeatureRows:
 
     A second row of transcript ids is passed over; lines not in `lines` are left out.
     """
-    import polars as pl
-
     table = read_raw(path)
-    first = table.columns[0]
-    table = table.filter(pl.col(first).is_in(lines))
+    first, *genes = table.columns
+    wanted = table[first].is_in(lines)
+    table = table.filter(wanted)
     if not len(table):
         raise InputError("is about none of the cell lines of the triples", where=path)
     if table[first].is_duplicated().any():
         raise InputError(f"holds '{table.filter(table[first].is_duplicated())[first][0]}' twice", where=path)
-    values = table.select(pl.exclude(first).cast(pl.Float32, strict=False))
-    wrong = [column for column in values.columns if values[column].null_count()]
-    if wrong:
-        raise InputError(f"column '{wrong[0]}' holds something that is no number", where=path)
-    return FeatureRows(
-        EntityKind.cell_line, table[first].to_list(), values.to_numpy().astype(np.float32), tuple(values.columns)
-    )
+    values = matrix(table.select(genes), path, wanted.arg_true().to_list())
+    return FeatureRows(EntityKind.cell_line, table[first].to_list(), values, tuple(genes))

@@ -14,7 +14,7 @@ import numpy as np
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
-from l2aco.data.tables import MAX_CELL, numbers, read_table, require, safe_file
+from l2aco.data.tables import MAX_CELL, labels, numbers, read_table, require, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
 
@@ -25,6 +25,8 @@ CONTEXTS = "context_set*.json"
 
 class Dffndds:
     """Reads the folder; the expression of contexts may be missing, which is said in the notes."""
+
+    roles = ()
 
     def recognises(self, path: Path) -> bool:
         return (path / DRUGS).is_file() and any(path.glob(TRIPLES))
@@ -46,9 +48,7 @@ class Dffndds:
         require(table, file, ("drug_a", "drug_b", "cell_line", "label"))
         for column in ("drug_a", "drug_b"):
             table = table.with_columns(numbers(table, file, column, dtype="int").cast(pl.String))
-        table = table.with_columns(numbers(table, file, "label", dtype="int"))
-        if table["label"].max() > 1:  # type: ignore[operator]
-            raise InputError("column 'label' holds more than 0 and 1", where=file)
+        table = table.with_columns(labels(table, file))
         used = sorted(pl.concat([table["drug_a"], table["drug_b"]]).unique())
         lines = sorted(table["cell_line"].unique())
         known = read_json_table(safe_file(path, DRUGS))

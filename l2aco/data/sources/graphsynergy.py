@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from l2aco.data.sources.base import Edges, ReadOptions, SourceData, entities_from_names
-from l2aco.data.tables import numbers, read_table, require, safe_file
+from l2aco.data.tables import COLUMNS_REMEDY, numbers, read_table, require, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
 
@@ -40,6 +40,8 @@ _CELL_ROLES = {
 
 class GraphSynergy:
     """Reads the folder; the protein network may be missing, which is said in the notes."""
+
+    roles = tuple(_COMBINATION_ROLES)
 
     def recognises(self, path: Path) -> bool:
         return (path / COMBINATIONS).is_file() and (path / "drug_protein.csv").is_file()
@@ -92,8 +94,7 @@ class GraphSynergy:
         )
 
     def _combinations(self, path: Path, options: ReadOptions) -> pl.DataFrame:
-        roles = {role: (options.columns.get(role, names[0]), *names) for role, names in _COMBINATION_ROLES.items()}
-        table = read_table(path, roles)
+        table = read_table(path, options.named(_COMBINATION_ROLES), remedy=COLUMNS_REMEDY)
         require(table, path, ("name_a", "name_b", "cell_line", "drug_a", "drug_b"))
         return table.with_columns(numbers(table, path, "score"))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from l2aco.data.labels import LabelRule
 from l2aco.data.released import PARTS
 from l2aco.data.sources.base import Edges, ReadOptions, SourceData, entities_from_names
-from l2aco.data.tables import numbers, read_lines, require, safe_file
+from l2aco.data.tables import labels, place, read_lines, require, safe_file
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
 
@@ -30,6 +30,8 @@ class LacoGraph:
     """Reads `datasets/<dataset>`, with the graph in `datasets/kg` beside it; the root of the release works where it
     holds one data set only."""
 
+    roles = ()
+
     def recognises(self, path: Path) -> bool:
         return bool(find_datasets(path))
 
@@ -45,10 +47,11 @@ class LacoGraph:
             for setting in SETTINGS
             if (folder / setting).is_dir()
         }
-        settings = [pl.concat([parts[part] for part in PARTS]) for parts in splits.values()]
+        pair = {"low": pl.min_horizontal("drug_a", "drug_b"), "high": pl.max_horizontal("drug_a", "drug_b")}
+        settings = [pl.concat([parts[part] for part in PARTS]).with_columns(**pair) for parts in splits.values()]
         rows = settings[0]
         for more in settings[1:]:  # S0 and S1 divide the same measurements: count each once
-            rows = pl.concat([rows, more.join(rows, on=["drug_a", "drug_b", "cell_line"], how="anti")])
+            rows = pl.concat([rows, more.join(rows, on=["low", "high", "cell_line"], how="anti")])
         drugs = entities_from_names(
             pl.concat([rows["drug_a"], rows["drug_b"]]), pl.concat([rows["name_a"], rows["name_b"]]), EntityKind.drug
         )
@@ -91,15 +94,9 @@ class LacoGraph:
             if len(strange):
                 raise InputError(
                     f"names the graph id '{strange[column][0]}', which entities.dict does not hold",
-                    where=f"{path}:{strange['row'][0] + 2}",
+                    where=place(path, strange),
                 )
-        label = numbers(table, path, "label", dtype="int")
-        wrong = table.filter(label > 1)
-        if len(wrong):
-            raise InputError(
-                f"holds the label '{wrong['label'][0]}', not 0 or 1", where=f"{path}:{wrong['row'][0] + 2}"
-            )
-        return table.with_columns(label).drop("row")
+        return table.with_columns(labels(table, path)).drop("line")
 
     def _edges(self, path: Path, types: dict[str, str], relations: set[str]) -> Edges:
         import polars as pl
@@ -109,9 +106,7 @@ class LacoGraph:
         for column, known in (("head", set(types)), ("relation", relations), ("tail", set(types))):
             strange = table.filter(~table[column].is_in(list(known)))
             if len(strange):
-                raise InputError(
-                    f"the {column} '{strange[column][0]}' is in no .dict file", where=f"{path}:{strange['row'][0] + 2}"
-                )
+                raise InputError(f"the {column} '{strange[column][0]}' is in no .dict file", where=place(path, strange))
         typed = table.with_columns(
             pl.col("head").replace_strict(types).alias("source"), pl.col("tail").replace_strict(types).alias("target")
         )
@@ -140,6 +135,6 @@ def _dictionary(path: Path, *, may_be_empty: bool = False) -> dict[str, str]:
         twice = table.filter(table[column].is_duplicated())
         if len(twice):
             raise InputError(
-                f"the {column} '{twice[column][0]}' stands in it several times", where=f"{path}:{twice['row'][-1] + 2}"
+                f"the {column} '{twice[column][0]}' stands in it several times", where=place(path, twice[-1:])
             )
     return dict(table.select("id", "name").iter_rows())

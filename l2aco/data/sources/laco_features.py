@@ -14,7 +14,7 @@ from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
 from l2aco.data.sources.dffndds import read_json_table, read_vectors
-from l2aco.data.tables import numbers, read_lines, read_table, require, safe_file
+from l2aco.data.tables import labels, numbers, place, read_lines, read_table, require, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UsageError
 
@@ -36,6 +36,8 @@ SMILES_OF_CID = "cid_smile.json"
 class LacoDeepDDS:
     """`DeepDDS/data/<dataset>`: filtered_updated_*.csv, drug_map_with_smiles.csv, cell_map.csv, inductive/."""
 
+    roles = ()
+
     def recognises(self, path: Path) -> bool:
         return (path / SMILES_MAP).is_file() and any(path.glob("filtered_updated_*.csv"))
 
@@ -56,7 +58,7 @@ class LacoDeepDDS:
         places = numbers(table := read_lines(file, ("index",)), file, "index", dtype="int")
         wrong = table.filter(places >= len(rows))
         if len(wrong):
-            raise InputError(f"names row {wrong['index'][0]} of {len(rows)}", where=f"{file}:{wrong['row'][0] + 2}")
+            raise InputError(f"names row {wrong['index'][0]} of {len(rows)}", where=place(file, wrong))
         return rows[places.to_list()]
 
 
@@ -66,6 +68,8 @@ class LacoDffndds:
     The folder may hold the splits of two data sets (v1- and db-, drugcomb_ and drugcombdb_): --columns set=db
     chooses.
     """
+
+    roles = ("set",)
 
     def recognises(self, path: Path) -> bool:
         return (path / "merged_data.csv").is_file() and (path / "new-cell").is_dir()
@@ -110,6 +114,8 @@ class LacoHan:
     """`HANSynergy/data/<dataset>/<set>`: <set>-{train,valid,test}_final.csv (drugs by CID); cid_smile.json there or
     in one of the two folders above."""
 
+    roles = ()
+
     def recognises(self, path: Path) -> bool:
         return any(path.glob("*-train_final.csv"))
 
@@ -124,12 +130,8 @@ class LacoHan:
             file = safe_file(path, f"{found[0]}-{part}_final.csv")
             table = read_table(file, TRIPLES)
             require(table, file, TRIPLES)
-            label = numbers(table, file, "value", dtype="int")
-            wrong = table.filter(label > 1)
-            if len(wrong):
-                raise InputError(f"holds the label {wrong['value'][0]}", where=f"{file}:{wrong['row'][0] + 2}")
             parts[part] = table.select("drug_a", "drug_b", "cell_line").with_columns(
-                label.cast(pl.Float64).alias("label"), pl.lit(None, dtype=pl.Float64).alias("score")
+                labels(table, file, "value").alias("label"), pl.lit(None, dtype=pl.Float64).alias("score")
             )
         smiles = next(
             (folder for folder in (path, path.parent, path.parent.parent) if (folder / SMILES_OF_CID).is_file()), None
@@ -174,7 +176,7 @@ def read_triples(path: Path, drugs: dict[str, str], cells: dict[str, str]) -> pl
         if len(strange):
             raise InputError(
                 f"column '{column}' holds '{strange[column][0]}', which the map does not",
-                where=f"{path}:{strange['row'][0] + 2}",
+                where=place(path, strange),
             )
         table = table.with_columns(pl.col("found").alias(column))
     value = numbers(table, path, "value")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
-from l2aco.data.tables import numbers, read_table, require
+from l2aco.data.tables import COLUMNS_REMEDY, labels, numbers, read_table, require
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import InputError, UnknownNameError
+from l2aco.errors import InputError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".xlsx")
 ROLES = {
@@ -23,19 +23,18 @@ ROLES = {
 class Table:
     """Reads one file; columns are guessed from common names, or named with --columns role=NAME."""
 
+    roles = tuple(ROLES)
+
     def recognises(self, path: Path) -> bool:
         return path.is_file() and path.suffix.casefold() in SUFFIXES
 
     def read(self, path: Path, options: ReadOptions) -> SourceData:
         import polars as pl
 
-        for role in options.columns:
-            if role not in ROLES:
-                raise UnknownNameError("column role", role, ROLES)
-        roles = {role: (options.columns[role],) if role in options.columns else names for role, names in ROLES.items()}
-        table = read_table(path, roles, optional=({"score", "label"} - set(options.columns)))
+        optional = {"score", "label"} - set(options.columns)
+        table = read_table(path, options.named(ROLES), optional=optional, remedy=COLUMNS_REMEDY)
         require(table, path, ("drug_a", "drug_b", "cell_line"))
-        table = table.with_columns(numbers(table, path, "score"), numbers(table, path, "label", dtype="int"))
+        table = table.with_columns(numbers(table, path, "score"), labels(table, path))
         scored, labelled = table["score"].is_not_null().any(), table["label"].is_not_null().any()
         if not scored and not labelled:
             raise InputError(
@@ -43,13 +42,8 @@ class Table:
                 where=path,
                 remedy="Name the column with --columns score=NAME or --columns label=NAME.",
             )
-        wrong = table.filter(table["label"] > 1)
-        if len(wrong):
-            raise InputError(
-                f"column 'label' holds {wrong['label'][0]}, not 0 or 1", where=f"{path}:{wrong['row'][0] + 2}"
-            )
-        drugs = pl.concat([table["drug_a"], table["drug_b"]]).unique().sort()
-        lines = table["cell_line"].unique().sort()
+        drugs = pl.concat([table["drug_a"], table["drug_b"]]).unique(maintain_order=True)
+        lines = table["cell_line"].unique(maintain_order=True)
         return SourceData(
             drugs=[Entity(name, EntityKind.drug, name) for name in drugs],
             cell_lines=[Entity(name, EntityKind.cell_line, name) for name in lines],
