@@ -166,6 +166,7 @@ _COLUMNS = {
     "id": ("id", "entity_id", "drugbank_id", "depmap_id"),
     "aliases": ("aliases", "alias", "synonyms"),
 }
+_PAIR_COLUMNS = frozenset({"drugb", "drug2", "drugcol", "compoundb", "compound2"})
 _KINDS = {
     "drug": EntityKind.drug,
     "drugs": EntityKind.drug,
@@ -196,6 +197,12 @@ def read_entities(path: Path, kind: EntityKind | None = None) -> list[Entity]:
     entities: list[Entity] = []
     lines: dict[tuple[str, str], int] = {}
     for line, row in _rows(path):
+        if not _PAIR_COLUMNS.isdisjoint(re.sub(r"[^a-z0-9]", "", column.casefold()) for column in row):
+            raise InputError(
+                "has two drugs on a line, as a table of measurements has",
+                where=path,
+                remedy=f"l2aco data import {path} --name NAME makes a data set of it, whose entities are known then.",
+            )
         entity = _entity(path, line, row, kind)
         if entity.key in lines:
             raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from l2aco.data.resolution import describe_drugs_and_lines
 from l2aco.data.sources import SOURCES
 from l2aco.data.sources.base import ReadOptions, Source
 from l2aco.data.write import write_dataset
+from l2aco.entities import Entity
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
@@ -85,6 +87,7 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
         data = add_feature(data, feature, file, allow_pickle=spec.allow_pickle)
     if spec.graph:
         data = add_graph(data, spec.graph)
+    data = replace(data, notes=[*data.notes, *_unreadable_smiles(data.drugs)])
     for note in data.notes:
         progress.say(note)
     with progress.task("merging and writing"):
@@ -103,6 +106,15 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
             extra={"source": name, "report": {**report, **data.report}, "resolution": resolution, "notes": data.notes},
             replace=spec.replace,
         )
+
+
+def _unreadable_smiles(drugs: Iterable[Entity]) -> list[str]:
+    """A note of the SMILES that RDKit cannot read: their drugs have no fingerprint."""
+    from l2aco.data.features.molecules import molecule
+
+    wrong = [drug.name for drug in drugs if drug.facts.get("smiles") and molecule(drug) is None]
+    shown = ", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else "")
+    return [f"{len(wrong)} SMILES cannot be read, and give no fingerprint: {shown}."] if wrong else []
 
 
 def _check_roles(name: str, source: Source, columns: Iterable[str]) -> None:
@@ -131,5 +143,7 @@ def find_source(path: Path, name: str | None) -> tuple[str, Source]:
         source = entry.load()()
         if source.recognises(path):
             return entry.name, source
+    if path.suffix.casefold() in (".gz", ".bz2", ".xz", ".zst", ".zip"):
+        raise InputError("is packed", where=path, remedy="Unpack it first.")
     layouts = "; ".join(f"{entry.name} ({entry.summary})" for entry in SOURCES)
     raise InputError("is no layout that is known", where=path, remedy=f"Known: {layouts}. Name one with --source.")

@@ -159,6 +159,7 @@ def _coverage(dataset: DataSet, workspace: Workspace) -> Rows:
 
 
 def _known(dataset: DataSet, workspace: Workspace) -> list[tuple[str, Any, Any]]:
+    from l2aco.data.features.molecules import molecule
     from l2aco.profiles.sets import list_profile_sets
 
     def has(kind: EntityKind, test: Any) -> Any:
@@ -166,10 +167,9 @@ def _known(dataset: DataSet, workspace: Workspace) -> list[tuple[str, Any, Any]]
 
     found: list[tuple[str, Any, Any]] = []
     for profiles in list_profile_sets(workspace):
-        ids = {(str(record.kind), record.entity_id) for record in profiles.records()}
-        both = [has(kind, lambda entity: entity.key in ids) for kind in EntityKind]  # noqa: B023
+        both = [has(kind, profiles.find) for kind in EntityKind]
         found.append((f"profile set {profiles.name}", both[0], both[1]))
-    found.append(("SMILES", has(EntityKind.drug, lambda entity: entity.facts.get("smiles")), None))
+    found.append(("SMILES", has(EntityKind.drug, molecule), None))
     found.append(("tissue", None, has(EntityKind.cell_line, lambda entity: entity.facts.get("tissue"))))
     for name in brought_features(dataset):
         table = dataset.feature(name)

@@ -62,15 +62,17 @@ def describe_drugs_and_lines(
         data = rename(data, kind, spellings)
         entities = _entities(data, kind)
         renames, found = _by_alias_file(entities, aliases, kind) if aliases else ({}, {})
-        if kind in data.named:
-            known = EntityIndex(kind, _reference(kind))
-            rest = [entity for entity in entities if entity.id not in renames]
-            more, matched = match_to(rest, known)
-            renames |= more
-            found |= matched
         data = rename(data, kind, renames)
+        known = EntityIndex(kind, _reference(kind)) if kind in data.named else None
+        if known is not None:
+            chosen = set(renames.values()) - {entity.id for entity in entities}  # ids that the alias table brings
+            more, matched = match_to((entity for entity in _entities(data, kind) if entity.id not in chosen), known)
+            data = rename(data, kind, more)
+            found |= matched
         entities = _entities(data, kind)
-        described, facts = attach_facts(entities, table, kind, add=add_entities) if table else (entities, {})
+        described, facts = (
+            attach_facts(entities, table, kind, add=add_entities, known=known) if table else (entities, {})
+        )
         described = [_with_shaped_xrefs(entity) for entity in described]
         field = "drugs" if kind is EntityKind.drug else "cell_lines"
         collisions = EntityIndex(kind, described).collisions
@@ -82,6 +84,10 @@ def describe_drugs_and_lines(
             **facts,
             "alike_but_apart": [[f"{entity.id} {entity.name}" for entity in group] for group in collisions],
         }
+    if aliases:  # a name that is a drug's is no unused name of a cell line
+        unused = set.intersection(*(set(found["aliases_unused"]) for found in report.values()))
+        for found in report.values():
+            found["aliases_unused"] = sorted(unused)
     return data, report
 
 
@@ -142,9 +148,18 @@ def _by_alias_file(entities: list[Entity], path: Path, kind: EntityKind) -> tupl
         entity = index.find(alias)
         if entity is None:
             unused.append(alias)
-        elif renames.setdefault(entity.id, target) != target:
+        elif renames.setdefault(entity.id, _id_of(target, index)) != _id_of(target, index):
             raise InputError(f"gives '{alias}' two ids, {renames[entity.id]} and {target}", where=path)
     return renames, {"by_alias_file": [f"{old} -> {new}" for old, new in renames.items()], "aliases_unused": unused}
+
+
+def _id_of(target: str, index: EntityIndex) -> str:
+    """The id of the entity that an alias table calls so, else what it says: an id that nobody has here yet."""
+    try:
+        found = index.find(target)
+    except InputError:
+        return target
+    return target if found is None else found.id
 
 
 def match_to(entities: Iterable[Entity], known: EntityIndex) -> tuple[dict[str, str], dict[str, list[str]]]:
@@ -232,11 +247,11 @@ def _renamed(rows: Any, columns: Iterable[str], renames: Mapping[str, str]) -> A
 
 
 def attach_facts(
-    entities: list[Entity], path: Path, kind: EntityKind, *, add: bool = False
+    entities: list[Entity], path: Path, kind: EntityKind, *, add: bool = False, known: EntityIndex | None = None
 ) -> tuple[list[Entity], dict[str, Any]]:
     """Facts of a user's entity table joined to the entities, by id, else by name; what fits none is reported, or added
-    as a new entity. A row that names an entity to the letter comes before one that is merely like it; a second row of
-    one entity is reported and not used."""
+    as a new entity, under the id of the `known` entity that is called so. A row that names an entity to the letter
+    comes before one that is merely like it; a second row of one entity is reported and not used."""
     index = EntityIndex(kind, entities)
     described = {entity.id: entity for entity in entities}
     report: dict[str, list[str]] = {"described": [], "added": [], "facts_unused": []}
@@ -258,12 +273,19 @@ def attach_facts(
                 own = dataclasses.replace(own, name=row.name)
             names = (*row.aliases, row.id)  # an id of another registry becomes an alias, and by its shape an xref
             described[found.id] = join_entities(own, Entity(found.id, kind, row.name, names, facts))
-        elif add:
-            described[row.id] = Entity(row.id, kind, row.name, row.aliases, facts)
+        elif add and (new := _new(row, facts, known)).id not in described:
+            described[new.id] = new
             report["added"].append(row.id)
         else:
             report["facts_unused"].append(row.id)
     return list(described.values()), {**report, "described": len(taken)}
+
+
+def _new(row: Entity, facts: dict[str, Any], known: EntityIndex | None) -> Entity:
+    called = known.match(row) if known is not None else None
+    if called is None:
+        return Entity(row.id, row.kind, row.name, row.aliases, facts)
+    return _unrepeated(Entity(called.id, row.kind, row.name, (*row.aliases, row.id, *called.aliases), facts))
 
 
 def _facts(columns: Mapping[str, Any]) -> dict[str, Any]:

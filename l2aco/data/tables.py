@@ -14,11 +14,15 @@ from l2aco.errors import InputError
 if TYPE_CHECKING:
     import polars as pl
 
+BINARY = (".parquet", ".xlsx")
 MAX_CELL = 100_000
 """Characters. No name, SMILES or number is longer; a longer cell is a lost quote or another file."""
 
 COLUMNS_REMEDY = "Name yours with --columns {role}=NAME."
 """For the tables that --columns speaks of."""
+
+MISSING = ("nan", "na", "n/a", "#n/a", "null", "none")
+"""What programs write into an empty cell, in lower case."""
 
 Roles = Mapping[str, Sequence[str]]
 
@@ -42,9 +46,15 @@ def read_table(path: Path, roles: Roles, *, optional: Iterable[str] = (), remedy
     underscores. A role in `optional` may be missing from the file, and its column then is null. Blank records are
     skipped. Raises InputError, with the `remedy` for a missing column.
     """
+    return by_role(read_raw(path), path, roles, optional=optional, remedy=remedy)
+
+
+def by_role(
+    table: pl.DataFrame, path: Path, roles: Roles, *, optional: Iterable[str] = (), remedy: str = ""
+) -> pl.DataFrame:
+    """`read_table` of a table that `read_raw` has read."""
     import polars as pl
 
-    table = read_raw(path)
     columns = pick_columns(path, table.columns, roles, set(optional), remedy)
     for column in columns.values():
         if column is not None and table[column].dtype.is_nested():
@@ -105,6 +115,7 @@ def pick_columns(
 ) -> dict[str, str | None]:
     """The file's column for each role, the first of its names that is there; raises InputError for a missing one."""
     folded = {_fold(column): column for column in reversed(found)}
+    twice = {column.rpartition("_duplicated_")[0] for column in found}  # as the reader calls a repeated name
     columns: dict[str, str | None] = {}
     for role, names in roles.items():
         columns[role] = next((folded[_fold(name)] for name in names if _fold(name) in folded), None)
@@ -114,6 +125,8 @@ def pick_columns(
                 where=path,
                 remedy=f"Columns found: {', '.join(found) or 'none'}. {remedy.format(role=role)}".strip(),
             )
+        if columns[role] is not None and columns[role] in twice:
+            raise InputError(f"has the column '{columns[role]}' twice", where=f"{path}:1", remedy="Rename one of them.")
     return columns
 
 
@@ -136,8 +149,10 @@ def numbers(table: pl.DataFrame, path: Path, column: str, *, dtype: str = "float
         value = number.cast(pl.Int64, strict=False)
         wrong = text.is_not_null() & (value.is_null() | (value < 0) | (value != number))
     else:
+        if path.suffix.casefold() not in BINARY and delimiter(path) != ",":  # then a comma is that of a decimal
+            text = text.str.replace(r"^([+-]?\d*),(\d+)$", "$1.$2")
         value = text.cast(pl.Float64, strict=False)
-        blank = text.str.to_lowercase().is_in(["nan", "na", "n/a", "null", "none"])
+        blank = text.str.to_lowercase().is_in(MISSING)
         value = value.fill_nan(None)
         wrong = text.is_not_null() & ~blank & (value.is_null() | value.is_infinite())
     wrong = wrong.fill_null(True)
@@ -204,8 +219,13 @@ def read_raw(path: Path) -> pl.DataFrame:
 
 
 def delimiter(path: Path) -> str:
-    """Tab for .tsv, .tab, .txt and .dict files, else comma."""
-    return "\t" if path.suffix.casefold() in (".tsv", ".tab", ".txt", ".dict") else ","
+    """Tab for .tsv, .tab, .txt and .dict files, else comma; a semicolon where the header has no other."""
+    usual = "\t" if path.suffix.casefold() in (".tsv", ".tab", ".txt", ".dict") else ","
+    if not path.is_file():  # a pipe can be read but once
+        return usual
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        header = stream.readline(MAX_CELL)
+    return ";" if ";" in header and usual not in header else usual
 
 
 def place(path: Path, found: pl.DataFrame) -> str:
@@ -216,7 +236,7 @@ def place(path: Path, found: pl.DataFrame) -> str:
 
 def line_of(path: Path, row: int) -> int:
     """The line of the file on which record number `row` (0 is the first after the header) ends."""
-    if path.suffix.casefold() in (".parquet", ".xlsx"):
+    if path.suffix.casefold() in BINARY:
         return row + 2
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=delimiter(path))

@@ -416,6 +416,19 @@ def test_a_damaged_run_is_trained_again_among_several(lab, cli):
     assert json.loads(cli("train", *QUICK, *more).stdout) == second
 
 
+def test_pairs_carry_their_other_columns_and_all_unknown_lines_are_told(lab, cli):
+    dataset = trained(lab).predictor().dataset
+    a, b, line = dataset.drugs[0].name, dataset.drugs[1].name, dataset.cell_lines[2].name
+    (lab.root / "p.csv").write_text(f"note;Drug1;Drug2;cell\nfirst;{a};{b};{line}\nsecond;{b};{a};{line}\n")
+    cli("predict", "--pairs", "p.csv", "-o", "out.csv")
+    with (lab.root / "out.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["note"] for row in rows] == ["first", "second"] and rows[0]["drug_a"] == a
+    (lab.root / "p.csv").write_text(f"drug1,drug2,cell\n{a},{b},{line}\nfoo,{b},{line}\n{a},{a},{line}\n")
+    error = cli("predict", "--pairs", "p.csv", code=1).stderr
+    assert "p.csv:3" in error and "foo" in error and "p.csv:4" in error and "same drug" in error
+
+
 def test_vectors_are_found_by_name_where_ids_differ(lab, cli, tmp_path):
     from l2aco.data.dataset import open_dataset
     from l2aco.training.prepare import load_knowledge

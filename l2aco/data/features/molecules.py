@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.data.features.table import FeatureTable
-from l2aco.entities import EntityKind
+from l2aco.entities import Entity, EntityKind
 
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
@@ -49,14 +49,16 @@ def descriptors(dataset: DataSet) -> FeatureTable:
 
 def molecules(dataset: DataSet) -> list[Any]:
     """The RDKit molecule of every drug, None where SMILES is unknown or does not parse."""
+    return [molecule(drug) for drug in dataset.drugs]
+
+
+def molecule(drug: Entity) -> Any:
+    """The RDKit molecule of a drug, None where SMILES is unknown or does not parse."""
     from rdkit import Chem, RDLogger
 
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
-    found = []
-    for drug in dataset.drugs:
-        smiles = drug.facts.get("smiles")
-        found.append(Chem.MolFromSmiles(str(smiles)) if smiles else None)
-    return found
+    smiles = drug.facts.get("smiles")
+    return Chem.MolFromSmiles(str(smiles)) if smiles else None
 
 
 def _from_molecules(

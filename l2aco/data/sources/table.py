@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
-from l2aco.data.tables import COLUMNS_REMEDY, labels, numbers, read_table, require
+from l2aco.data.tables import COLUMNS_REMEDY, MISSING, by_role, labels, numbers, pick_columns, read_raw, require
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
 
@@ -32,7 +33,12 @@ class Table:
         import polars as pl
 
         optional = {"score", "label"} - set(options.columns)
-        table = read_table(path, options.named(ROLES), optional=optional, remedy=COLUMNS_REMEDY)
+        raw, roles = read_raw(path), options.named(ROLES)
+        table = by_role(raw, path, roles, optional=optional, remedy=COLUMNS_REMEDY)
+        table = table.with_columns(
+            pl.when(pl.col(name).str.to_lowercase().is_in(MISSING)).then(None).otherwise(pl.col(name)).alias(name)
+            for name in ("drug_a", "drug_b", "cell_line")
+        )
         require(table, path, ("drug_a", "drug_b", "cell_line"))
         table = table.with_columns(numbers(table, path, "score"), labels(table, path))
         scored, labelled = table["score"].is_not_null().any(), table["label"].is_not_null().any()
@@ -50,4 +56,20 @@ class Table:
             rows=table.select("drug_a", "drug_b", "cell_line", "score", "label"),
             label_rule=LabelRule(kind="shipped") if labelled else LabelRule(),
             named=frozenset(EntityKind),
+            notes=_guessed(path, pick_columns(path, raw.columns, roles, optional), raw.columns, options),
         )
+
+
+def _guessed(path: Path, columns: Mapping[str, str | None], found: Sequence[str], options: ReadOptions) -> list[str]:
+    """A note of the columns that were guessed; raises InputError where several may hold the scores."""
+    score = columns["score"]
+    if score is not None and "score" not in options.columns and score.casefold() != "score":
+        several = [name for name in found if pick_columns(path, [name], {"score": ROLES["score"]}, {"score"})["score"]]
+        if len(several) > 1:
+            raise InputError(
+                f"has {len(several)} columns that may be the score: {', '.join(several)}",
+                where=path,
+                remedy="Name the one that you mean: --columns score=NAME.",
+            )
+    guessed = [f"'{name}' as {role}" for role, name in columns.items() if name is not None and name.casefold() != role]
+    return [f"Read the columns {', '.join(guessed)}."] if guessed else []

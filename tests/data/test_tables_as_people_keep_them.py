@@ -1,0 +1,94 @@
+"""Tables with the habits of spreadsheets, and what an import says of its guesses."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from l2aco.data.dataset import open_dataset
+from l2aco.entities import EntityKind, read_entities
+from l2aco.errors import InputError
+from l2aco.workspace import Workspace
+
+Cli = Callable[..., Any]
+ROWS = "Erlotinib,Sorafenib,A375,1.5\nErlotinib,Lapatinib,HT-29,-2\n"
+
+
+def imported(cli: Cli, workspace: Workspace, text: str, *options: object, name: str = "s.csv", code: int = 0) -> Any:
+    (workspace.root / name).write_text(text, encoding="utf-8-sig")
+    return cli("data", "import", workspace.root / name, "--name", "mine", *options, code=code)
+
+
+def test_semicolons_and_decimal_commas_are_read(cli: Cli, workspace: Workspace) -> None:
+    text = "Drug 1;Drug 2;Cell;Score\nErlotinib;Sorafenib;A375;1,5\nErlotinib;Lapatinib;HT-29;-2\n"
+    imported(cli, workspace, text)
+    assert sorted(open_dataset("mine", workspace).triples.score.tolist()) == [-2.0, 1.5]
+    error = imported(cli, workspace, text.replace("-2", "1,2,3"), "--force", code=1).stderr
+    assert "s.csv:3" in error and "1,2,3" in error
+
+
+def test_a_comma_within_a_number_of_a_csv_is_no_decimal(cli: Cli, workspace: Workspace) -> None:
+    error = imported(cli, workspace, 'drug1,drug2,cell,score\nA,B,C,"1,5"\n', code=1).stderr
+    assert "holds '1,5', which is not a number" in error
+
+
+def test_the_columns_that_were_guessed_are_told_and_kept(cli: Cli, workspace: Workspace) -> None:
+    said = imported(cli, workspace, "drug_row,drug_col,cell_line_name,synergy_zip\n" + ROWS).stderr
+    assert "'drug_row' as drug_a" in said and "'synergy_zip' as score" in said
+    assert any("synergy_zip" in note for note in open_dataset("mine", workspace).manifest["notes"])
+
+
+def test_several_scores_must_be_chosen_from(cli: Cli, workspace: Workspace) -> None:
+    text = "drug_row,drug_col,cell_line_name,synergy_zip,synergy_loewe\nA,B,X,1,-2\nA,C,Y,-1,2\n"
+    error = imported(cli, workspace, text, code=1).stderr
+    assert "synergy_zip, synergy_loewe" in error and "--columns score=NAME" in error
+    imported(cli, workspace, text, "--columns", "score=synergy_loewe")
+    assert sorted(open_dataset("mine", workspace).triples.score.tolist()) == [-2.0, 2.0]
+    error = imported(cli, workspace, "drug1,drug2,cell,score,score\nA,B,X,1,2\n", "--force", code=1).stderr
+    assert "column 'score' twice" in error
+
+
+@pytest.mark.parametrize("missing", ["NA", "nan", "#N/A", ""])
+def test_a_word_for_nothing_is_no_name(cli: Cli, workspace: Workspace, missing: str) -> None:
+    error = imported(cli, workspace, "drug1,drug2,cell,score\n" + ROWS + f"Erlotinib,{missing},A375,1\n", code=1).stderr
+    assert "column 'drug_b' is empty" in error and "s.csv:4" in error
+
+
+def test_a_packed_file_is_told_from_an_unknown_layout(cli: Cli, workspace: Workspace) -> None:
+    path = workspace.root / "s.csv.gz"
+    path.write_bytes(gzip.compress(("drug1,drug2,cell,score\n" + ROWS).encode()))
+    assert "Unpack it" in cli("data", "import", path, "--name", "mine", code=1).stderr
+
+
+def test_smiles_that_cannot_be_read_are_named(cli: Cli, workspace: Workspace) -> None:
+    (workspace.root / "d.csv").write_text("name,smiles\nErlotinib,CCO\nSorafenib,C1CC(no\n")
+    said = imported(cli, workspace, "drug1,drug2,cell,score\n" + ROWS, "--drugs", workspace.root / "d.csv").stderr
+    assert "1 SMILES cannot be read" in said and "Sorafenib" in said
+    assert "1 of 3" in next(line for line in cli("data", "info", "mine").stdout.splitlines() if "SMILES" in line)
+
+
+def test_added_entities_get_the_ids_of_the_reference_profiles(cli: Cli, workspace: Workspace) -> None:
+    (workspace.root / "c.csv").write_text("name,tissue\nMCF7,breast\nMCF-7,breast\nA375,skin\nOwn line,skin\n")
+    options = ("--cell-lines", workspace.root / "c.csv", "--add-entities")
+    imported(cli, workspace, "drug1,drug2,cell,score\n" + ROWS, *options)
+    assert [line.id for line in open_dataset("mine", workspace).cell_lines] == ["A375", "HT29", "MCF7", "Own line"]
+
+
+def test_an_alias_table_speaks_of_both_kinds_and_finds_its_targets(cli: Cli, workspace: Workspace) -> None:
+    (workspace.root / "a.csv").write_text("alias,id\ntarceva,Erlotinib\nht 29 old,HT-29\nnobody,X\n")
+    text = "drug1,drug2,cell,score\n" + ROWS + "Tarceva,Lapatinib,HT 29 old,1\n"
+    imported(cli, workspace, text, "--aliases", workspace.root / "a.csv")
+    dataset = open_dataset("mine", workspace)
+    assert len(dataset.drugs) == 3 and len(dataset.cell_lines) == 2
+    resolution = dataset.manifest["resolution"]
+    assert resolution["drugs"]["aliases_unused"] == resolution["cell_lines"]["aliases_unused"] == ["nobody"]
+
+
+def test_a_table_of_measurements_is_no_table_of_entities(workspace: Workspace) -> None:
+    path = workspace.root / "s.csv"
+    path.write_text("drug1,drug2,cell,score\n" + ROWS)
+    with pytest.raises(InputError, match=r"(?s)two drugs on a line.*l2aco data import"):
+        read_entities(path, EntityKind.drug)
