@@ -113,6 +113,8 @@ def _noise(noise: dict[str, Any]) -> Rows:
         },
         {"what": "of these with identical scores", "value": noise["identical_scores"], "95% interval": ""},
     ]
+    if noise["identical_scores"] == noise["triples"]:
+        return [*rows, {"what": "copies, which tell nothing of the noise", "value": "", "95% interval": ""}]
     for key, what in words.items():
         low, high = noise.get(f"{key}_interval", (None, None))
         rows.append(

@@ -57,6 +57,15 @@ def test_a_word_for_nothing_is_no_name(cli: Cli, workspace: Workspace, missing: 
     assert "column 'drug_b' is empty" in error and "s.csv:4" in error
 
 
+def test_repeats_that_are_copies_tell_nothing_of_the_noise(cli: Cli, workspace: Workspace) -> None:
+    rows = "".join(f"D{a},D{b},L{c},{a - b + c}\n" for a in range(5) for b in range(a) for c in range(3))
+    imported(cli, workspace, "drug1,drug2,cell,score\n" + rows + rows)
+    assert "labels agree" not in (shown := cli("data", "info", "mine").stdout) and "copies" in shown
+    other = rows.replace(",1\n", ",-1\n")
+    imported(cli, workspace, "drug1,drug2,cell,score\n" + rows + other, "--force")
+    assert "labels agree" in cli("data", "info", "mine").stdout
+
+
 def test_a_packed_file_is_told_from_an_unknown_layout(cli: Cli, workspace: Workspace) -> None:
     path = workspace.root / "s.csv.gz"
     path.write_bytes(gzip.compress(("drug1,drug2,cell,score\n" + ROWS).encode()))
