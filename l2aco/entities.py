@@ -217,6 +217,16 @@ def read_entities(path: Path, kind: EntityKind | None = None) -> list[Entity]:
     return entities
 
 
+def delimiter(path: Path) -> str:
+    """Tab for .tsv, .tab, .txt and .dict files, else comma; a semicolon where the header has no other."""
+    usual = "\t" if path.suffix.casefold() in (".tsv", ".tab", ".txt", ".dict") else ","
+    if not path.is_file():  # a pipe can be read but once
+        return usual
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        header = stream.readline(100_000)
+    return ";" if ";" in header and usual not in header else usual
+
+
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     suffix = path.suffix.casefold()
     if suffix == ".parquet":
@@ -236,7 +246,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     if text.strip():
                         yield number, {"name": text.strip()}
                 return
-            reader = csv.DictReader(stream, delimiter="\t" if suffix in (".tsv", ".tab") else ",")
+            reader = csv.DictReader(stream, delimiter=delimiter(path))
             for record in reader:
                 if None in record:
                     raise InputError("has more columns than the header", where=f"{path}:{reader.line_num}")

@@ -192,38 +192,52 @@ def gather_entities(shell: Shell, file: Path | None, names: list[str] | None, ki
 
 
 def with_known_ids(shell: Shell, entities: list[Entity]) -> list[Entity]:
-    """Entities without an id of their own get that of the one they are called like, as an import gives it to them."""
+    """Entities without an id of their own become the ones of the imported data sets that are called so, or get the id
+    of the reference profile that is: as an import gives it to them. Each stands once."""
     from dataclasses import replace
 
     from l2aco.entities import EntityIndex, EntityKind
 
-    if all(entity.id != entity.name for entity in entities):
-        return entities
+    own = {entity.key for entity in imported_entities(shell)}
     known = known_entities(shell)
     indexes = {kind: EntityIndex(kind, known) for kind in EntityKind}
-    called = {entity.key: indexes[entity.kind].match(entity) for entity in entities if entity.id == entity.name}
-    found = {key: item for key, item in called.items() if item is not None and item.key != key}
-    if found:
-        shown = ", ".join(f"{key[1]} = {item.id}" for key, item in list(found.items())[:5])
-        shell.say(f"{len(found):,} of the names have a known id: {shown}{', ...' if len(found) > 5 else ''}")
-    return [
-        replace(entity, id=found[entity.key].id, aliases=found[entity.key].aliases) if entity.key in found else entity
-        for entity in entities
-    ]
+    found: dict[tuple[str, str], Entity] = {}
+    renamed = []
+    for entity in entities:
+        called = indexes[entity.kind].match(entity) if entity.id == entity.name else None
+        if called is not None and called.id != entity.id:
+            renamed.append(f"{entity.name} = {called.id}")
+        if called is None:
+            chosen = entity
+        else:
+            chosen = called if called.key in own else replace(entity, id=called.id, aliases=called.aliases)
+        found.setdefault(chosen.key, chosen)
+    if renamed:
+        shown = ", ".join(renamed[:5]) + (", ..." if len(renamed) > 5 else "")
+        shell.say(f"{len(renamed):,} of the names have a known id: {shown}")
+    return list(found.values())
 
 
 def known_entities(shell: Shell) -> list[Entity]:
-    """The entities of the imported data sets, and those of the reference profiles that these lack."""
-    from l2aco.data.dataset import list_datasets
-    from l2aco.entities import Entity, EntityKind
+    """The entities of the imported data sets, and those of the reference profiles that none of these is called like."""
+    from l2aco.entities import Entity, EntityIndex, EntityKind
     from l2aco.profiles.sets import BUNDLED, ProfileSet
 
+    imported = imported_entities(shell)
+    indexes = {kind: EntityIndex(kind, imported) for kind in EntityKind}
     reference = [
         Entity(record.entity_id, EntityKind(record.kind), record.entity_name, record.aliases)
         for record in ProfileSet(BUNDLED / "reference").records()
     ]
-    imported = [item for data_set in list_datasets(shell.workspace) for item in (*data_set.drugs, *data_set.cell_lines)]
-    return list({item.key: item for item in (*reference, *imported)}.values())
+    return [*imported, *(entity for entity in reference if indexes[entity.kind].match(entity) is None)]
+
+
+def imported_entities(shell: Shell) -> list[Entity]:
+    """Those of all data sets of the workspace, each once."""
+    from l2aco.data.dataset import list_datasets
+
+    data_sets = list_datasets(shell.workspace)
+    return list({item.key: item for data_set in data_sets for item in entities_with_targets(data_set)}.values())
 
 
 def _is_text(name: str) -> bool:

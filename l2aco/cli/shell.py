@@ -51,7 +51,7 @@ class Shell:
 
         found = Workspace(self._workspace)
         if not found.root.exists():
-            self.say(f"New workspace: {found.root}")
+            self.say(f"No workspace yet at {found.root}")
         return found
 
     @cached_property

@@ -65,7 +65,8 @@ def describe_drugs_and_lines(
         data = rename(data, kind, renames)
         known = EntityIndex(kind, _reference(kind)) if kind in data.named else None
         if known is not None:
-            chosen = set(renames.values()) - {entity.id for entity in entities}  # ids that the alias table brings
+            # ids that the alias table brings, or keeps
+            chosen = set(renames.values()) - {entity.id for entity in entities if renames.get(entity.id) != entity.id}
             more, matched = match_to((entity for entity in _entities(data, kind) if entity.id not in chosen), known)
             data = rename(data, kind, more)
             found |= matched

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from l2aco.entities import delimiter
 from l2aco.errors import InputError
 
 if TYPE_CHECKING:
@@ -149,9 +150,7 @@ def numbers(table: pl.DataFrame, path: Path, column: str, *, dtype: str = "float
         value = number.cast(pl.Int64, strict=False)
         wrong = text.is_not_null() & (value.is_null() | (value < 0) | (value != number))
     else:
-        if path.suffix.casefold() not in BINARY and delimiter(path) != ",":  # then a comma is that of a decimal
-            text = text.str.replace(r"^([+-]?\d*),(\d+)$", "$1.$2")
-        value = text.cast(pl.Float64, strict=False)
+        value = _with_points(text, path).cast(pl.Float64, strict=False)
         blank = text.str.to_lowercase().is_in(MISSING)
         value = value.fill_nan(None)
         wrong = text.is_not_null() & ~blank & (value.is_null() | value.is_infinite())
@@ -161,6 +160,15 @@ def numbers(table: pl.DataFrame, path: Path, column: str, *, dtype: str = "float
         what = "a whole number of 0 or more" if dtype == "int" else "a number"
         raise InputError(f"column '{column}' holds '{found[column][0]}', which is not {what}", where=place(path, found))
     return value
+
+
+def _with_points(text: pl.Series, path: Path) -> pl.Series:
+    """Numbers as text, decimal commas as points where semicolons separate the columns."""
+    import polars as pl
+
+    if text.dtype != pl.String or path.suffix.casefold() in BINARY or delimiter(path) != ";":
+        return text
+    return text.str.replace(r"^([+-]?\d*),(\d+)$", "$1.$2")
 
 
 def labels(table: pl.DataFrame, path: Path, column: str = "label") -> pl.Series:
@@ -180,7 +188,7 @@ def matrix(table: pl.DataFrame, path: Path, rows: Sequence[int]) -> Any:
     is no finite number. `rows` are the numbers of its records in the file."""
     import polars as pl
 
-    values = table.cast(pl.Float32, strict=False)
+    values = table.select(_with_points(table[column], path).cast(pl.Float32, strict=False) for column in table.columns)
     for column in values.columns:
         wrong = ~values[column].is_finite().fill_null(False)
         if wrong.any():
@@ -216,16 +224,6 @@ def read_raw(path: Path) -> pl.DataFrame:
         raise InputError("is empty", where=path, remedy="Give a header and at least one row.") from None
     except pl.exceptions.PolarsError as error:
         raise InputError(*_ragged(path, data, separator, error)) from None
-
-
-def delimiter(path: Path) -> str:
-    """Tab for .tsv, .tab, .txt and .dict files, else comma; a semicolon where the header has no other."""
-    usual = "\t" if path.suffix.casefold() in (".tsv", ".tab", ".txt", ".dict") else ","
-    if not path.is_file():  # a pipe can be read but once
-        return usual
-    with path.open(encoding="utf-8-sig", errors="replace") as stream:
-        header = stream.readline(MAX_CELL)
-    return ";" if ";" in header and usual not in header else usual
 
 
 def place(path: Path, found: pl.DataFrame) -> str:

@@ -211,7 +211,7 @@ def _ignores(reply: Reply, schema: Mapping[str, Any]) -> bool:
 def _find_key(model: Model, options: EngineOptions) -> str | None:
     """The key of the model's provider, for the provider's own address only; L2ACO_API_KEY for a server that the user
     names."""
-    if tuple(options.base_urls) != (model.base_url,):
+    if {url.rstrip("/") for url in options.base_urls} != {(model.base_url or "").rstrip("/")}:
         return _key_in("L2ACO_API_KEY")
     key = _key_in(model.key) if model.key else None
     if model.key and not key:

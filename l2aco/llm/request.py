@@ -75,9 +75,6 @@ TRANSIENT = frozenset(
 )
 """Worth another try: nothing was answered."""
 
-UNANSWERED = TRANSIENT | {Reason.rejected}
-"""The next run asks again by itself: nothing was answered, so nothing is paid twice."""
-
 FATAL = frozenset({Reason.unauthorised, Reason.no_credit, Reason.unknown_model})
 """Every further call would end the same way."""
 

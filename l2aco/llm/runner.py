@@ -27,7 +27,7 @@ from l2aco.llm.report import RunReport
 from l2aco.llm.request import (
     FATAL,
     OVERLOAD,
-    UNANSWERED,
+    TRANSIENT,
     Answer,
     CallFailed,
     Message,
@@ -122,7 +122,7 @@ class _Run:
                 self.report.repeated += 1
             elif request.key in self.journal:
                 self.report.before += 1
-            elif given_up and given_up not in UNANSWERED and not self.limits.retry_failed:
+            elif given_up and given_up not in TRANSIENT and not self.limits.retry_failed:
                 self.report.failed_before += 1
             else:
                 found = request
@@ -309,7 +309,7 @@ _REMEDIES = {
     Reason.rate_limited: "Lower --rpm, --tpm or --concurrency, then start the same command again.",
     Reason.timeout: "Raise --timeout or lower --concurrency, then start the same command again.",
     Reason.server_error: "Look at the server's log, then start the same command again.",
-    Reason.rejected: "Look at what the server says of the request, then start the same command again.",
+    Reason.rejected: "Mend what the server says of the requests, then start the same command with --retry-failed.",
     Reason.truncated: "Raise --max-tokens, then start the same command again with --retry-failed.",
     Reason.invalid_json: "The model does not keep to JSON: use a server with structured output, or another model.",
     Reason.wrong_schema: "The model does not keep to the schema: use structured output, or another model.",

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
+from l2aco.entities import Entity, EntityIndex, EntityKind, delimiter, parse_kind
 from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
 from l2aco.llm.journal import RECORDS
 from l2aco.profiles.record import RECORD_FIELDS, Place, ProfileRecord
@@ -298,7 +298,7 @@ def _written_by_hand(value: dict[str, Any], where: str) -> ProfileRecord:
 def _read_csv(source: Path) -> Iterator[ProfileRecord]:
     try:
         with source.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
+            reader = csv.DictReader(stream, delimiter=delimiter(source))
             for row in reader:
                 yield _unflat(row, f"{source}:{reader.line_num}")
     except OSError as error:

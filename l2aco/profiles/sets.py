@@ -81,7 +81,9 @@ class ProfileSet:
             return
         stream.seek(0)
         for number, line in enumerate(stream, start=1):
-            if not line.strip() or (name == JOURNAL and not line.endswith(b"\n")):
+            if name == JOURNAL and not line.endswith(b"\n"):
+                return  # it is being written
+            if not line.strip():
                 continue
             try:
                 yield number, self._record(json.loads(line))

@@ -12,8 +12,8 @@ import numpy as np
 
 from l2aco.data.dataset import DataSet
 from l2aco.data.sources.table import ROLES
-from l2aco.data.tables import delimiter, pick_columns
-from l2aco.entities import Entity, EntityIndex, EntityKind
+from l2aco.data.tables import pick_columns
+from l2aco.entities import Entity, EntityIndex, EntityKind, delimiter
 from l2aco.errors import InputError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _columns(path: Path, given: list[str]) -> dict[str, str]:
         )
     header = [name.casefold() for name in given]
     columns = {role: name for role, name in found.items() if name is not None}
-    if twice := [name for name in columns.values() if header.count(name.casefold()) > 1]:
+    if twice := [name for place, name in enumerate(given) if name.casefold() in header[place + 1 :]]:
         raise InputError(
             f"has the column {' and the column '.join(twice)} twice",
             where=f"{path}:1",
@@ -136,7 +136,7 @@ class _Rows:
 
 def predict_pairs(predictor: Predictor, pairs: Sequence[Pair]) -> pl.DataFrame:
     """One line a pair, in their order: names and ids, probability, calibrated probability, the call, and what else
-    stood on its line under other names.
+    stood on its line: a column that is called like one of these ends in _given.
 
     `synergistic` is the probability against the threshold chosen on validation rows.
     """
@@ -157,5 +157,7 @@ def predict_pairs(predictor: Predictor, pairs: Sequence[Pair]) -> pl.DataFrame:
         "calibrated": predictor.calibration.apply(probability),
         "synergistic": probability >= predictor.threshold,
     }
-    more = {name: [pair.more.get(name, "") for pair in pairs] for name in names if name not in predicted}
+    more = {
+        f"{name}_given" if name in predicted else name: [pair.more.get(name, "") for pair in pairs] for name in names
+    }
     return pl.DataFrame({**predicted, **more})

@@ -102,6 +102,26 @@ def test_names_get_the_ids_that_an_import_gives_them(cli: Cli, workspace: Worksp
     assert (report["calls"], report["covered"], report["profiles"]) == (0, 4, 4)
 
 
+def test_spellings_of_one_entity_are_asked_for_once(cli: Cli, workspace: Workspace) -> None:
+    twice = ("--name", "Erlotinib", "--name", "Erlotinib hydrochloride", "--kind", "drug")
+    first, second = (json.loads(cli("profile", "--llm", "fake", *twice, "--json").stdout) for _ in range(2))
+    assert (first["calls"], first["requested"], first["profiles"]) == (1, 1, 1)
+    assert (second["calls"], second["covered"]) == (0, 1)
+
+
+def test_a_name_is_the_entity_of_the_data_set_that_has_it(cli: Cli, workspace: Workspace) -> None:
+    (workspace.root / "s.csv").write_text("drug1,drug2,cell,score\nX1,X2,A375,1\nX1,X3,A375,-2\n")
+    (workspace.root / "d.csv").write_text("id,name,aliases\nX1,my compound,Erlotinib\n")
+    cli("data", "import", "s.csv", "--name", "mine", "--drugs", "d.csv")
+    before = json.loads(cli("profile", "--llm", "fake", "--json").stdout)
+    for name in ("erlotinib", "My compound"):
+        after = json.loads(cli("profile", "--llm", "fake", "--name", name, "--kind", "drug", "--json").stdout)
+        assert (after["calls"], after["profiles"]) == (0, before["profiles"])
+    (workspace.root / "p.csv").write_text("kind,name,text\ndrug,Erlotinib,EGFR\n")
+    cli("profiles", "import", "p.csv", "--name", "own")
+    assert [record.entity_id for record in ProfileSet(workspace.profiles / "own").records()] == ["X1"]
+
+
 def test_the_nearest_name_is_looked_for_among_first_words_too(cli: Cli) -> None:
     error = cli("profiles", "show", "reference", "erlotinb", code=2).stderr
     assert error.index("ERLOTINIB") < (error + "NILOTINIB").index("NILOTINIB")

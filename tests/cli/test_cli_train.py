@@ -424,6 +424,11 @@ def test_pairs_carry_their_other_columns_and_all_unknown_lines_are_told(lab, cli
     with (lab.root / "out.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["note"] for row in rows] == ["first", "second"] and rows[0]["drug_a"] == a
+    (lab.root / "p.csv").write_text(f"drug1,drug2,cell,probability\n{a},{b},{line},mine\n")
+    cli("predict", "--pairs", "p.csv", "-o", "out.csv")
+    assert "mine" in (lab.root / "out.csv").read_text() and "probability_given" in (lab.root / "out.csv").read_text()
+    (lab.root / "p.csv").write_text(f"drug1,drug2,cell,note,note\n{a},{b},{line},1,2\n")
+    assert "column note twice" in cli("predict", "--pairs", "p.csv", code=1).stderr
     (lab.root / "p.csv").write_text(f"drug1,drug2,cell\n{a},{b},{line}\nfoo,{b},{line}\n{a},{a},{line}\n")
     error = cli("predict", "--pairs", "p.csv", code=1).stderr
     assert "p.csv:3" in error and "foo" in error and "p.csv:4" in error and "same drug" in error

@@ -30,9 +30,24 @@ def test_semicolons_and_decimal_commas_are_read(cli: Cli, workspace: Workspace) 
     assert "s.csv:3" in error and "1,2,3" in error
 
 
-def test_a_comma_within_a_number_of_a_csv_is_no_decimal(cli: Cli, workspace: Workspace) -> None:
+def test_a_comma_within_a_number_of_other_tables_is_no_decimal(cli: Cli, workspace: Workspace) -> None:
     error = imported(cli, workspace, 'drug1,drug2,cell,score\nA,B,C,"1,5"\n', code=1).stderr
     assert "holds '1,5', which is not a number" in error
+    error = imported(cli, workspace, "drug1\tdrug2\tcell\tscore\nA\tB\tC\t1,234\n", name="s.tsv", code=1).stderr
+    assert "holds '1,234', which is not a number" in error
+
+
+def test_tables_beside_the_screen_may_have_semicolons_too(cli: Cli, workspace: Workspace) -> None:
+    (workspace.root / "d.csv").write_text("id;name;smiles\nX1;Erlotinib;CCO\n")
+    (workspace.root / "f.csv").write_text("drug;x1;x2\nErlotinib;0,5;1\nLapatinib;-2;1,25\n")
+    options = ("--drugs", workspace.root / "d.csv", "--features", f"f={workspace.root / 'f.csv'}")
+    imported(cli, workspace, "drug1,drug2,cell,score\n" + ROWS, *options)
+    dataset = open_dataset("mine", workspace)
+    assert sorted(dataset.feature("f").values.flatten().tolist())[0] == -2.0
+    assert 0.5 in dataset.feature("f").values and 1.25 in dataset.feature("f").values
+    assert [drug.facts.get("smiles") for drug in dataset.drugs if drug.name == "Erlotinib"] == ["CCO"]
+    (workspace.root / "p.csv").write_text("kind;name;text\ndrug;Erlotinib;EGFR, first\n")
+    assert "1 profiles" in cli("profiles", "import", workspace.root / "p.csv", "--name", "own").stdout
 
 
 def test_the_columns_that_were_guessed_are_told_and_kept(cli: Cli, workspace: Workspace) -> None:
@@ -94,6 +109,12 @@ def test_an_alias_table_speaks_of_both_kinds_and_finds_its_targets(cli: Cli, wor
     assert len(dataset.drugs) == 3 and len(dataset.cell_lines) == 2
     resolution = dataset.manifest["resolution"]
     assert resolution["drugs"]["aliases_unused"] == resolution["cell_lines"]["aliases_unused"] == ["nobody"]
+
+
+def test_an_alias_table_can_keep_a_name_from_being_matched(cli: Cli, workspace: Workspace) -> None:
+    (workspace.root / "a.csv").write_text("alias,id\nErlotinib,Erlotinib\n")
+    imported(cli, workspace, "drug1,drug2,cell,score\n" + ROWS, "--aliases", workspace.root / "a.csv")
+    assert {drug.id for drug in open_dataset("mine", workspace).drugs} == {"Erlotinib", "DB00398", "DB01259"}
 
 
 def test_a_table_of_measurements_is_no_table_of_entities(workspace: Workspace) -> None:

@@ -229,6 +229,14 @@ def test_a_providers_key_goes_to_no_other_model(ask: Ask, monkeypatch: pytest.Mo
     assert seen == ["Bearer none", "Bearer for-this-server"]
 
 
+def test_the_providers_own_address_gets_its_key_with_or_without_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
+    monkeypatch.setenv("L2ACO_API_KEY", "mine")
+    model = resolve_model("gpt-4o-mini")
+    for url, key in ((f"{model.base_url}/", "sk-openai"), ("http://127.0.0.1:9/v1", "mine")):
+        assert OpenAIEngine(model, EngineOptions(base_urls=(url,)))._key == key
+
+
 @pytest.mark.parametrize("key", ["sk-a\nsk-b", "“sk-a”", "sk a"])
 def test_a_key_that_cannot_be_one_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("L2ACO_API_KEY", key)

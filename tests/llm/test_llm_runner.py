@@ -202,6 +202,13 @@ def test_after_a_fatal_stop_no_call_is_started(ask: Ask, limits: dict[str, Any])
     assert report.seconds < 10
 
 
-def test_what_a_server_rejected_was_not_answered_and_is_asked_again(ask: Ask) -> None:
-    assert ask(1, engine=Scripted(failing(Reason.rejected))).failed[Reason.rejected] == 1
-    assert ask(1, engine=Scripted(lambda *_: good())).answered == 1
+def test_what_a_server_rejects_for_good_holds_nothing_up(ask: Ask) -> None:
+    def script(_: int, messages: tuple[Message, ...]) -> Reply:
+        if int(messages[1]["content"].split()[1]) < 25:
+            raise CallFailed(Reason.rejected, "as told")
+        return good()
+
+    reports = [ask(60, engine=Scripted(script), concurrency=1, break_after=20) for _ in range(3)]
+    assert [report.answered for report in reports] == [0, 35, 0]
+    assert reports[0].stopped is not None and "--retry-failed" in reports[0].remedy
+    assert reports[2].stopped is None and reports[2].failed_before == 25

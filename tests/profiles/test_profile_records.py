@@ -75,6 +75,23 @@ def test_a_set_that_is_compacted_while_it_is_read_loses_nothing(workspace: Works
     assert [item.entity_id for item in found] == [line["entity_id"] for line in lines]
 
 
+def test_a_line_that_grows_while_it_is_read_is_not_there_yet(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a line that was half written arrives, in one reading, as a line of its own."""
+    import io
+
+    class Growing(io.BytesIO):
+        def __iter__(self) -> Any:
+            whole, half = (json.dumps(record(entity_id=name).to_json()).encode() + b"\n" for name in ("D1", "D2"))
+            yield from (whole, half[:40], half[40:])
+
+    folder = workspace.profiles / "live"
+    write_json(folder / "manifest.json", {"schemas": {}})
+    monkeypatch.setattr("l2aco.profiles.sets._open", lambda path, _: Growing() if "journal" in path.name else None)
+    assert [item.entity_id for item in ProfileSet(folder).records()] == ["D1"]
+
+
 def test_a_corrected_entity_takes_the_place_of_the_old_one(workspace: Workspace) -> None:
     from l2aco.profiles.generate import generate_profiles
     from l2aco.profiles.spec import ProfileSpec
