@@ -56,7 +56,7 @@ class RankedPair:
             "drug_b": self.drug_b,
             "probability": self.probability,
             "calibrated": self.calibrated,
-            "measured here": {None: "no", 0: "not synergistic", 1: "synergistic"}[self.measured],
+            "here": {None: "not measured", 0: "not synergistic", 1: "synergistic"}[self.measured],
             "elsewhere": f"{self.elsewhere_synergistic} of {self.elsewhere_measured} lines",
             "trained_on": f"{self.training_a:,} + {self.training_b:,}",
         }
