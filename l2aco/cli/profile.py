@@ -12,7 +12,6 @@ import typer
 from l2aco.cli.shell import JsonOption, Shell, verb
 
 if TYPE_CHECKING:
-    from l2aco.data.dataset import DataSet
     from l2aco.entities import Entity
     from l2aco.profiles.generate import ProfileReport
     from l2aco.profiles.spec import ProfileSpec
@@ -170,6 +169,7 @@ def _spec(shell: Shell, **values: object) -> ProfileSpec:
 
 def gather_entities(shell: Shell, file: Path | None, names: list[str] | None, kind: str | None) -> list[Entity]:
     """The entities that were asked for, else those of the imported data sets, else those of the demo."""
+    from l2aco.data.known import entities_with_targets, with_known_ids
     from l2aco.entities import Entity, parse_kind, read_entities
     from l2aco.errors import UsageError
 
@@ -180,7 +180,12 @@ def gather_entities(shell: Shell, file: Path | None, names: list[str] | None, ki
         raise UsageError("--name holds bytes that are no UTF-8 text")
     if file is not None or names:
         found = read_entities(file, wanted) if file is not None else []
-        return with_known_ids(shell, found + [Entity(item, wanted, item) for item in names or () if wanted is not None])
+        found += [Entity(item, wanted, item) for item in names or () if wanted is not None]
+        chosen, renamed = with_known_ids(found, shell.workspace)
+        if renamed:
+            shown = ", ".join(renamed[:5]) + (", ..." if len(renamed) > 5 else "")
+            shell.say(f"{len(renamed):,} of the names have a known id: {shown}")
+        return chosen
     from l2aco.data.dataset import list_datasets, open_dataset
 
     data_sets = list_datasets(shell.workspace) or [open_dataset("demo", shell.workspace)]
@@ -189,55 +194,6 @@ def gather_entities(shell: Shell, file: Path | None, names: list[str] | None, ki
     left_out = f" ({len(by_key) - len(chosen):,} without a name left out)" if len(chosen) < len(by_key) else ""
     shell.say(f"{len(chosen):,} entities of {', '.join(data_set.name for data_set in data_sets)}{left_out}")
     return [entity for entity in chosen if wanted is None or entity.kind is wanted]
-
-
-def with_known_ids(shell: Shell, entities: list[Entity]) -> list[Entity]:
-    """Entities without an id of their own become the ones of the imported data sets that are called so, or get the id
-    of the reference profile that is: as an import gives it to them. Each stands once."""
-    from dataclasses import replace
-
-    from l2aco.entities import EntityIndex, EntityKind
-
-    own = {entity.key for entity in imported_entities(shell)}
-    known = known_entities(shell)
-    indexes = {kind: EntityIndex(kind, known) for kind in EntityKind}
-    found: dict[tuple[str, str], Entity] = {}
-    renamed = []
-    for entity in entities:
-        called = indexes[entity.kind].match(entity) if entity.id == entity.name else None
-        if called is not None and called.id != entity.id:
-            renamed.append(f"{entity.name} = {called.id}")
-        if called is None:
-            chosen = entity
-        else:
-            chosen = called if called.key in own else replace(entity, id=called.id, aliases=called.aliases)
-        found.setdefault(chosen.key, chosen)
-    if renamed:
-        shown = ", ".join(renamed[:5]) + (", ..." if len(renamed) > 5 else "")
-        shell.say(f"{len(renamed):,} of the names have a known id: {shown}")
-    return list(found.values())
-
-
-def known_entities(shell: Shell) -> list[Entity]:
-    """The entities of the imported data sets, and those of the reference profiles that none of these is called like."""
-    from l2aco.entities import Entity, EntityIndex, EntityKind
-    from l2aco.profiles.sets import BUNDLED, ProfileSet
-
-    imported = imported_entities(shell)
-    indexes = {kind: EntityIndex(kind, imported) for kind in EntityKind}
-    reference = [
-        Entity(record.entity_id, EntityKind(record.kind), record.entity_name, record.aliases)
-        for record in ProfileSet(BUNDLED / "reference").records()
-    ]
-    return [*imported, *(entity for entity in reference if indexes[entity.kind].match(entity) is None)]
-
-
-def imported_entities(shell: Shell) -> list[Entity]:
-    """Those of all data sets of the workspace, each once."""
-    from l2aco.data.dataset import list_datasets
-
-    data_sets = list_datasets(shell.workspace)
-    return list({item.key: item for data_set in data_sets for item in entities_with_targets(data_set)}.values())
 
 
 def _is_text(name: str) -> bool:
@@ -251,33 +207,6 @@ def _is_text(name: str) -> bool:
 def _is_nameless(entity: Entity) -> bool:
     """Whether a data set knows no more of it than an accession number, of which no model can write a profile."""
     return bool(re.fullmatch(r"(DB|CHEMBL|CID)?\d+", entity.name)) and not entity.facts.get("smiles")
-
-
-def entities_with_targets(data_set: DataSet) -> list[Entity]:
-    """The entities of a data set; drugs get the targets that its knowledge graph gives them as a fact."""
-    from dataclasses import replace
-
-    targets = known_targets(data_set)
-    drugs = [
-        replace(drug, facts={**drug.facts, "targets": sorted(targets[drug.id])}) if targets.get(drug.id) else drug
-        for drug in data_set.drugs
-    ]
-    return [*drugs, *data_set.cell_lines]
-
-
-def known_targets(data_set: DataSet) -> dict[str, set[str]]:
-    """Gene symbols of the proteins that the graph connects with each drug, by drug id."""
-    if data_set.graph is None:
-        return {}
-    found: dict[str, set[str]] = {}
-    proteins = data_set.graph.nodes.get("protein", [])
-    for (source, relation, target), ends in data_set.graph.edges.items():
-        if (source, target) == ("drug", "protein") and not relation.startswith("rev_"):
-            for drug, protein in ends.T.tolist():
-                symbol = data_set.gene_symbols.get(proteins[protein])
-                if symbol:
-                    found.setdefault(data_set.graph.nodes["drug"][drug], set()).add(symbol)
-    return found
 
 
 def _tell_plan(shell: Shell, spec: ProfileSpec, entities: list[Entity], json: bool) -> None:

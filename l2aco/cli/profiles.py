@@ -162,8 +162,8 @@ def audit(
 
 
 def _known(shell: Shell, name: str) -> Known:
-    from l2aco.cli.profile import known_targets
     from l2aco.data.dataset import open_dataset
+    from l2aco.data.known import known_targets
     from l2aco.profiles.audit.report import Known
 
     data_set = open_dataset(name, shell.workspace)
@@ -206,11 +206,11 @@ def import_(
 
     A table of your own needs the columns kind (drug or cell_line), name or id, and text.
     """
-    from l2aco.cli.profile import known_entities
+    from l2aco.data.known import known_entities
     from l2aco.profiles.exchange import import_set, parse_format
 
     chosen = parse_format(form, source)
-    done = import_set(source, name, shell.workspace, form=chosen, entities=lambda: known_entities(shell))
+    done = import_set(source, name, shell.workspace, form=chosen, entities=lambda: known_entities(shell.workspace))
     shell.print(f"Profile set '{done.set.name}': {done.profiles:,} profiles in {done.set.path}")
     if done.repeated or done.empty:
         shell.say(f"Left out: {done.repeated:,} repeated, {done.empty:,} empty")

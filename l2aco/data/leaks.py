@@ -86,7 +86,8 @@ def _check_drugs(dataset: DataSet, split: Split) -> None:
     seen[a[split.train]] = seen[b[split.train]] = True
     for name, rows in (("validation", split.valid), ("test", split.test)):
         if (seen[a[rows]].astype(int) + seen[b[rows]] != 2 - wanted).any():
-            raise _leak(split, f"a {name} row has not {2 - wanted} drug of the training side")
+            known = "no drug" if split.spec.both else "exactly one drug"
+            raise _leak(split, f"not every {name} row has {known} of the training side")
 
 
 def _check_tail(dataset: DataSet, split: Split) -> None:

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from l2aco.data.known import reference_entities
 from l2aco.data.sources.base import SourceData
 from l2aco.data.tables import read_table, require
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind, read_entities
 from l2aco.errors import InputError
 
-REFERENCE = "reference"
 EXAMPLES = 3
 _XREF_COLUMNS = {
     "drugbank": ("drugbank", "drugbank_id"),
@@ -63,7 +63,7 @@ def describe_drugs_and_lines(
         entities = _entities(data, kind)
         renames, found = _by_alias_file(entities, aliases, kind) if aliases else ({}, {})
         data = rename(data, kind, renames)
-        known = EntityIndex(kind, _reference(kind)) if kind in data.named else None
+        known = EntityIndex(kind, reference_entities()) if kind in data.named else None
         if known is not None:
             # ids that the alias table brings, or keeps
             chosen = set(renames.values()) - {entity.id for entity in entities if renames.get(entity.id) != entity.id}
@@ -118,18 +118,6 @@ def _alike(collisions: list[list[Entity]], kind: EntityKind) -> list[str]:
     more = f"; {len(collisions) - EXAMPLES} more in manifest.json" if len(collisions) > EXAMPLES else ""
     what = kind.value.replace("_", " ")
     return [f"Each a {what} of its own, though alike: {'; '.join(groups)}{more}. --aliases makes them one."]
-
-
-def _reference(kind: EntityKind) -> list[Entity]:
-    from l2aco.profiles.sets import ProfileSet
-    from l2aco.workspace import bundled
-
-    records = ProfileSet(bundled("profiles") / REFERENCE).records()
-    return [
-        Entity(record.entity_id, kind, record.entity_name, record.aliases)
-        for record in records
-        if record.kind == kind.value
-    ]
 
 
 def _by_alias_file(entities: list[Entity], path: Path, kind: EntityKind) -> tuple[dict[str, str], dict[str, list[str]]]:

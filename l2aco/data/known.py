@@ -1,0 +1,84 @@
+"""Which drugs and cell lines are known: those of the imported data sets and of the bundled reference profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from l2aco.data.dataset import DataSet, list_datasets
+from l2aco.entities import Entity, EntityIndex, EntityKind
+from l2aco.profiles.sets import BUNDLED, ProfileSet
+from l2aco.workspace import Workspace
+
+REFERENCE = "reference"
+
+
+def with_known_ids(entities: Iterable[Entity], workspace: Workspace) -> tuple[list[Entity], list[str]]:
+    """Entities without an id of their own become the ones of the imported data sets that are called so, or get the id
+    of the reference profile that is: as an import gives it to them. Each stands once. Beside them "name = id" of those
+    whose id is new."""
+    imported = imported_entities(workspace)
+    known = _with_reference(imported)
+    indexes = {kind: EntityIndex(kind, known) for kind in EntityKind}
+    own = {entity.key for entity in imported}
+    found: dict[tuple[str, str], Entity] = {}
+    renamed = []
+    for entity in entities:
+        called = indexes[entity.kind].match(entity) if entity.id == entity.name else None
+        if called is None:
+            chosen = entity
+        else:
+            chosen = called if called.key in own else replace(entity, id=called.id, aliases=called.aliases)
+        if chosen.id != entity.id:
+            renamed.append(f"{entity.name} = {chosen.id}")
+        found.setdefault(chosen.key, chosen)
+    return list(found.values()), renamed
+
+
+def known_entities(workspace: Workspace) -> list[Entity]:
+    """The entities of the imported data sets, and those of the reference profiles that none of these is called like."""
+    return _with_reference(imported_entities(workspace))
+
+
+def _with_reference(imported: list[Entity]) -> list[Entity]:
+    indexes = {kind: EntityIndex(kind, imported) for kind in EntityKind}
+    return [*imported, *(entity for entity in reference_entities() if indexes[entity.kind].match(entity) is None)]
+
+
+def reference_entities() -> list[Entity]:
+    """Those of the bundled reference profiles."""
+    return [
+        Entity(record.entity_id, EntityKind(record.kind), record.entity_name, record.aliases)
+        for record in ProfileSet(BUNDLED / REFERENCE).records()
+    ]
+
+
+def imported_entities(workspace: Workspace) -> list[Entity]:
+    """Those of all data sets of the workspace, each once."""
+    data_sets = list_datasets(workspace)
+    return list({item.key: item for data_set in data_sets for item in entities_with_targets(data_set)}.values())
+
+
+def entities_with_targets(data_set: DataSet) -> list[Entity]:
+    """The entities of a data set; drugs get the targets that its knowledge graph gives them as a fact."""
+    targets = known_targets(data_set)
+    drugs = [
+        replace(drug, facts={**drug.facts, "targets": sorted(targets[drug.id])}) if targets.get(drug.id) else drug
+        for drug in data_set.drugs
+    ]
+    return [*drugs, *data_set.cell_lines]
+
+
+def known_targets(data_set: DataSet) -> dict[str, set[str]]:
+    """Gene symbols of the proteins that the graph connects with each drug, by drug id."""
+    if data_set.graph is None:
+        return {}
+    found: dict[str, set[str]] = {}
+    proteins = data_set.graph.nodes.get("protein", [])
+    for (source, relation, target), ends in data_set.graph.edges.items():
+        if (source, target) == ("drug", "protein") and not relation.startswith("rev_"):
+            for drug, protein in ends.T.tolist():
+                symbol = data_set.gene_symbols.get(proteins[protein])
+                if symbol:
+                    found.setdefault(data_set.graph.nodes["drug"][drug], set()).add(symbol)
+    return found
