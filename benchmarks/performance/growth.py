@@ -26,7 +26,8 @@ from l2aco.data.graph import KnowledgeGraph
 from l2aco.entities import Entity, EntityKind
 from l2aco.models.assemble import build_model
 from l2aco.models.spec import AlignSpec
-from l2aco.training.optim import make_optimizer
+from l2aco.training.device import computing
+from l2aco.training.optim import backward, make_optimizer
 from l2aco.training.spec import Recipe
 
 BATCH = 1024
@@ -49,18 +50,18 @@ def main() -> None:
     parser.add_argument("--most-edges", type=int, default=5_000_000)
     parser.add_argument("--config", type=json.loads, default={}, help="Hyper-parameters, as '{\"neighbours\": 5}'.")
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
     names = given.backbones.split(",")
     print(f"{where()}; {given.threads} thread(s), batch {BATCH}. CPU milliseconds a step.\n")
     head = "| " + " | ".join(["what grows", "edges", "drugs", "triples", *names]) + " |"
     print(head + "\n|" + "---|" * (4 + len(names)))
-    for edges in (10_000, 100_000, 1_000_000, 5_000_000):
-        if edges <= given.most_edges:
-            row("edges", names, edges, 1000, 100_000, given.config)
-    for drugs in (10_000, 100_000):
-        row("entities", names, 1_000_000, drugs, 100_000, given.config)
-    for triples in (1_000_000, 10_000_000):
-        row("triples", names, 1_000_000, 1000, triples, given.config)
+    with computing(torch.device("cpu"), given.threads):
+        for edges in (10_000, 100_000, 1_000_000, 5_000_000):
+            if edges <= given.most_edges:
+                row("edges", names, edges, 1000, 100_000, given.config)
+        for drugs in (10_000, 100_000):
+            row("entities", names, 1_000_000, drugs, 100_000, given.config)
+        for triples in (1_000_000, 10_000_000):
+            row("triples", names, 1_000_000, 1000, triples, given.config)
     print(f"\nPeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB.")
 
 
@@ -105,7 +106,7 @@ def step(name: str, data: Generated, triples: int, config: dict[str, Any]) -> fl
         started = time.process_time()
         index = order[number * BATCH : (number + 1) * BATCH]
         logits = model(a[index], b[index], c[index]).logits[0]
-        F.binary_cross_entropy_with_logits(logits, y[index]).backward()
+        backward(F.binary_cross_entropy_with_logits(logits, y[index]), optimizer)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         times.append((time.process_time() - started) * 1000)

@@ -35,7 +35,7 @@ from l2aco.data.dataset import open_dataset
 from l2aco.models.assemble import build_model
 from l2aco.models.spec import AlignSpec
 from l2aco.training.loop import Rows, with_steps
-from l2aco.training.optim import make_optimizer
+from l2aco.training.optim import backward, make_optimizer
 from l2aco.training.spec import Recipe
 from l2aco.workspace import Workspace
 
@@ -151,7 +151,7 @@ def our_steps(model: Any, train: Rows, size: int) -> Iterator[Any]:
         for batch, step in with_steps(model, train.batches(torch.randperm(len(train)), math.ceil(len(train) / size))):
             output = model(batch.a, batch.b, batch.c, step)
             loss = F.binary_cross_entropy_with_logits(output.logits[0], batch.y) + sum(output.losses.values())
-            loss.backward()
+            backward(loss, optimizer)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             yield loss

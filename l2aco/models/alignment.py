@@ -7,7 +7,7 @@ g(e); the fusion feeds g(e) to the score. See docs/design/alignment.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any, NamedTuple
@@ -32,14 +32,13 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """The entities that one training step encodes (None: all), how, and the triples in their local rows."""
+    """The entities that one training step encodes (None: all), and the triples in their local rows."""
 
     drugs: Tensor | None
     cells: Tensor | None
     a: Tensor
     b: Tensor
     c: Tensor
-    encode: Callable[[], Tables]
 
 
 class Aligner(nn.Module):
@@ -85,7 +84,7 @@ class Aligner(nn.Module):
         encoded = None
         for _ in range(self.backbone.passes if self.training else 1):
             if encoded is None or self.backbone.stochastic_encode:
-                encoded = step.encode()
+                encoded = self.backbone.encode(step.drugs, step.cells)
             tables = self._masked(encoded)
             fused = self._fused(tables, step.drugs, step.cells)
             logits.append(self.backbone.score(fused, step.a, step.b, step.c))
@@ -138,16 +137,15 @@ class Aligner(nn.Module):
         backbone = self.backbone
         beyond = self.drug is not None and self.spec.scope != "batch"
         if not backbone.encodes_rows(max(len(a) for a, _, _ in batches)) or (beyond and backbone.encodes_all):
-            return [Step(None, None, a, b, c, backbone.encode) for a, b, c in batches]
+            return [Step(None, None, a, b, c) for a, b, c in batches]
         more_drugs = (self.drug.scope,) if self.drug is not None and beyond else ()
         more_cells = (self.cell.scope,) if self.cell is not None and beyond else ()
         drugs = distinct([torch.cat([a, b, *more_drugs]) for a, b, _ in batches], backbone.num_drugs)
         cells = distinct([torch.cat([c, *more_cells]) for _, _, c in batches], backbone.num_cells)
-        encoders = backbone.encoders([(ids, lines) for (ids, _), (lines, _) in zip(drugs, cells, strict=True)])
         found = []
-        for (a, _, _), (ids, local), (lines, at), encode in zip(batches, drugs, cells, encoders, strict=True):
+        for (a, _, _), (ids, local), (lines, at) in zip(batches, drugs, cells, strict=True):
             size = len(a)
-            found.append(Step(ids, lines, local[:size], local[size : 2 * size], at[:size], encode))
+            found.append(Step(ids, lines, local[:size], local[size : 2 * size], at[:size]))
         return found
 
     def _masked(self, tables: Tables) -> Tables:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -117,13 +116,6 @@ class Backbone(nn.Module, ABC):
         A backbone with `encodes_all` is asked for rows only in a training step that `encodes_rows` says yes to, and
         then for rows of both kinds.
         """
-
-    def encoders(self, parts: Sequence[tuple[Tensor, Tensor]]) -> list[Callable[[], Tables]]:
-        """`encode` of each of these (drugs, cells), to be called in the step that needs it.
-
-        What takes no weights may be done here, for many steps at once.
-        """
-        return [partial(self.encode, drugs, cells) for drugs, cells in parts]
 
     @abstractmethod
     def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:

@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from l2aco.models.compiled import for_cpu
 from l2aco.models.dropout import Dropout
+from l2aco.models.pair_loop import PairLogits
 
 
 class PairHead(nn.Module):
@@ -46,17 +48,26 @@ class PairHead(nn.Module):
 
     def forward(self, drug: Tensor, cell: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         """Logits (B,) from tables drug (Nd, d), cell (Nc, c) and rows a, b, c (B,)."""
-        of_drugs = mapped(self.drug, drug, torch.cat([a, b])).view(2, len(a), self.drug.out_features)
-        of_cells = mapped(self.cell, cell, c)
-        block = 2 * self.hidden
+        drug, a, b = needed(drug, a, b)
+        cell, c = needed(cell, c)
+        if self.symmetric and for_cpu(drug, cell, self.out.weight) and not torch.is_autocast_enabled("cpu"):
+            maps = self.drug.weight, self.cell.weight, self.cell.bias, self.out.weight, self.out.bias
+            rate = self.dropout.p if self.training else 0.0
+            return PairLogits.apply(drug, cell, *maps, a, b, c, rate)  # type: ignore[no-any-return]
+        hidden = self._hidden(self.drug(drug), self.cell(cell), a, b, c)
+        return self.out(self.dropout(hidden)).squeeze(-1)
+
+    def _hidden(self, of_drugs: Tensor, of_cells: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        """Hidden units (B, h), or (B, 2h) of a symmetric head, from the mapped tables."""
+        of_pairs = of_drugs.index_select(0, torch.cat([a, b])).view(2, len(a), -1)
+        of_lines, block = of_cells.index_select(0, c), 2 * self.hidden
         if not self.symmetric:
-            first, second = of_drugs[0, :, :block], of_drugs[1, :, block:]
-            return self.out(self.dropout(_residual(first + second + of_cells))).squeeze(-1)
-        first, second, pair = of_drugs.split([block, block, self.hidden], dim=-1)
-        line, context = of_cells.split([block, self.hidden], dim=-1)
+            return _residual(of_pairs[0, :, :block] + of_pairs[1, :, block : 2 * block] + of_lines[:, :block])
+        first, second, pair = of_pairs.split([block, block, self.hidden], dim=-1)
+        line, context = of_lines.split([block, self.hidden], dim=-1)
         hidden = _residual(first + second.flip(0) + line)
         joint = pair[0] * pair[1] * (1 + torch.tanh(context))
-        return self.out(self.dropout(torch.cat([hidden.mean(0), joint], dim=1))).squeeze(-1)
+        return torch.cat([hidden.mean(0), joint], dim=1)
 
 
 def _residual(x: Tensor) -> Tensor:
@@ -64,8 +75,10 @@ def _residual(x: Tensor) -> Tensor:
     return F.relu(gate) + skip
 
 
-def mapped(layer: nn.Linear, table: Tensor, rows: Tensor) -> Tensor:
-    """The layer's output for rows of table (n, d): gathered first where that maps fewer vectors."""
-    if len(rows) < len(table):
-        return layer(table.index_select(0, rows))  # type: ignore[no-any-return]
-    return layer(table).index_select(0, rows)  # type: ignore[no-any-return]
+def needed(table: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
+    """A table (n, d) and rows of it: just these rows, and where each stands in them, where they are fewer than all."""
+    asked = sum(map(len, rows))
+    if asked < len(table):
+        places = torch.arange(asked, device=table.device).split([len(some) for some in rows])
+        return table.index_select(0, torch.cat(rows)), *places
+    return table, *rows

@@ -1,4 +1,4 @@
-"""The one training loop: the only place that calls `backward()`.
+"""The one training loop: the only place that asks for gradients.
 
 A batch is three index tensors (n,) and labels (n,) on the device; the model encodes the entities once a step and
 gathers. The loss is binary cross-entropy with logits, averaged over the model's stochastic passes, plus the sum of the
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from l2aco.errors import InputError, L2aCoError, UnavailableError
 from l2aco.metrics import compute, get_metric
-from l2aco.training.optim import Schedule, make_optimizer, norm_penalty
+from l2aco.training.optim import Schedule, backward, make_optimizer, norm_penalty
 from l2aco.training.spec import Recipe
 
 SCORE_ROWS = 16384
@@ -132,7 +132,7 @@ class Fit:
                 parts = self._losses(batch, step)
                 names = list(parts)
                 values = torch.stack(list(parts.values()))
-                (values.sum() / len(group)).backward()
+                backward(values.sum() / len(group), self.optimizer)
                 seen.append(values.detach())
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)

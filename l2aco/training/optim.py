@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.adam import adam
 
 from l2aco.metrics import get_metric
 from l2aco.training.spec import Recipe
@@ -26,9 +29,80 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             {"params": [item for item in parameters if item.ndim > 1], "weight_decay": decay},
             {"params": [item for item in parameters if item.ndim <= 1], "weight_decay": 0.0},
         ]
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" or decay else torch.optim.Adam
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" or decay else TableAdam
     # fused: one pass over each table instead of a dozen; a sixth of the time on a CPU, where it is not the default
     return kind([group for group in groups if group["params"]], lr=recipe.learning_rate, fused=True)
+
+
+class TableAdam(torch.optim.Adam):
+    """Adam that takes the gradient of a table unwritten (`models.graph.loops.Unwritten`), in less time.
+
+    The numbers and the state are those of torch's. Gradients are taken so from a `backward()` inside `tables()`, and
+    only there; elsewhere they are in `grad`, as for any other optimiser.
+    """
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        self._unwritten: dict[Any, list[Any]] = {item: [] for item in parameters if item.device.type == "cpu"}
+
+    @contextmanager
+    def tables(self) -> Iterator[None]:
+        """For a `backward()` inside."""
+        for parameter, unwritten in self._unwritten.items():
+            parameter.unwritten = unwritten
+        try:
+            yield
+        finally:
+            for parameter in self._unwritten:
+                del parameter.unwritten
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            written = []
+            for parameter in group["params"]:
+                unwritten = self._unwritten.get(parameter, [])
+                if len(unwritten) == 1 and parameter.grad is None:
+                    self._update_table(parameter, unwritten[0], group)
+                    continue
+                for part in unwritten:
+                    parameter.grad = part.written() if parameter.grad is None else parameter.grad + part.written()
+                if parameter.grad is not None:
+                    written.append(parameter)
+            self._update(written, group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        super().zero_grad(set_to_none)
+        for unwritten in self._unwritten.values():
+            unwritten.clear()
+
+    def _update(self, parameters: list[Any], group: dict[str, Any]) -> None:
+        states = [self._state(parameter) for parameter in parameters]
+        means, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
+        options = {"lr": group["lr"], "eps": group["eps"], "weight_decay": 0.0, "amsgrad": False, "maximize": False}
+        beta1, beta2 = group["betas"]
+        gradients = [parameter.grad for parameter in parameters]
+        adam(parameters, gradients, means, squares, [], steps, fused=True, beta1=beta1, beta2=beta2, **options)
+
+    def _update_table(self, table: Any, gradient: Any, group: dict[str, Any]) -> None:
+        state = self._state(table)
+        state["step"] += 1
+        moments = state["exp_avg"], state["exp_avg_sq"]
+        gradient.adam(table, *moments, group["betas"], group["eps"], float(group["lr"]), int(state["step"]))
+
+    def _state(self, parameter: Any) -> dict[str, torch.Tensor]:
+        state: dict[str, torch.Tensor] = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        return state
+
+
+def backward(loss: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """Add the gradients of `loss` to those that the optimiser's next step takes."""
+    with optimizer.tables() if isinstance(optimizer, TableAdam) else nullcontext():
+        loss.backward()
 
 
 def norm_penalty(model: nn.Module, recipe: Recipe) -> torch.Tensor | None:

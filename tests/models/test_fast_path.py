@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
-from hypothesis import strategies as st
 from small_data import CELLS, DRUGS, small_data, vectors
 from torch import Tensor
 from torch_geometric.nn import GATConv, SAGEConv
 
 from l2aco.models.alignment import Aligner
 from l2aco.models.assemble import build_model
-from l2aco.models.graph.blocks import Block, distinct
+from l2aco.models.graph.blocks import distinct
 from l2aco.models.spec import AlignSpec
 
 A, B, C = torch.tensor([0, 1, 2, 3, 11, 0]), torch.tensor([4, 5, 6, 7, 8, 4]), torch.tensor([0, 1, 2, 3, 6, 5])
@@ -262,31 +260,3 @@ def test_steps_looked_up_together_give_the_outputs_of_each_alone(name: str, conf
         together, alone = model(*batch, step), model(*batch)
         torch.testing.assert_close(together.logits, alone.logits, rtol=1e-10, atol=1e-12)
         torch.testing.assert_close(together.losses, alone.losses, rtol=1e-10, atol=1e-12)
-
-
-@given(st.data())
-def test_a_restricted_block_is_the_edges_into_its_targets(data: st.DataObject):
-    sources, targets, kinds = (data.draw(st.integers(1, most)) for most in (6, 5, 3))
-    numbers = st.tuples(st.integers(0, sources - 1), st.integers(0, targets - 1), st.integers(0, kinds - 1))
-    edges = data.draw(st.lists(numbers, max_size=20, unique_by=lambda edge: edge[:2]))
-    pairs = np.array(edges, dtype=np.int64).reshape(-1, 3).T
-    weight = np.arange(len(edges)) + 1.0
-    block = Block(pairs[:2], sources, targets, weight, pairs[2], kinds)
-    chosen = data.draw(st.lists(st.sets(st.integers(0, targets - 1), min_size=1).map(sorted), min_size=1, max_size=4))
-    for rows, part in zip(chosen, block.restricted([torch.tensor(rows) for rows in chosen]), strict=True):
-        expected = {
-            (source, rows.index(target), kind, value)
-            for (source, target, kind), value in zip(edges, weight.tolist(), strict=True)
-            if target in rows
-        }
-        by_target = zip(
-            part.col.tolist(), part.row.tolist(), (part.slot % kinds).tolist(), part.weight.tolist(), strict=True
-        )
-        assert set(by_target) == expected and part.num_edges == len(expected)
-        by_source = np.repeat(np.arange(sources), np.diff(part.rowptr_t.numpy()))
-        kind = part.slot[part.perm] % kinds
-        assert (
-            set(zip(by_source.tolist(), part.row_t.tolist(), kind.tolist(), part.weight_t.tolist(), strict=True))
-            == expected
-        )
-        assert part.own.tolist() == rows and part.slotptr.tolist()[-1] == len(expected)

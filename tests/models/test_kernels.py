@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +14,11 @@ from hypothesis import strategies as st
 from small_data import small_data
 
 from l2aco.models.assemble import build_model
-from l2aco.models.dropout import dropout
+from l2aco.models.dropout import dropout, relu_dropout
 from l2aco.models.graph import kernels
 from l2aco.models.graph.blocks import (
     Block,
+    Restricted,
     distinct,
     mean_weights,
     receptive_field,
@@ -45,6 +50,14 @@ def tensor(generator: np.random.Generator, *shape: int) -> torch.Tensor:
     return torch.from_numpy(generator.normal(size=shape)).requires_grad_()
 
 
+def on(path: str) -> AbstractContextManager[Any]:
+    """Attention by the compiled loops of a CPU, or by the torch operations of every other device."""
+    return nullcontext() if path == "compiled" else mock.patch.object(kernels, "for_cpu", return_value=False)
+
+
+PATHS = pytest.mark.parametrize("path", ["compiled", "torch"])
+
+
 def dense_attention(
     block: Block, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor, slope: float
 ) -> torch.Tensor:
@@ -72,35 +85,88 @@ def test_weighted_sum_is_a_sparse_product(case: tuple[Block, np.random.Generator
     assert torch.autograd.gradcheck(lambda values: kernels.weighted_sum(block, values), (x,))
 
 
+@PATHS
 @settings(deadline=None, max_examples=40)
-@given(blocks())
-def test_attention_is_a_softmax_over_in_edges(case: tuple[Block, np.random.Generator]) -> None:
+@given(case=blocks())
+def test_attention_is_a_softmax_over_in_edges(path: str, case: tuple[Block, np.random.Generator]) -> None:
     block, generator = case
     heads = 2
     x = tensor(generator, block.num_src, heads, 3)
     source, target = tensor(generator, block.num_src * block.kinds, heads), tensor(generator, block.num_dst, heads)
 
     def run(*inputs: torch.Tensor) -> torch.Tensor:
-        return kernels.attention_sum(block, *inputs, slope=0.2)
+        with on(path):
+            return kernels.attention_sum(block, *inputs, slope=0.2)
 
     torch.testing.assert_close(run(x, source, target), dense_attention(block, x, source, target, 0.2))
     assert torch.autograd.gradcheck(run, (x, source, target))
 
 
+@PATHS
 @settings(deadline=None, max_examples=40)
-@given(blocks())
-def test_attention_over_shared_inputs_maps_them_to_logits(case: tuple[Block, np.random.Generator]) -> None:
+@given(case=blocks())
+def test_attention_over_shared_inputs_maps_them_to_logits(path: str, case: tuple[Block, np.random.Generator]) -> None:
     block, generator = case
     heads = 2
     x, target = tensor(generator, block.num_src, 3), tensor(generator, block.num_dst, heads)
     source_map = tensor(generator, 3, block.kinds * heads)
 
     def run(*inputs: torch.Tensor) -> torch.Tensor:
-        return kernels.input_attention_sum(block, *inputs, slope=0.2)
+        with on(path):
+            return kernels.input_attention_sum(block, *inputs, slope=0.2)
 
     expected = dense_attention(block, x.unsqueeze(1), (x @ source_map).view(-1, heads), target, 0.2)
     torch.testing.assert_close(run(x, source_map, target), expected)
     assert torch.autograd.gradcheck(run, (x, source_map, target))
+
+
+@settings(deadline=None, max_examples=60)
+@given(blocks(), st.data())
+def test_a_restricted_block_gives_the_rows_of_its_targets(
+    case: tuple[Block, np.random.Generator], data: st.DataObject
+) -> None:
+    block, generator = case
+    rows = torch.tensor(sorted(data.draw(st.sets(st.integers(0, block.num_dst - 1), min_size=1))))
+    some, heads = Restricted(block, rows), 2
+    x, logit = tensor(generator, block.num_src, 3), tensor(generator, block.num_dst, heads)
+    by_head = tensor(generator, block.num_src, heads, 3)
+    source, source_map = (
+        tensor(generator, block.num_src * block.kinds, heads),
+        tensor(generator, 3, block.kinds * heads),
+    )
+    options = {"slope": 0.2}
+    for found, whole, inputs in (
+        (kernels.weighted_sum(some, x), kernels.weighted_sum(block, x), (x,)),
+        (
+            kernels.attention_sum(some, by_head, source, logit[rows], **options),
+            kernels.attention_sum(block, by_head, source, logit, **options),
+            (by_head, source, logit),
+        ),
+        (
+            kernels.input_attention_sum(some, x, source_map, logit[rows], **options),
+            kernels.input_attention_sum(block, x, source_map, logit, **options),
+            (x, source_map, logit),
+        ),
+    ):
+        torch.testing.assert_close(found, whole[rows])
+        grad = torch.from_numpy(generator.normal(size=found.shape))
+        torch.testing.assert_close(
+            torch.autograd.grad(found, inputs, grad), torch.autograd.grad(whole[rows], inputs, grad)
+        )
+    assert some.num_edges == sum(int((block.row == row).sum()) for row in rows)
+
+
+def test_attention_that_drops_edges_is_the_same_compiled_and_by_torch() -> None:
+    generator = np.random.default_rng(0)
+    block = Block(distinct(generator.integers(0, 9, (2, 40)), 9), 9, 9)
+    inputs = tensor(generator, 9, 2, 3), tensor(generator, 9, 2), tensor(generator, 9, 2)
+    found = []
+    for path in ("compiled", "torch"):
+        torch.manual_seed(0)
+        with on(path):
+            out = kernels.attention_sum(block, *inputs, slope=0.2, dropout=0.5)
+        found.append((out, *torch.autograd.grad(out.square().sum(), inputs)))
+    torch.testing.assert_close(*found)
 
 
 def test_attention_survives_logits_that_overflow_exp() -> None:
@@ -156,6 +222,19 @@ def test_dropout_drops_its_share_and_keeps_the_mean(rate: float) -> None:
     assert dropout(x, rate, False) is x
 
 
+@pytest.mark.parametrize("shape", [(7, 33), (0, 4)])
+def test_relu_and_dropout_in_one_pass_are_both_one_after_the_other(shape: tuple[int, int]) -> None:
+    found = []
+    for both in (relu_dropout, lambda x, *given: dropout(torch.relu(x), *given)):
+        torch.manual_seed(0)
+        x = torch.randn(shape, requires_grad=True)
+        out = both(x, 0.3, True)
+        (out * torch.arange(out.numel()).view(shape)).sum().backward()
+        found.append((out, x.grad))
+    torch.testing.assert_close(*found)
+    assert relu_dropout(torch.tensor([float("nan")] * 99), 0.5, True).isnan().any()
+
+
 def sampled_sum(blocks: list[Block], rows: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     values = x[rows]
     for block in blocks:
@@ -176,11 +255,11 @@ def test_neighbour_sampling_is_bounded_and_right_on_average() -> None:
     torch.manual_seed(0)
     drawn = []
     for _ in range(800):
-        found, needed = sample_blocks(blocks, 3)
+        found, needed = sample_blocks(blocks, np.arange(5), 3)
         assert all(block.rowptr.diff().max() <= 3 for block in found)
         drawn.append(sampled_sum(found, needed, x))
     torch.testing.assert_close(torch.stack(drawn).mean(0), exact, atol=0.06, rtol=0)
-    everything, needed = sample_blocks(blocks, 1000)
+    everything, needed = sample_blocks(blocks, np.arange(5), 1000)
     torch.testing.assert_close(sampled_sum(everything, needed, x), exact)
 
 

@@ -15,7 +15,7 @@ fields (B, 5, 64).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
@@ -95,8 +95,8 @@ class HAN(GraphBackbone):
     def make_head(self, config: Any) -> nn.Module:
         return FieldHead(config.out, config.heads, config.dropout, symmetric=not config.faithful)
 
-    def reaches(self, parts: Sequence[tuple[Tensor, Tensor]] | None) -> list[Reach]:
-        return self.field.reaches(parts)
+    def reach(self, drugs: Tensor | None, cells: Tensor | None) -> Reach:
+        return self.field.reach(drugs, cells)
 
     def propagate(self, reach: Reach) -> Tensor:
         x = self.field.inputs(reach)
@@ -107,7 +107,8 @@ class HAN(GraphBackbone):
             x = {kind: received[kind] + (own[kind](rows) if own else 0) for kind, rows in targets.items()}
         return torch.cat([x[DRUG], x[CELL]])
 
-    def encoded(self, reach: Reach) -> Tables:
+    def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
+        reach = self.reach(drugs, cells)
         drug, cell = self.by_kind(self.linear(F.relu(self.propagate(reach))), reach)
         fingerprint = F.relu(self.of_fingerprint(self.fingerprints))
         fingerprint = torch.where(self.has_fingerprint.unsqueeze(1), fingerprint, self.no_fingerprint)

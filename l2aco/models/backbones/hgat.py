@@ -10,12 +10,11 @@ dropout -> linear (Nd + Nc, 64).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv
 
@@ -52,14 +51,14 @@ class HGAT(GraphBackbone):
             kinds = () if config.faithful else self.field.targets[number]
             self.own.append(nn.ModuleDict({kind: nn.Linear(source, width, bias=False) for kind in kinds}))
 
-    def reaches(self, parts: Sequence[tuple[Tensor, Tensor]] | None) -> list[Reach]:
-        return self.field.reaches(parts, self.config.neighbours if self.training else None)
+    def reach(self, drugs: Tensor | None, cells: Tensor | None) -> Reach:
+        return self.field.reach(drugs, cells, self.config.neighbours if self.training else None)
 
     def propagate(self, reach: Reach) -> Tensor:
         x = self.field.inputs(reach)
         for number, messages in enumerate(reach.layers):
             if number:
-                x = {kind: self.drop(F.relu(values)) for kind, values in x.items()}
+                x = {kind: self.relu_drop(values) for kind, values in x.items()}
             x = self._layer(number, x, messages)
         return torch.cat([x[DRUG], x[CELL]])
 
@@ -93,7 +92,10 @@ def relational_attention(
     if layers[0].engine == "pyg":
         for part, conv, target in zip(group.parts, layers, targets, strict=True):
             size = (block.num_src, len(target))
-            yield part, GATConv.forward(conv, (source, target), block.edge_index(part.start, part.stop), size=size)
+            yield (
+                part,
+                GATConv.forward(conv, (source, target), block.whole.edge_index(part.start, part.stop), size=size),
+            )
         return
     # (relations, heads, width, input), so that all relations' logit maps are two products
     weights = torch.stack([conv.lin.weight for conv in layers]).view(len(layers), heads, -1, source.shape[1])

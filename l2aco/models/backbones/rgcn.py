@@ -9,12 +9,10 @@ Shapes: embeddings (n, 128) a node type -> two layers (n, 64) -> (Nd + Nc, 64) -
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.nn import RGCNConv
@@ -47,14 +45,14 @@ class RGCN(GraphBackbone):
         widths = [config.embedding] + [config.hidden] * config.layers
         self.convs = nn.ModuleList(RGCNConv(*pair, len(relations)) for pair in pairwise(widths))
 
-    def reaches(self, parts: Sequence[tuple[Tensor, Tensor]] | None) -> list[Reach]:
-        return self.field.reaches(parts, self.config.neighbours if self.training else None)
+    def reach(self, drugs: Tensor | None, cells: Tensor | None) -> Reach:
+        return self.field.reach(drugs, cells, self.config.neighbours if self.training else None)
 
     def propagate(self, reach: Reach) -> Tensor:
         x = self.field.inputs(reach)
         for number, messages in enumerate(reach.layers):
             if number:
-                x = {kind: self.drop(F.relu(values)) for kind, values in x.items()}
+                x = {kind: self.relu_drop(values) for kind, values in x.items()}
             x = (self._pyg_layer if self.config.engine == "pyg" else self._layer)(number, x, messages)
         return torch.cat([x[DRUG], x[CELL]])
 
@@ -76,7 +74,7 @@ class RGCN(GraphBackbone):
         pairs, kinds = [], []
         for group in messages.groups:
             for part in group.parts:
-                index = group.block.edge_index(part.start, part.stop)
+                index = group.block.whole.edge_index(part.start, part.stop)
                 pairs.append(index + index.new_tensor([[start[group.source]], [start[part.target]]]))
                 kinds.append(index.new_full((index.shape[1],), self.number[part.relation]))
         out = self.convs[number](torch.cat(list(x.values())), torch.cat(pairs, dim=1), torch.cat(kinds))

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from torch import Tensor, nn
 
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.models.base import START, Backbone, BackboneConfig, Inputs, Tables
-from l2aco.models.dropout import dropout
-from l2aco.models.graph.blocks import Edges, distinct, receptive_field
+from l2aco.models.dropout import relu_dropout
+from l2aco.models.graph.blocks import Restricted, distinct, receptive_field
 from l2aco.models.graph.sampling import sample_blocks
 from l2aco.models.heads import PairHead
 
@@ -60,7 +58,7 @@ class Reach:
 
 
 class GraphBackbone(Backbone):
-    """A graph backbone: `reaches` finds what leads to entities, `propagate` turns it into their hidden vectors."""
+    """A graph backbone: `reach` finds what leads to entities, `propagate` turns it into their hidden vectors."""
 
     requires = frozenset({"graph"})
     optimiser: ClassVar[Mapping[str, Any]] = {"batch_size": 2048, "learning_rate": 3e-3, "epochs": 120, "patience": 20}
@@ -80,9 +78,9 @@ class GraphBackbone(Backbone):
         known = [torch.from_numpy(self.graph.degree(kind) > 0) for kind in (DRUG, CELL)]
         self._measured = (known[0], known[1])
 
-    def reaches(self, parts: Sequence[tuple[Tensor, Tensor]] | None) -> list[Reach]:
-        """One reach for each of these (drugs, cells), rows ascending; None: a single one for all entities."""
-        raise TypeError(f"{type(self).__name__} does not define reaches")
+    def reach(self, drugs: Tensor | None, cells: Tensor | None) -> Reach:
+        """What leads to these drugs and cell lines, rows ascending; None: to all entities."""
+        raise TypeError(f"{type(self).__name__} does not define reach")
 
     def propagate(self, reach: Reach) -> Tensor:
         """Hidden vectors (n, hidden) of a reach's drugs, then of its cell lines."""
@@ -93,15 +91,8 @@ class GraphBackbone(Backbone):
         return PairHead(config.out, config.out, config.hidden, config.dropout, symmetric=not config.faithful)
 
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
-        parts = None if drugs is None or cells is None else [(drugs, cells)]
-        return self.encoded(self.reaches(parts)[0])
-
-    def encoders(self, parts: Sequence[tuple[Tensor, Tensor]]) -> list[Callable[[], Tables]]:
-        return [partial(self.encoded, reach) for reach in self.reaches(parts)]
-
-    def encoded(self, reach: Reach) -> Tables:
-        """The tables of a reach's entities."""
-        joined = self.linear(self.drop(F.relu(self.propagate(reach))))
+        reach = self.reach(drugs, cells)
+        joined = self.linear(self.relu_drop(self.propagate(reach)))
         return Tables(*self.by_kind(joined, reach))
 
     def by_kind(self, joined: Tensor, reach: Reach) -> tuple[Tensor, Tensor]:
@@ -123,8 +114,8 @@ class GraphBackbone(Backbone):
         """Drugs and cell lines that have an edge."""
         return self._measured
 
-    def drop(self, x: Tensor) -> Tensor:
-        return dropout(x, self.config.dropout, self.training)
+    def relu_drop(self, x: Tensor) -> Tensor:
+        return relu_dropout(x, self.config.dropout, self.training)
 
 
 class StackConfig(GraphConfig):
@@ -183,24 +174,21 @@ class HomogeneousBackbone(GraphBackbone):
         """A layer: called with inputs (num_src, source) and a block, returns (num_dst, width)."""
         raise TypeError(f"{type(self).__name__} does not define conv")
 
-    def reaches(self, parts: Sequence[tuple[Tensor, Tensor]] | None) -> list[Reach]:
+    def reach(self, drugs: Tensor | None, cells: Tensor | None) -> Reach:
         blocks: list[Any] = list(self.blocks)
         *first, last = blocks
-        if parts is None:
-            return [self._reach(blocks, self.num_drugs)]
-        restricted = last.restricted([torch.cat([drugs, cells + self.num_drugs]) for drugs, cells in parts])
-        return [self._reach([*first, block], len(drugs)) for block, (drugs, _) in zip(restricted, parts, strict=True)]
-
-    def _reach(self, blocks: Sequence[Edges], drugs: int) -> Reach:
+        rows = None if drugs is None or cells is None else torch.cat([drugs, cells + self.num_drugs])
+        count = self.num_drugs if drugs is None else len(drugs)
         if self.training and self.config.neighbours is not None:
-            sampled, rows = sample_blocks(blocks, self.config.neighbours)
-            return Reach(sampled, drugs, rows)
-        return Reach(blocks, drugs)
+            targets = last.targets if rows is None else rows.cpu().numpy()
+            sampled, inputs = sample_blocks(blocks, targets, self.config.neighbours)
+            return Reach(sampled, count, inputs)
+        return Reach([*first, last if rows is None else Restricted(last, rows)], count)
 
     def propagate(self, reach: Reach) -> Tensor:
         x: Tensor = self.embedding if reach.rows is None else self.embedding[reach.rows]
         for number, (conv, block) in enumerate(zip(self.convs, reach.layers, strict=True)):
-            x = conv(x if number == 0 else self.drop(F.relu(x)), block)
+            x = conv(x if number == 0 else self.relu_drop(x), block)
         return x
 
 

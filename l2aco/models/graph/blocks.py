@@ -6,33 +6,28 @@ in-neighbours alone; the layer before it has those as its targets. The numbers a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 Relation = tuple[str, str, str]
 
 
-class Edges:
-    """Edges from `num_src` to `num_dst` nodes as CSR over targets, with its transpose.
+class Block(nn.Module):
+    """Edges from `num_src` to `num_dst` nodes as CSR over targets, with its transpose, as buffers of a module.
 
     For E edges sorted by target: `rowptr` (num_dst + 1), `col` and `row` (E) source and target of each edge, `weight`
     (E) or None. `rowptr_t` (num_src + 1), `row_t` (E) and `perm` (E): the same edges sorted by source, where edge k
-    of that order is edge perm[k]. Indices are int64. `own` (num_dst): which source each target is as a node; None
-    where the targets are the first of the sources.
+    of that order is edge perm[k]. Indices are int64; the targets are the first of the sources.
 
     Edges may be of several kinds (relations): `slot` (E) is then source * kinds + kind, where a source has one
     attention logit for every kind, and `slotptr` (num_src * kinds + 1) points into the order of `perm`.
     """
 
-    num_src: int
-    num_dst: int
-    kinds: int
     rowptr: Tensor
     col: Tensor
     row: Tensor
@@ -43,91 +38,6 @@ class Edges:
     slotptr: Tensor
     weight: Tensor | None
     weight_t: Tensor | None
-    own: Tensor | None = None
-
-    @property
-    def num_edges(self) -> int:
-        return self.col.numel()
-
-    def of_targets(self, x: Tensor) -> Tensor:
-        """The targets' rows (num_dst, ...) of the sources' x (num_src, ...)."""
-        if self.own is not None:
-            return x.index_select(0, self.own)
-        # a slice's gradient fills a table as large as x with zeros, even where the slice is all of x
-        return x if self.num_dst == self.num_src else x[: self.num_dst]
-
-    def host(self, name: str) -> np.ndarray:
-        """An index of the block as an array; from a GPU it is copied once."""
-        indices = vars(self).setdefault("_on_host", {})
-        if name not in indices:
-            indices[name] = getattr(self, name).cpu().numpy()
-        return indices[name]  # type: ignore[no-any-return]
-
-    @cached_property
-    def incidence(self) -> csr_array:
-        """The numbers of the edges by target and slot."""
-        numbers = (np.arange(self.num_edges), self.slot.numpy(), self.rowptr.numpy())
-        return csr_array(numbers, shape=(self.num_dst, self.num_src * self.kinds))
-
-    def edge_index(self, start: int = 0, stop: int | None = None) -> Tensor:
-        """int64 (2, E'): source and target of the edges into targets [start, stop), numbered from `start`."""
-        first, last = self.rowptr[start], self.rowptr[self.num_dst if stop is None else stop]
-        return torch.stack([self.col[first:last], self.row[first:last] - start])
-
-    def restricted(self, parts: Sequence[Tensor]) -> list[Edges]:
-        """For each part, the edges into its targets (n,), ascending, from the same sources; targets are renumbered.
-
-        For steps on a CPU. All parts are cut from one matrix, whose columns are the slots of one part after another:
-        for each part alone, the calls would cost several times the work.
-        """
-        slots = self.num_src * self.kinds
-        first = np.cumsum([0, *map(len, parts)])
-        by_target = self.incidence[torch.cat(list(parts)).numpy()]
-        edges, slot, rowptr = by_target.data, by_target.indices, by_target.indptr
-        start = rowptr[first]
-        columns = slot + np.repeat(np.arange(len(parts)) * slots, np.diff(start))
-        numbers = (np.arange(len(edges)), columns, rowptr)
-        by_source = csr_array(numbers, shape=(first[-1], len(parts) * slots)).tocsc()
-        col = slot if self.kinds == 1 else self.col.numpy().take(edges)
-        weight = None if self.weight is None else self.weight.numpy().take(edges)
-        weight_t = None if weight is None else weight.take(by_source.data)
-        found: list[Edges] = []
-        for number, rows in enumerate(parts):
-            begin, end = start[number : number + 2]
-            slotptr = by_source.indptr[number * slots : (number + 1) * slots + 1] - begin
-            arrays = {
-                "rowptr": rowptr[first[number] : first[number + 1] + 1] - begin,
-                "slot": slot[begin:end],
-                "col": col[begin:end],
-                "slotptr": slotptr,
-                "rowptr_t": np.ascontiguousarray(slotptr[:: self.kinds]),
-                "row_t": by_source.indices[begin:end] - first[number],
-                "perm": by_source.data[begin:end] - begin,
-                "weight": None if weight is None else weight[begin:end],
-                "weight_t": None if weight_t is None else weight_t[begin:end],
-            }
-            own = rows if self.own is None else self.own.index_select(0, rows)
-            found.append(Restricted(self.num_src, len(rows), self.kinds, own, arrays))
-        return found
-
-
-class Restricted(Edges):
-    """Some targets of a block; see `Edges.restricted`. What only attention reads is made on demand."""
-
-    def __init__(
-        self, num_src: int, num_dst: int, kinds: int, own: Tensor, arrays: Mapping[str, np.ndarray | None]
-    ) -> None:
-        self.num_src, self.num_dst, self.kinds, self.own = num_src, num_dst, kinds, own
-        for name, values in arrays.items():
-            setattr(self, name, None if values is None else torch.from_numpy(values))
-
-    @cached_property
-    def row(self) -> Tensor:  # type: ignore[override]
-        return torch.from_numpy(np.repeat(np.arange(self.num_dst), np.diff(self.rowptr.numpy())))
-
-
-class Block(Edges, nn.Module):
-    """Edges that are kept with a model; their tensors are its buffers."""
 
     def __init__(
         self,
@@ -163,6 +73,68 @@ class Block(Edges, nn.Module):
         for name, chosen in (("weight", order), ("weight_t", order[perm])):
             tensor = None if weight is None else torch.from_numpy(weight[chosen]).to(torch.get_default_dtype())
             self.register_buffer(name, tensor, persistent=False)
+
+    @property
+    def num_edges(self) -> int:
+        return self.col.numel()
+
+    @property
+    def whole(self) -> Block:
+        """The block itself; see `Restricted`."""
+        return self
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """int64 (num_dst): all targets."""
+        return np.arange(self.num_dst)
+
+    @property
+    def place(self) -> np.ndarray:
+        """int64 (num_dst): where each target stands in `targets`."""
+        return self.targets
+
+    def of_targets(self, x: Tensor) -> Tensor:
+        """The targets' rows (num_dst, ...) of the sources' x (num_src, ...)."""
+        # a slice's gradient fills a table as large as x with zeros, even where the slice is all of x
+        return x if self.num_dst == self.num_src else x[: self.num_dst]
+
+    def host(self, name: str) -> np.ndarray:
+        """An index of the block as an array; from a GPU it is copied once."""
+        indices = vars(self).setdefault("_on_host", {})
+        if name not in indices:
+            indices[name] = getattr(self, name).cpu().numpy()
+        return indices[name]  # type: ignore[no-any-return]
+
+    def edge_index(self, start: int = 0, stop: int | None = None) -> Tensor:
+        """int64 (2, E'): source and target of the edges into targets [start, stop), numbered from `start`."""
+        first, last = self.rowptr[start], self.rowptr[self.num_dst if stop is None else stop]
+        return torch.stack([self.col[first:last], self.row[first:last] - start])
+
+
+class Restricted:
+    """Some targets of a block, for one step on a CPU: the compiled loops pass over the others.
+
+    `targets` (num_dst): rows of the block, ascending; `place`: where each target of the block stands in them, or -1.
+    """
+
+    def __init__(self, block: Block, targets: Tensor) -> None:
+        self.whole = block
+        self.num_src, self.num_dst, self.kinds = block.num_src, len(targets), block.kinds
+        self.targets = targets.numpy()
+        self.place = np.full(block.num_dst, -1)
+        self.place[self.targets] = np.arange(self.num_dst)
+
+    @property
+    def num_edges(self) -> int:
+        rowptr = self.whole.host("rowptr")
+        return int((rowptr[self.targets + 1] - rowptr[self.targets]).sum())
+
+    def of_targets(self, x: Tensor) -> Tensor:
+        """The targets' rows (num_dst, ...) of the sources' x (num_src, ...)."""
+        return x.index_select(0, torch.from_numpy(self.targets))
+
+
+Edges = Block | Restricted
 
 
 def _before(values: np.ndarray) -> np.ndarray:

@@ -30,8 +30,8 @@ class BlockGCNConv(GCNConv):
     def forward(self, x: Tensor, block: Edges) -> Tensor:
         """(num_dst, width) from x (num_src, source)."""
         if self.engine == "pyg":
-            return super().forward(x, block.edge_index(), block.weight)[: block.num_dst]
-        return summed_then_mapped(block, x, self.lin.weight, self.engine) + self.bias
+            return super().forward(x, block.whole.edge_index(), block.whole.weight)[: block.num_dst]
+        return summed_then_mapped(block, x, self.lin.weight, self.bias, self.engine)
 
 
 class BlockSAGEConv(SAGEConv):
@@ -45,8 +45,8 @@ class BlockSAGEConv(SAGEConv):
         """(num_dst, width) from x (num_src, source)."""
         target = block.of_targets(x)
         if self.engine == "pyg":
-            return super().forward((x, target), block.edge_index(), size=(block.num_src, block.num_dst))
-        return summed_then_mapped(block, x, self.lin_l.weight, self.engine) + self.lin_l.bias + self.lin_r(target)
+            return super().forward((x, target), block.whole.edge_index(), size=(block.num_src, block.num_dst))
+        return summed_then_mapped(block, x, self.lin_l.weight, self.lin_l.bias, self.engine) + self.lin_r(target)
 
 
 class BlockGATConv(GATConv):
@@ -60,7 +60,7 @@ class BlockGATConv(GATConv):
         """(num_dst, width) from x (num_src, source)."""
         target = block.of_targets(x)
         if self.engine == "pyg":
-            return super().forward((x, target), block.edge_index(), size=(block.num_src, block.num_dst))
+            return super().forward((x, target), block.whole.edge_index(), size=(block.num_src, block.num_dst))
         engine = kernels.of_engine(self.engine)
         source_map, target_logit = self.logit_map(self.att_src), target @ self.logit_map(self.att_dst)
         if self._sum_first(block):
@@ -147,12 +147,12 @@ class BlockHANConv(HANConv):
         return {kind: han_conv.group(parts, self.q, self.k_lin)[0] for kind, parts in found.items()}
 
 
-def summed_then_mapped(block: Edges, x: Tensor, weight: Tensor, engine: str) -> Tensor:
-    """(A x) W^T in the cheaper of its two orders, (num_dst, out) from x (num_src, in) and W (out, in)."""
+def summed_then_mapped(block: Edges, x: Tensor, weight: Tensor, bias: Tensor, engine: str) -> Tensor:
+    """A x W^T + b in the cheaper of its two orders, (num_dst, out) from x (num_src, in), W (out, in) and b (out)."""
     weighted_sum = kernels.of_engine(engine).weighted_sum
     width_out, width_in = weight.shape
     first_sum = block.num_edges * width_in + block.num_dst * width_in * width_out
     first_map = block.num_edges * width_out + block.num_src * width_in * width_out
     if first_sum <= first_map:
-        return weighted_sum(block, x) @ weight.T
-    return weighted_sum(block, x @ weight.T)
+        return F.linear(weighted_sum(block, x), weight, bias)
+    return weighted_sum(block, x @ weight.T) + bias

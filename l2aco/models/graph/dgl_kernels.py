@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from l2aco.errors import UnavailableError
-from l2aco.models.graph.blocks import Edges
+from l2aco.models.graph.blocks import Block
 from l2aco.models.graph.kernels import full
 
 
@@ -46,7 +46,7 @@ def load_dgl() -> Any:
         ) from error
 
 
-def weighted_sum(block: Edges, x: Tensor) -> Tensor:
+def weighted_sum(block: Block, x: Tensor) -> Tensor:
     """See `kernels.weighted_sum`."""
     dgl = load_dgl()
     if block.weight is None:
@@ -55,7 +55,7 @@ def weighted_sum(block: Edges, x: Tensor) -> Tensor:
 
 
 def attention_sum(
-    block: Edges,
+    block: Block,
     x: Tensor,
     source_logit: Tensor,
     target_logit: Tensor,
@@ -73,14 +73,14 @@ def attention_sum(
 
 
 def input_attention_sum(
-    block: Edges, x: Tensor, source_map: Tensor, target_logit: Tensor, *, slope: float, dropout: float = 0.0
+    block: Block, x: Tensor, source_map: Tensor, target_logit: Tensor, *, slope: float, dropout: float = 0.0
 ) -> Tensor:
     """See `kernels.input_attention_sum`."""
     source_logit = (x @ source_map).view(-1, target_logit.shape[1])
     return attention_sum(block, x.unsqueeze(1), source_logit, target_logit, slope=slope, dropout=dropout)
 
 
-def _graph(block: Edges) -> Any:
+def _graph(block: Block) -> Any:
     """The block as a DGL block, made once for each device it lives on."""
     graph = getattr(block, "dgl_graph", None)
     if graph is None or graph.device != block.col.device:

@@ -1,7 +1,8 @@
 """The two primitives of message passing on a block: a weighted sum, and an attention-weighted sum.
 
-Both run on CSR with a stored transpose, so that neither direction materialises a message an edge. On CPU the
-sums are `embedding_bag`, which beats the sparse matrix product of torch several times over on such blocks.
+Both run on CSR with a stored transpose, so that neither direction materialises a message an edge. On a CPU, attention
+and the sums of a restricted block run in compiled `loops`; other sums are `embedding_bag`, which beats the sparse
+matrix product of torch several times over on such blocks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from l2aco.models.graph.blocks import Edges
+from l2aco.models.compiled import for_cpu
+from l2aco.models.graph import loops
+from l2aco.models.graph.blocks import Block, Edges, Restricted
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 
@@ -35,6 +38,8 @@ def segment_sum(x: Tensor, index: Tensor, pointers: Tensor, weight: Tensor | Non
 
 def weighted_sum(block: Edges, x: Tensor) -> Tensor:
     """(num_dst, d): the block's weighted sum (plain where it has no weights) of x (num_src, d)."""
+    if isinstance(block, Restricted):
+        return loops.weighted_sum(block, full(x))
     return _WeightedSum.apply(x, block.weight, block.weight_t, block.col, block.rowptr, block.row_t, block.rowptr_t)  # type: ignore[no-any-return]
 
 
@@ -89,8 +94,10 @@ def _attention(
     block: Edges, x: Tensor, source: Tensor, target_logit: Tensor, slope: float, dropout: float, *, mapped: bool
 ) -> Tensor:
     x, source, target_logit = full(x), full(source), full(target_logit)
-    mask = F.dropout(target_logit.new_ones(block.num_edges, target_logit.shape[1]), dropout) if dropout else None
+    mask = F.dropout(target_logit.new_ones(block.whole.num_edges, target_logit.shape[1]), dropout) if dropout else None
     with torch.autocast(x.device.type, enabled=False):
+        if isinstance(block, Restricted) or for_cpu(x, source, target_logit):
+            return loops.AttentionSum.apply(x, source, target_logit, mask, slope, block, mapped)  # type: ignore[no-any-return]
         return _AttentionSum.apply(x, source, target_logit, mask, slope, block, mapped)  # type: ignore[no-any-return]
 
 
@@ -108,7 +115,7 @@ class _AttentionSum(torch.autograd.Function):
         target_logit: Tensor,
         mask: Tensor | None,
         slope: float,
-        block: Edges,
+        block: Block,
         mapped: bool,
     ) -> Tensor:
         source_logit = (x[:, 0] @ source).view(-1, target_logit.shape[1]) if mapped else source
@@ -147,7 +154,7 @@ class _AttentionSum(torch.autograd.Function):
         return grad_x, to_source, to_target, *[None] * 4
 
 
-def _to_sources(block: Edges, grads: Tensor, weights: Tensor, *, shared: bool) -> Tensor:
+def _to_sources(block: Block, grads: Tensor, weights: Tensor, *, shared: bool) -> Tensor:
     """Messages back along the edges: (num_src, 1 or H, D) from (H, num_dst, D) and weights (E, H) by source."""
     if shared:
         heads = torch.arange(len(grads), device=grads.device)
@@ -157,7 +164,7 @@ def _to_sources(block: Edges, grads: Tensor, weights: Tensor, *, shared: bool) -
     return torch.stack([segment_sum(part, block.row_t, block.rowptr_t, weight) for part, weight in parts], dim=1)
 
 
-def segment_softmax(logits: Tensor, block: Edges) -> Tensor:
+def segment_softmax(logits: Tensor, block: Block) -> Tensor:
     """Softmax of (E, H) over the in-edges of every target."""
     if not block.num_edges:
         return logits
@@ -167,7 +174,7 @@ def segment_softmax(logits: Tensor, block: Edges) -> Tensor:
     return exp.div_(total.index_select(0, block.row))
 
 
-def edge_products(block: Edges, target: Tensor, source: Tensor) -> Tensor:
+def edge_products(block: Block, target: Tensor, source: Tensor) -> Tensor:
     """(E,): the inner product of target[row] and source[col] at every edge."""
     if not block.num_edges:
         return target.new_zeros(0)
@@ -177,7 +184,7 @@ def edge_products(block: Edges, target: Tensor, source: Tensor) -> Tensor:
     return torch.sparse.sampled_addmm(pattern, target, source.T, beta=0.0).values()
 
 
-def _edges(block: Edges) -> Tensor:
+def _edges(block: Block) -> Tensor:
     return torch.arange(block.num_edges, device=block.col.device)
 
 

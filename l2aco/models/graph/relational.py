@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.models.graph.backbone import CELL, DRUG, Reach, embedding_rows
-from l2aco.models.graph.blocks import Block, Edges, Layer, Relation, receptive_field
+from l2aco.models.graph.blocks import Block, Edges, Layer, Relation, Restricted, receptive_field
 from l2aco.models.graph.sampling import sample
 
 
@@ -82,11 +82,10 @@ class Group(nn.Module):
             len(relations),
         )
 
-    def restricted(self, choices: Sequence[Mapping[str, Tensor]]) -> list[SubGroup]:
-        """The messages to each of these choices of targets: rows, ascending, by node type."""
-        kept = [torch.cat([part.start + rows[part.target] for part in self.parts]) for rows in choices]
-        blocks = self.block.restricted(kept)
-        return [SubGroup(self.source, self._parts_of(rows), block) for rows, block in zip(choices, blocks, strict=True)]
+    def restricted(self, rows: Mapping[str, Tensor]) -> SubGroup:
+        """The messages to these targets: rows, ascending, by node type."""
+        kept = torch.cat([part.start + rows[part.target] for part in self.parts])
+        return SubGroup(self.source, self._parts_of(rows), Restricted(self.block, kept))
 
     def sampled(self, rows: Mapping[str, np.ndarray], neighbours: int) -> tuple[SubGroup, np.ndarray]:
         """The messages to the targets at `rows`, from at most `neighbours` a relation, and the rows of the sources."""
@@ -134,20 +133,17 @@ class RelationalField(nn.Module):
         """The groups of one layer."""
         return list(self.groups[number])  # type: ignore[call-overload]
 
-    def reaches(self, parts: Sequence[tuple[Tensor, Tensor]] | None, neighbours: int | None = None) -> list[Reach]:
-        """See `GraphBackbone.reaches`; the layers are `Messages`. `neighbours`: in-edges drawn for each node, relation
+    def reach(self, drugs: Tensor | None, cells: Tensor | None, neighbours: int | None = None) -> Reach:
+        """See `GraphBackbone.reach`; the layers are `Messages`. `neighbours`: in-edges drawn for each node, relation
         and layer."""
-        choices = [{DRUG: drugs, CELL: cells} for drugs, cells in parts or ()]
+        rows = None if drugs is None or cells is None else {DRUG: drugs, CELL: cells}
         if neighbours is not None:
-            return [self._sampled(rows, neighbours) for rows in (choices if parts else [None])]
+            return self._sampled(rows, neighbours)
         *first, last = (Messages(self.layer_groups(number), targets) for number, targets in enumerate(self.targets))
-        if parts is None:
-            return [Reach([*first, last], self.targets[-1][DRUG])]
-        by_group = [group.restricted(choices) for group in self.layer_groups(len(first))]
-        return [
-            Reach([*first, Messages([of_group[number] for of_group in by_group], rows)], len(rows[DRUG]))
-            for number, rows in enumerate(choices)
-        ]
+        if rows is None:
+            return Reach([*first, last], self.targets[-1][DRUG])
+        groups = [group.restricted(rows) for group in self.layer_groups(len(first))]
+        return Reach([*first, Messages(groups, rows)], len(rows[DRUG]))
 
     def inputs(self, reach: Reach) -> dict[str, Tensor]:
         """The first layer's inputs by node type."""

@@ -8,22 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2aco.models.graph.blocks import Block, Edges
+from l2aco.models.graph.blocks import Block
 
 
-def sample_blocks(blocks: Sequence[Edges], neighbours: int) -> tuple[list[Block], Tensor]:
+def sample_blocks(blocks: Sequence[Block], rows: np.ndarray, neighbours: int) -> tuple[list[Block], Tensor]:
     """Blocks, first layer to last, with at most `neighbours` in-edges a target, and the rows of the first layer's
-    inputs that they need, int64."""
-    rows = np.arange(blocks[-1].num_dst)
+    inputs that they need, int64; `rows`: the targets of the last."""
     found = []
     for block in reversed(blocks):
-        own = rows if block.own is None else block.own.cpu().numpy()[rows]
-        sampled, rows = sample(block, rows, own, neighbours)
+        sampled, rows = sample(block, rows, rows, neighbours)
         found.append(sampled)
     return found[::-1], torch.from_numpy(rows).to(blocks[0].col.device)
 
 
-def sample(block: Edges, targets: np.ndarray, own: np.ndarray, neighbours: int) -> tuple[Block, np.ndarray]:
+def sample(block: Block, targets: np.ndarray, own: np.ndarray, neighbours: int) -> tuple[Block, np.ndarray]:
     """The block of at most `neighbours` in-edges for each of `targets`, and the rows of the sources that it reads:
     first `own`, then all others.
 
@@ -47,7 +45,7 @@ def _places(rows: np.ndarray, count: int) -> np.ndarray:
     return places
 
 
-def _draw(block: Edges, rows: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray | None]:
+def _draw(block: Block, rows: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Distinct edge numbers into `rows`, and their weights."""
     rowptr = block.host("rowptr")
     degree = rowptr[rows + 1] - rowptr[rows]
