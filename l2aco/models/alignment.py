@@ -220,11 +220,11 @@ class Side(nn.Module):
 
     def adapted(self, rows: Tensor | None) -> Tensor:
         """g(e) (n, d) of the entities at `rows` (None: all)."""
-        return self.adapter(self.vectors if rows is None else self.vectors[rows])
+        return self.adapter(self.vectors if rows is None else self.vectors.index_select(0, rows))
 
     def known_at(self, rows: Tensor | None) -> Tensor:
         """Bool (n,): which of the entities at `rows` have a vector."""
-        return self.known if rows is None else self.known[rows]
+        return self.known if rows is None else self.known.index_select(0, rows)
 
     def loss(self, views: Tensor, rows: Tensor | None, seen: Tensor) -> Tensor:
         """The alignment loss of views (n, V, d) of the entities at `rows`; `seen`: local rows of the batch."""

@@ -12,6 +12,8 @@ from torch.autograd.function import once_differentiable
 from l2aco.models.compiled import array, compiled, for_cpu
 
 _STEPS = 256
+_LARGE = 2**16
+"""Elements from which on one compiled pass takes less time than a few operations of torch."""
 
 
 def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
@@ -30,8 +32,8 @@ def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
 
 
 def relu_dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    """`dropout` of ReLU(x); on a CPU in one pass over x, and one over its gradient."""
-    if training and rate and for_cpu(x):
+    """`dropout` of ReLU(x); on a CPU in one pass over x, and one over its gradient, where x is large."""
+    if training and rate and x.numel() >= _LARGE and for_cpu(x):
         return _ReluDropout.apply(x, rate)  # type: ignore[no-any-return]
     return dropout(F.relu(x), rate, training)
 

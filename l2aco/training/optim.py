@@ -73,9 +73,10 @@ class TableAdam(torch.optim.Adam):
             self._update(written, group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        super().zero_grad(set_to_none)
-        for unwritten in self._unwritten.values():
-            unwritten.clear()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+                self._unwritten.get(parameter, []).clear()
 
     def _update(self, parameters: list[Any], group: dict[str, Any]) -> None:
         states = [self._state(parameter) for parameter in parameters]
