@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from l2aco.cli.main import VERBS
 from l2aco.cli.shell import Shell, verb
 
-HEAVY = ("torch", "transformers", "faiss", "vllm", "FlagEmbedding", "openai", "rdkit", "sentence_transformers",
+HEAVY = ("torch", "transformers", "faiss", "vllm", "FlagEmbedding", "openai", "rdkit", "numba", "sentence_transformers",
          "torch_geometric", "dgl", "sklearn", "scipy", "polars", "pandas", "matplotlib", "numpy")  # fmt: skip
 
 

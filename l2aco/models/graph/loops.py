@@ -78,7 +78,8 @@ class Unwritten(NamedTuple):
         """One step of Adam (Kingma and Ba 2015) on the table and its two moments, in place."""
         kind = self.grad.dtype.type
         corrected = rate / (1 - betas[0] ** step), 1 / math.sqrt(1 - betas[1] ** step)
-        tables, factors = map(array, (table, mean, square)), map(kind, (*betas, *corrected, eps))
+        tables = (x.detach().numpy() for x in (table, mean, square))  # never a copy: they are written to
+        factors = map(kind, (*betas, *corrected, eps))
         _adam(*self.edges, self.grad, *tables, *factors)
 
 
