@@ -51,7 +51,7 @@ def tensor(generator: np.random.Generator, *shape: int) -> torch.Tensor:
 
 
 def on(path: str) -> AbstractContextManager[Any]:
-    """Attention by the compiled loops of a CPU, or by the torch operations of every other device."""
+    """Sums by the compiled loops of a CPU, or by the torch operations of every other device."""
     return nullcontext() if path == "compiled" else mock.patch.object(kernels, "for_cpu", return_value=False)
 
 
@@ -73,16 +73,22 @@ def dense_attention(
     return torch.stack(rows).view(block.num_dst, heads, -1)
 
 
+@PATHS
 @settings(deadline=None, max_examples=40)
-@given(blocks())
-def test_weighted_sum_is_a_sparse_product(case: tuple[Block, np.random.Generator]) -> None:
+@given(case=blocks())
+def test_weighted_sum_is_a_sparse_product(path: str, case: tuple[Block, np.random.Generator]) -> None:
     block, generator = case
     x = tensor(generator, block.num_src, 3)
     dense = torch.zeros(block.num_dst, block.num_src, dtype=torch.float64)
     weight = torch.ones(block.num_edges, dtype=torch.float64) if block.weight is None else block.weight
     dense.index_put_((block.row, block.col), weight, accumulate=True)
-    torch.testing.assert_close(kernels.weighted_sum(block, x), dense @ x)
-    assert torch.autograd.gradcheck(lambda values: kernels.weighted_sum(block, values), (x,))
+
+    def run(values: torch.Tensor) -> torch.Tensor:
+        with on(path):
+            return kernels.weighted_sum(block, values)
+
+    torch.testing.assert_close(run(x), dense @ x)
+    assert torch.autograd.gradcheck(run, (x,))
 
 
 @PATHS

@@ -1,8 +1,8 @@
 """The two primitives of message passing on a block: a weighted sum, and an attention-weighted sum.
 
-Both run on CSR with a stored transpose, so that neither direction materialises a message an edge. On a CPU, attention
-and the sums of a restricted block run in compiled `loops`; other sums are `embedding_bag`, which beats the sparse
-matrix product of torch several times over on such blocks.
+Both run on CSR with a stored transpose, so that neither direction materialises a message an edge. On a CPU, sums into
+few targets run in compiled `loops`; other weighted sums are `embedding_bag`, which beats the sparse matrix product of
+torch several times over on such blocks.
 """
 
 from __future__ import annotations
@@ -36,11 +36,22 @@ def segment_sum(x: Tensor, index: Tensor, pointers: Tensor, weight: Tensor | Non
     return torch.embedding_bag(table, index, pointers, False, 0, False, weight, True)[0]
 
 
+def by_loops(block: Edges, *tensors: Tensor) -> bool:
+    """Whether a sum runs in the compiled loops: on a CPU where targets are few, so that what leads to them stays in the
+    cache, or edges are. A sum over a whole graph is faster by torch."""
+    if isinstance(block, Restricted):
+        return True
+    few = 4 * block.num_dst < block.num_src or block.num_edges < 2**14
+    return few and for_cpu(*tensors)
+
+
 def weighted_sum(block: Edges, x: Tensor) -> Tensor:
     """(num_dst, d): the block's weighted sum (plain where it has no weights) of x (num_src, d)."""
-    if isinstance(block, Restricted):
+    if by_loops(block, x):
         return loops.weighted_sum(block, full(x))
-    return _WeightedSum.apply(x, block.weight, block.weight_t, block.col, block.rowptr, block.row_t, block.rowptr_t)  # type: ignore[no-any-return]
+    whole = block.whole
+    edges = whole.weight, whole.weight_t, whole.col, whole.rowptr, whole.row_t, whole.rowptr_t
+    return _WeightedSum.apply(x, *edges)  # type: ignore[no-any-return]
 
 
 class _WeightedSum(torch.autograd.Function):
@@ -96,7 +107,7 @@ def _attention(
     x, source, target_logit = full(x), full(source), full(target_logit)
     mask = F.dropout(target_logit.new_ones(block.whole.num_edges, target_logit.shape[1]), dropout) if dropout else None
     with torch.autocast(x.device.type, enabled=False):
-        if isinstance(block, Restricted) or for_cpu(x, source, target_logit):
+        if by_loops(block, x, source, target_logit):
             return loops.AttentionSum.apply(x, source, target_logit, mask, slope, block, mapped)  # type: ignore[no-any-return]
         return _AttentionSum.apply(x, source, target_logit, mask, slope, block, mapped)  # type: ignore[no-any-return]
 

@@ -164,7 +164,7 @@ class AttentionSum(torch.autograd.Function):
         else:
             source_map, source_logit = None, array(source)
         raw = np.empty((whole.num_edges, heads), inputs.dtype)
-        share = np.empty_like(raw)
+        share = np.zeros_like(raw)  # not empty: edges of other targets are multiplied by the mask, too
         into = whole.host("rowptr"), block.targets
         slope = inputs.dtype.type(slope)
         _shares(*into, whole.host("slot"), source_logit, array(target_logit), slope, raw, share)
@@ -182,7 +182,7 @@ class AttentionSum(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         block, (inputs, source_map, raw, share, used, mask, slope) = ctx.block, ctx.given
         whole, leaving = block.whole, _leaving(block)
-        to_share, to_inputs = np.empty_like(share), np.empty_like(inputs)
+        to_share, to_inputs = np.zeros_like(share), np.empty_like(inputs)
         _back_to_sources(*leaving, used, inputs, array(grad), to_share, to_inputs)
         if mask is not None:
             to_share *= array(mask)
