@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim.adam import adam
 
 from l2aco.metrics import get_metric
+from l2aco.models.graph.loops import Unwritten
 from l2aco.training.spec import Recipe
 
 
@@ -62,13 +63,9 @@ class TableAdam(torch.optim.Adam):
         for group in self.param_groups:
             written = []
             for parameter in group["params"]:
-                unwritten = self._unwritten.get(parameter, [])
-                if len(unwritten) == 1 and parameter.grad is None:
-                    self._update_table(parameter, unwritten[0], group)
-                    continue
-                for part in unwritten:
-                    parameter.grad = part.written() if parameter.grad is None else parameter.grad + part.written()
-                if parameter.grad is not None:
+                if unwritten := self._unwritten.get(parameter):
+                    self._update_table(parameter, Unwritten.total(unwritten, parameter.grad), group)
+                elif parameter.grad is not None:
                     written.append(parameter)
             self._update(written, group)
 

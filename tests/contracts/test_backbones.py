@@ -156,10 +156,10 @@ def renumbered(old: Aligner, new: Aligner, place: dict[str, np.ndarray]) -> dict
     elif hasattr(old.backbone, "nodes"):
         graph = old.backbone.graph
         whole = np.concatenate([graph.offset(kind) + place[kind] for kind in graph.nodes])
-        target = {row: at for at, row in enumerate(new.backbone.nodes.tolist())}
+        target = dict(zip(new.backbone.nodes.tolist(), new.backbone.merger.row_of.tolist(), strict=True))
         order = [target[row] for row in whole[old.backbone.nodes].tolist()]
-        key = "backbone.embedding"
-        state[key] = torch.empty_like(state[key]).index_copy_(0, torch.tensor(order), state[key])
+        key, shared = "backbone.embedding", torch.from_numpy(old.backbone.merger.row_of)
+        state[key] = torch.empty_like(state[key]).index_copy_(0, torch.tensor(order), state[key][shared])
     for kind, key in (("drug", "backbone.drug.own.weight"), ("cell_line", "backbone.cell.own.weight")):
         if key in state:
             state[key] = torch.empty_like(state[key]).index_copy_(0, torch.from_numpy(place[kind]), state[key])

@@ -76,10 +76,15 @@ def plain_output(model: Aligner, hidden: Tensor) -> Tensor:
     return loss_of(logits, losses)
 
 
+def node_embedding(backbone: Any) -> Tensor:
+    """The row of each node that the first layer reads; several may share one."""
+    return backbone.embedding[torch.from_numpy(backbone.merger.row_of)]
+
+
 def whole_embedding(model: Aligner) -> Tensor:
     """The learned rows in a table over all nodes; rows outside the receptive field are random, to no effect."""
     table = torch.randn(model.backbone.graph.num_nodes, model.backbone.config.embedding)
-    return table.index_copy(0, torch.from_numpy(model.backbone.nodes), model.backbone.embedding)
+    return table.index_copy(0, torch.from_numpy(model.backbone.nodes), node_embedding(model.backbone))
 
 
 def plain_gcn(model: Aligner) -> Tensor:

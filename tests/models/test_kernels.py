@@ -21,6 +21,7 @@ from l2aco.models.graph.blocks import (
     Restricted,
     distinct,
     mean_weights,
+    merged,
     receptive_field,
     symmetric_normalisation,
     with_self_loops,
@@ -212,6 +213,33 @@ def test_a_receptive_field_computes_what_the_whole_graph_computes(seed: int, lay
         values = kernels.weighted_sum(block, values)
     np.testing.assert_allclose(values.numpy(), expected[targets], rtol=1e-5, atol=1e-7)
     assert len(rows["n"]) == np.count_nonzero(np.linalg.matrix_power((whole > 0).astype(float), layers)[targets].any(0))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.integers(1, 12), st.integers(1, 6))
+def test_sources_that_no_sum_can_tell_apart_are_merged_and_no_others(seed: int, nodes: int, own: int) -> None:
+    draw, relation = np.random.default_rng(seed), ("n", "e", "n")
+    own = min(own, nodes)
+    edges = distinct(np.stack([draw.integers(0, nodes, 25), draw.integers(0, own, 25)]), nodes)
+    leads = np.zeros((nodes, own))
+    leads[edges[0], edges[1]] = draw.choice([1.0, 2.0, 3.0], edges.shape[1]) * draw.uniform(0.1, 2.0, nodes)[edges[0]]
+    given_rows = {"n": np.arange(own)}
+    (layer,), rows = receptive_field(
+        {"n": nodes}, {relation: edges}, given_rows, 1, {relation: leads[edges[0], edges[1]]}
+    )
+    torch.set_default_dtype(torch.float64)
+    try:
+        block = merged(layer, relation).block(relation)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    x = draw.normal(size=(nodes, 2))[rows["n"]]
+    means = block.merger.means(torch.from_numpy(x))
+    assert len(means) == block.num_src
+    found = kernels.weighted_sum(block, means).numpy()
+    np.testing.assert_allclose(found, leads[rows["n"]].T @ x, rtol=1e-9, atol=1e-12)
+    assert block.merger.row_of[:own].tolist() == list(range(own)), "targets stay where they are, each its own"
+    columns = leads[rows["n"]][own:] / leads[rows["n"]][own:].sum(1, keepdims=True)
+    assert block.num_src == own + len(np.unique(columns.round(6), axis=0))
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.2, 0.05])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.models.base import START, Backbone, BackboneConfig, Inputs, Tables
 from l2aco.models.dropout import relu_dropout
-from l2aco.models.graph.blocks import Restricted, distinct, receptive_field
+from l2aco.models.graph.blocks import Merger, Restricted, distinct, merged, receptive_field
 from l2aco.models.graph.sampling import sample_blocks
 from l2aco.models.heads import PairHead
 
@@ -143,10 +143,13 @@ class AttentionConfig(StackConfig):
 class HomogeneousBackbone(GraphBackbone):
     """A stack of one kind of layer over all nodes alike: a subclass says which edges, weights and layer.
 
-    Between layers stand ReLU and dropout. Edges are distinct, in both directions, in global node numbers.
+    Between layers stand ReLU and dropout. Edges are distinct, in both directions, in global node numbers. `nodes`:
+    those that the first layer reads; several may share a row of `embedding`, see `merger`.
     """
 
     config: StackConfig
+    merges: ClassVar[bool] = False
+    """Whether the first layer reads its inputs through the weighted sum alone."""
 
     def __init__(self, inputs: Inputs, config: StackConfig) -> None:
         super().__init__(inputs, config)
@@ -160,11 +163,20 @@ class HomogeneousBackbone(GraphBackbone):
             config.layers,
             None if weights is None else {relation: weights},
         )
-        self.blocks = nn.ModuleList(layer.block(relation) for layer in layers)
         self.nodes = rows["node"]
+        if self.merges and not config.faithful:
+            layers[0] = merged(layers[0], relation)
+        self.blocks = nn.ModuleList(layer.block(relation) for layer in layers)
         self.embedding = embedding_rows(count, config.embedding, self.nodes)
+        if layers[0].merger is not None:
+            self.embedding = nn.Parameter(layers[0].merger.means(self.embedding.detach()))
         widths = [config.embedding] + [config.hidden] * config.layers
         self.convs = nn.ModuleList(self.conv(source, width) for source, width in pairwise(widths))
+
+    @property
+    def merger(self) -> Merger:
+        """Which row of `embedding` stands for each of `nodes`."""
+        return self.blocks[0].merger  # type: ignore[return-value]
 
     def edges(self, edges: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
         """The edges (2, E) that carry messages, and their weights (E)."""

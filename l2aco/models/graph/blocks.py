@@ -9,12 +9,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 Relation = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Merger:
+    """What the sources of a block stand for, where each is the mean of one or several nodes.
+
+    `row_of` (n): the source that stands for each node; `share` (n): the weight of a node in that mean.
+    """
+
+    row_of: np.ndarray
+    share: np.ndarray
+
+    def means(self, x: Tensor) -> Tensor:
+        """The sources' rows (num_src, d) from the nodes' x (n, d)."""
+        weighted = x * torch.from_numpy(self.share).to(x.dtype).unsqueeze(1)
+        table = x.new_zeros(len(self.members[0]) - 1, x.shape[1])
+        return table.index_add(0, torch.from_numpy(self.row_of), weighted)
+
+    @cached_property
+    def members(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The distinct shares in each source: pointers (num_src + 1) into them, the shares, and the share that all
+        nodes with this one have together."""
+        order = np.lexsort((self.share, self.row_of))
+        row, share = self.row_of[order], self.share[order]
+        first = np.flatnonzero(np.diff(row, prepend=-1) | (np.diff(share, prepend=-1.0) != 0))
+        together = np.diff(first, append=len(row)) * share[first]
+        return _pointers(row[first], int(row[-1]) + 1 if len(row) else 0), share[first], together
 
 
 class Block(nn.Module):
@@ -26,6 +54,8 @@ class Block(nn.Module):
 
     Edges may be of several kinds (relations): `slot` (E) is then source * kinds + kind, where a source has one
     attention logit for every kind, and `slotptr` (num_src * kinds + 1) points into the order of `perm`.
+
+    `merger`: what the sources stand for, in general one node each.
     """
 
     rowptr: Tensor
@@ -47,12 +77,14 @@ class Block(nn.Module):
         weight: np.ndarray | None = None,
         kind: np.ndarray | None = None,
         kinds: int = 1,
+        merger: Merger | None = None,
     ) -> None:
         """`edges` (2, E): local source and target numbers, distinct, in any order; `weight`, `kind` (E) beside them."""
         super().__init__()
         self.num_src = num_src
         self.num_dst = num_dst
         self.kinds = kinds
+        self.merger = merger or Merger(np.arange(num_src), np.ones(num_src))
         order = np.lexsort((edges[0], edges[1]))
         source, target = edges[0][order], edges[1][order]
         slot = source * kinds + (0 if kind is None else kind[order])
@@ -151,18 +183,21 @@ def _pointers(sorted_rows: np.ndarray, count: int) -> np.ndarray:
 @dataclass(frozen=True)
 class Layer:
     """One layer of message passing: local edges (2, E) by relation with their weights, and how many nodes of each
-    type go in and come out. The targets of a type are the first of its sources, in the same order.
+    type go in and come out. The targets of a type are the first of its sources, in the same order. `merger`: what the
+    sources of a `merged` layer stand for.
     """
 
     edges: dict[Relation, np.ndarray]
     weights: dict[Relation, np.ndarray]
     sources: dict[str, int]
     targets: dict[str, int]
+    merger: Merger | None = None
 
     def block(self, relation: Relation) -> Block:
         """The block of one relation."""
         source, _, target = relation
-        return Block(self.edges[relation], self.sources[source], self.targets[target], self.weights.get(relation))
+        sizes = self.sources[source], self.targets[target]
+        return Block(self.edges[relation], *sizes, self.weights.get(relation), merger=self.merger)
 
 
 def receptive_field(
@@ -212,6 +247,30 @@ def _layer(
     }
     kept_weights = {relation: weights[relation][kept[relation]] for relation in local if relation in weights}
     return sources, Layer(local, kept_weights, _counts(sources), _counts(targets))
+
+
+def merged(layer: Layer, relation: Relation) -> Layer:
+    """The layer with one source in the place of all that its sums cannot tell apart.
+
+    Those lead to the same targets, with weights in one proportion: the sums read only their mean by these weights. A
+    target stays a source of its own. For a layer of one relation from a type of node to itself, with positive weights.
+    """
+    kind = relation[0]
+    count, own = layer.sources[kind], layer.targets[kind]
+    order = np.lexsort(layer.edges[relation][::-1])
+    source, target = layer.edges[relation][:, order]
+    weight = layer.weights[relation][order]
+    total = np.bincount(source, weight, minlength=count)
+    leads_to = np.stack([target, np.rint(weight / total[source] * 1e9).astype(np.int64)], axis=1)
+    ends = pairwise(_pointers(source, count).tolist())
+    keys = [number if number < own else leads_to[slice(*edges)].tobytes() for number, edges in enumerate(ends)]
+    place: dict[int | bytes, int] = {}
+    row_of = np.array([place.setdefault(key, len(place)) for key in keys], dtype=np.int64)
+    sums = np.bincount(row_of, total)[row_of]
+    share = np.divide(total, sums, out=np.ones(count), where=sums > 0)
+    pairs, of_edge = np.unique(row_of[source] * own + target, return_inverse=True)
+    edges, weights = {relation: np.stack(np.divmod(pairs, own))}, {relation: np.bincount(of_edge, weight)}
+    return Layer(edges, weights, {kind: len(place)}, layer.targets, Merger(row_of, share))
 
 
 def _membership(rows: np.ndarray, count: int) -> np.ndarray:
