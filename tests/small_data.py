@@ -34,14 +34,16 @@ class SmallData:
 
 
 def small_data(seed: int = 0) -> SmallData:
-    """Random edges; one drug and one cell line without any, one relation without any, two drugs and a cell line
-    without a feature."""
+    """Random edges; one drug and one cell line without any, a relation and a type of nodes without any, a disease and a
+    protein that lead nowhere else, two drugs and a cell line without a feature."""
     draw = np.random.default_rng(seed)
     nodes = {
         "drug": [f"D{number:02d}" for number in range(DRUGS)],
         "cell_line": [f"C{number}" for number in range(CELLS)],
-        "protein": [f"P{number}" for number in range(PROTEINS)],
+        "protein": [f"P{number}" for number in range(PROTEINS + 1)],
         "tissue": ["lung", "skin"],
+        "disease": ["E0", "E1"],
+        "pathway": ["W0"],
     }
     relations = {
         ("drug", "targets", "protein"): np.stack([draw.integers(0, LONELY_DRUG, 40), draw.integers(0, PROTEINS, 40)]),
@@ -51,6 +53,8 @@ def small_data(seed: int = 0) -> SmallData:
         ("protein", "interacts", "protein"): draw.integers(0, PROTEINS, (2, 60)),
         ("cell_line", "from_tissue", "tissue"): np.stack([np.arange(LONELY_CELL), np.arange(LONELY_CELL) % 2]),
         ("drug", "never_seen", "tissue"): np.zeros((2, 0), dtype=np.int64),
+        ("disease", "linked_to", "protein"): np.array([[0], [PROTEINS]]),
+        ("pathway", "holds", "drug"): np.zeros((2, 0), dtype=np.int64),
     }
     return SmallData(
         graph=KnowledgeGraph.build(nodes, relations),

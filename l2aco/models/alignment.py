@@ -68,8 +68,8 @@ class Aligner(nn.Module):
             if drug_vectors is None or cell_vectors is None:
                 raise ValueError("an active alignment needs drug_vectors and cell_vectors")
             measured = backbone.measured() or (None, None)
-            self.drug = Side(self.spec, drug_vectors, backbone.drug_width, train_drugs, measured[0])
-            self.cell = Side(self.spec, cell_vectors, backbone.cell_width, train_cells, measured[1])
+            self.drug = Side(self.spec.for_kind("drug"), drug_vectors, backbone.drug_width, train_drugs, measured[0])
+            self.cell = Side(self.spec.for_kind("cell"), cell_vectors, backbone.cell_width, train_cells, measured[1])
 
     @property
     def optimizer_defaults(self) -> dict[str, Any]:

@@ -22,6 +22,9 @@ class AlignSpec(BaseModel):
     """Of the losses of the two kinds; kl is one loss of both, weighted by their mean."""
     temperature: float = Field(default=0.07, gt=0)
     """Of infonce."""
+    temperature_drug: float | None = Field(default=None, gt=0)
+    temperature_cell: float | None = Field(default=None, gt=0)
+    """Of infonce for one kind, where it is not `temperature`."""
     symmetric: bool = False
     """infonce in both directions: representation to vector and vector to representation."""
     gamma: float = Field(default=2.0, gt=0)
@@ -58,6 +61,11 @@ class AlignSpec(BaseModel):
     def active(self) -> bool:
         """Whether vectors are used at all."""
         return self.loss != "none" or self.fusion not in (None, "none") or self.impute or self.modality_dropout > 0
+
+    def for_kind(self, kind: Literal["drug", "cell"]) -> Self:
+        """This spec with the temperature of a kind."""
+        own = self.temperature_drug if kind == "drug" else self.temperature_cell
+        return self if own is None else self.model_copy(update={"temperature": own})
 
     def for_backbone(self, fusion: str) -> Self:
         """This spec with a fusion in any case: its own, else the backbone's where vectors are used."""

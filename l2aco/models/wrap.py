@@ -26,10 +26,10 @@ def wrap_module(
 ) -> type[Backbone]:
     """A backbone class around the module that `make(inputs)` returns.
 
-    `encode_drug(module, x)` and `encode_cell(module, x)` turn feature rows (n, ...) into representations (n, ..., d);
-    `score(module, h_a, h_b, h_c)` turns those of B triples into logits (B,). The module keeps its own mathematics,
-    except that the logit is the mean over the two orders of the drugs, unless `faithful`. Rows without a feature are
-    zero.
+    `encode_drug(module, x)` and `encode_cell(module, x)` turn feature rows (n, ...) into representations (n, d), or
+    (n, V, d) where V views of an entity are aligned; `score(module, h_a, h_b, h_c)` turns those of B triples into
+    logits (B,). The module keeps its own mathematics, except that the logit is the mean over the two orders of the
+    drugs, unless `faithful`. Rows without a feature are zero.
     """
 
     class Wrapped(Backbone):
@@ -47,10 +47,14 @@ def wrap_module(
                 tables = self.eval().encode(first, first)
             self.train()
             self.drug_width, self.cell_width = tables.drug.shape[-1], tables.cell.shape[-1]
+            self.shapes = tables.drug.shape[1:], tables.cell.shape[1:]
 
         def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
             drug, cell = _rows(self.drug_inputs, drugs), _rows(self.cell_inputs, cells)
-            return Tables(encode_drug(self.module, drug), encode_cell(self.module, cell))
+            return Tables(  # of no rows, many a module cannot say the shape
+                encode_drug(self.module, drug) if len(drug) else drug.new_zeros(0, *self.shapes[0]),
+                encode_cell(self.module, cell) if len(cell) else cell.new_zeros(0, *self.shapes[1]),
+            )
 
         def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
             first, second, line = tables.drug[a], tables.drug[b], tables.cell[c]

@@ -38,8 +38,9 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 class TableAdam(torch.optim.Adam):
     """Adam that takes the gradient of a table unwritten (`models.graph.loops.Unwritten`), in less time.
 
-    The numbers and the state are those of torch's. Gradients are taken so from a `backward()` inside `tables()`, and
-    only there; elsewhere they are in `grad`, as for any other optimiser.
+    The numbers and the state are those of torch's; a row that stands for several nodes moves as the mean of theirs
+    would (`models.graph.blocks.Merger`). Gradients are taken so from a `backward()` inside `tables()`, and only there;
+    elsewhere they are in `grad`, as for any other optimiser.
     """
 
     def __init__(self, *given: Any, **options: Any) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from l2aco.training.predictor import Predictor
     from l2aco.training.spec import TrainSpec
 
-FORMAT = 4
+FORMAT = 5
 """Of a run's files and of the models in it: other numbers come from the same spec in another format."""
 UNFINISHED = ".unfinished"
 

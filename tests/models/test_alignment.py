@@ -64,6 +64,15 @@ def test_an_entity_counts_once_however_often_it_occurs(loss: str) -> None:
         torch.testing.assert_close(often[name], once[name])
 
 
+def test_each_kind_has_its_temperature() -> None:
+    alike, apart = build(AlignSpec()), build(AlignSpec(temperature_cell=0.5))
+    plain, found = alike(A, B, C).losses, apart(A, B, C).losses
+    assert torch.equal(found["align_drug"], plain["align_drug"])
+    warm = build(AlignSpec(temperature=0.5))(A, B, C).losses
+    torch.testing.assert_close(found["align_cell"], warm["align_cell"])
+    assert not torch.equal(warm["align_cell"], plain["align_cell"])
+
+
 def test_scopes_reach_the_entities_that_they_name() -> None:
     reached = {}
     for scope in ("batch", "train", "all"):

@@ -16,9 +16,10 @@ from l2aco.data.features.table import FeatureTable
 from l2aco.entities import EntityKind
 from l2aco.models.alignment import Aligner
 from l2aco.models.assemble import load_inputs
-from l2aco.models.base import BackboneConfig
+from l2aco.models.base import BackboneConfig, Inputs
 from l2aco.models.spec import AlignSpec
 from l2aco.models.vectors import prepare_vectors
+from l2aco.models.wrap import wrap_module
 
 DOCS = Path(__file__).parents[2] / "docs" / "backbones.md"
 
@@ -51,6 +52,37 @@ def build(wrapped: Any, align: AlignSpec, *, faithful: bool = False) -> Aligner:
 
 
 A, B, C = torch.tensor([0, 1, 9, 3]), torch.tensor([4, 5, 6, 7]), torch.tensor([0, 1, 2, 0])
+
+
+class OfPairs(torch.nn.Module):
+    """A module that reshapes by the number of its rows, which no rows do not tell, and gives two views of a drug."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        super().__init__()
+        self.drug, self.cell = (
+            torch.nn.Linear(inputs.features[name].values.shape[1], 6) for name in ("morgan", "tissue")
+        )
+
+    def views(self, x: torch.Tensor) -> torch.Tensor:
+        return self.drug(x).view(x.size(0), -1, 3)
+
+
+def test_a_module_that_cannot_encode_no_rows_is_wrapped() -> None:
+    wrapped = wrap_module(
+        OfPairs,
+        drug_feature="morgan",
+        cell_feature="tissue",
+        encode_drug=lambda module, x: module.views(x),
+        encode_cell=lambda module, x: module.cell(x).view(x.size(0), -1),
+        score=lambda module, a, b, c: ((a * b).flatten(1) * c).sum(1),
+        citation="none",
+    )
+    model = build(wrapped, AlignSpec())
+    losses = model(A, B, C).losses
+    assert losses["align_drug"] > 0 and losses["align_cell"] > 0
+    tables = model.eval().tables()
+    assert tables.drug.shape == (DRUGS, 2, 3) and tables.cell.shape == (CELLS, 6)
+    torch.testing.assert_close(model.score(tables, A, B, C), model(A, B, C).logits[0])
 
 
 def test_only_the_entities_of_the_batch_are_encoded(wrapped: Any, monkeypatch: pytest.MonkeyPatch) -> None:

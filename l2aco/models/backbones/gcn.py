@@ -5,7 +5,7 @@ targets, and drugs with the same targets are one), and the head does not depend 
 `faithful` restores both. One layer by default, as published; weights D^-1/2 (A + I) D^-1/2 of the whole graph.
 
 Proteins that lead to the same drugs and cell lines share an embedding, since no score can tell them apart; training
-moves it as it would move theirs (docs/design/fast-graph.md). `faithful` keeps one each.
+moves it as Adam would move theirs (docs/design/fast-graph.md). `faithful` and sampled neighbours keep one each.
 
 Shapes: node embeddings (N, 128) -> convolution (Nd + Nc, 64) -> ReLU, dropout -> linear (Nd + Nc, 64).
 """

@@ -71,7 +71,8 @@ class RGCN(GraphBackbone):
         start = dict(
             zip(x, torch.tensor([0, *(len(values) for values in x.values())]).cumsum(0).tolist(), strict=False)
         )
-        pairs, kinds = [], []
+        nothing = x[DRUG].new_empty(2, 0, dtype=torch.int64)
+        pairs, kinds = [nothing], [nothing[0]]
         for group in messages.groups:
             for part in group.parts:
                 index = group.block.whole.edge_index(part.start, part.stop)

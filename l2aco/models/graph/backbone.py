@@ -34,7 +34,7 @@ class GraphConfig(BackboneConfig):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Of hidden units. The paper's 0.5, which `faithful` takes where no other is given, costs up to 0.04 AUROC."""
     engine: Literal["fast", "pyg", "dgl"] = "fast"
-    """Which kernels pass the messages; the numbers are the same."""
+    """Which kernels pass the messages; outputs and gradients are the same."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -164,7 +164,7 @@ class HomogeneousBackbone(GraphBackbone):
             None if weights is None else {relation: weights},
         )
         self.nodes = rows["node"]
-        if self.merges and not config.faithful:
+        if self.merges and not config.faithful and config.neighbours is None:  # drawn edges should weigh alike
             layers[0] = merged(layers[0], relation)
         self.blocks = nn.ModuleList(layer.block(relation) for layer in layers)
         self.embedding = embedding_rows(count, config.embedding, self.nodes)

@@ -243,7 +243,7 @@ def _layer(
     local = {
         relation: np.stack([source_number[relation[0]][pairs[0]], source_number[relation[2]][pairs[1]]])
         for relation, pairs in ((relation, pairs[:, kept[relation]]) for relation, pairs in edges.items())
-        if len(targets[relation[2]])
+        if len(targets[relation[2]]) and len(sources[relation[0]])
     }
     kept_weights = {relation: weights[relation][kept[relation]] for relation in local if relation in weights}
     return sources, Layer(local, kept_weights, _counts(sources), _counts(targets))
