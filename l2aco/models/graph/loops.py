@@ -143,8 +143,8 @@ def _adam(
     eps: Any,
     together: Any,
 ) -> None:
-    """Adam on every row: its gradient is summed as in `_sum_to_sources` (a function for both costs a fifth of the
-    update) and never leaves the cache."""
+    """Adam on every row: its gradient is summed as in `_sum_to_sources` (a call would slow the update) and never leaves
+    the cache."""
     one, row = grad.dtype.type(1), np.empty(grad.shape[1], grad.dtype)
     for source in range(len(table)):
         row[:] = 0
