@@ -19,9 +19,10 @@ import numpy as np
 
 from l2aco.data.dataset import DataSet
 from l2aco.data.fetch import FetchSpec, fetch_dataset
-from l2aco.data.splits import SplitSpec, make_split
+from l2aco.data.splits.make import make_split
+from l2aco.data.splits.spec import SplitSpec
 from l2aco.metrics import compute
-from l2aco.models.naive import predict_naive
+from l2aco.runs.naive import predict_naive
 from l2aco.workspace import Workspace
 
 PAGE = Path(__file__).parent / "data.md"

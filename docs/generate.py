@@ -37,7 +37,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def catalog() -> str:
     """What stands in the registries."""
     from l2aco.data.sources import SOURCES
-    from l2aco.embeddings.encoders import ENCODERS
+    from l2aco.embeddings.encoders.table import ENCODERS
     from l2aco.llm.catalog import load_catalog
     from l2aco.metrics import METRICS
     from l2aco.models.backbones import backbones

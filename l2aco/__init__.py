@@ -30,13 +30,13 @@ _PUBLIC = {
     "ProfileSet": "l2aco.profiles.sets",
     "EmbedSpec": "l2aco.embeddings.spec",
     "embed_profiles": "l2aco.embeddings.embed",
-    "EmbeddingStore": "l2aco.embeddings.store",
+    "EmbeddingStore": "l2aco.embeddings.store.store",
     "DataSet": "l2aco.data.dataset",
-    "SplitSpec": "l2aco.data.splits",
-    "TrainSpec": "l2aco.training.spec",
+    "SplitSpec": "l2aco.data.splits.spec",
+    "TrainSpec": "l2aco.runs.spec",
     "train": "l2aco.training.train",
-    "Run": "l2aco.training.runs",
-    "rank_pairs": "l2aco.recommend",
+    "Run": "l2aco.runs.run",
+    "rank_pairs": "l2aco.recommend.rank",
 }
 __all__ = ["__version__", *_PUBLIC]
 

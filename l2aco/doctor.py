@@ -77,8 +77,8 @@ def _key(variable: str) -> Check:
 
 
 def _encoder(workspace: Workspace) -> Check:
-    from l2aco.embeddings.encoders import DEFAULT_ENCODER, ENCODERS, resolve_encoder
-    from l2aco.embeddings.fetch import is_here
+    from l2aco.embeddings.encoders.fetch import is_here
+    from l2aco.embeddings.encoders.table import DEFAULT_ENCODER, ENCODERS, resolve_encoder
 
     name = workspace.settings.encoder or DEFAULT_ENCODER
     if name not in ENCODERS and name not in workspace.settings.encoders:  # a folder, or a model's id

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from l2aco.data.dataset import DEMO, open_dataset
+from l2aco.data.catalog import DEMO, open_dataset
+from l2aco.files import write_text
 from l2aco.progress import Progress, Silent
-from l2aco.workspace import Workspace, write_text
+from l2aco.workspace import Workspace
 
 if TYPE_CHECKING:
-    from l2aco.recommend import Recommendation
-    from l2aco.training.runs import Run
-    from l2aco.training.spec import TrainSpec
+    from l2aco.recommend.rank import Recommendation
+    from l2aco.runs.run import Run
+    from l2aco.runs.spec import TrainSpec
 
 FOLDS = 5
 ENCODER = "minilm"
@@ -45,7 +46,7 @@ def quickstart(workspace: Workspace, progress: Progress = Silent()) -> Quickstar
     from l2aco.embeddings.spec import EmbedSpec
     from l2aco.profiles.generate import generate_profiles
     from l2aco.profiles.spec import ProfileSpec
-    from l2aco.recommend import rank_pairs
+    from l2aco.recommend.rank import rank_pairs
 
     dataset = open_dataset(DEMO, workspace)
     counts = dataset.manifest["counts"]
@@ -77,9 +78,9 @@ def quickstart(workspace: Workspace, progress: Progress = Silent()) -> Quickstar
 
 def specs() -> dict[str, list[TrainSpec]]:
     """The runs of the quickstart, one list of folds a model."""
-    from l2aco.data.splits import SplitSpec
+    from l2aco.data.splits.spec import SplitSpec
     from l2aco.models.spec import AlignSpec
-    from l2aco.training.spec import TrainSpec
+    from l2aco.runs.spec import TrainSpec
 
     aligned: dict[str, Any] = {"loss": "infonce", "fusion": "gate"}
     recipe: dict[str, Any] = {"batch_size": 512, "epochs": 40, "patience": 10, "learning_rate": 3e-3}

@@ -64,10 +64,10 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with the simulated demo and a store `reference--toy` of 16-d vectors for all its entities."""
     import numpy as np
 
-    from l2aco.data.dataset import open_dataset
-    from l2aco.embeddings.encoders import EncoderSpec
-    from l2aco.embeddings.segments import StoreRecord
-    from l2aco.embeddings.store import EmbeddingStore
+    from l2aco.data.catalog import open_dataset
+    from l2aco.embeddings.encoders.table import EncoderSpec
+    from l2aco.embeddings.store.segments import StoreRecord
+    from l2aco.embeddings.store.store import EmbeddingStore
 
     folder = tmp_path_factory.mktemp("lab")
     dataset = open_dataset("demo", Workspace(folder))

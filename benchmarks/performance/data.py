@@ -63,8 +63,9 @@ def measure(folder: Path) -> dict[str, Any]:
     """Seconds of each step, and the peak memory of this process."""
     from l2aco.data.dataset import DataSet
     from l2aco.data.importing import ImportSpec, import_dataset
-    from l2aco.data.splits import SplitSpec, make_split
-    from l2aco.models.naive import PairMean
+    from l2aco.data.splits.make import make_split
+    from l2aco.data.splits.spec import SplitSpec
+    from l2aco.runs.naive import PairMean
     from l2aco.workspace import Workspace
 
     times: dict[str, float] = {}

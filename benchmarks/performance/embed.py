@@ -55,8 +55,8 @@ def systems(batch: int) -> dict[str, Callable[[list[str]], np.ndarray]]:
     from FlagEmbedding import FlagModel
     from sentence_transformers import SentenceTransformer
 
-    from l2aco.embeddings.encoders import load_encoder
-    from l2aco.embeddings.fetch import model_folder
+    from l2aco.embeddings.encoders.fetch import model_folder
+    from l2aco.embeddings.encoders.table import load_encoder
 
     torch.set_num_threads(THREADS)
     ours = load_encoder("minilm", device="cpu")

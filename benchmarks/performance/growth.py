@@ -26,10 +26,10 @@ from train import where
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.entities import Entity, EntityKind
 from l2aco.models.assemble import build_model
+from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
-from l2aco.training.device import computing
+from l2aco.runs.device import computing
 from l2aco.training.optim import backward, make_optimizer
-from l2aco.training.spec import Recipe
 
 BATCH = 1024
 SETTLING, STEPS = 10, 9

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from l2aco.models.alignment import Aligner
-from l2aco.models.graph.blocks import distinct, with_self_loops
-from l2aco.models.graph.dgl_kernels import load_dgl
+from l2aco.models.kg.blocks import distinct, with_self_loops
+from l2aco.models.kg.dgl_sums import load_dgl
 
 
 class Samples(Dataset[tuple[Any, ...]]):

@@ -39,7 +39,7 @@ def mixtures(rows: int, seed: int, seeds: Path | None) -> np.ndarray:
 
 
 def some_records(first: int, rows: int):
-    from l2aco.embeddings.segments import StoreRecord
+    from l2aco.embeddings.store.segments import StoreRecord
 
     return [
         StoreRecord(
@@ -55,8 +55,8 @@ def some_records(first: int, rows: int):
 
 
 def fill(folder: Path, rows: int, seeds: Path | None) -> None:
-    from l2aco.embeddings.encoders import EncoderSpec
-    from l2aco.embeddings.store import EmbeddingStore
+    from l2aco.embeddings.encoders.table import EncoderSpec
+    from l2aco.embeddings.store.store import EmbeddingStore
 
     spec = EncoderSpec(name="bench", runtime="transformers", model="bench", dimension=DIMENSION, window=512)
     store = EmbeddingStore.create(folder, spec) if not folder.exists() else EmbeddingStore.open(folder)
@@ -68,7 +68,7 @@ def fill(folder: Path, rows: int, seeds: Path | None) -> None:
 
 
 def index(folder: Path) -> None:
-    from l2aco.embeddings.store import EmbeddingStore
+    from l2aco.embeddings.store.store import EmbeddingStore
 
     class Talk:
         def task(self, label, total=None, unit=""):
@@ -90,7 +90,7 @@ def index(folder: Path) -> None:
 OPEN = """
 import sys, time, psutil
 import numpy, polars, pyarrow.parquet, faiss
-from l2aco.embeddings.store import EmbeddingStore
+from l2aco.embeddings.store.store import EmbeddingStore
 started = time.perf_counter()
 store = EmbeddingStore.open(sys.argv[1])
 seconds = time.perf_counter() - started
@@ -120,8 +120,8 @@ def median_ms(call, arguments) -> float:
 def measure(folder: Path, seeds: Path | None) -> dict:
     import faiss
 
-    from l2aco.embeddings.index import PARAMETERS, recall_at_10
-    from l2aco.embeddings.store import EmbeddingStore
+    from l2aco.embeddings.store.index import PARAMETERS, recall_at_10
+    from l2aco.embeddings.store.store import EmbeddingStore
 
     out = subprocess.run([sys.executable, "-c", OPEN, str(folder)], capture_output=True, text=True, check=True).stdout
     seconds, rss, first, rss_after, shared = (float(item) for item in out.split())

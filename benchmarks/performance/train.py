@@ -33,13 +33,14 @@ import torch.nn.functional as F
 from plain_models import PlainHomogeneous, PlainRelational, Samples
 from torch.utils.data import DataLoader
 
-from l2aco.data.dataset import open_dataset
+from l2aco.data.catalog import open_dataset
 from l2aco.models.assemble import build_model
 from l2aco.models.base import START
+from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
-from l2aco.training.loop import Rows, with_steps
+from l2aco.runs.scoring import Rows
+from l2aco.training.loop import with_steps
 from l2aco.training.optim import backward, make_optimizer
-from l2aco.training.spec import Recipe
 from l2aco.workspace import Workspace
 
 PLAIN = {"GCN": PlainHomogeneous, "KGNN": PlainHomogeneous, "HGAT": PlainRelational}

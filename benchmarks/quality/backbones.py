@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 
-from l2aco.data.splits import SplitSpec
+from l2aco.data.splits.spec import SplitSpec
 from l2aco.models.spec import AlignSpec
-from l2aco.training.spec import TrainSpec
+from l2aco.runs.spec import TrainSpec
 from l2aco.training.train import train
 from l2aco.workspace import Workspace
 

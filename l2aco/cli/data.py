@@ -112,7 +112,7 @@ def _agree() -> None:
 @verb
 def list_(shell: Shell, json: JsonOption = False) -> None:
     """The data sets of the workspace."""
-    from l2aco.data.dataset import list_datasets
+    from l2aco.data.catalog import list_datasets
 
     rows = [
         {
@@ -136,7 +136,7 @@ def info(
     json: JsonOption = False,
 ) -> None:
     """What a data set holds: rows, labels, noise, coverage, graph."""
-    from l2aco.data.dataset import open_dataset
+    from l2aco.data.catalog import open_dataset
     from l2aco.data.info import describe_dataset
 
     dataset = open_dataset(name, shell.workspace)
@@ -199,7 +199,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace the folder.")] = False,
 ) -> None:
     """Write a data set in a layout of the paper's release."""
-    from l2aco.data.dataset import open_dataset
+    from l2aco.data.catalog import open_dataset
     from l2aco.data.export import export_dataset
 
     for line in export_dataset(open_dataset(name, shell.workspace), folder, layout, replace=force):
@@ -220,7 +220,7 @@ def merge(
     json: JsonOption = False,
 ) -> None:
     """Join data sets that share drugs and cell lines, and report where they disagree."""
-    from l2aco.data.dataset import open_dataset
+    from l2aco.data.catalog import open_dataset
     from l2aco.data.info import import_report
     from l2aco.data.merging import merge_datasets
 

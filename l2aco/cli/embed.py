@@ -38,7 +38,7 @@ def embed(
     from l2aco.embeddings.embed import embed_profiles
     from l2aco.embeddings.spec import EmbedSpec
     from l2aco.errors import UsageError
-    from l2aco.workspace import describe_validation
+    from l2aco.files import describe_validation
 
     try:
         spec = EmbedSpec.model_validate(

@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 @verb
 def encoders(shell: Shell, json: JsonOption = False) -> None:
     """List the encoders that have a name; any model folder and Hugging Face id works, too."""
-    from l2aco.embeddings.encoders import encoder_table
+    from l2aco.embeddings.encoders.table import encoder_table
 
     table = encoder_table(shell.workspace.settings)
     if json:

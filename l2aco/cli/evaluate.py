@@ -28,8 +28,8 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Compute a run's test metrics anew from its weights; with --dataset, those of the naive predictors alone."""
-    from l2aco.training.evaluate import comparison, evaluate_run, naive_table
-    from l2aco.training.runs import open_run
+    from l2aco.runs.evaluate import comparison, evaluate_run, naive_table
+    from l2aco.runs.run import open_run
 
     if dataset is not None:
         if run is not None:

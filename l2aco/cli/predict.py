@@ -24,9 +24,9 @@ def predict(
     json: JsonOption = False,
 ) -> None:
     """Predict with a trained run, for the drugs and cell lines of its data set."""
-    from l2aco.training.pairs import pairs_from, predict_pairs
-    from l2aco.training.runs import open_run
-    from l2aco.workspace import write_text
+    from l2aco.files import write_text
+    from l2aco.runs.pairs import pairs_from, predict_pairs
+    from l2aco.runs.run import open_run
 
     if output is not None and pairs is not None and output.exists() and pairs.exists() and output.samefile(pairs):
         raise UsageError("--output would replace the file of --pairs", remedy="Name another file.")

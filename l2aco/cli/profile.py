@@ -151,8 +151,8 @@ def _spec(shell: Shell, **values: object) -> ProfileSpec:
     from pydantic import ValidationError
 
     from l2aco.errors import UsageError
+    from l2aco.files import describe_validation
     from l2aco.profiles.spec import ProfileSpec
-    from l2aco.workspace import describe_validation
 
     if values["llm"] is None:
         values["llm"] = shell.workspace.settings.llm
@@ -186,7 +186,7 @@ def gather_entities(shell: Shell, file: Path | None, names: list[str] | None, ki
             shown = ", ".join(renamed[:5]) + (", ..." if len(renamed) > 5 else "")
             shell.say(f"{len(renamed):,} of the names have a known id: {shown}")
         return chosen
-    from l2aco.data.dataset import list_datasets, open_dataset
+    from l2aco.data.catalog import list_datasets, open_dataset
 
     data_sets = list_datasets(shell.workspace) or [open_dataset("demo", shell.workspace)]
     by_key = {entity.key: entity for data_set in data_sets for entity in entities_with_targets(data_set)}

@@ -162,7 +162,7 @@ def audit(
 
 
 def _known(shell: Shell, name: str) -> Known:
-    from l2aco.data.dataset import open_dataset
+    from l2aco.data.catalog import open_dataset
     from l2aco.data.known import known_targets
     from l2aco.profiles.audit.report import Known
 

@@ -25,8 +25,8 @@ def recommend(
     json: JsonOption = False,
 ) -> None:
     """Rank all unordered drug pairs for a cell line by their predicted probability of synergy."""
-    from l2aco.recommend import rank_pairs
-    from l2aco.training.runs import open_run
+    from l2aco.recommend.rank import rank_pairs
+    from l2aco.runs.run import open_run
 
     chosen = open_run(run, shell.workspace)
     found = rank_pairs(chosen, cell, top=top, drugs=drug or (), min_triples=min_triples, device=device)

@@ -16,7 +16,7 @@ runs_app = typer.Typer(help="Trained runs: what there is, and what came out.", n
 @verb
 def list_(shell: Shell, json: JsonOption = False) -> None:
     """List the finished runs, oldest first."""
-    from l2aco.training.runs import run_rows
+    from l2aco.runs.run import run_rows
 
     shell.table(run_rows(shell.workspace, shell), json=json, empty="There is no run yet.")
 
@@ -24,8 +24,8 @@ def list_(shell: Shell, json: JsonOption = False) -> None:
 @verb
 def show(shell: Shell, run: RunArgument = None, json: JsonOption = False) -> None:
     """Show one run: its metrics beside the naive predictors, by stratum and by tissue, and where its files lie."""
-    from l2aco.training.evaluate import comparison, group_rows
-    from l2aco.training.runs import open_run
+    from l2aco.runs.evaluate import comparison, group_rows
+    from l2aco.runs.run import open_run
 
     found = open_run(run, shell.workspace)
     if json:
@@ -48,8 +48,8 @@ def compare(
     json: JsonOption = False,
 ) -> None:
     """Show runs side by side with only the settings in which they differ."""
-    from l2aco.training.compare import compare_runs
-    from l2aco.training.runs import list_runs, open_run
+    from l2aco.runs.compare import compare_runs
+    from l2aco.runs.run import list_runs, open_run
 
     chosen = [open_run(name, shell.workspace) for name in runs] if runs else list_runs(shell.workspace)
     shell.table(compare_runs(chosen), json=json, empty="There is no run yet.")

@@ -82,7 +82,7 @@ class Shell:
 
     def json(self, value: Any) -> None:
         """`value` as JSON on standard output; NaN becomes null."""
-        from l2aco.workspace import plain
+        from l2aco.files import plain
 
         sys.stdout.write(jsonlib.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n")
 

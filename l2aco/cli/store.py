@@ -11,7 +11,7 @@ import typer
 from l2aco.cli.shell import JsonOption, Shell, verb
 
 if TYPE_CHECKING:
-    from l2aco.embeddings.store import EmbeddingStore
+    from l2aco.embeddings.store.store import EmbeddingStore
 
 store_app = typer.Typer(help="Look into, search, check and move embedding stores.", no_args_is_help=True)
 
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 @verb
 def list_(shell: Shell, json: JsonOption = False) -> None:
     """The stores of the workspace."""
-    from l2aco.embeddings.store import list_stores
+    from l2aco.embeddings.store.store import list_stores
 
     rows = [
         {
@@ -118,9 +118,9 @@ def verify(
     json: JsonOption = False,
 ) -> int:
     """Compare every file with its checksum. Exit code 1 where something is damaged and stays so."""
-    from l2aco.embeddings.repair import repair as mend
-    from l2aco.embeddings.repair import verify as check
-    from l2aco.embeddings.store import find_store
+    from l2aco.embeddings.store.repair import repair as mend
+    from l2aco.embeddings.store.repair import verify as check
+    from l2aco.embeddings.store.store import find_store
 
     root = find_store(store, shell.workspace)
     problems = check(root, shell)
@@ -164,8 +164,8 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
     """Write a store for others: Parquet keeps everything, a folder follows the paper's release."""
-    from l2aco.embeddings.exchange import export_store
-    from l2aco.embeddings.store import open_store
+    from l2aco.embeddings.store.exchange import export_store
+    from l2aco.embeddings.store.store import open_store
 
     chosen = open_store(store, shell.workspace)
     what = export_store(chosen, target, shell, force=force)
@@ -185,8 +185,8 @@ def import_(
     llm: Annotated[str | None, typer.Option(help="Which LLM wrote the profiles, if known.")] = None,
 ) -> None:
     """Make a store of vectors that come from elsewhere."""
-    from l2aco.embeddings.encoders import resolve_encoder
-    from l2aco.embeddings.exchange import import_store
+    from l2aco.embeddings.encoders.table import resolve_encoder
+    from l2aco.embeddings.store.exchange import import_store
     from l2aco.profiles.sets import open_profile_set
 
     workspace = shell.workspace

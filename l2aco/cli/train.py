@@ -53,12 +53,12 @@ def train(
     json: JsonOption = False,
 ) -> None:
     """Train a predictor, save the run, and print it beside the naive predictors on the same test rows."""
+    from l2aco.files import load_spec
+    from l2aco.runs.evaluate import comparison, summarise
+    from l2aco.runs.spec import TrainSpec
     from l2aco.training.callbacks import EpochTable, make_trackers
-    from l2aco.training.evaluate import comparison, summarise
     from l2aco.training.request import make_spec, parse_folds, plan
     from l2aco.training.several import train_all
-    from l2aco.training.spec import TrainSpec
-    from l2aco.workspace import load_spec
 
     all_folds, chosen_fold, chosen_folds = parse_folds(fold, folds)
     options = {

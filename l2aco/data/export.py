@@ -14,10 +14,11 @@ from l2aco.data.dataset import DataSet
 from l2aco.data.features import brought_features
 from l2aco.data.features.table import FeatureTable
 from l2aco.data.sources.laco import SETTINGS
-from l2aco.data.splits import Split, SplitSpec, make_split
+from l2aco.data.splits.make import make_split
+from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.entities import Entity
 from l2aco.errors import InputError, UnknownNameError, UsageError
-from l2aco.workspace import atomic_folder
+from l2aco.files import atomic_folder
 
 LAYOUTS = ("laco", "laco-features")
 

@@ -12,9 +12,9 @@ import numpy as np
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.sources.base import Edges, SourceData
 from l2aco.data.sources.dffndds import read_vectors
-from l2aco.data.tables import line_of, matrix, read_raw, read_table, require
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UnavailableError
+from l2aco.tables import line_of, matrix, read_raw, read_table, require
 
 if TYPE_CHECKING:
     import polars as pl

@@ -17,8 +17,9 @@ from l2aco.data.dataset import DataSet
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.data.sources.laco import find_datasets
 from l2aco.errors import DamagedError, InputError, UnavailableError, UnknownNameError
+from l2aco.files import atomic_path, sha256_file
 from l2aco.progress import Progress, Silent
-from l2aco.workspace import Workspace, atomic_path, sha256_file, user_cache
+from l2aco.workspace import Workspace, user_cache
 
 ATTEMPTS = 4
 MAX_UNPACKED = 20 << 30

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from l2aco.data.dataset import DataSet, check_new_name
+from l2aco.data.catalog import check_new_name
+from l2aco.data.dataset import DataSet
 from l2aco.data.extras import add_feature, add_graph
 from l2aco.data.labels import LabelRule
 from l2aco.data.resolution import describe_drugs_and_lines

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from l2aco.data.dataset import DataSet, open_dataset
+from l2aco.data.catalog import open_dataset
+from l2aco.data.dataset import DataSet
 from l2aco.data.features import brought_features
-from l2aco.data.leaks import check_split
-from l2aco.data.splits import Split, SplitSpec, make_split, num_folds
+from l2aco.data.splits.leaks import check_split
+from l2aco.data.splits.make import make_split, num_folds
+from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.entities import EntityKind
 from l2aco.errors import UsageError
-from l2aco.workspace import Workspace, describe_validation
+from l2aco.files import describe_validation
+from l2aco.workspace import Workspace
 
 Rows = list[dict[str, Any]]
 REPORT_WORDS = {

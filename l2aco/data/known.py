@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from l2aco.data.dataset import DataSet, list_datasets
+from l2aco.data.catalog import list_datasets
+from l2aco.data.dataset import DataSet
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.profiles.sets import BUNDLED, ProfileSet
 from l2aco.workspace import Workspace

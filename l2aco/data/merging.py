@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.data.dataset import DataSet, check_new_name
+from l2aco.data.catalog import check_new_name
+from l2aco.data.dataset import DataSet
 from l2aco.data.features import brought_features
 from l2aco.data.features.table import FeatureRows, FeatureTable
 from l2aco.data.labels import LabelRule

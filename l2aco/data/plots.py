@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from l2aco.data.dataset import DataSet
-from l2aco.workspace import atomic_path
+from l2aco.files import atomic_path
 
 WIDTH, HEIGHT, DPI = 7.0, 3.5, 130
 

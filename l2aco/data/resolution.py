@@ -16,9 +16,9 @@ from typing import Any
 
 from l2aco.data.known import reference_entities
 from l2aco.data.sources.base import SourceData
-from l2aco.data.tables import read_table, require
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind, read_entities
 from l2aco.errors import InputError
+from l2aco.tables import read_table, require
 
 EXAMPLES = 3
 _XREF_COLUMNS = {

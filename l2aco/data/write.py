@@ -15,11 +15,12 @@ from l2aco.data.dataset import FORMAT, DataSet, entity_frame
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.data.labels import LabelRule
 from l2aco.data.merge_rows import Merged, merge_rows
-from l2aco.data.released import write_released
 from l2aco.data.replicates import replicate_statistics
+from l2aco.data.splits.released import write_released
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
-from l2aco.workspace import Workspace, atomic_folder, sha256_bytes, sha256_file, stable_hash, write_json
+from l2aco.files import atomic_folder, sha256_bytes, sha256_file, stable_hash, write_json
+from l2aco.workspace import Workspace
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,12 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.embeddings.encoders import DEFAULT_ENCODER, EncoderSpec, encoder_table, make_encoder, resolve_encoder
-from l2aco.embeddings.manifest import MANIFEST
-from l2aco.embeddings.runtimes.base import Encoder, PartlyEncodedError
-from l2aco.embeddings.segments import IDENTITY, StoreRecord, records_frame
+from l2aco.embeddings.encoders.base import Encoder, PartlyEncodedError
+from l2aco.embeddings.encoders.table import (
+    DEFAULT_ENCODER,
+    EncoderSpec,
+    encoder_table,
+    make_encoder,
+    resolve_encoder,
+)
 from l2aco.embeddings.spec import EmbedSpec
-from l2aco.embeddings.store import EmbeddingStore, list_stores
+from l2aco.embeddings.store.manifest import MANIFEST
+from l2aco.embeddings.store.segments import IDENTITY, StoreRecord, records_frame
+from l2aco.embeddings.store.store import EmbeddingStore, list_stores
 from l2aco.errors import MismatchError, PartlyDoneError
 from l2aco.profiles.record import ProfileRecord
 from l2aco.profiles.sets import ProfileSet, list_profile_sets, open_profile_set

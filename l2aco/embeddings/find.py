@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.embeddings.encoders import make_encoder
-from l2aco.embeddings.store import EmbeddingStore, Hit, list_stores, open_store
+from l2aco.embeddings.encoders.table import make_encoder
+from l2aco.embeddings.store.store import EmbeddingStore, Hit, list_stores, open_store
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from l2aco.errors import InputError, UnknownNameError
-from l2aco.workspace import SETTINGS_FILE, Settings, describe_validation
+from l2aco.files import describe_validation
+from l2aco.workspace import SETTINGS_FILE, Settings
 
 BUNDLED = "bundled"
 """What stands as the engine of profiles that ship with L2aCo: nothing is asked."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from l2aco.errors import DamagedError, InputError
-from l2aco.workspace import WriterLock, atomic_path
+from l2aco.files import WriterLock, atomic_path
 
 JOURNAL = "journal.jsonl"
 RECORDS = "records.jsonl"

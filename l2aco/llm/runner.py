@@ -24,18 +24,7 @@ from l2aco.llm.flow import Budget, BudgetSpent, Gate, Pace, run_in_loop
 from l2aco.llm.journal import Journal
 from l2aco.llm.options import RunLimits
 from l2aco.llm.report import RunReport
-from l2aco.llm.request import (
-    FATAL,
-    OVERLOAD,
-    TRANSIENT,
-    Answer,
-    CallFailed,
-    Message,
-    OtherWay,
-    Reason,
-    Reply,
-    Request,
-)
+from l2aco.llm.request import FATAL, OVERLOAD, TRANSIENT, Answer, CallFailed, Message, OtherWay, Reason, Reply, Request
 from l2aco.llm.structured import parse_reply, repair_messages
 from l2aco.llm.tokens import count_tokens
 from l2aco.progress import Advance

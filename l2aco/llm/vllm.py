@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from l2aco.errors import UnavailableError
+from l2aco.files import read_json, write_json
 from l2aco.llm.catalog import Model
 from l2aco.llm.client import OpenAIEngine
 from l2aco.llm.options import EngineOptions
 from l2aco.llm.request import Message, Reply
-from l2aco.workspace import Settings, read_json, write_json
+from l2aco.workspace import Settings
 
 START_LIMIT_S = 1800.0
 STOP_LIMIT_S = 20.0

@@ -10,12 +10,12 @@ import torch
 from pydantic import ValidationError
 
 from l2aco.errors import InputError, UsageError
+from l2aco.files import describe_validation
 from l2aco.models.alignment import Aligner
 from l2aco.models.backbones import backbones
 from l2aco.models.base import Backbone, Inputs
 from l2aco.models.spec import AlignSpec
 from l2aco.models.vectors import prepare_vectors
-from l2aco.workspace import describe_validation
 
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet

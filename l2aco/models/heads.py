@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from l2aco.models.compiled import for_cpu
-from l2aco.models.dropout import Dropout
-from l2aco.models.pair_loop import PairLogits
+from l2aco.models.compiled.compile import for_cpu
+from l2aco.models.compiled.dropout import Dropout
+from l2aco.models.compiled.pairs import PairLogits
 
 
 class PairHead(nn.Module):

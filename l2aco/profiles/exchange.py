@@ -19,10 +19,11 @@ from typing import Any, Literal
 
 from l2aco.entities import Entity, EntityIndex, EntityKind, delimiter, parse_kind
 from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
+from l2aco.files import atomic_folder, atomic_path, sha256_file, stable_hash, write_json
 from l2aco.llm.journal import RECORDS
 from l2aco.profiles.record import RECORD_FIELDS, Place, ProfileRecord
 from l2aco.profiles.sets import MANIFEST, ProfileSet
-from l2aco.workspace import Workspace, atomic_folder, atomic_path, sha256_file, stable_hash, write_json
+from l2aco.workspace import Workspace
 
 Format = Literal["jsonl", "parquet", "csv", "paper"]
 FORMATS: tuple[Format, ...] = ("jsonl", "parquet", "csv", "paper")

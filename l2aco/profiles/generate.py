@@ -13,6 +13,7 @@ from typing import Any
 
 from l2aco.entities import Entity
 from l2aco.errors import L2aCoError
+from l2aco.files import atomic_folder, read_json, sha256_file, write_json
 from l2aco.llm.catalog import BUNDLED as BUNDLED_ENGINE
 from l2aco.llm.catalog import Model
 from l2aco.llm.engine import Engine, engines
@@ -25,7 +26,7 @@ from l2aco.profiles.job import Job, plan_job, set_name
 from l2aco.profiles.sets import BUNDLED, MANIFEST, ProfileSet
 from l2aco.profiles.spec import ProfileSpec
 from l2aco.progress import Progress, Silent
-from l2aco.workspace import Workspace, atomic_folder, read_json, sha256_file, write_json
+from l2aco.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import Any
 
 from l2aco.entities import Entity
 from l2aco.errors import InputError, UsageError
+from l2aco.files import read_json, stable_hash
 from l2aco.llm.catalog import BUNDLED, Model, resolve_model
 from l2aco.llm.request import Answer, CallFailed, Request
 from l2aco.profiles.prompt import DEFAULT_PROMPT, Template, load_templates
 from l2aco.profiles.record import ProfileRecord, render_text
 from l2aco.profiles.sets import MANIFEST
 from l2aco.profiles.spec import ProfileSpec
-from l2aco.workspace import Workspace, names_in, read_json, stable_hash
+from l2aco.workspace import Workspace, names_in
 
 Subject = tuple[Entity, int]
 """What a request is about: the entity and the number of the sample."""

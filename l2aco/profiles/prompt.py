@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
-from l2aco.workspace import Workspace, bundled, describe_validation, read_toml, stable_hash
+from l2aco.files import describe_validation, read_toml, stable_hash
+from l2aco.workspace import Workspace, bundled
 
 DEFAULT_PROMPT = "plain"
 

@@ -20,9 +20,10 @@ from typing import Any, BinaryIO
 
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
 from l2aco.errors import DamagedError, UnknownNameError, UsageError
+from l2aco.files import read_json
 from l2aco.llm.journal import FAILURES, JOURNAL, RECORDS
 from l2aco.profiles.record import Place, ProfileRecord, render_text
-from l2aco.workspace import Workspace, names_in, read_json
+from l2aco.workspace import Workspace, names_in
 from l2aco.workspace import bundled as bundled_folder
 
 MANIFEST = "manifest.json"

@@ -12,7 +12,7 @@ from l2aco.errors import UnavailableError, UnknownNameError
 from l2aco.metrics import get_metric
 
 if TYPE_CHECKING:
-    from l2aco.training.spec import TrainSpec
+    from l2aco.runs.spec import TrainSpec
     from l2aco.workspace import Workspace
 
 

@@ -11,39 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from l2aco.errors import DamagedError
-from l2aco.workspace import atomic_path, sha256_file
+from l2aco.files import atomic_path
 
 if TYPE_CHECKING:
     from l2aco.training.loop import Fit
-
-
-def save_weights(model: nn.Module, path: Path) -> str:
-    """Write the model's state as safetensors, and return the file's SHA-256."""
-    from safetensors.torch import save_file
-
-    state = {name: item.detach().cpu().contiguous().clone() for name, item in model.state_dict().items()}
-    with atomic_path(path) as partial:
-        save_file(state, partial)
-    return sha256_file(path)
-
-
-def load_weights(model: nn.Module, path: Path, sha256: str) -> None:
-    """Load weights into `model`; raises DamagedError when the file is missing, changed, or of another model."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    remedy = "Train the run again: l2aco train --spec " + str(path.parent / "spec.toml")
-    if not path.is_file():
-        raise DamagedError("the weights are missing", where=path, remedy=remedy)
-    if sha256_file(path) != sha256:
-        raise DamagedError("the checkpoint does not match its checksum", where=path, remedy=remedy)
-    try:
-        model.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
-        raise DamagedError(f"the weights do not fit the model ({error})", where=path, remedy=remedy) from None
 
 
 def save_state(fit: Fit, path: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from l2aco.errors import InputError, UsageError
-from l2aco.training.spec import TrainSpec
+from l2aco.runs.spec import TrainSpec
 
 if TYPE_CHECKING:
-    from l2aco.embeddings.store import EmbeddingStore
+    from l2aco.embeddings.store.store import EmbeddingStore
     from l2aco.workspace import Workspace
 
 DEMO = "demo"
@@ -39,7 +39,7 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
 
 def choose_dataset(name: str | None, workspace: Workspace) -> str:
     """`name`, else the setting, else the only imported data set, else the demo."""
-    from l2aco.data.dataset import list_datasets, open_dataset
+    from l2aco.data.catalog import list_datasets, open_dataset
 
     name = name or workspace.settings.dataset
     if name is not None:
@@ -55,7 +55,7 @@ def choose_dataset(name: str | None, workspace: Workspace) -> str:
 
 def choose_backbone(name: str | None, dataset: str, workspace: Workspace) -> str:
     """`name`, else the setting, else what fits the data set: without a knowledge graph, one that needs none."""
-    from l2aco.data.dataset import open_dataset
+    from l2aco.data.catalog import open_dataset
     from l2aco.models.backbones import backbones
 
     name = name or workspace.settings.backbone

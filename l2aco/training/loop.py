@@ -24,49 +24,15 @@ from torch.nn import functional as F
 
 from l2aco.errors import InputError, L2aCoError, UnavailableError
 from l2aco.metrics import compute, get_metric
+from l2aco.models.recipe import Recipe
+from l2aco.runs.scoring import Rows, score_rows
 from l2aco.training.optim import Schedule, backward, make_optimizer, norm_penalty
-from l2aco.training.spec import Recipe
-
-SCORE_ROWS = 16384
-"""Rows scored at a time outside training."""
 
 AHEAD = 2048
 """Triples whose entities are looked up at once: sixteen small steps, or a single large one."""
 
 Record = dict[str, Any]
 """One epoch of the history: epoch, seconds, learning_rate, loss, its parts, and `valid_<metric>`."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Triples on the device: int64 (n,) rows of drugs and cell lines, and float32 (n,) labels of 0/1."""
-
-    a: torch.Tensor
-    b: torch.Tensor
-    c: torch.Tensor
-    y: torch.Tensor
-
-    @classmethod
-    def of(cls, triples: Any, rows: np.ndarray, device: torch.device) -> Rows:
-        """The triples numbered `rows`, moved to `device` once."""
-
-        def move(values: np.ndarray, kind: torch.dtype) -> torch.Tensor:
-            return torch.as_tensor(np.ascontiguousarray(values[rows])).to(device=device, dtype=kind)
-
-        return cls(
-            move(triples.drug_a, torch.int64),
-            move(triples.drug_b, torch.int64),
-            move(triples.cell_line, torch.int64),
-            move(triples.label, torch.float32),
-        )
-
-    def batches(self, order: torch.Tensor, count: int) -> list[Rows]:
-        """These rows in another order, in `count` batches of nearly equal size (no stray last row)."""
-        parts = [torch.tensor_split(values[order], count) for values in (self.a, self.b, self.c, self.y)]
-        return [Rows(*batch) for batch in zip(*parts, strict=True)]
-
-    def __len__(self) -> int:
-        return int(self.y.numel())
 
 
 @dataclass
@@ -197,23 +163,6 @@ def with_steps(model: Any, batches: Sequence[Rows]) -> Iterator[tuple[Rows, Any]
 def epoch_seed(seed: int, epoch: int) -> int:
     """A seed for one epoch of one run; neighbouring seeds and epochs share no stream."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-@torch.inference_mode()
-def score_rows(model: Any, rows: Rows, tables: Any = None) -> np.ndarray:
-    """Probabilities float64 (n,) of every row, in evaluation mode: entities encoded once, rows scored in pieces.
-
-    `tables` spares the encoding where the weights have not changed since they were made.
-    """
-    model.eval()
-    tables = model.tables() if tables is None else tables
-    logits = [
-        model.score(tables, rows.a[at : at + SCORE_ROWS], rows.b[at : at + SCORE_ROWS], rows.c[at : at + SCORE_ROWS])
-        for at in range(0, len(rows), SCORE_ROWS)
-    ]
-    if not logits:
-        return np.empty(0)
-    return torch.sigmoid(torch.cat(logits).double()).cpu().numpy()
 
 
 def check_rows(train: Rows, valid: Rows) -> None:

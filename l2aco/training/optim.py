@@ -12,8 +12,8 @@ from torch import nn
 from torch.optim.adam import adam
 
 from l2aco.metrics import get_metric
-from l2aco.models.graph.loops import Unwritten
-from l2aco.training.spec import Recipe
+from l2aco.models.compiled.sums import Unwritten
+from l2aco.models.recipe import Recipe
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from l2aco.files import atomic_path
 from l2aco.metrics import get_metric
-from l2aco.workspace import atomic_path
 
 NOT_LOSSES = ("epoch", "seconds", "learning_rate", "loss")
 

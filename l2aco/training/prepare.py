@@ -2,53 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from l2aco.data.dataset import DataSet, open_dataset
-from l2aco.data.splits import Split, make_split
-from l2aco.entities import EntityKind
-from l2aco.errors import InputError, UsageError
+from l2aco.data.catalog import open_dataset
+from l2aco.data.dataset import DataSet
+from l2aco.data.splits.make import make_split
+from l2aco.data.splits.spec import Split
+from l2aco.errors import UsageError
 from l2aco.models.assemble import ScoringModel, build_model
+from l2aco.models.recipe import Recipe
 from l2aco.progress import Progress, Silent
+from l2aco.runs.knowledge import Knowledge, load_knowledge
+from l2aco.runs.spec import TrainSpec
 from l2aco.training.choose import complete
-from l2aco.training.spec import Recipe, TrainSpec
 
 if TYPE_CHECKING:
     from l2aco.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Knowledge:
-    """Profile vectors for the entities of a data set, in their order; zero rows where the mask is False.
-
-    `drug_vectors` (Nd, D) and `cell_vectors` (Nc, D) float32, `drug_mask` (Nd,) and `cell_mask` (Nc,) bool.
-    """
-
-    store: str
-    encoder: str
-    drug_vectors: np.ndarray
-    drug_mask: np.ndarray
-    cell_vectors: np.ndarray
-    cell_mask: np.ndarray
-
-    @property
-    def hash(self) -> str:
-        """Hex SHA-256 of the vectors and masks: what a run depends on, whatever else the store holds."""
-        digest = hashlib.sha256()
-        for array in (self.drug_vectors, self.drug_mask, self.cell_vectors, self.cell_mask):
-            digest.update(str(array.shape).encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
-
-    def arguments(self) -> dict[str, np.ndarray]:
-        """Keyword arguments of `build_model`."""
-        names = ("drug_vectors", "drug_mask", "cell_vectors", "cell_mask")
-        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -97,27 +70,6 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
         )
     spec = spec.model_copy(update={**recipe.model_dump(), "config": config, "align": model.spec})
     return Setup(spec, recipe, dataset, split, knowledge, model)
-
-
-def load_knowledge(store_name: str, dataset: DataSet, workspace: Workspace) -> Knowledge:
-    """The vectors of a data set's entities out of the store; raises InputError where it has none of a kind."""
-    from l2aco.embeddings.find import vectors_of
-    from l2aco.embeddings.store import open_store
-
-    store = open_store(store_name, workspace)
-    found: dict[str, Any] = {}
-    for prefix, kind, entities in (
-        ("drug", EntityKind.drug, dataset.drugs),
-        ("cell", EntityKind.cell_line, dataset.cell_lines),
-    ):
-        vectors, mask = vectors_of(store, kind, entities)
-        if not mask.any():
-            raise InputError(
-                f"the store {store.name} holds none of the {len(entities)} {prefix} entities of {dataset.name}",
-                remedy="Profile and embed them (l2aco profile, l2aco embed), or name another store with --store.",
-            )
-        found |= {f"{prefix}_vectors": vectors, f"{prefix}_mask": mask}
-    return Knowledge(store=store.name, encoder=store.encoder.name, **found)
 
 
 def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from l2aco.data.splits import SplitSpec
+from l2aco.data.splits.spec import SplitSpec
 from l2aco.errors import UnknownNameError, UsageError
+from l2aco.files import describe_validation
+from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
+from l2aco.runs.spec import TrainSpec
 from l2aco.training.choose import choose_backbone, choose_dataset
-from l2aco.training.spec import Recipe, TrainSpec
-from l2aco.workspace import Workspace, describe_validation
+from l2aco.workspace import Workspace
 
 SHORT = {"lr": "learning_rate"}
 
@@ -62,8 +64,8 @@ def plan(spec: TrainSpec, workspace: Workspace, *, seeds: int = 1, all_folds: bo
         raise UsageError("at least one seed is needed", remedy="Use --seeds 1 or more.")
     folds: Sequence[int] = (spec.split.fold,)
     if all_folds:
-        from l2aco.data.dataset import open_dataset
-        from l2aco.data.splits import num_folds
+        from l2aco.data.catalog import open_dataset
+        from l2aco.data.splits.make import num_folds
 
         folds = range(num_folds(open_dataset(choose_dataset(spec.dataset, workspace), workspace), spec.split))
     return [

@@ -9,17 +9,17 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2aco.data.dataset import open_dataset
+from l2aco.data.catalog import open_dataset
 from l2aco.errors import L2aCoError
 from l2aco.progress import Progress, Silent
+from l2aco.runs.run import Run
 from l2aco.training.callbacks import Callback
 from l2aco.training.choose import choose_dataset
-from l2aco.training.runs import Run
 from l2aco.training.train import train
 from l2aco.workspace import Workspace
 
 if TYPE_CHECKING:
-    from l2aco.training.spec import TrainSpec
+    from l2aco.runs.spec import TrainSpec
 
 
 def train_all(

@@ -12,18 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l2aco.errors import DamagedError
+from l2aco.files import WriterLock, atomic_folder, sha256_file, stable_hash, write_json, write_toml
 from l2aco.progress import Progress, Silent
-from l2aco.training.calibration import fit_calibration
+from l2aco.runs.calibration import fit_calibration
+from l2aco.runs.device import choose_device, computing, describe_environment
+from l2aco.runs.evaluate import naive_baselines, test_metrics
+from l2aco.runs.run import FORMAT, UNFINISHED, Run, free_path, run_id
+from l2aco.runs.scoring import Rows, score_rows
+from l2aco.runs.spec import TrainSpec
+from l2aco.runs.weights import save_weights
 from l2aco.training.callbacks import Callback
-from l2aco.training.checkpoint import load_state, save_state, save_weights
-from l2aco.training.device import choose_device, computing, describe_environment
-from l2aco.training.evaluate import naive_baselines, test_metrics
-from l2aco.training.loop import Fit, Record, Rows, score_rows
+from l2aco.training.checkpoint import load_state, save_state
+from l2aco.training.loop import Fit, Record
 from l2aco.training.plot import plot_history
 from l2aco.training.prepare import Setup, prepare
-from l2aco.training.runs import FORMAT, UNFINISHED, Run, free_path, run_id
-from l2aco.training.spec import TrainSpec
-from l2aco.workspace import WriterLock, atomic_folder, names_in, sha256_file, stable_hash, write_json, write_toml
+from l2aco.workspace import names_in
 
 if TYPE_CHECKING:
     import torch
@@ -154,7 +157,7 @@ def save_run(setup: Setup, fit: Fit, device: torch.device, name: str, workspace:
     """Evaluate the fitted model on the test rows and write the run's folder, whole or not at all."""
     import polars as pl
 
-    from l2aco.training.predictions import predictions_frame
+    from l2aco.runs.predictions import predictions_frame
 
     triples, split, spec = setup.dataset.triples, setup.split, setup.spec
     valid = score_rows(fit.model, fit.valid_rows)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from l2aco.data.dataset import open_dataset
+from l2aco.data.catalog import open_dataset
 from l2aco.workspace import Workspace
 
 Cli = Callable[..., Any]

@@ -7,7 +7,7 @@ import json
 import pytest
 from small_stores import WORDS, profile, save_bert, tiny_settings, write_set
 
-from l2aco.embeddings.runtimes.local import LocalEncoder
+from l2aco.embeddings.encoders.local import LocalEncoder
 from l2aco.workspace import Workspace
 
 

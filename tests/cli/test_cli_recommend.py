@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from l2aco.data.dataset import open_dataset
-from l2aco.workspace import sha256_file, write_json
+from l2aco.data.catalog import open_dataset
+from l2aco.files import sha256_file, write_json
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_says_what_was_measured_here_and_elsewhere(trained, cli):
 
 
 def test_says_how_much_each_drug_was_trained_on_and_leaves_out_the_rare(trained, cli):
-    from l2aco.training.runs import open_run
+    from l2aco.runs.run import open_run
 
     predictor = open_run(None, trained).predictor()
     triples, train = predictor.dataset.triples, predictor.split.train
@@ -73,7 +73,7 @@ def rewritten(run, change) -> None:
 
 
 def test_says_when_a_naive_predictor_ranks_better(trained, cli):
-    from l2aco.training.runs import open_run
+    from l2aco.runs.run import open_run
 
     def of_naive(auroc):
         def change(metrics):
@@ -91,7 +91,7 @@ def test_says_when_a_naive_predictor_ranks_better(trained, cli):
 
 
 def test_says_how_many_pairs_rest_on_drugs_that_training_hardly_held(lab, cli):
-    from l2aco.training.runs import open_run
+    from l2aco.runs.run import open_run
 
     cli("train", "--backbone", "GCN", "--align", "none", "--setting", "novel-drug", "--set", "epochs=2")
     held_out = open_run(None, lab).predictor().split.held_out[:3]
@@ -102,7 +102,7 @@ def test_says_how_many_pairs_rest_on_drugs_that_training_hardly_held(lab, cli):
 
 
 def test_a_metric_that_is_undefined_is_null_on_disk_and_reads_as_nan(trained, cli):
-    from l2aco.training.runs import open_run
+    from l2aco.runs.run import open_run
 
     def undefined(metrics):
         metrics["test"]["pooled"]["auroc"] = metrics["test"]["macro"]["auroc"] = float("nan")
@@ -117,7 +117,7 @@ def test_a_metric_that_is_undefined_is_null_on_disk_and_reads_as_nan(trained, cl
 
 
 def test_simulated_data_and_unseen_lines_are_named_as_such(trained, cli):
-    from l2aco.training.runs import open_run
+    from l2aco.runs.run import open_run
 
     predictor = open_run(None, trained).predictor()
     held_out = predictor.split.held_out[0]
@@ -155,7 +155,7 @@ def test_without_a_run_it_says_how_to_get_one(workspace, cli):
 
 
 def test_a_cell_line_without_a_profile_is_said_to_have_none(lab, cli):
-    from l2aco.embeddings.store import open_store
+    from l2aco.embeddings.store.store import open_store
 
     open_store("reference--toy", lab).delete(where={"id": "MCF7"})
     cli("train", "--backbone", "GCN", "--set", "epochs=1")

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from l2aco.training.runs import list_runs, open_run
-from l2aco.training.spec import TrainSpec
+from l2aco.runs.run import list_runs, open_run
+from l2aco.runs.spec import TrainSpec
 from l2aco.training.train import train
 
 
@@ -87,7 +87,7 @@ def test_a_folder_is_no_output(lab, cli, tmp_path):
 
 
 def test_a_run_of_a_gpu_recommends_where_there_is_none(lab, cli):
-    from l2aco.workspace import sha256_file
+    from l2aco.files import sha256_file
 
     run = train(spec(), lab)
     told = run.path / "spec.toml"
@@ -101,7 +101,7 @@ def test_a_run_of_a_gpu_recommends_where_there_is_none(lab, cli):
 
 
 def test_a_run_whose_spec_makes_no_sense_today_hides_no_other(lab, cli):
-    from l2aco.workspace import sha256_file
+    from l2aco.files import sha256_file
 
     train(spec(), lab)
     odd = train(spec(seed=1), lab)

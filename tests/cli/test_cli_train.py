@@ -8,8 +8,8 @@ import shutil
 
 import pytest
 
-from l2aco.data.dataset import open_dataset
-from l2aco.training.runs import Run, list_runs, open_run
+from l2aco.data.catalog import open_dataset
+from l2aco.runs.run import Run, list_runs, open_run
 
 QUICK = ("--backbone", "GCN", "--set", "epochs=2")
 
@@ -86,9 +86,9 @@ def test_a_saved_spec_repeats_the_run_with_the_same_numbers_under_a_new_name(lab
 def test_a_spec_lends_another_backbone_its_request_and_not_its_recipe(lab, cli):
     cli("train", *QUICK, "--seed", 5, "--set", "hidden=32")
     saved = open_run(None, lab).path / "spec.toml"
+    from l2aco.files import load_spec
+    from l2aco.runs.spec import TrainSpec
     from l2aco.training.request import make_spec
-    from l2aco.training.spec import TrainSpec
-    from l2aco.workspace import load_spec
 
     base = load_spec(TrainSpec, saved)
     assert base.epochs == 2 and base.batch_size == 2048 and base.config["hidden"] == 32
@@ -210,7 +210,7 @@ def test_a_store_that_nothing_reads_is_said(lab, cli):
 
 
 def test_what_several_runs_have_in_common_is_said_once(lab, cli):
-    from l2aco.embeddings.store import open_store
+    from l2aco.embeddings.store.store import open_store
 
     open_store("reference--toy", lab).delete(where={"id": "A375"})
     result = cli("train", *QUICK, "--seeds", 2)
@@ -218,7 +218,7 @@ def test_what_several_runs_have_in_common_is_said_once(lab, cli):
 
 
 def test_a_store_that_lacks_entities_is_imputed_or_refused_by_flag(lab, cli):
-    from l2aco.embeddings.store import open_store
+    from l2aco.embeddings.store.store import open_store
 
     open_store("reference--toy", lab).delete(where={"id": "A375"})
     result = cli("train", *QUICK)
@@ -230,7 +230,7 @@ def test_a_store_that_lacks_entities_is_imputed_or_refused_by_flag(lab, cli):
 def test_nan_vectors_are_refused(lab, cli, monkeypatch):
     import numpy as np
 
-    from l2aco.embeddings.store import EmbeddingStore
+    from l2aco.embeddings.store.store import EmbeddingStore
 
     read = EmbeddingStore.vectors
 
@@ -363,9 +363,9 @@ def test_what_a_backbone_fuses_by_default_stays_with_it(lab, cli):
 def test_an_llm_is_not_taken_for_another_whose_name_begins_alike(lab, cli):
     from small_stores import some_vectors
 
-    from l2aco.data.dataset import open_dataset
-    from l2aco.embeddings.segments import StoreRecord
-    from l2aco.embeddings.store import EmbeddingStore, open_store
+    from l2aco.data.catalog import open_dataset
+    from l2aco.embeddings.store.segments import StoreRecord
+    from l2aco.embeddings.store.store import EmbeddingStore, open_store
 
     def store_of(llm, folder):
         dataset = open_dataset("demo", lab)
@@ -435,8 +435,8 @@ def test_pairs_carry_their_other_columns_and_all_unknown_lines_are_told(lab, cli
 
 
 def test_vectors_are_found_by_name_where_ids_differ(lab, cli, tmp_path):
-    from l2aco.data.dataset import open_dataset
-    from l2aco.training.prepare import load_knowledge
+    from l2aco.data.catalog import open_dataset
+    from l2aco.runs.knowledge import load_knowledge
 
     demo = open_dataset("demo", lab)
     triples = demo.triples

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from l2aco.data.dataset import open_dataset
+from l2aco.data.catalog import open_dataset
 from l2aco.data.sources.demo import Mechanism
 from l2aco.entities import EntityKind
 from l2aco.profiles.sets import open_profile_set

@@ -16,7 +16,8 @@ from l2aco.data.dataset import DataSet
 from l2aco.data.features import FEATURES
 from l2aco.data.features.table import FeatureRows, FeatureTable, GraphTable
 from l2aco.data.importing import ImportSpec, import_dataset
-from l2aco.data.splits import SplitSpec, make_split
+from l2aco.data.splits.make import make_split
+from l2aco.data.splits.spec import SplitSpec
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError, L2aCoError, UnknownNameError
 from l2aco.workspace import Workspace

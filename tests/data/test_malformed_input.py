@@ -13,7 +13,7 @@ import pytest
 
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.errors import L2aCoError
-from l2aco.training.pairs import read_pairs
+from l2aco.runs.pairs import read_pairs
 from l2aco.workspace import Workspace
 
 GOOD = "drug_a,drug_b,cell_line,score\nA,B,X,1\nA,C,X,-1\nB,C,Y,2\n"

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from datasets_for_tests import screen, write
 
-from l2aco.data.splits import SplitSpec, make_split
+from l2aco.data.splits.make import make_split
+from l2aco.data.splits.spec import SplitSpec
 from l2aco.metrics import compute
-from l2aco.models.naive import CellMean, PairMean, PartnerMean, likeness, naive_predictors, predict_naive
+from l2aco.runs.naive import CellMean, PairMean, PartnerMean, likeness, naive_predictors, predict_naive
 from l2aco.workspace import Workspace
 
 

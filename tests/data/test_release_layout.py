@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from l2aco.data.dataset import DataSet
 from l2aco.data.export import export_dataset
 from l2aco.data.importing import ImportSpec, import_dataset
-from l2aco.data.splits import SplitSpec, make_split, num_folds
+from l2aco.data.splits.make import make_split, num_folds
+from l2aco.data.splits.spec import SplitSpec
 from l2aco.errors import InputError, UsageError
 from l2aco.workspace import Workspace
 

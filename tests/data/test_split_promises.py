@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from l2aco.data.dataset import DataSet
 from l2aco.data.info import split_rows
-from l2aco.data.leaks import check_split
-from l2aco.data.splits import Split, SplitSpec, make_split, num_folds
+from l2aco.data.splits.leaks import check_split
+from l2aco.data.splits.make import make_split, num_folds
+from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.errors import DamagedError, UnknownNameError, UsageError
 from l2aco.workspace import Workspace
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from l2aco.data.dataset import open_dataset
+from l2aco.data.catalog import open_dataset
 from l2aco.entities import EntityKind, read_entities
 from l2aco.errors import InputError
 from l2aco.workspace import Workspace

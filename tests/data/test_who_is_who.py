@@ -9,7 +9,8 @@ import pytest
 from l2aco.data.dataset import DataSet
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.data.merging import merge_datasets
-from l2aco.data.splits import SplitSpec, make_split
+from l2aco.data.splits.make import make_split
+from l2aco.data.splits.spec import SplitSpec
 from l2aco.errors import InputError, L2aCoError, UsageError
 from l2aco.workspace import Workspace
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_stores import SPEC, save_bert, some_records, some_vectors, tiny_settings
 
-from l2aco.embeddings.store import EmbeddingStore
+from l2aco.embeddings.store.store import EmbeddingStore
 from l2aco.workspace import Workspace
 
 

@@ -8,10 +8,10 @@ from small_stores import WORDS, profile, write_set
 
 from l2aco.embeddings import embed as embed_module
 from l2aco.embeddings.embed import embed_profiles
-from l2aco.embeddings.encoders import load_encoder
-from l2aco.embeddings.runtimes.local import LocalEncoder
+from l2aco.embeddings.encoders.local import LocalEncoder
+from l2aco.embeddings.encoders.table import load_encoder
 from l2aco.embeddings.spec import EmbedSpec
-from l2aco.embeddings.store import EmbeddingStore, list_stores, open_store
+from l2aco.embeddings.store.store import EmbeddingStore, list_stores, open_store
 from l2aco.errors import DamagedError, InputError, MismatchError, PartlyDoneError, UnknownNameError
 from l2aco.workspace import Workspace
 

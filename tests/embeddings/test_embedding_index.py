@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from small_stores import some_records, some_vectors
 
-from l2aco.embeddings import gpu
-from l2aco.embeddings import index as index_module
-from l2aco.embeddings.exact import knn
-from l2aco.embeddings.index import is_due, kind_for
-from l2aco.embeddings.store import EmbeddingStore
+from l2aco.embeddings.store import gpu
+from l2aco.embeddings.store import index as index_module
+from l2aco.embeddings.store.exact import knn
+from l2aco.embeddings.store.index import is_due, kind_for
+from l2aco.embeddings.store.store import EmbeddingStore
 from l2aco.errors import UsageError
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from small_stores import SPEC, some_records, some_vectors
 
-from l2aco.embeddings import segments
-from l2aco.embeddings.manifest import parse_manifest
-from l2aco.embeddings.store import EmbeddingStore, Hit
+from l2aco.embeddings.store import segments
+from l2aco.embeddings.store.manifest import parse_manifest
+from l2aco.embeddings.store.store import EmbeddingStore, Hit
 from l2aco.errors import DamagedError, InputError, LockedError, UnknownNameError, UsageError
-from l2aco.workspace import WriterLock
+from l2aco.files import WriterLock
 
 
 def _listing(path):
@@ -203,7 +203,7 @@ def test_opening_follows_a_writer_that_is_ahead(make_store, monkeypatch):
     writer.compact()
     writer.compact()
     answers = iter([manifest, writer.manifest])
-    monkeypatch.setattr("l2aco.embeddings.store.parse_manifest", lambda path: next(answers))
+    monkeypatch.setattr("l2aco.embeddings.store.store.parse_manifest", lambda path: next(answers))
     assert len(EmbeddingStore.open(writer.path)) == 10
 
 

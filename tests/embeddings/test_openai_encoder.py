@@ -13,9 +13,9 @@ from werkzeug import Response
 
 from l2aco.embeddings import embed as embed_module
 from l2aco.embeddings.embed import embed_profiles
-from l2aco.embeddings.encoders import EncoderSpec, make_encoder, resolve_encoder
+from l2aco.embeddings.encoders.table import EncoderSpec, make_encoder, resolve_encoder
 from l2aco.embeddings.spec import EmbedSpec
-from l2aco.embeddings.store import open_store
+from l2aco.embeddings.store.store import open_store
 from l2aco.errors import L2aCoError, MismatchError, PartlyDoneError, UnavailableError
 from l2aco.workspace import Workspace
 
@@ -101,7 +101,7 @@ def test_a_lasting_failure_ends_at_once_without_the_key(server):
 
 
 def test_a_missing_row_is_no_answer(server, monkeypatch):
-    monkeypatch.setattr("l2aco.embeddings.runtimes.openai.ATTEMPTS", 1)
+    monkeypatch.setattr("l2aco.embeddings.encoders.openai.ATTEMPTS", 1)
     http = server(lambda body, _: Response(json.dumps({"data": answer(body["input"])["data"][1:]})))
     with pytest.raises(L2aCoError):
         encoder_for(http).encode(["one", "three"])

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from small_stores import SPEC, some_records
 
-from l2aco.embeddings.repair import verify
-from l2aco.embeddings.store import EmbeddingStore
+from l2aco.embeddings.store.repair import verify
+from l2aco.embeddings.store.store import EmbeddingStore
 
 numbers = st.integers(0, 12)
 

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 from l2aco.errors import DamagedError, LockedError, MismatchError
-from l2aco.training.runs import UNFINISHED, list_runs
-from l2aco.training.spec import TrainSpec
+from l2aco.files import WriterLock
+from l2aco.runs.run import UNFINISHED, list_runs
+from l2aco.runs.spec import TrainSpec
 from l2aco.training.train import STATE, train
-from l2aco.workspace import WriterLock
 
 SPEC = TrainSpec(backbone="GCN", epochs=12, patience=100, schedule="one-cycle")
 SCRIPT = """
 import sys
-from l2aco.training.spec import TrainSpec
+from l2aco.runs.spec import TrainSpec
 from l2aco.training.train import train
 from l2aco.workspace import Workspace
 train(TrainSpec.model_validate_json(sys.argv[1]), Workspace(sys.argv[2]), state_seconds=0.0)
@@ -128,9 +128,9 @@ def test_a_changed_data_set_is_refused(lab, cli):
 def test_a_store_of_another_encoder_or_with_other_vectors_is_refused(lab, cli):
     import shutil
 
-    from l2aco.embeddings.encoders import EncoderSpec
-    from l2aco.embeddings.segments import StoreRecord
-    from l2aco.embeddings.store import EmbeddingStore, open_store
+    from l2aco.embeddings.encoders.table import EncoderSpec
+    from l2aco.embeddings.store.segments import StoreRecord
+    from l2aco.embeddings.store.store import EmbeddingStore, open_store
 
     run = train(TrainSpec(backbone="GCN", epochs=1), lab)
     dataset = run.predictor().dataset

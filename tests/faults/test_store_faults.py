@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from small_stores import SPEC, some_records, some_vectors
 
-from l2aco.embeddings.repair import repair, verify
-from l2aco.embeddings.store import EmbeddingStore
+from l2aco.embeddings.store.repair import repair, verify
+from l2aco.embeddings.store.store import EmbeddingStore
 from l2aco.errors import DamagedError, L2aCoError, LockedError
 
 WRITER = textwrap.dedent(
@@ -25,7 +25,7 @@ WRITER = textwrap.dedent(
     import sys
     import numpy as np
     from small_stores import some_records, some_vectors
-    from l2aco.embeddings.store import EmbeddingStore
+    from l2aco.embeddings.store.store import EmbeddingStore
 
     store = EmbeddingStore.open(sys.argv[1])
     print("ready", flush=True)
@@ -100,7 +100,7 @@ def test_a_killed_writer_loses_at_most_what_it_had_not_committed(tmp_path, seed)
 HOLDER = """
 import sys
 from pathlib import Path
-from l2aco.workspace import WriterLock
+from l2aco.files import WriterLock
 
 with WriterLock(Path(sys.argv[1]), "the embedding store"):
     print("held", flush=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from l2aco.errors import DamagedError, InputError, LockedError, UsageError
-from l2aco.workspace import Workspace, WriterLock, atomic_folder, atomic_path, read_json, stable_hash, write_json
+from l2aco.files import WriterLock, atomic_folder, atomic_path, read_json, stable_hash, write_json
+from l2aco.workspace import Workspace
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -42,14 +43,14 @@ def test_a_failed_folder_leaves_the_old_folder(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import l2aco.workspace as workspace
+import l2aco.files as files
 
 def replace(source, target, real=os.replace):
     real(source, target)
     os.kill(os.getpid(), signal.SIGKILL)
 
-workspace.os.replace = replace
-with workspace.atomic_folder(Path(sys.argv[1]), replace=True) as partial:
+files.os.replace = replace
+with files.atomic_folder(Path(sys.argv[1]), replace=True) as partial:
     (partial / "y").write_text("2")
 """
 
@@ -112,7 +113,7 @@ def test_new_files_follow_the_umask(tmp_path: Path) -> None:
 
 def test_second_writer_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib\nfrom l2aco.workspace import WriterLock\n"
+        "import sys, pathlib\nfrom l2aco.files import WriterLock\n"
         f"with WriterLock(pathlib.Path({str(tmp_path)!r}), 'the set'):\n"
         "    print('held', flush=True)\n    sys.stdin.read()\n"
     )

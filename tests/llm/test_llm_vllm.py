@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from l2aco.errors import UnavailableError
+from l2aco.files import read_json, write_toml
 from l2aco.llm.catalog import Model, resolve_model
 from l2aco.llm.options import EngineOptions
 from l2aco.llm.vllm import VllmEngine, vllm_command
-from l2aco.workspace import Settings, read_json, write_toml
+from l2aco.workspace import Settings
 
 STAND_IN = """
 import os, sys, time, subprocess

@@ -15,7 +15,7 @@ from torch_geometric.nn import GATConv, SAGEConv
 
 from l2aco.models.alignment import Aligner
 from l2aco.models.assemble import build_model
-from l2aco.models.graph.blocks import distinct
+from l2aco.models.kg.blocks import distinct
 from l2aco.models.spec import AlignSpec
 
 A, B, C = torch.tensor([0, 1, 2, 3, 11, 0]), torch.tensor([4, 5, 6, 7, 8, 4]), torch.tensor([0, 1, 2, 3, 6, 5])
@@ -217,7 +217,7 @@ def test_dgl_finds_packaging_where_setuptools_carries_none(monkeypatch: pytest.M
     import importlib
     import sys
 
-    from l2aco.models.graph.dgl_kernels import provide_setuptools_extern
+    from l2aco.models.kg.dgl_sums import provide_setuptools_extern
 
     for name in [name for name in sys.modules if name.startswith("setuptools.extern")]:
         monkeypatch.delitem(sys.modules, name)

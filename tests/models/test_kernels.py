@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from small_data import small_data
 
 from l2aco.models.assemble import build_model
-from l2aco.models.dropout import dropout, relu_dropout
-from l2aco.models.graph import kernels
-from l2aco.models.graph.blocks import (
+from l2aco.models.compiled.dropout import dropout, relu_dropout
+from l2aco.models.kg import sums as kernels
+from l2aco.models.kg.blocks import (
     Block,
     Restricted,
     distinct,
@@ -26,7 +26,7 @@ from l2aco.models.graph.blocks import (
     symmetric_normalisation,
     with_self_loops,
 )
-from l2aco.models.graph.sampling import sample_blocks
+from l2aco.models.kg.sampling import sample_blocks
 from l2aco.models.spec import AlignSpec
 
 

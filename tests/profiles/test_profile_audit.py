@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from l2aco.entities import Entity, EntityKind
+from l2aco.files import write_json
 from l2aco.profiles.audit.compare import compare_sets
 from l2aco.profiles.audit.duplicates import find_twins
 from l2aco.profiles.audit.leakage import check_leakage
@@ -17,7 +18,7 @@ from l2aco.profiles.audit.targets import check_targets
 from l2aco.profiles.audit.wording import check_wording
 from l2aco.profiles.record import ProfileRecord, render_text
 from l2aco.profiles.sets import ProfileSet, open_profile_set
-from l2aco.workspace import Workspace, write_json
+from l2aco.workspace import Workspace
 
 SCHEMA = {
     "properties": {"summary": {"type": "string"}, "primary_targets": {"type": "array"}, "confidence": {"enum": []}}

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError, UnknownNameError
+from l2aco.files import read_json, sha256_file, write_json
 from l2aco.profiles.record import ProfileRecord, render_text
 from l2aco.profiles.sets import BUNDLED, ProfileSet, list_profile_sets, open_profile_set
-from l2aco.workspace import Workspace, read_json, sha256_file, write_json
+from l2aco.workspace import Workspace
 
 SCHEMA = {"properties": {"drug_class": {}, "primary_targets": {}, "confidence": {}, "origin": {}}}
 

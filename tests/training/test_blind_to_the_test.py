@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from l2aco.data.dataset import open_dataset
-from l2aco.data.splits import make_split
+from l2aco.data.catalog import open_dataset
+from l2aco.data.splits.make import make_split
 from l2aco.data.write import write_dataset
-from l2aco.training.runs import Run
-from l2aco.training.spec import TrainSpec
+from l2aco.runs.run import Run
+from l2aco.runs.spec import TrainSpec
 from l2aco.training.train import train
 from l2aco.workspace import Workspace
 

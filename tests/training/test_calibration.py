@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2aco.metrics import compute
-from l2aco.training.breakdown import breakdown, strata
-from l2aco.training.calibration import Calibration, fit_calibration
+from l2aco.runs.breakdown import breakdown, strata
+from l2aco.runs.calibration import Calibration, fit_calibration
 
 
 def sigmoid(x):

@@ -9,9 +9,10 @@ import torch
 from small_data import CELLS, DRUGS, small_data, vectors
 
 from l2aco.models.assemble import build_model
+from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
-from l2aco.training.loop import Fit, Record, Rows
-from l2aco.training.spec import Recipe
+from l2aco.runs.scoring import Rows
+from l2aco.training.loop import Fit, Record
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 SLOW = pytest.mark.long  # half a minute to several minutes of compilation each

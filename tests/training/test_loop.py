@@ -10,9 +10,10 @@ from torch.nn import functional as F
 
 from l2aco.errors import InputError, L2aCoError
 from l2aco.models.alignment import Output
+from l2aco.models.recipe import Recipe
+from l2aco.runs.scoring import Rows, score_rows
 from l2aco.training.checkpoint import load_state, save_state
-from l2aco.training.loop import Fit, Rows, epoch_seed, score_rows
-from l2aco.training.spec import Recipe
+from l2aco.training.loop import Fit, epoch_seed
 
 
 class Toy(nn.Module):

@@ -8,8 +8,8 @@ import types
 import pytest
 
 from l2aco.errors import UnavailableError, UnknownNameError
+from l2aco.runs.spec import TrainSpec
 from l2aco.training.callbacks import EpochTable, make_trackers
-from l2aco.training.spec import TrainSpec
 from l2aco.training.train import train
 
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from l2aco.files import write_toml
 from l2aco.llm.structured import explain
 from l2aco.profiles.sets import ProfileSet
-from l2aco.workspace import Workspace, write_toml
+from l2aco.workspace import Workspace
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 COMMAND, MODEL = os.environ.get("L2ACO_VLLM_COMMAND"), os.environ.get("L2ACO_VLLM_MODEL")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from l2aco.data.features.table import FeatureTable, GraphTable, load_feature
 from l2aco.errors import DamagedError, UnknownNameError
+from l2aco.files import atomic_path, stable_hash
 from l2aco.registry import Entry, Registry
-from l2aco.workspace import atomic_path, stable_hash
 
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet

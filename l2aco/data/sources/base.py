@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from l2aco.data.labels import LabelRule
-from l2aco.data.tables import Roles
 from l2aco.entities import Entity, EntityKind
+from l2aco.tables import Roles
 
 if TYPE_CHECKING:
     import polars as pl

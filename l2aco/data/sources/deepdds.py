@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
-from l2aco.data.tables import labels, matrix, numbers, place, read_raw, read_table, require, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
+from l2aco.tables import labels, matrix, numbers, place, read_raw, read_table, require, safe_file
 
 if TYPE_CHECKING:
     import polars as pl

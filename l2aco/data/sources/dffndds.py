@@ -14,9 +14,9 @@ import numpy as np
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
-from l2aco.data.tables import MAX_CELL, labels, numbers, read_table, require, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
+from l2aco.tables import MAX_CELL, labels, numbers, read_table, require, safe_file
 
 DRUGS = "drug_set.json"
 TRIPLES = "labeled_triples*.csv"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from l2aco.data.sources.base import Edges, ReadOptions, SourceData, entities_from_names
-from l2aco.data.tables import COLUMNS_REMEDY, numbers, read_table, require, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
+from l2aco.tables import COLUMNS_REMEDY, numbers, read_table, require, safe_file
 
 if TYPE_CHECKING:
     import polars as pl

@@ -14,9 +14,9 @@ from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
 from l2aco.data.sources.dffndds import read_json_table, read_vectors
-from l2aco.data.tables import labels, numbers, place, read_lines, read_table, require, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UsageError
+from l2aco.tables import labels, numbers, place, read_lines, read_table, require, safe_file
 
 if TYPE_CHECKING:
     import polars as pl

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
-from l2aco.data.tables import COLUMNS_REMEDY, MISSING, by_role, labels, numbers, pick_columns, read_raw, require
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
+from l2aco.tables import COLUMNS_REMEDY, MISSING, by_role, labels, numbers, pick_columns, read_raw, require
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".xlsx")
 ROLES = {

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from l2aco.models.graph.backbone import AttentionConfig, HomogeneousBackbone
-from l2aco.models.graph.blocks import with_self_loops
-from l2aco.models.graph.convs import BlockGATConv
+from l2aco.models.kg.backbone import AttentionConfig, HomogeneousBackbone
+from l2aco.models.kg.blocks import with_self_loops
+from l2aco.models.kg.convs import BlockGATConv
 
 
 class GAT(HomogeneousBackbone):

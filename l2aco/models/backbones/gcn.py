@@ -15,9 +15,9 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from l2aco.models.graph.backbone import HomogeneousBackbone, StackConfig
-from l2aco.models.graph.blocks import symmetric_normalisation, with_self_loops
-from l2aco.models.graph.convs import BlockGCNConv
+from l2aco.models.kg.backbone import HomogeneousBackbone, StackConfig
+from l2aco.models.kg.blocks import symmetric_normalisation, with_self_loops
+from l2aco.models.kg.convs import BlockGCNConv
 
 
 class GCN(HomogeneousBackbone):

@@ -25,10 +25,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from l2aco.models.base import Inputs, Tables
-from l2aco.models.dropout import Dropout
-from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, GraphConfig, Reach
-from l2aco.models.graph.convs import BlockHANConv
-from l2aco.models.graph.relational import RelationalField
+from l2aco.models.compiled.dropout import Dropout
+from l2aco.models.kg.backbone import CELL, DRUG, GraphBackbone, GraphConfig, Reach
+from l2aco.models.kg.convs import BlockHANConv
+from l2aco.models.kg.relational import RelationalField
 
 FIELDS = 5
 """First drug, second drug, their fingerprints, cell line."""

@@ -20,10 +20,10 @@ from torch_geometric.nn import GATConv
 
 from l2aco.data.graph import INVERSE
 from l2aco.models.base import Inputs
-from l2aco.models.graph import kernels
-from l2aco.models.graph.backbone import CELL, DRUG, AttentionConfig, GraphBackbone, Reach
-from l2aco.models.graph.convs import BlockGATConv
-from l2aco.models.graph.relational import Group, Messages, Part, RelationalField, SubGroup
+from l2aco.models.kg import sums as kernels
+from l2aco.models.kg.backbone import CELL, DRUG, AttentionConfig, GraphBackbone, Reach
+from l2aco.models.kg.convs import BlockGATConv
+from l2aco.models.kg.relational import Group, Messages, Part, RelationalField, SubGroup
 
 
 class HGAT(GraphBackbone):

@@ -16,16 +16,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
-from l2aco.models.base import START, Backbone, BackboneConfig, Inputs, Tables
-from l2aco.models.dropout import Dropout
+from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
 from l2aco.models.heads import PairHead
+from l2aco.models.towers import Tower
 
 
 class MLP(Backbone):
@@ -85,29 +84,3 @@ def checked(expression: FeatureTable) -> FeatureTable:
         f"the feature 'expression' {problem}: MLP reads one row of finite numbers for each cell line",
         remedy="Import the data set with another table for it, or with this one under another name.",
     )
-
-
-class Tower(nn.Module):
-    """The features of one kind of entity through two layers, plus a learned embedding of each entity."""
-
-    def __init__(self, features: list[FeatureTable], config: MLP.Config) -> None:
-        super().__init__()
-        values = np.concatenate([table.values.astype(np.float32) for table in features], axis=1)
-        self.register_buffer("values", torch.from_numpy(values).to(torch.get_default_dtype()), persistent=False)
-        self.known = torch.from_numpy(np.logical_or.reduce([table.mask for table in features]))
-        self.own = nn.Embedding(len(values), config.out)
-        nn.init.normal_(self.own.weight, std=START)
-        widths = values.shape[1], config.hidden, config.out
-        self.layers = (
-            nn.Sequential(nn.Linear(*widths[:2]), nn.ReLU(), Dropout(config.dropout), nn.Linear(*widths[1:]))
-            if values.shape[1]
-            else None
-        )
-
-    def forward(self, rows: Tensor | None) -> Tensor:
-        """(n, out) of the entities at `rows`; None: of all."""
-        own = self.own.weight if rows is None else self.own(rows)
-        if self.layers is None:
-            return own
-        values: Any = self.values
-        return own + self.layers(values if rows is None else values[rows])

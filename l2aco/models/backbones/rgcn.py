@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch_geometric.nn import RGCNConv
 
 from l2aco.models.base import Inputs
-from l2aco.models.graph import kernels
-from l2aco.models.graph.backbone import CELL, DRUG, GraphBackbone, Reach, StackConfig
-from l2aco.models.graph.blocks import mean_weights
-from l2aco.models.graph.relational import Messages, RelationalField
+from l2aco.models.kg import sums as kernels
+from l2aco.models.kg.backbone import CELL, DRUG, GraphBackbone, Reach, StackConfig
+from l2aco.models.kg.blocks import mean_weights
+from l2aco.models.kg.relational import Messages, RelationalField
 
 
 class RGCN(GraphBackbone):

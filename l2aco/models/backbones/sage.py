@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import Field
 from torch import nn
 
-from l2aco.models.graph.backbone import HomogeneousBackbone, StackConfig
-from l2aco.models.graph.blocks import mean_weights
-from l2aco.models.graph.convs import BlockSAGEConv
+from l2aco.models.kg.backbone import HomogeneousBackbone, StackConfig
+from l2aco.models.kg.blocks import mean_weights
+from l2aco.models.kg.convs import BlockSAGEConv
 
 
 class SAGE(HomogeneousBackbone):

@@ -1,1 +1,0 @@
-"""What runs an encoder's model: one file a library."""

@@ -1,0 +1,1 @@
+"""The store: vectors and records in generations, searched through FAISS."""

@@ -1,0 +1,237 @@
+"""Approximate indexes: which kind a store's size asks for, how one is built and measured, how it is searched.
+
+An index only proposes candidates. They are scored again with the stored float32 vectors, so every score that a
+search returns is exact; what can go missing is a neighbour, and how often that happens is measured when the
+index is built and kept in the manifest.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise, product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from l2aco.embeddings.store import gpu
+from l2aco.embeddings.store.exact import exact_search, merge, unit_queries
+from l2aco.embeddings.store.manifest import REPAIR, FileInfo, IndexInfo
+from l2aco.errors import DamagedError, UsageError
+from l2aco.files import atomic_path
+from l2aco.progress import Progress
+
+if TYPE_CHECKING:
+    from l2aco.embeddings.store.store import EmbeddingStore
+
+CHOICES = ("auto", "flat", "hnsw", "ivfpq")
+FLAT_ROWS = 100_000
+"""Up to so many rows an exact search takes a few dozen milliseconds: nothing is gained by an approximate one."""
+HNSW_ROWS = 300_000
+"""Above, a graph takes too long to build, and IVF-PQ a hundredth of its memory."""
+TARGET_RECALL = 0.975
+"""What an index must reach on its own rows: queries from outside find less, and 0.95 is promised for them."""
+SAMPLE = 200
+SEED = 0
+TAIL_SHARE, TAIL_ROWS = 0.2, 50_000
+"""An index is built again when more rows than both have been added behind it."""
+NARROW = 0.1
+"""A filter that leaves a smaller share of the rows is answered exactly: fast there, and certain."""
+
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "hnsw": {"effort": "efSearch", "efforts": (32, 64, 128, 256, 512), "candidates": (2,)},
+    "ivfpq": {"effort": "nprobe", "efforts": (8, 16, 32, 64, 128, 256), "candidates": (10, 20, 40)},
+}
+"""What makes a kind of index try harder, the steps that are tried, and how many candidates for each result."""
+
+
+def check_choice(choice: str) -> None:
+    if choice not in CHOICES:
+        raise UsageError(f"'{choice}' is no index", remedy=f"Use one of {', '.join(CHOICES)}.")
+
+
+def kind_for(choice: str, rows: int) -> str:
+    """The kind of index that `choice` means for a store of so many rows."""
+    check_choice(choice)
+    if choice != "auto":
+        return choice
+    return "flat" if rows <= FLAT_ROWS else "hnsw" if rows <= HNSW_ROWS else "ivfpq"
+
+
+def is_due(store: EmbeddingStore, kind: str) -> bool:
+    """Whether an index of `kind` is to be built: there is none, another, or one that lags far behind."""
+    index = store.manifest.index
+    if kind == "flat" or not len(store):
+        return False
+    if index is None or index.kind != kind:
+        return True
+    return store.manifest.total - index.rows > max(TAIL_SHARE * index.rows, TAIL_ROWS)
+
+
+def search(
+    store: EmbeddingStore, vectors: np.ndarray, k: int, allowed: np.ndarray | None, exact: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """See `EmbeddingStore.search_rows`."""
+    queries = unit_queries(vectors, store.dimension, k)
+    info = store.manifest.index
+    if exact or info is None or (allowed is not None and allowed.sum() < NARROW * len(allowed)):
+        return exact_search(store, queries, k, allowed)
+    effort = int(info.parameters[PARAMETERS[info.kind]["effort"]])
+    head = None if allowed is None else allowed[: info.rows]
+    near = propose(store.approximate, info.kind, queries, k * int(info.parameters["candidates"]), effort, head)
+    found = rescore(store, queries, near, k)
+    if store.manifest.total == info.rows:
+        return found
+    return merge([found, exact_search(store, queries, k, allowed, first=info.rows)], len(queries), k)
+
+
+def propose(
+    index: Any, kind: str, queries: np.ndarray, wanted: int, effort: int, allowed: np.ndarray | None
+) -> np.ndarray:
+    """Candidate rows int64 (n, wanted) of each query, -1 where there are fewer."""
+    import faiss
+
+    wanted = min(max(wanted, 20), index.ntotal)
+    options: dict[str, Any] = {}
+    if allowed is not None:
+        bits = np.packbits(allowed, bitorder="little")
+        options["sel"] = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+    if kind == "hnsw":
+        parameters = faiss.SearchParametersHNSW(efSearch=max(effort, wanted), **options)  # type: ignore[attr-defined]
+    else:
+        parameters = faiss.SearchParametersIVF(nprobe=effort, **options)  # type: ignore[call-arg]
+    _, rows = index.search(queries, wanted, params=parameters)
+    return rows
+
+
+def rescore(store: EmbeddingStore, queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Candidates (n, c) by their exact score: the best k, as (scores, rows)."""
+    import faiss
+
+    rows = np.sort(rows, axis=1)
+    scores = np.full(rows.shape, -np.inf, dtype=np.float32)
+    starts = [segment.start for segment in store.segments] + [store.manifest.total]
+    for query, near, own in zip(queries, rows, scores, strict=True):
+        edges = np.searchsorted(near, starts).tolist()
+        for segment, (start, stop) in zip(store.segments, pairwise(edges), strict=True):
+            if start < stop:  # a run of candidates, read where they lie in the mapped file
+                places = near[start:stop] - segment.start
+                faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]
+                    faiss.swig_ptr(own[start:stop]),
+                    faiss.swig_ptr(query),
+                    faiss.swig_ptr(segment.vectors),
+                    faiss.swig_ptr(places),
+                    store.dimension,
+                    1,
+                    len(places),
+                )
+    return merge([(scores, rows)], len(queries), k)
+
+
+def read_index(store: EmbeddingStore, info: IndexInfo) -> Any:
+    """The FAISS index of a store, mapped where its kind allows."""
+    import faiss
+
+    path = store.path / info.file.path
+    flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY if info.kind == "ivfpq" else faiss.IO_FLAG_MMAP_IFC
+    try:
+        index = faiss.read_index(str(path), flags)
+    except RuntimeError as error:
+        message = str(error).splitlines()[0]
+        raise DamagedError(message, where=path, remedy=REPAIR.format(name=store.name)) from None
+    if index.ntotal != info.rows or index.d != store.dimension:
+        raise DamagedError(
+            f"holds {index.ntotal:,} x {index.d}, not {info.rows:,} x {store.dimension}",
+            where=path,
+            remedy=REPAIR.format(name=store.name),
+        )
+    return index
+
+
+def build_index(store: EmbeddingStore, kind: str, file: str, progress: Progress) -> IndexInfo | None:
+    """Build an index over all rows, find the least effort that reaches TARGET_RECALL, and write it.
+
+    None, with a line that says so, where no effort reaches it: the store is then searched exactly.
+    """
+    import faiss
+
+    total = store.manifest.total
+    with progress.task(f"building {kind} over {total:,} vectors", total=total, unit="vectors") as advance:
+        index = _new_index(store, kind)
+        for segment in store.segments:
+            for start in range(0, segment.rows, 65_536):
+                block = np.ascontiguousarray(segment.vectors[start : start + 65_536])
+                index.add(block)
+                advance(len(block))
+    effort, candidates, recall, queries = _tune(store, index, kind)
+    name = PARAMETERS[kind]["effort"]
+    progress.say(f"{kind} index: recall@10 {recall:.3f} at {name} {effort}, on {queries} of its own rows.")
+    if recall < TARGET_RECALL:
+        progress.say("That is too little: the store is searched exactly.")
+        return None
+    path = store.path / "index" / file
+    with atomic_path(path) as partial:
+        faiss.write_index(index, str(partial))
+    parameters = {name: effort, "candidates": candidates, **_shape(index, kind)}
+    return IndexInfo(
+        kind=kind,
+        rows=total,
+        parameters=parameters,
+        recall_at_10=round(recall, 4),
+        queries=queries,
+        file=FileInfo.of(store.path, path),
+    )
+
+
+def _new_index(store: EmbeddingStore, kind: str) -> Any:
+    """An empty index of the store's size, trained where its kind needs that."""
+    import faiss
+
+    d, total = store.dimension, store.manifest.total
+    inner = faiss.METRIC_INNER_PRODUCT
+    if kind == "hnsw":
+        # fp16 in the graph: half the memory, and candidates are scored again in float32.
+        graph = faiss.IndexHNSWSQ(d, faiss.ScalarQuantizer.QT_fp16, 32, inner)  # type: ignore[arg-type]
+        graph.hnsw.efConstruction = 100
+        return graph
+    lists = int(2 ** np.round(np.log2(np.sqrt(total))))
+    codes = next(size for size in range(max(d // 4, 1), 0, -1) if d % size == 0)
+    index = faiss.IndexIVFPQ(faiss.IndexFlatIP(d), d, lists, codes, 8, inner)
+    index.cp.niter, index.cp.seed = 10, SEED
+    index.pq.cp.niter, index.pq.cp.seed, index.pq.cp.max_points_per_centroid = 8, SEED, 64
+    gpu.speed_up_training(index)
+    rng = np.random.default_rng(SEED)
+    wanted = min(total, max(40 * lists, 20_000))
+    index.train(store.rows(np.sort(rng.choice(total, wanted, replace=False))))
+    return index
+
+
+def _shape(index: Any, kind: str) -> dict[str, int]:
+    return {"M": 32} if kind == "hnsw" else {"nlist": int(index.nlist), "code_bytes": int(index.code_size)}
+
+
+def _tune(store: EmbeddingStore, index: Any, kind: str) -> tuple[int, int, float, int]:
+    """(effort, candidates, recall@10, queries): the least that reaches the target, else the most that was tried.
+
+    The queries are rows of the store; each is left out of its own neighbours.
+    """
+    rng = np.random.default_rng(SEED)
+    rows = np.sort(rng.choice(np.flatnonzero(store.alive), min(SAMPLE, len(store)), replace=False))
+    queries = store.rows(rows)
+    allowed = None if store.manifest.dead is None else store.alive
+    _, truth = exact_search(store, queries, 11, allowed)
+    effort, candidates, recall = 0, 0, 0.0
+    for effort, candidates in product(PARAMETERS[kind]["efforts"], PARAMETERS[kind]["candidates"]):
+        near = propose(index, kind, queries, 11 * candidates, effort, allowed)
+        recall = recall_at_10(rows, truth, rescore(store, queries, near, 11)[1])
+        if recall >= TARGET_RECALL:
+            break
+    return effort, candidates, recall, len(rows)
+
+
+def recall_at_10(own: np.ndarray, truth: np.ndarray, found: np.ndarray) -> float:
+    """Share of the ten true neighbours (n, 11) that were found (n, 11), each query's own row left out."""
+    shares = []
+    for row, true, seen in zip(own, truth, found, strict=True):
+        wanted = [item for item in true.tolist() if item not in (row, -1)][:10]
+        got = set(seen.tolist()) - {row}
+        shares.append(sum(item in got for item in wanted) / max(len(wanted), 1))
+    return float(np.mean(shares))

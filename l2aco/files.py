@@ -1,0 +1,229 @@
+"""How bytes are written and read: whole or not at all, with checksums, under one lock."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from l2aco.errors import DamagedError, InputError, LockedError, UsageError
+
+Spec = TypeVar("Spec", bound=BaseModel)
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; it replaces `path` only when the block ends well.
+
+    The bytes are on disk before the name changes, so that a reader or a crash sees the old file or the
+    new one.
+    """
+    if path.is_dir():
+        raise UsageError("is a folder", where=path, remedy="Name a file.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        _sync(partial)
+        os.chmod(partial, 0o666 & ~_umask())
+        os.replace(partial, path)
+        _sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yields an empty temporary folder; it becomes `path` only when the block ends well.
+
+    With `replace`, an existing folder is moved aside first and removed afterwards; without, an existing
+    one raises UsageError before anything is done. Where a writer was killed between the two, the next one
+    brings the old folder back.
+    """
+    if path.is_file():
+        raise UsageError("is a file", where=path, remedy="Name a folder.")
+    if path.is_symlink():  # the link stays, what it leads to is replaced
+        path = path.resolve()
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????.old"):
+        _settle(path, left)
+    if path.exists() and not replace:
+        raise UsageError(
+            "exists already", where=path, remedy="Choose another name, or pass --force where there is one."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    aside = partial.with_suffix(".old")
+    try:
+        yield partial
+        for file in partial.rglob("*"):
+            _sync(file)
+        os.chmod(partial, 0o777 & ~_umask())
+        if path.exists():
+            os.replace(path, aside)
+        os.replace(partial, path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        _settle(path, aside)
+
+
+def _settle(path: Path, aside: Path) -> None:
+    """What was moved aside becomes `path` again where nothing took its place; else it goes."""
+    if path.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+    elif aside.exists():
+        os.replace(aside, path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON atomically, keys in the order given; see `plain`."""
+    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """`value` for JSON, which has no NaN and no infinity: they become null. Arrays and sets become lists."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON that L2aCo wrote; raises DamagedError with file and line when it does not parse."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DamagedError("is missing", where=path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise DamagedError(f"is not readable JSON ({error})", where=f"{path}{line}") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read TOML that a user wrote; raises InputError with the place when it does not parse."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError("no such file", where=path) from None
+    except IsADirectoryError:
+        raise InputError("is a folder, and a TOML file is needed", where=path) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        remedy = 'Text stands in quotes: name = "value".' if "Invalid value" in str(error) else None
+        raise InputError(f"is not valid TOML: {error}", where=path, remedy=remedy) from None
+
+
+def write_toml(path: Path, value: dict[str, Any]) -> None:
+    """Write TOML atomically; entries that are None are left out."""
+    import tomli_w
+
+    write_text(path, tomli_w.dumps(_without_none(value)))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return value
+
+
+def load_spec(kind: type[Spec], path: Path) -> Spec:
+    """Read a frozen spec from TOML; raises InputError that names the key."""
+    try:
+        return kind.model_validate(read_toml(path))
+    except ValidationError as error:
+        raise InputError(describe_validation(error), where=path) from None
+
+
+def describe_validation(error: ValidationError) -> str:
+    """One line for each thing that pydantic found, with the key it is about."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc']) or 'value'}: {item['msg']}"
+        for item in error.errors(include_url=False)
+    )
+
+
+def sha256_bytes(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def stable_hash(value: Any, length: int = 64) -> str:
+    """Hex SHA-256 of the canonical JSON of `value` (sorted keys), cut to `length` characters."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return sha256_bytes(text.encode())[:length]
+
+
+class WriterLock:
+    """One live writer for a folder.
+
+    The operating system holds the lock, so it is free the moment its owner dies, however that happens;
+    the pid beside it is there to be shown. Raises LockedError naming the pid of the live writer.
+    """
+
+    def __init__(self, folder: Path, what: str) -> None:
+        self.folder = folder
+        self.what = what
+
+    def __enter__(self) -> Self:
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._pid = self.folder / ".writer.pid"
+        self._lock = FileLock(self.folder / ".writer.lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            owner = self._pid.read_text().strip() if self._pid.exists() else "unknown"
+            raise LockedError(
+                f"{self.what} is being written by another process (pid {owner})",
+                where=self.folder,
+                remedy="Wait for it to end, or stop it; what it has finished is kept.",
+            ) from None
+        self._pid.write_text(str(os.getpid()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pid.unlink(missing_ok=True)
+        self._lock.release()

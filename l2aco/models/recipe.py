@@ -1,0 +1,36 @@
+"""How a model is optimised, every value filled in."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from l2aco.metrics import get_metric
+
+
+class Recipe(BaseModel):
+    """How a model is optimised. What a user leaves out comes from the backbone's own defaults, then from these."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=1024, ge=1)
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["none", "one-cycle", "plateau"] = "none"
+    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay_kind: Literal["decoupled", "norms"] = "decoupled"
+    """`norms` adds weight_decay x the sum of all parameters' 2-norms to the loss, as the paper's code does."""
+    patience: int = Field(default=20, ge=1)
+    """Epochs without a better validation value after which training stops."""
+    metric: str = "auroc"
+    """The validation metric that stops training and chooses the weights."""
+    grad_accumulation: int = Field(default=1, ge=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, name: str) -> str:
+        return get_metric(name).name

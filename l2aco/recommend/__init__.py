@@ -1,0 +1,1 @@
+"""A cell line in, ranked drug pairs out."""

@@ -1,0 +1,46 @@
+"""Runs side by side: the settings in which they differ, and their test metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from l2aco.runs.evaluate import result_row
+
+if TYPE_CHECKING:
+    from l2aco.runs.run import Run
+
+
+def compare_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """One row a run: its id, every setting that is not the same in all of them, and the metrics.
+
+    `same_test` says whether the test rows and their labels are those of the first run: only then do the numbers
+    compare.
+    """
+    flat = [flatten(run.spec.model_dump(mode="json")) for run in runs]
+    names = list(dict.fromkeys(name for spec in flat for name in spec))
+    differing = [name for name in names if len({repr(spec.get(name)) for spec in flat}) > 1]
+    tested = [run.tested() for run in runs]
+    rows = []
+    for run, spec, rows_of_test in zip(runs, flat, tested, strict=True):
+        metrics = result_row(run.id, run.metrics["test"])
+        rows.append(
+            {
+                "run": metrics.pop("model"),
+                **{name: spec.get(name) for name in differing},
+                "same_test": rows_of_test.equals(tested[0]),
+                **metrics,
+            }
+        )
+    return rows
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one level of dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flatten(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found

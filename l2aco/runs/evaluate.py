@@ -1,0 +1,188 @@
+"""Test metrics of a model, and of the naive predictors that every model is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from l2aco.errors import UsageError
+from l2aco.files import describe_validation
+from l2aco.metrics import best_threshold, compute
+from l2aco.runs.breakdown import breakdown, strata
+
+if TYPE_CHECKING:
+    from l2aco.data.dataset import DataSet
+    from l2aco.data.splits.spec import Split, SplitSpec
+    from l2aco.runs.knowledge import Knowledge
+    from l2aco.runs.run import Run
+    from l2aco.workspace import Workspace
+
+SHOWN = ("auroc", "auprc", "balanced_accuracy", "f1", "mcc", "brier")
+
+
+def test_metrics(dataset: DataSet, split: Split, valid: np.ndarray, test: np.ndarray) -> dict[str, Any]:
+    """`test` and `valid` metrics for probabilities of the validation and the test rows, in the order of the split.
+
+    The decision threshold comes from the validation rows; the metrics at 0.5 stand beside.
+    """
+    triples = dataset.triples
+    threshold = best_threshold(triples.label[split.valid], valid)
+    counts = np.bincount(triples.cell_line, minlength=len(dataset.cell_lines))
+    found = breakdown(
+        triples.label[split.test],
+        test,
+        triples.cell_line[split.test],
+        threshold=threshold,
+        groups={
+            "stratum": strata(counts),
+            "tissue": [line.facts.get("tissue") for line in dataset.cell_lines],
+        },
+    )
+    found["per_cell_line"] = {
+        dataset.cell_lines[line].id: values for line, values in found.pop("per_cell_line").items()
+    }
+    return {
+        "test": found,
+        "valid": {"rows": len(valid), **compute(triples.label[split.valid], valid, threshold=threshold)},
+    }
+
+
+test_metrics.__test__ = False  # type: ignore[attr-defined]  # a name that pytest would collect
+
+
+def result_row(model: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of the table that holds a model beside the naive predictors, from a `breakdown`."""
+    return {
+        "model": model,
+        **{name: metrics["pooled"][name] for name in SHOWN},
+        "macro_auroc": metrics["macro"]["auroc"],
+        "rows": metrics["rows"],
+        "cell_lines": metrics["cell_lines"],
+    }
+
+
+def naive_baselines(dataset: DataSet, split: Split, knowledge: Knowledge | None = None) -> list[dict[str, Any]]:
+    """The naive predictors on the test rows, as rows of the table; kNN over profiles where there is `knowledge`.
+
+    They are fitted on training and validation rows. Their threshold is the share of positives among these.
+    """
+    from l2aco.runs.naive import predict_naive
+
+    triples = dataset.triples
+    threshold = float(triples.label[np.concatenate([split.train, split.valid])].mean())
+    vectors: dict[str, Any] = {}
+    if knowledge is not None:
+        vectors["cell_vectors"] = {"profile": (knowledge.cell_vectors, knowledge.cell_mask)}
+        vectors["drug_vectors"] = {"profile": (knowledge.drug_vectors, knowledge.drug_mask)}
+    label, line = triples.label[split.test], triples.cell_line[split.test]
+    return [
+        result_row(name, breakdown(label, probabilities, line, threshold=threshold))
+        for name, probabilities in predict_naive(dataset, split, **vectors).items()
+    ]
+
+
+def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Knowledge | None = None) -> list[dict[str, Any]]:
+    """Mean test metrics of the naive predictors over the folds of a setting."""
+    from l2aco.data.splits.make import make_split, num_folds
+
+    found: dict[str, list[dict[str, Any]]] = {}
+    for fold in range(num_folds(dataset, split)):
+        made = make_split(dataset, split.model_copy(update={"fold": fold}))
+        for row in naive_baselines(dataset, made, knowledge):
+            found.setdefault(row["model"], []).append(row)
+    return [mean_row(model, rows) for model, rows in found.items()]
+
+
+def evaluate_run(run: Run, device: str = "auto") -> dict[str, Any]:
+    """The metrics of a run, computed anew from its weights and the data set: `test` and `valid`.
+
+    Raises DamagedError for a corrupt checkpoint, MismatchError where data set, split or vectors have changed.
+    """
+    predictor = run.predictor(device)
+    triples = predictor.dataset.triples
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        return predictor.predict(triples.drug_a[rows], triples.drug_b[rows], triples.cell_line[rows])
+
+    split = predictor.split
+    return test_metrics(predictor.dataset, split, predict(split.valid), predict(split.test))
+
+
+def comparison(run: Run, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The run beside the naive predictors on the same test rows, without those that say the same of every row."""
+    assert run.spec.backbone is not None
+    return [result_row(run.spec.backbone, metrics["test"]), *_telling(run)]
+
+
+def _telling(run: Run) -> list[dict[str, Any]]:
+    return [row for row in run.metrics["baselines"] if row["auroc"] != 0.5]
+
+
+def better_naive(run: Run) -> dict[str, Any] | None:
+    """The best naive predictor among those whose AUROC on the run's test rows is above the run's, as its row."""
+    ours = run.metrics["test"]["pooled"]["auroc"]
+    return max((row for row in _telling(run) if row["auroc"] > ours), key=lambda row: row["auroc"], default=None)
+
+
+def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds and folds of the runs, and of the naive predictors beside them.
+
+    The naive predictors know no seed: each fold counts once.
+    """
+    folds = {run.spec.split.fold: run for run in runs}
+    results = {str(runs[0].spec.backbone): [result_row("", run.metrics["test"]) for run in runs]}
+    for run in folds.values():
+        for row in _telling(run):
+            results.setdefault(row["model"], []).append(row)
+    return [mean_row(model, rows) for model, rows in results.items()]
+
+
+def mean_row(model: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over rows of `result_row`, with the standard deviation of AUROC and how many rows there were.
+
+    A metric that a fold does not have (AUROC of a tissue with one class) is left out of its mean.
+    """
+    names = (*SHOWN, "macro_auroc")
+    known = {name: [row[name] for row in rows if not np.isnan(row[name])] for name in names}
+    means = {name: float(np.mean(values)) if values else float("nan") for name, values in known.items()}
+    spread = float(np.std(known["auroc"], ddof=1)) if len(known["auroc"]) > 1 else None
+    return {"model": model, "runs": len(rows), "auroc": means.pop("auroc"), "auroc_sd": spread, **means}
+
+
+def group_rows(test: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The metrics of every stratum or tissue as rows of a table."""
+    return [
+        {name: group, "rows": values["rows"], "positives": values["positives"]} | {key: values[key] for key in SHOWN}
+        for group, values in test.get(name, {}).items()
+    ]
+
+
+def naive_table(
+    dataset_name: str,
+    setting: str,
+    folds: int,
+    seed: int,
+    store: str | None,
+    workspace: Workspace,
+    *,
+    own: bool = False,
+) -> list[dict[str, Any]]:
+    """`evaluate_naive` for names: a data set, a setting, and optionally the store of the kNN predictors.
+
+    `own`: not on the fixed split that came with the source.
+    """
+    from pydantic import ValidationError
+
+    from l2aco.data.catalog import open_dataset
+    from l2aco.data.splits.spec import SplitSpec
+    from l2aco.runs.knowledge import load_knowledge
+
+    try:
+        split = SplitSpec(setting=setting, folds=folds, seed=seed, released=False if own else None)
+    except ValidationError as error:
+        raise UsageError(describe_validation(error)) from None
+    dataset = open_dataset(dataset_name, workspace)
+    knowledge = load_knowledge(store, dataset, workspace) if store is not None else None
+    return evaluate_naive(dataset, split, knowledge=knowledge)

@@ -1,0 +1,201 @@
+"""Runs on disk: `runs/<id>/` with everything needed to read, check and repeat a training.
+
+manifest.json         id, date, hashes of data, split and vectors, checksums of the other files
+spec.toml             the complete spec: `l2aco train --spec runs/<id>/spec.toml` repeats the run
+environment.json      versions and machine
+history.csv           one line an epoch
+metrics.json          test and validation metrics, baselines, threshold, calibration, timing
+predictions.parquet   every test row with label and probability
+model.safetensors     the best weights
+history.png           loss and validation metric over epochs
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from l2aco.errors import DamagedError, InputError, L2aCoError, UnknownNameError
+from l2aco.files import load_spec, read_json, sha256_file
+from l2aco.progress import Progress, Silent
+from l2aco.workspace import Workspace, names_in
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from l2aco.runs.predictor import Predictor
+    from l2aco.runs.spec import TrainSpec
+
+FORMAT = 5
+"""Of a run's files and of the models in it: other numbers come from the same spec in another format."""
+UNFINISHED = ".unfinished"
+
+
+class Run:
+    """A finished run. Files are read when first asked for, and checked against the manifest."""
+
+    def __init__(self, path: Path, workspace: Workspace) -> None:
+        self.path = path
+        self.id = path.name
+        self.workspace = workspace
+        self.manifest: dict[str, Any] = read_json(path / "manifest.json")
+        if self.manifest.get("format") != FORMAT:
+            raise DamagedError(
+                f"was made by another version of L2aCo (format {self.manifest.get('format')}, not {FORMAT})",
+                where=path,
+                remedy=f"Train it again: l2aco train --spec {path / 'spec.toml'}",
+            )
+
+    def file(self, name: str) -> Path:
+        """The path of one of the run's files, after its checksum; raises DamagedError."""
+        path = self.path / name
+        remedy = f"Train it again: l2aco train --spec {self.path / 'spec.toml'}"
+        if not path.is_file():
+            raise DamagedError("is missing", where=path, remedy=remedy)
+        if sha256_file(path) != self.manifest["files"].get(name):
+            what = "the checkpoint" if name.endswith(".safetensors") else "it"
+            raise DamagedError(f"{what} does not match its checksum in manifest.json", where=path, remedy=remedy)
+        return path
+
+    @cached_property
+    def spec(self) -> TrainSpec:
+        from l2aco.runs.spec import TrainSpec
+
+        return load_spec(TrainSpec, self.file("spec.toml"))
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """`test`, `valid`, `baselines`, `calibration`, `training`; see docs/training.md."""
+        return dict(_with_nan(read_json(self.file("metrics.json"))))
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        return dict(read_json(self.file("environment.json")))
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """One record an epoch: epoch, seconds, learning_rate, loss, its parts, valid_<metric>."""
+        import polars as pl
+
+        return pl.read_csv(self.file("history.csv")).to_dicts()
+
+    def tested(self) -> pl.DataFrame:
+        """The test rows: ids of the drugs and the cell line, and the label."""
+        import polars as pl
+
+        columns = ["drug_a", "drug_b", "cell_line", "label"]
+        return pl.read_parquet(self.file("predictions.parquet"), columns=columns).sort(columns)
+
+    def predictor(self, device: str = "auto") -> Predictor:
+        """The trained model, ready to predict; see `training.predictor.load_predictor`."""
+        from l2aco.runs.predictor import load_predictor
+
+        return load_predictor(self, device=device)
+
+    def summary(self) -> dict[str, Any]:
+        """One row for a table of runs."""
+        spec, metrics = self.spec, self.metrics
+        pooled = metrics["test"]["pooled"]
+        pair = next((row["auroc"] for row in metrics["baselines"] if row["model"] == "pair mean"), None)
+        return {
+            "run": self.id,
+            "created": self.manifest["created_at"][:16].replace("T", " "),
+            "dataset": spec.dataset,
+            "backbone": spec.backbone,
+            "setting": str(spec.split.setting),
+            "fold": spec.split.fold,
+            "align": align_label(spec),
+            "seed": spec.seed,
+            "auroc": pooled["auroc"],
+            "pair_mean_auroc": pair,
+            "auprc": pooled["auprc"],
+            "macro_auroc": metrics["test"]["macro"]["auroc"],
+            "epochs": metrics["training"]["epochs"],
+        }
+
+
+def _with_nan(value: Any) -> Any:
+    """Metrics as they were before they became JSON, where one that is undefined is null."""
+    if isinstance(value, dict):
+        return {key: _with_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
+    return math.nan if value is None else value
+
+
+def align_label(spec: TrainSpec) -> str:
+    """How alignment reads in a run's id: the loss, with fusion, scope and control where they are not the default."""
+    align = spec.align
+    parts: list[str] = [align.loss]
+    if align.fusion and align.fusion != "none":
+        parts.append(align.fusion)
+    if align.active and align.scope != "batch":
+        parts.append(align.scope)
+    if align.active and align.vectors != "profiles":
+        parts.append(f"{align.vectors}{align.draw or ''}")
+    return "-".join(parts)
+
+
+def run_id(spec: TrainSpec, short_hash: str) -> str:
+    """dataset-backbone-setting-fold-align-seed-hash, readable and fit for a folder name."""
+    setting = str(spec.split.setting)
+    return f"{spec.dataset}-{spec.backbone}-{setting}-f{spec.split.fold}-{align_label(spec)}-s{spec.seed}-{short_hash}"
+
+
+def free_path(folder: Path, name: str) -> Path:
+    """`folder/name`, or `name-2`, `name-3`, ... where that is taken: no run is ever overwritten."""
+    path, number = folder / name, 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}"
+    return path
+
+
+def list_runs(workspace: Workspace, progress: Progress = Silent()) -> list[Run]:
+    """The finished runs, oldest first; one whose manifest is damaged is named and left out."""
+    runs = []
+    for name in names_in(workspace.runs):
+        try:
+            runs.append(Run(workspace.runs / name, workspace))
+        except DamagedError as error:
+            progress.say(f"left out: {error}")
+    return sorted(runs, key=lambda run: (run.manifest["created_at"], run.id))
+
+
+def run_rows(workspace: Workspace, progress: Progress = Silent()) -> list[dict[str, Any]]:
+    """`Run.summary` of every run; one that is damaged is named and left out."""
+    rows = []
+    for run in list_runs(workspace, progress):
+        try:
+            rows.append(run.summary())
+        except L2aCoError as error:
+            progress.say(f"left out: {error}")
+    return rows
+
+
+def open_run(name: str | None, workspace: Workspace) -> Run:
+    """The run called `name`, or the only one whose id begins with or contains it; None is the newest.
+
+    Raises UnknownNameError with suggestions, InputError where there is no run or the name fits several.
+    """
+    known = names_in(workspace.runs)
+    if not known:
+        raise InputError("there is no run yet", where=workspace.runs, remedy="Train one: l2aco train")
+    if name == "":
+        raise InputError("an empty name is no run", remedy="`l2aco runs list` shows them.")
+    if name is None and (runs := list_runs(workspace)):
+        return runs[-1]
+    name = known[-1] if name is None else name
+    name = Path(name).name if Path(name).is_dir() else name
+    if name in known:
+        return Run(workspace.runs / name, workspace)
+    fitting = [item for item in known if name.casefold() in item.casefold()]
+    if len(fitting) == 1:
+        return Run(workspace.runs / fitting[0], workspace)
+    if fitting:
+        raise InputError(
+            f"'{name}' fits {len(fitting)} runs: {', '.join(fitting[:5])}", remedy="Give more of the name."
+        )
+    raise UnknownNameError("run", name, known, remedy="`l2aco runs list` shows them.")
