@@ -31,6 +31,7 @@ def backbones_verb(
         shell.table(rows, json=json)
         return
     backbone = backbones.load(name)
+    training = backbone.default_recipe(faithful=False).model_dump(exclude_unset=True)
     parameters: list[dict[str, Any]] = [
         {"parameter": key, "default": field.default, "meaning": field.description or ""}
         for key, field in backbone.Config.model_fields.items()
@@ -43,7 +44,7 @@ def backbones_verb(
                 "uses": sorted(backbone.uses),
                 "citation": backbone.citation,
                 "parameters": parameters,
-                "training": backbone.defaults(faithful=False),
+                "training": training,
             }
         )
         return
@@ -56,7 +57,7 @@ def backbones_verb(
             for row in parameters
         ]
     )
-    shell.print("Training: " + ", ".join(f"{key}={value}" for key, value in backbone.defaults(faithful=False).items()))
+    shell.print("Training: " + ", ".join(f"{key}={value}" for key, value in training.items()))
 
 
 def register(app: typer.Typer) -> None:

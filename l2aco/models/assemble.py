@@ -20,9 +20,6 @@ from l2aco.models.vectors import prepare_vectors
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
 
-ScoringModel = Aligner
-"""What the loop trains and the predictor calls."""
-
 
 def build_model(
     backbone: str,
@@ -37,7 +34,7 @@ def build_model(
     train_drugs: np.ndarray | None = None,
     train_cells: np.ndarray | None = None,
     seed: int = 0,
-) -> ScoringModel:
+) -> Aligner:
     """A backbone over `dataset` with its aligner, initialised from `seed`.
 
     `config` holds hyper-parameters of the backbone. `drug_vectors` (Nd, D) and `cell_vectors` (Nc, D) are the

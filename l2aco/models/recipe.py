@@ -16,7 +16,7 @@ class Recipe(BaseModel):
 
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=1024, ge=1)
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimiser: Literal["adam", "adamw"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["none", "one-cycle", "plateau"] = "none"
     weight_decay: float = Field(default=0.0, ge=0)

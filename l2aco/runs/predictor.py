@@ -13,7 +13,7 @@ from l2aco.data.catalog import open_dataset
 from l2aco.data.dataset import DataSet
 from l2aco.data.splits.spec import Split
 from l2aco.errors import MismatchError, UsageError
-from l2aco.models.assemble import ScoringModel
+from l2aco.models.alignment import Aligner
 from l2aco.runs.calibration import Calibration
 from l2aco.runs.device import choose_device, computing
 from l2aco.runs.scoring import Rows, score_rows
@@ -30,7 +30,7 @@ class Predictor:
 
     dataset: DataSet
     split: Split
-    model: ScoringModel
+    model: Aligner
     device: torch.device
     threads: int
     calibration: Calibration

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -38,7 +37,7 @@ class TrainSpec(BaseModel):
 
     epochs: int | None = None
     batch_size: int | None = None
-    optimizer: Literal["adam", "adamw"] | None = None
+    optimiser: Literal["adam", "adamw"] | None = None
     learning_rate: float | None = None
     schedule: Literal["none", "one-cycle", "plateau"] | None = None
     weight_decay: float | None = None
@@ -51,13 +50,13 @@ class TrainSpec(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        self.recipe({})
+        self.recipe(Recipe())
         return self
 
-    def recipe(self, defaults: Mapping[str, Any]) -> Recipe:
-        """The optimisation values: those given here, else `defaults` (a backbone's), else those of Recipe."""
+    def recipe(self, defaults: Recipe) -> Recipe:
+        """The optimisation values: those given here, else `defaults` (a backbone's)."""
         given = {name: getattr(self, name) for name in Recipe.model_fields if getattr(self, name) is not None}
         try:
-            return Recipe.model_validate({**defaults, **given})
+            return Recipe.model_validate({**defaults.model_dump(), **given})
         except ValidationError as error:
             raise UsageError(describe_validation(error)) from None

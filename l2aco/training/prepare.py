@@ -13,7 +13,8 @@ from l2aco.data.dataset import DataSet
 from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import Split
 from l2aco.errors import UsageError
-from l2aco.models.assemble import ScoringModel, build_model
+from l2aco.models.alignment import Aligner
+from l2aco.models.assemble import build_model
 from l2aco.models.recipe import Recipe
 from l2aco.progress import Progress, Silent
 from l2aco.runs.knowledge import Knowledge, load_knowledge
@@ -33,7 +34,7 @@ class Setup:
     dataset: DataSet
     split: Split
     knowledge: Knowledge | None
-    model: ScoringModel
+    model: Aligner
 
 
 def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()) -> Setup:
@@ -61,7 +62,7 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
         **(knowledge.arguments() if knowledge is not None else {}),
     )
     _report_unmeasured(model, dataset, progress)
-    recipe = spec.recipe(model.optimizer_defaults)
+    recipe = spec.recipe(model.recipe)
     config = model.backbone.config.model_dump(mode="json", exclude_none=True)
     if recipe.compile and "neighbours" in config:
         raise UsageError(
@@ -80,7 +81,7 @@ def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress) 
         )
 
 
-def _report_unmeasured(model: ScoringModel, dataset: DataSet, progress: Progress) -> None:
+def _report_unmeasured(model: Aligner, dataset: DataSet, progress: Progress) -> None:
     masks = model.backbone.measured()
     if masks is not None:
         reads = ", ".join(sorted(name.replace("_", " ") for name in model.backbone.requires))

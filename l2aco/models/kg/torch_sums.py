@@ -1,0 +1,228 @@
+"""The two sums on CSR with a stored transpose, so that neither direction materialises a message an edge.
+
+`embedding_bag` of torch beats its sparse matrix product several times over on such blocks. On a CPU, attention into few
+targets runs in compiled loops.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from l2aco.models.compiled import attention as loops
+from l2aco.models.compiled.compile import array, for_cpu
+from l2aco.models.kg.blocks import Block, picked
+
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+
+
+def segment_sum(x: Tensor, index: Tensor, pointers: Tensor, weight: Tensor | None = None) -> Tensor:
+    """(n, d), without a gradient: row i sums weight[k] * x[index[k]] over k in [pointers[i], pointers[i + 1])."""
+    if not index.numel():
+        return x.new_zeros(pointers.numel() - 1, x.shape[1])
+    # detached: a table that asks for gradients makes embedding_bag prepare a backward pass of its own
+    table = x.detach().contiguous()
+    return torch.embedding_bag(table, index, pointers, False, 0, False, weight, True)[0]
+
+
+def weighted_sum(block: Block, x: Tensor, rows: Tensor | None) -> Tensor:
+    """See `sums.weighted_sum`."""
+    edges = block.weight, block.weight_t, block.col, block.rowptr, block.row_t, block.rowptr_t
+    return picked(_WeightedSum.apply(x, *edges), rows)
+
+
+class _WeightedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        weight_t: Tensor | None,
+        col: Tensor,
+        rowptr: Tensor,
+        row_t: Tensor,
+        rowptr_t: Tensor,
+    ) -> Tensor:
+        ctx.transpose = (row_t, rowptr_t, weight_t)
+        return segment_sum(x, col, rowptr, _as(weight, x))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        row_t, rowptr_t, weight_t = ctx.transpose
+        return segment_sum(grad, row_t, rowptr_t, _as(weight_t, grad)), *[None] * 6
+
+
+def attention_sum(
+    block: Block,
+    x: Tensor,
+    source: Tensor,
+    target_logit: Tensor,
+    mask: Tensor | None,
+    slope: float,
+    rows: Tensor | None,
+    *,
+    mapped: bool,
+) -> Tensor:
+    """See `sums.attention_sum`: `source` holds logits, or with `mapped` the map of x (num_src, 1, D) to them; `mask`
+    (E, H) scales the attention weights."""
+    given = x, source, target_logit, mask, slope, block, mapped
+    if block.kernels == "auto" and few_targets(block) and for_cpu(x, source, target_logit):
+        return _CompiledAttentionSum.apply(*given, rows)  # type: ignore[no-any-return]
+    return picked(_AttentionSum.apply(*given), rows)
+
+
+def few_targets(block: Block) -> bool:
+    """Whether what leads to the targets stays in the cache; a sum over a whole graph is faster by torch."""
+    return 4 * block.num_dst < block.num_src or block.num_edges < 2**14
+
+
+class _AttentionSum(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        x: Tensor,
+        source: Tensor,
+        target_logit: Tensor,
+        mask: Tensor | None,
+        slope: float,
+        block: Block,
+        mapped: bool,
+    ) -> Tensor:
+        source_logit = (x[:, 0] @ source).view(-1, target_logit.shape[1]) if mapped else source
+        raw = source_logit.index_select(0, block.slot) + target_logit.index_select(0, block.row)
+        share = segment_softmax(F.leaky_relu(raw, slope), block)
+        used = share if mask is None else share * mask
+        inputs = x.transpose(0, 1).contiguous()
+        out = x.new_empty(used.shape[1], block.num_dst, inputs.shape[2])
+        for head, weights in enumerate(used.T.contiguous()):
+            out[head] = segment_sum(inputs[head % len(inputs)], block.col, block.rowptr, weights)
+        ctx.save_for_backward(inputs, raw, share, used, mask, source if mapped else None)
+        ctx.slope, ctx.block = slope, block
+        return out.transpose(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        inputs, raw, share, used, mask, source_map = ctx.saved_tensors
+        block, slope = ctx.block, ctx.slope
+        grads = grad.transpose(0, 1).contiguous()
+        grad_share = torch.stack(
+            [edge_products(block, grads[head], inputs[head % len(inputs)]) for head in range(len(grads))], dim=1
+        )
+        grad_x = _to_sources(block, grads, used.index_select(0, block.perm), shared=len(inputs) == 1)
+        if mask is not None:
+            grad_share = grad_share * mask
+        flow = share * grad_share
+        total = segment_sum(flow, _edges(block), block.rowptr)
+        grad_raw = flow - share * total.index_select(0, block.row)
+        grad_raw = torch.where(raw > 0, grad_raw, grad_raw * slope)
+        to_source = segment_sum(grad_raw, block.perm, block.slotptr)
+        to_target = segment_sum(grad_raw, _edges(block), block.rowptr)
+        if source_map is not None:
+            by_source = to_source.view(block.num_src, -1)
+            grad_x[:, 0].addmm_(by_source, source_map.T)
+            to_source = (by_source.T @ inputs[0]).T
+        return grad_x, to_source, to_target, *[None] * 4
+
+
+class _CompiledAttentionSum(torch.autograd.Function):
+    """The same in loops over arrays, of the targets at `rows`."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        x: Tensor,
+        source: Tensor,
+        target_logit: Tensor,
+        mask: Tensor | None,
+        slope: float,
+        block: Block,
+        mapped: bool,
+        rows: Tensor | None,
+    ) -> Tensor:
+        inputs, heads = array(x), target_logit.shape[1]
+        slope = inputs.dtype.type(slope)
+        source_map = array(source.T) if mapped else None
+        source_logit = (
+            array(source) if source_map is None else np.empty((block.slotptr.numel() - 1, heads), inputs.dtype)
+        )
+        if source_map is not None:
+            loops.map_inputs(array(block.slotptr), inputs[:, 0], source_map, source_logit)
+        place = np.full(block.num_dst, -1)
+        asked = np.arange(block.num_dst) if rows is None else array(rows)
+        place[asked] = np.arange(len(asked))
+        raw, share = np.zeros((2, block.num_edges, heads), inputs.dtype)
+        into = array(block.rowptr), array(block.slot), place
+        loops.attention_shares(*into, source_logit, array(target_logit), slope, raw, share)
+        used = share if mask is None else share * array(mask)
+        out = x.new_zeros(len(asked), heads, x.shape[2])
+        loops.mix(*_leaving(block), place, used, inputs, out.numpy())
+        ctx.block, ctx.place, ctx.given = block, place, (inputs, source_map, raw, share, used, mask, slope)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        block, place, (inputs, source_map, raw, share, used, mask, slope) = ctx.block, ctx.place, ctx.given
+        to_share, to_inputs = np.zeros_like(share), np.empty_like(inputs)
+        loops.mix_gradients(*_leaving(block), place, used, inputs, array(grad), to_share, to_inputs)
+        if mask is not None:
+            to_share *= array(mask)
+        to_target = np.zeros((block.num_dst, share.shape[1]), share.dtype)
+        loops.share_gradients(array(block.rowptr), place, raw, share, slope, to_share, to_target)
+        slotptr = array(block.slotptr)
+        to_source = np.empty((len(slotptr) - 1, share.shape[1]), share.dtype)
+        loops.slot_gradients(slotptr, array(block.perm), to_share, to_source)
+        if source_map is not None:
+            to_slots, to_source = to_source, np.zeros_like(source_map)
+            loops.map_gradients(slotptr, to_slots, inputs[:, 0], source_map, to_inputs[:, 0], to_source)
+            to_source = to_source.T
+        return *map(torch.from_numpy, (to_inputs, to_source, to_target)), *[None] * 5
+
+
+def _leaving(block: Block) -> tuple[np.ndarray, ...]:
+    """The edges by source: pointers, targets, numbers of the edges."""
+    return array(block.rowptr_t), array(block.row_t), array(block.perm)
+
+
+def _to_sources(block: Block, grads: Tensor, weights: Tensor, *, shared: bool) -> Tensor:
+    """Messages back along the edges: (num_src, 1 or H, D) from (H, num_dst, D) and weights (E, H) by source."""
+    if shared:
+        heads = torch.arange(len(grads), device=grads.device)
+        index = (block.row_t.unsqueeze(1) + heads * block.num_dst).flatten()
+        return segment_sum(grads.flatten(0, 1), index, block.rowptr_t * len(grads), weights.flatten()).unsqueeze(1)
+    parts = zip(grads, weights.T.contiguous(), strict=True)
+    return torch.stack([segment_sum(part, block.row_t, block.rowptr_t, weight) for part, weight in parts], dim=1)
+
+
+def segment_softmax(logits: Tensor, block: Block) -> Tensor:
+    """Softmax of (E, H) over the in-edges of every target."""
+    if not block.num_edges:
+        return logits
+    top = torch.segment_reduce(logits, "max", offsets=block.rowptr, axis=0, unsafe=True)
+    exp = (logits - top.index_select(0, block.row)).exp_()
+    total = segment_sum(exp, _edges(block), block.rowptr)
+    return exp.div_(total.index_select(0, block.row))
+
+
+def edge_products(block: Block, target: Tensor, source: Tensor) -> Tensor:
+    """(E,): the inner product of target[row] and source[col] at every edge."""
+    if not block.num_edges:
+        return target.new_zeros(0)
+    shape = (block.num_dst, block.num_src)
+    zeros = target.new_zeros(block.num_edges)
+    pattern = torch.sparse_csr_tensor(block.rowptr, block.col, zeros, shape, check_invariants=False)
+    return torch.sparse.sampled_addmm(pattern, target, source.T, beta=0.0).values()
+
+
+def _edges(block: Block) -> Tensor:
+    return torch.arange(block.num_edges, device=block.col.device)
+
+
+def _as(weight: Tensor | None, x: Tensor) -> Tensor | None:
+    return weight if weight is None or weight.dtype == x.dtype else weight.to(x.dtype)
