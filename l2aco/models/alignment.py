@@ -94,7 +94,7 @@ class Aligner(nn.Module):
         self._refuse_training()
         if self.backbone.encodes_all:
             return self._fused(self.backbone.encode(), None, None)
-        none = torch.empty(0, dtype=torch.int64, device=self._device())
+        none = torch.empty(0, dtype=torch.int64, device=next(self.backbone.parameters()).device)
         drugs = torch.arange(self.backbone.num_drugs, device=none.device).split(chunk)
         cells = torch.arange(self.backbone.num_cells, device=none.device).split(chunk)
         of_drugs = [self._fused(self.backbone.encode(rows, none), rows, none) for rows in drugs]
@@ -120,9 +120,6 @@ class Aligner(nn.Module):
     def _refuse_training(self) -> None:
         if self.training:
             raise RuntimeError("call eval() first: dropout and masking belong to training")
-
-    def _device(self) -> torch.device:
-        return next(self.backbone.parameters()).device
 
     def _step(self, a: Tensor, b: Tensor, c: Tensor) -> Step:
         """Which entities a step encodes: where `encode` costs what its rows cost, those of the step and of the loss.
@@ -233,7 +230,7 @@ class KindAdapter(nn.Module):
         imputes = spec.impute or (spec.modality_dropout > 0 and self.training)
         if spec.fusion == "none" and not imputes:
             return h
-        g = _like(self.adapted(rows), h).expand_as(h)
+        g = self.replace(h, rows)
         if imputes:
             gone = self.unmeasured if rows is None else self.unmeasured[rows]
             gone = gone if spec.impute else torch.zeros_like(gone)

@@ -14,6 +14,7 @@ from l2aco.models.dropout import dropout
 from l2aco.models.kg import sums
 from l2aco.models.kg.blocks import (
     Block,
+    Layer,
     distinct,
     mean_weights,
     receptive_field,
@@ -39,6 +40,12 @@ def blocks(draw: st.DrawFn) -> tuple[Block, np.random.Generator]:
         return Block(edges, sources, targets, weight, generator.integers(0, kinds, count), kinds), generator
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def block_of(layer: Layer) -> Block:
+    """The block of a layer of one relation."""
+    [edges], [sources], [targets] = layer.edges.values(), layer.sources.values(), layer.targets.values()
+    return Block(edges, sources, targets, *layer.weights.values())
 
 
 def tensor(generator: np.random.Generator, *shape: int) -> torch.Tensor:
@@ -109,7 +116,7 @@ def test_attention_over_shared_inputs_maps_them_to_logits(
     source_map = tensor(generator, 3, block.kinds * heads)
 
     def run(*inputs: torch.Tensor) -> torch.Tensor:
-        return sums.input_attention_sum(block, *inputs, slope=0.2)
+        return sums.attention_sum(block, *inputs, slope=0.2)
 
     expected = dense_attention(block, x.unsqueeze(1), (x @ source_map).view(-1, heads), target, 0.2)
     torch.testing.assert_close(run(x, source_map, target), expected)
@@ -160,7 +167,7 @@ def test_a_receptive_field_computes_what_the_whole_graph_computes(seed: int, lay
     expected = np.linalg.matrix_power(whole, layers) @ x
     values = torch.from_numpy(x[rows["n"]])
     for layer in found:
-        block = layer.block(("n", "e", "n")).double()
+        block = block_of(layer).double()
         assert block.num_src == len(values)
         values = sums.weighted_sum(block, values)
     np.testing.assert_allclose(values.numpy(), expected[targets], rtol=1e-5, atol=1e-7)
@@ -201,7 +208,7 @@ def test_neighbour_sampling_is_bounded_and_right_on_average() -> None:
     layers, rows = receptive_field(
         {"n": 40}, {relation: edges}, {"n": np.arange(5)}, 2, {relation: mean_weights(edges, 40)}
     )
-    blocks = [layer.block(relation) for layer in layers]
+    blocks = [block_of(layer) for layer in layers]
     x = torch.from_numpy(draw.normal(size=(len(rows["n"]), 3))).float()
     exact = x
     for block in blocks:

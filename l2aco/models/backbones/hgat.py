@@ -10,8 +10,8 @@ dropout -> linear (Nd + Nc, 64).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,8 @@ from l2aco.data.graph import INVERSE
 from l2aco.models.base import Inputs
 from l2aco.models.kg.backbone import AttentionConfig, GraphBackbone
 from l2aco.models.kg.blocks import Relation
-from l2aco.models.kg.convs import BlockGATConv
-from l2aco.models.kg.field import Group, Messages
-from l2aco.models.kg.sums import input_attention_sum
+from l2aco.models.kg.convs import BlockGATConv, attended_inputs
+from l2aco.models.kg.field import Messages
 
 
 class HGAT(GraphBackbone):
@@ -53,11 +52,15 @@ class HGAT(GraphBackbone):
 
     def layer(self, number: int, x: Mapping[str, Tensor], messages: Messages) -> dict[str, Tensor]:
         targets = messages.own(x)
-        own: Any = self.own[number]
+        own, convs = cast(Any, (self.own[number], self.convs[number]))
         found = {kind: [linear(messages.pick(kind, targets[kind]))] for kind, linear in own.items()}
         for group in messages.groups:
-            for relation, out in relational_attention(messages, group, self.convs[number], x[group.source], targets):
-                found.setdefault(relation[2], []).append(out)
+            layers = {relation: convs[key(relation)] for relation in group.relations}
+            inputs = [targets[relation[2]] for relation in group.relations]
+            given = group.block, x[group.source], inputs, messages.rows(group)
+            mixed = attended_inputs(list(layers.values()), *given)
+            for relation, part in messages.by_relation(group, mixed):
+                found.setdefault(relation[2], []).append(layers[relation].mapped(part))
         nothing = {
             kind: inputs.new_zeros(len(messages.pick(kind, inputs)), self.config.hidden)
             for kind, inputs in targets.items()
@@ -68,29 +71,3 @@ class HGAT(GraphBackbone):
 def key(relation: Relation) -> str:
     """The relation as a key of a module dictionary."""
     return "-".join(relation).replace(".", "_")
-
-
-def relational_attention(
-    messages: Messages, group: Group, convs: Any, source: Tensor, targets: Mapping[str, Tensor]
-) -> Iterator[tuple[Relation, Tensor]]:
-    """Each relation of a group with its layer's output (targets asked for, width); `targets`: inputs by node type.
-
-    All relations attend in one pass over the block: a source has one logit a relation and head, and what is
-    summed is its input, which each relation maps afterwards.
-    """
-    layers = {relation: convs[key(relation)] for relation in group.relations}
-    first = next(iter(layers.values()))
-    # (relations, heads, width, input), so that all relations' logit maps are two products
-    weights = torch.stack([conv.lin.weight for conv in layers.values()])
-    weights = weights.view(len(layers), first.heads, -1, source.shape[1])
-    of_source, of_target = (
-        torch.matmul(torch.stack([getattr(conv, name)[0] for conv in layers.values()]).unsqueeze(2), weights).squeeze(2)
-        for name in ("att_src", "att_dst")
-    )
-    source_map = of_source.flatten(0, 1).T
-    inputs = [targets[relation[2]] for relation in group.relations]
-    target_logit = torch.cat([own @ by_head.T for own, by_head in zip(inputs, of_target, strict=True)])
-    rows = messages.rows(group)
-    mixed = input_attention_sum(group.block, source, source_map, target_logit, rows, **first.options())
-    for relation, own in messages.by_relation(group, mixed):
-        yield relation, layers[relation].mapped(own)

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from torch import Tensor, nn
 
-from l2aco.data.graph import KnowledgeGraph
 from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
 from l2aco.models.dropout import dropout
 from l2aco.models.heads import PairHead
@@ -100,12 +99,9 @@ class GraphBackbone(Backbone):
     ) -> ReceptiveField:
         """The field over these relations of the graph, with its types."""
         counts = {kind: len(ids) for kind, ids in self.graph.nodes.items()}
-        targets = {kind: np.arange(counts[kind]) for kind in (DRUG, CELL)}
-        config = self.config
-        sizes = config.layers, config.embedding
-        return ReceptiveField(
-            counts, relations, targets, *sizes, weights, whole_types=whole_types, kernels=config.kernels
-        )
+        given = counts, relations, {kind: np.arange(counts[kind]) for kind in (DRUG, CELL)}
+        sizes, kernels = (self.config.layers, self.config.embedding), self.config.kernels
+        return ReceptiveField(*given, *sizes, weights, whole_types=whole_types, kernels=kernels)
 
     def widths(self) -> list[tuple[int, int]]:
         """Width in and out of every layer."""
@@ -161,17 +157,12 @@ class HomogeneousBackbone(GraphBackbone):
 
     def __init__(self, inputs: Inputs, config: StackConfig) -> None:
         super().__init__(inputs, config)
-        count, relation = self.graph.num_nodes, ("node", "edge", "node")
-        edges, weights = self.edges(distinct(self.graph.edge_index(), count), count)
-        self.field = ReceptiveField(
-            {"node": count},
-            {relation: edges},
-            {"node": scored_nodes(self.graph)},
-            config.layers,
-            config.embedding,
-            None if weights is None else {relation: weights},
-            kernels=config.kernels,
-        )
+        graph, relation = self.graph, ("node", "edge", "node")
+        edges, weights = self.edges(distinct(graph.edge_index(), graph.num_nodes), graph.num_nodes)
+        scored = np.concatenate([graph.offset(kind) + np.arange(len(graph.nodes[kind])) for kind in (DRUG, CELL)])
+        given = {"node": graph.num_nodes}, {relation: edges}, {"node": scored}
+        of_edges = None if weights is None else {relation: weights}
+        self.field = ReceptiveField(*given, config.layers, config.embedding, of_edges, kernels=config.kernels)
         self.convs = nn.ModuleList(self.conv(*widths) for widths in self.widths())
 
     def edges(self, edges: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -188,8 +179,3 @@ class HomogeneousBackbone(GraphBackbone):
 
     def asked(self, drugs: Tensor | None, cells: Tensor | None) -> dict[str, Tensor] | None:
         return None if drugs is None or cells is None else {"node": torch.cat([drugs, cells + self.num_drugs])}
-
-
-def scored_nodes(graph: KnowledgeGraph) -> np.ndarray:
-    """Global numbers of all drugs, then all cell lines."""
-    return np.concatenate([graph.offset(kind) + np.arange(len(graph.nodes[kind])) for kind in (DRUG, CELL)])

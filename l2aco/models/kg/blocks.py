@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -89,6 +90,23 @@ class Block(nn.Module):
         return indices[name]  # type: ignore[no-any-return]
 
 
+class Attention(NamedTuple):
+    """What `sums.attention_sum` is given; `mask` (E, H) scales the attention weights."""
+
+    x: Tensor
+    source: Tensor
+    target_logit: Tensor
+    mask: Tensor | None
+    slope: float
+
+    def by_logits(self) -> Attention:
+        """With logits in the place of the map to them, and inputs that all heads share as those of one."""
+        if self.x.dim() == 3:
+            return self
+        logits = (self.x @ self.source).view(-1, self.target_logit.shape[1])
+        return self._replace(x=self.x.unsqueeze(1), source=logits)
+
+
 def picked(values: Tensor, rows: Tensor | None) -> Tensor:
     """These rows of values (n, ...); None: all."""
     return values if rows is None else values.index_select(0, rows)
@@ -109,12 +127,6 @@ class Layer:
     weights: dict[Relation, np.ndarray]
     sources: dict[str, int]
     targets: dict[str, int]
-
-    def block(self, relation: Relation, kernels: str = "auto") -> Block:
-        """The block of one relation."""
-        source, _, target = relation
-        sizes = self.sources[source], self.targets[target]
-        return Block(self.edges[relation], *sizes, self.weights.get(relation), kernels=kernels)
 
 
 def receptive_field(
@@ -146,40 +158,30 @@ def _layer(
     weights: Mapping[Relation, np.ndarray],
     whole_types: bool,
 ) -> tuple[dict[str, np.ndarray], Layer]:
-    inside = {kind: _membership(targets[kind], count) for kind, count in num_nodes.items()}
-    kept = {relation: np.flatnonzero(inside[relation[2]][pairs[1]]) for relation, pairs in edges.items()}
+    at = {kind: places(targets[kind], count) for kind, count in num_nodes.items()}
+    kept = {relation: np.flatnonzero(at[relation[2]][pairs[1]] >= 0) for relation, pairs in edges.items()}
     reached = {kind: np.zeros(count, dtype=bool) for kind, count in num_nodes.items()}
     for relation, pairs in edges.items():
         reached[relation[0]][pairs[0][kept[relation]]] = True
     if whole_types:
-        reached = {kind: np.full_like(mask, mask.any() or inside[kind].any()) for kind, mask in reached.items()}
-    sources = {
-        kind: np.concatenate([targets[kind], np.flatnonzero(reached[kind] & ~inside[kind])]) for kind in num_nodes
-    }
-    source_number = {kind: _numbering(sources[kind], count) for kind, count in num_nodes.items()}
+        reached = {kind: np.full_like(mask, mask.any() or len(targets[kind])) for kind, mask in reached.items()}
+    rows = {kind: np.concatenate([targets[kind], np.flatnonzero(reached[kind] & (at[kind] < 0))]) for kind in num_nodes}
+    at = {kind: places(rows[kind], count) for kind, count in num_nodes.items()}
     local = {
-        relation: np.stack([source_number[relation[0]][pairs[0]], source_number[relation[2]][pairs[1]]])
-        for relation, pairs in ((relation, pairs[:, kept[relation]]) for relation, pairs in edges.items())
-        if len(targets[relation[2]]) and len(sources[relation[0]])
+        relation: np.stack([at[relation[0]][pairs[0, kept[relation]]], at[relation[2]][pairs[1, kept[relation]]]])
+        for relation, pairs in edges.items()
+        if len(targets[relation[2]]) and len(rows[relation[0]])
     }
     kept_weights = {relation: weights[relation][kept[relation]] for relation in local if relation in weights}
-    return sources, Layer(local, kept_weights, _counts(sources), _counts(targets))
+    sizes = ({kind: len(values) for kind, values in some.items()} for some in (rows, targets))
+    return rows, Layer(local, kept_weights, *sizes)
 
 
-def _membership(rows: np.ndarray, count: int) -> np.ndarray:
-    mask = np.zeros(count, dtype=bool)
-    mask[rows] = True
-    return mask
-
-
-def _numbering(rows: np.ndarray, count: int) -> np.ndarray:
-    numbers = np.full(count, -1, dtype=np.int64)
-    numbers[rows] = np.arange(len(rows))
-    return numbers
-
-
-def _counts(rows: Mapping[str, np.ndarray]) -> dict[str, int]:
-    return {kind: len(values) for kind, values in rows.items()}
+def places(rows: np.ndarray, count: int) -> np.ndarray:
+    """Where each of `count` nodes stands in `rows`; -1 where it does not."""
+    found = np.full(count, -1, dtype=np.int64)
+    found[rows] = np.arange(len(rows))
+    return found
 
 
 def symmetric_normalisation(edges: np.ndarray, count: int) -> np.ndarray:

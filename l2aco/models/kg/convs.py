@@ -5,7 +5,7 @@ Each layer is the PyG layer of the same name, so that PyG's own forward, edge by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,9 +14,9 @@ from torch import Tensor
 from torch_geometric.nn import GATConv, GCNConv, HANConv, SAGEConv
 from torch_geometric.nn.conv import han_conv
 
-from l2aco.models.kg.blocks import Block, Relation, picked
+from l2aco.models.kg.blocks import Block, picked
 from l2aco.models.kg.field import Messages
-from l2aco.models.kg.sums import attention_sum, input_attention_sum, weighted_sum
+from l2aco.models.kg.sums import attention_sum, weighted_sum
 
 
 class BlockGCNConv(GCNConv):
@@ -33,9 +33,6 @@ class BlockGCNConv(GCNConv):
 class BlockSAGEConv(SAGEConv):
     """GraphSAGE with the mean of the neighbours (Hamilton et al. 2017); 1 / in-degree stands in the weights."""
 
-    def __init__(self, source: int, width: int) -> None:
-        super().__init__(source, width, aggr="mean")
-
     def forward(self, x: Tensor, block: Block, rows: Tensor | None = None) -> Tensor:
         """(num_dst, width), or of these rows of the targets alone, from x (num_src, source)."""
         own = picked(x[: block.num_dst], rows)
@@ -50,29 +47,20 @@ class BlockGATConv(GATConv):
 
     def forward(self, x: Tensor, block: Block, rows: Tensor | None = None) -> Tensor:
         """(num_dst, width), or of these rows of the targets alone, from x (num_src, source)."""
-        source_map = self.logit_map(self.att_src)
-        target_logit = x[: block.num_dst] @ self.logit_map(self.att_dst)
         if self._sum_first(block):
-            return self.mapped(input_attention_sum(block, x, source_map, target_logit, rows, **self.options()))
-        mapped = self.lin(x).view(-1, self.heads, self.out_channels)
-        out = attention_sum(block, mapped, x @ source_map, target_logit, rows, **self.options())
-        return out.flatten(1) + self.bias
+            return self.mapped(attended_inputs([self], block, x, [x[: block.num_dst]], rows))
+        inputs = self.lin(x).view(-1, self.heads, self.out_channels)
+        logits = (inputs * self.att_src).sum(-1), (inputs[: block.num_dst] * self.att_dst).sum(-1)
+        return attention_sum(block, inputs, *logits, rows, **self.options()).flatten(1) + self.bias
 
     def options(self) -> dict[str, Any]:
         """Slope and dropout of the attention weights, as now in force."""
         return {"slope": self.negative_slope, "dropout": self.dropout if self.training else 0.0}
 
-    def logit_map(self, attention: Tensor) -> Tensor:
-        """(source, H): a . (W x) = (W^T a) . x, so that a logit needs no mapped vector."""
-        return torch.matmul(attention[0].unsqueeze(1), self._by_head()).squeeze(1).T
-
     def mapped(self, mixed: Tensor) -> Tensor:
         """The layer's output (num_dst, width) from attention-weighted sums of its inputs (num_dst, H, source)."""
-        by_head = torch.bmm(mixed.transpose(0, 1), self._by_head().transpose(1, 2))
-        return by_head.transpose(0, 1).flatten(1) + self.bias
-
-    def _by_head(self) -> Tensor:
-        return self.lin.weight.view(self.heads, self.out_channels, -1)
+        by_head = self.lin.weight.view(self.heads, self.out_channels, -1)
+        return torch.bmm(mixed.transpose(0, 1), by_head.transpose(1, 2)).transpose(0, 1).flatten(1) + self.bias
 
     def _sum_first(self, block: Block) -> bool:
         """Whether mixing inputs and then mapping the targets takes fewer products than mapping all sources."""
@@ -82,14 +70,31 @@ class BlockGATConv(GATConv):
         return sum_first < map_first
 
 
+def attended_inputs(
+    convs: Sequence[BlockGATConv], block: Block, x: Tensor, targets: Sequence[Tensor], rows: Tensor | None
+) -> Tensor:
+    """Attention-weighted sums (targets, H, source) of inputs x (num_src, source) by the layers of the block's kinds of
+    edges, one after another, each over its `targets` (n, source); of the targets at `rows` alone.
+
+    a . (W x) = (W^T a) . x, so that a logit needs no mapped vector: a source has one logit a layer and head, and what
+    is summed is its input. All layers attend in one pass over the block.
+    """
+    # (layers, heads, width, source), so that all logit maps are two products
+    weights = torch.stack([conv.lin.weight for conv in convs]).view(len(convs), convs[0].heads, -1, x.shape[1])
+    of_source, of_target = (
+        torch.matmul(torch.stack([getattr(conv, name)[0] for conv in convs]).unsqueeze(2), weights).squeeze(2)
+        for name in ("att_src", "att_dst")
+    )
+    source_map = of_source.flatten(0, 1).T
+    target_logit = torch.cat([own @ by_head.T for own, by_head in zip(targets, of_target, strict=True)])
+    return attention_sum(block, x, source_map, target_logit, rows, **convs[0].options())
+
+
 class BlockHANConv(HANConv):
     """Attention within every relation, then between the relations into a type (Wang et al. 2019).
 
     The second averages over all targets of a type, so that types must be whole.
     """
-
-    def __init__(self, source: int, width: int, metadata: tuple[list[str], list[Relation]], heads: int) -> None:
-        super().__init__(source, width, metadata, heads)
 
     def forward(self, x: Mapping[str, Tensor], messages: Messages) -> dict[str, Tensor]:
         """(targets, width) by type from inputs (sources, source) by type; zero where no relation leads."""

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from l2aco.errors import UnavailableError
-from l2aco.models.kg.blocks import Block, picked
+from l2aco.models.kg.blocks import Attention, Block, picked
 
 
 def provide_setuptools_extern() -> None:
@@ -52,21 +52,11 @@ def weighted_sum(block: Block, x: Tensor, rows: Tensor | None) -> Tensor:
     return picked(dgl.ops.u_mul_e_sum(_graph(block), x, block.weight.to(x.dtype).unsqueeze(1)), rows)
 
 
-def attention_sum(
-    block: Block,
-    x: Tensor,
-    source: Tensor,
-    target_logit: Tensor,
-    mask: Tensor | None,
-    slope: float,
-    rows: Tensor | None,
-    *,
-    mapped: bool,
-) -> Tensor:
-    """See `torch_sums.attention_sum`."""
-    dgl = load_dgl()
-    source_logit = (x[:, 0] @ source).view(-1, target_logit.shape[1]) if mapped else source
-    share = dgl.ops.edge_softmax(_graph(block), F.leaky_relu(source_logit[block.slot] + target_logit[block.row], slope))
+def attention_sum(block: Block, given: Attention, rows: Tensor | None) -> Tensor:
+    """See `sums.attention_sum`."""
+    dgl, (x, source, target_logit, mask, slope) = load_dgl(), given.by_logits()
+    raw = source[block.slot] + target_logit[block.row]
+    share = dgl.ops.edge_softmax(_graph(block), F.leaky_relu(raw, slope))
     used = (share if mask is None else share * mask).unsqueeze(-1)
     return picked(dgl.ops.u_mul_e_sum(_graph(block), x, used), rows)
 

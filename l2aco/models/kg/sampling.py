@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from l2aco.models.kg.blocks import Block
+from l2aco.models.kg.blocks import Block, places
 
 
 def sample(block: Block, targets: np.ndarray, own: np.ndarray, neighbours: int) -> tuple[Block, np.ndarray]:
@@ -19,17 +19,10 @@ def sample(block: Block, targets: np.ndarray, own: np.ndarray, neighbours: int) 
     columns = block.host("col")[edges]
     into = np.searchsorted(block.host("rowptr"), edges, side="right") - 1
     sources = np.concatenate([own, np.setdiff1d(columns, own)])
-    local = np.stack([_places(sources, block.num_src)[columns], _places(targets, block.num_dst)[into]])
+    local = np.stack([places(sources, block.num_src)[columns], places(targets, block.num_dst)[into]])
     kind = block.host("slot")[edges] % block.kinds if block.kinds > 1 else None
     sampled = Block(local, len(sources), len(targets), weight, kind, block.kinds, block.kernels)
     return sampled.to(block.col.device), sources
-
-
-def _places(rows: np.ndarray, count: int) -> np.ndarray:
-    """Where each of `count` rows stands in `rows`; -1 where it does not."""
-    places = np.full(count, -1, dtype=np.int64)
-    places[rows] = np.arange(len(rows))
-    return places
 
 
 def _draw(block: Block, rows: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from l2aco.models.compiled import attention as loops
 from l2aco.models.compiled.compile import array, for_cpu
-from l2aco.models.kg.blocks import Block, picked
+from l2aco.models.kg.blocks import Attention, Block, picked
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 
@@ -33,48 +33,26 @@ def segment_sum(x: Tensor, index: Tensor, pointers: Tensor, weight: Tensor | Non
 
 def weighted_sum(block: Block, x: Tensor, rows: Tensor | None) -> Tensor:
     """See `sums.weighted_sum`."""
-    edges = block.weight, block.weight_t, block.col, block.rowptr, block.row_t, block.rowptr_t
-    return picked(_WeightedSum.apply(x, *edges), rows)
+    return picked(_WeightedSum.apply(x, block), rows)
 
 
 class _WeightedSum(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor | None,
-        weight_t: Tensor | None,
-        col: Tensor,
-        rowptr: Tensor,
-        row_t: Tensor,
-        rowptr_t: Tensor,
-    ) -> Tensor:
-        ctx.transpose = (row_t, rowptr_t, weight_t)
-        return segment_sum(x, col, rowptr, _as(weight, x))
+    def forward(ctx: Any, x: Tensor, block: Block) -> Tensor:  # type: ignore[override]
+        ctx.block = block
+        return segment_sum(x, block.col, block.rowptr, _as(block.weight, x))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        row_t, rowptr_t, weight_t = ctx.transpose
-        return segment_sum(grad, row_t, rowptr_t, _as(weight_t, grad)), *[None] * 6
+        block = ctx.block
+        return segment_sum(grad, block.row_t, block.rowptr_t, _as(block.weight_t, grad)), None
 
 
-def attention_sum(
-    block: Block,
-    x: Tensor,
-    source: Tensor,
-    target_logit: Tensor,
-    mask: Tensor | None,
-    slope: float,
-    rows: Tensor | None,
-    *,
-    mapped: bool,
-) -> Tensor:
-    """See `sums.attention_sum`: `source` holds logits, or with `mapped` the map of x (num_src, 1, D) to them; `mask`
-    (E, H) scales the attention weights."""
-    given = x, source, target_logit, mask, slope, block, mapped
-    if block.kernels == "auto" and few_targets(block) and for_cpu(x, source, target_logit):
-        return _CompiledAttentionSum.apply(*given, rows)  # type: ignore[no-any-return]
-    return picked(_AttentionSum.apply(*given), rows)
+def attention_sum(block: Block, given: Attention, rows: Tensor | None) -> Tensor:
+    """See `sums.attention_sum`."""
+    if block.kernels == "auto" and few_targets(block) and for_cpu(*given[:3]):
+        return _CompiledAttentionSum.apply(*given, block, rows)  # type: ignore[no-any-return]
+    return picked(_AttentionSum.apply(*given.by_logits(), block), rows)
 
 
 def few_targets(block: Block) -> bool:
@@ -85,36 +63,27 @@ def few_targets(block: Block) -> bool:
 class _AttentionSum(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any,
-        x: Tensor,
-        source: Tensor,
-        target_logit: Tensor,
-        mask: Tensor | None,
-        slope: float,
-        block: Block,
-        mapped: bool,
+        ctx: Any, x: Tensor, source: Tensor, target_logit: Tensor, mask: Tensor | None, slope: float, block: Block
     ) -> Tensor:
-        source_logit = (x[:, 0] @ source).view(-1, target_logit.shape[1]) if mapped else source
-        raw = source_logit.index_select(0, block.slot) + target_logit.index_select(0, block.row)
+        raw = source.index_select(0, block.slot) + target_logit.index_select(0, block.row)
         share = segment_softmax(F.leaky_relu(raw, slope), block)
         used = share if mask is None else share * mask
         inputs = x.transpose(0, 1).contiguous()
         out = x.new_empty(used.shape[1], block.num_dst, inputs.shape[2])
         for head, weights in enumerate(used.T.contiguous()):
             out[head] = segment_sum(inputs[head % len(inputs)], block.col, block.rowptr, weights)
-        ctx.save_for_backward(inputs, raw, share, used, mask, source if mapped else None)
+        ctx.save_for_backward(inputs, raw, share, used, mask)
         ctx.slope, ctx.block = slope, block
         return out.transpose(0, 1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        inputs, raw, share, used, mask, source_map = ctx.saved_tensors
+        inputs, raw, share, used, mask = ctx.saved_tensors
         block, slope = ctx.block, ctx.slope
         grads = grad.transpose(0, 1).contiguous()
         grad_share = torch.stack(
             [edge_products(block, grads[head], inputs[head % len(inputs)]) for head in range(len(grads))], dim=1
         )
-        grad_x = _to_sources(block, grads, used.index_select(0, block.perm), shared=len(inputs) == 1)
         if mask is not None:
             grad_share = grad_share * mask
         flow = share * grad_share
@@ -123,11 +92,8 @@ class _AttentionSum(torch.autograd.Function):
         grad_raw = torch.where(raw > 0, grad_raw, grad_raw * slope)
         to_source = segment_sum(grad_raw, block.perm, block.slotptr)
         to_target = segment_sum(grad_raw, _edges(block), block.rowptr)
-        if source_map is not None:
-            by_source = to_source.view(block.num_src, -1)
-            grad_x[:, 0].addmm_(by_source, source_map.T)
-            to_source = (by_source.T @ inputs[0]).T
-        return grad_x, to_source, to_target, *[None] * 4
+        grad_x = _to_sources(block, grads, used.index_select(0, block.perm), shared=len(inputs) == 1)
+        return grad_x, to_source, to_target, *[None] * 3
 
 
 class _CompiledAttentionSum(torch.autograd.Function):
@@ -142,47 +108,45 @@ class _CompiledAttentionSum(torch.autograd.Function):
         mask: Tensor | None,
         slope: float,
         block: Block,
-        mapped: bool,
         rows: Tensor | None,
     ) -> Tensor:
-        inputs, heads = array(x), target_logit.shape[1]
+        inputs, heads = array(x if x.dim() == 3 else x.unsqueeze(1)), target_logit.shape[1]
         slope = inputs.dtype.type(slope)
-        source_map = array(source.T) if mapped else None
-        source_logit = (
-            array(source) if source_map is None else np.empty((block.slotptr.numel() - 1, heads), inputs.dtype)
-        )
-        if source_map is not None:
+        source_map, source_logit = None, array(source)
+        if x.dim() == 2:
+            source_map = array(source.T)
+            source_logit = np.empty((block.num_src * block.kinds, heads), inputs.dtype)
             loops.map_inputs(array(block.slotptr), inputs[:, 0], source_map, source_logit)
-        place = np.full(block.num_dst, -1)
         asked = np.arange(block.num_dst) if rows is None else array(rows)
+        place = np.full(block.num_dst, -1)
         place[asked] = np.arange(len(asked))
         raw, share = np.zeros((2, block.num_edges, heads), inputs.dtype)
-        into = array(block.rowptr), array(block.slot), place
-        loops.attention_shares(*into, source_logit, array(target_logit), slope, raw, share)
+        edges = array(block.rowptr), array(block.slot), place
+        loops.attention_shares(*edges, source_logit, array(target_logit), slope, raw, share)
         used = share if mask is None else share * array(mask)
-        out = x.new_zeros(len(asked), heads, x.shape[2])
+        out = x.new_zeros(len(asked), heads, x.shape[-1])
         loops.mix(*_leaving(block), place, used, inputs, out.numpy())
-        ctx.block, ctx.place, ctx.given = block, place, (inputs, source_map, raw, share, used, mask, slope)
+        ctx.block, ctx.given = block, (place, inputs, source_map, raw, share, used, mask, slope)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        block, place, (inputs, source_map, raw, share, used, mask, slope) = ctx.block, ctx.place, ctx.given
+        block, (place, inputs, source_map, raw, share, used, mask, slope) = ctx.block, ctx.given
         to_share, to_inputs = np.zeros_like(share), np.empty_like(inputs)
         loops.mix_gradients(*_leaving(block), place, used, inputs, array(grad), to_share, to_inputs)
         if mask is not None:
             to_share *= array(mask)
         to_target = np.zeros((block.num_dst, share.shape[1]), share.dtype)
         loops.share_gradients(array(block.rowptr), place, raw, share, slope, to_share, to_target)
-        slotptr = array(block.slotptr)
-        to_source = np.empty((len(slotptr) - 1, share.shape[1]), share.dtype)
-        loops.slot_gradients(slotptr, array(block.perm), to_share, to_source)
+        to_slots = np.empty((block.num_src * block.kinds, share.shape[1]), share.dtype)
+        loops.slot_gradients(array(block.slotptr), array(block.perm), to_share, to_slots)
+        gradients = to_inputs, to_slots, to_target
         if source_map is not None:
-            to_slots, to_source = to_source, np.zeros_like(source_map)
-            loops.map_gradients(slotptr, to_slots, inputs[:, 0], source_map, to_inputs[:, 0], to_source)
-            to_source = to_source.T
-        return *map(torch.from_numpy, (to_inputs, to_source, to_target)), *[None] * 5
+            to_x, to_map = to_inputs[:, 0], np.zeros_like(source_map)
+            loops.map_gradients(array(block.slotptr), to_slots, inputs[:, 0], source_map, to_x, to_map)
+            gradients = to_x, to_map.T, to_target
+        return *map(torch.from_numpy, gradients), *[None] * 4
 
 
 def _leaving(block: Block) -> tuple[np.ndarray, ...]:
