@@ -128,7 +128,7 @@ def test_a_changed_data_set_is_refused(lab, cli):
 def test_a_store_of_another_encoder_or_with_other_vectors_is_refused(lab, cli):
     import shutil
 
-    from l2aco.embeddings.encoders.table import EncoderSpec
+    from l2aco.embeddings.encoders.spec import EncoderSpec
     from l2aco.embeddings.store.segments import StoreRecord
     from l2aco.embeddings.store.store import EmbeddingStore, open_store
 
