@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
+from l2aco.models.base import Backbone, BackboneConfig, Tables
+from l2aco.models.inputs import Inputs
 
 Encode = Callable[[nn.Module, Tensor], Tensor]
 Score = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
@@ -49,8 +50,17 @@ def wrap_module(
             self.drug_width, self.cell_width = tables.drug.shape[-1], tables.cell.shape[-1]
             self.shapes = tables.drug.shape[1:], tables.cell.shape[1:]
 
+        def newcomers(self, inputs: Inputs, usual: Tables) -> tuple[Tables, Tensor, Tensor]:
+            tables = [inputs.features[name] for name in (drug_feature, cell_feature)]
+            read = [torch.as_tensor(table.mask) for table in tables]
+            like: Any = self.drug_inputs
+            drug, cell = (torch.as_tensor(table.values).to(like) for table in tables)
+            return self._encoded(drug, cell), read[0], read[1]
+
         def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
-            drug, cell = _rows(self.drug_inputs, drugs), _rows(self.cell_inputs, cells)
+            return self._encoded(_rows(self.drug_inputs, drugs), _rows(self.cell_inputs, cells))
+
+        def _encoded(self, drug: Tensor, cell: Tensor) -> Tables:
             return Tables(  # of no rows, many a module cannot say the shape
                 encode_drug(self.module, drug) if len(drug) else drug.new_zeros(0, *self.shapes[0]),
                 encode_cell(self.module, cell) if len(cell) else cell.new_zeros(0, *self.shapes[1]),
