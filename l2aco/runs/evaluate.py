@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import UsageError
-from l2aco.files import describe_validation
+from l2aco.errors import DamagedError, UsageError
+from l2aco.files import describe_validation, read_json, stable_hash, with_nan, write_json
 from l2aco.metrics import best_threshold, compute
 from l2aco.runs.breakdown import breakdown, strata
 
@@ -69,8 +70,21 @@ def result_row(model: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
 def naive_baselines(dataset: DataSet, split: Split, knowledge: Knowledge | None = None) -> list[dict[str, Any]]:
     """The naive predictors on the test rows, as rows of the table; kNN over profiles where there is `knowledge`.
 
-    They are fitted on training and validation rows. Their threshold is the share of positives among these.
+    They are fitted on training and validation rows. Their threshold is the share of positives among these. They depend
+    on data set, split and vectors alone, so that the rows are kept beside the splits and computed once.
     """
+    from l2aco.runs.naive import VERSION
+
+    vectors = None if knowledge is None else knowledge.hash
+    path = dataset.path / "naive" / f"{stable_hash([VERSION, dataset.hash, split.hash, vectors], 16)}.json"
+    with suppress(DamagedError):
+        return list(with_nan(read_json(path)))
+    rows = _naive_rows(dataset, split, knowledge)
+    write_json(path, rows)
+    return rows
+
+
+def _naive_rows(dataset: DataSet, split: Split, knowledge: Knowledge | None) -> list[dict[str, Any]]:
     from l2aco.runs.naive import predict_naive
 
     triples = dataset.triples

@@ -19,6 +19,8 @@ from l2aco.data.features.table import FeatureTable
 from l2aco.data.splits.spec import Split
 from l2aco.data.triples import Triples
 
+VERSION = 1
+"""Of the predictors: what was kept of another version is computed again."""
 Array = np.ndarray[Any, np.dtype[Any]]
 Vectors = tuple[Array, Array]
 """(n, D) vectors of all drugs or all cell lines of the data set, and bool (n,): which are known."""

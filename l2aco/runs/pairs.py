@@ -112,6 +112,8 @@ def resolve_pairs(pairs: Sequence[Pair], acquaintances: Acquaintances) -> list[t
             if one.id == other.id:
                 raise InputError(f"{pair.drug_a} and {pair.drug_b} are the same drug")
         except (UnknownNameError, InputError) as error:
+            if pair.where is None:
+                raise
             wrong.append(InputError(error.message, where=pair.where, remedy=error.remedy))
     if wrong:
         first, *others = wrong

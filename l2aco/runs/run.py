@@ -14,14 +14,13 @@ history.png           loss and validation metric over epochs
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError, InputError, L2aCoError, MismatchError, UnknownNameError
-from l2aco.files import load_spec, read_json, sha256_file
+from l2aco.files import load_spec, read_json, sha256_file, with_nan
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, names_in
 
@@ -80,7 +79,7 @@ class Run:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """`test`, `valid`, `baselines`, `calibration`, `training`; see docs/training.md."""
-        return dict(_with_nan(read_json(self.file("metrics.json"))))
+        return dict(with_nan(read_json(self.file("metrics.json"))))
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -146,15 +145,6 @@ class Run:
             "macro_auroc": metrics["test"]["macro"]["auroc"],
             "epochs": metrics["training"]["epochs"],
         }
-
-
-def _with_nan(value: Any) -> Any:
-    """Metrics as they were before they became JSON, where one that is undefined is null."""
-    if isinstance(value, dict):
-        return {key: _with_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_nan(item) for item in value]
-    return math.nan if value is None else value
 
 
 def align_label(spec: TrainSpec) -> str:

@@ -97,7 +97,7 @@ def identity(setup: Setup) -> dict[str, Any]:
     """What the numbers of a run depend on: the complete spec, the data, the vectors, and the models' format."""
     return {
         "format": FORMAT,
-        "spec": setup.spec.model_dump(mode="json", exclude={"device"}),
+        "spec": setup.spec.model_dump(mode="json", exclude={"device", "threads"}),
         "dataset": setup.dataset.hash,
         "split": setup.split.hash,
         "vectors": setup.knowledge.hash if setup.knowledge is not None else None,
