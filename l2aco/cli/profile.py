@@ -186,9 +186,9 @@ def gather_entities(shell: Shell, file: Path | None, names: list[str] | None, ki
             shown = ", ".join(renamed[:5]) + (", ..." if len(renamed) > 5 else "")
             shell.say(f"{len(renamed):,} of the names have a known id: {shown}")
         return chosen
-    from l2aco.data.catalog import list_datasets, open_dataset
+    from l2aco.data.catalog import list_datasets, open_or_simulate
 
-    data_sets = list_datasets(shell.workspace) or [open_dataset("demo", shell.workspace)]
+    data_sets = list_datasets(shell.workspace) or [open_or_simulate("demo", shell.workspace)]
     by_key = {entity.key: entity for data_set in data_sets for entity in entities_with_targets(data_set)}
     chosen = [entity for entity in by_key.values() if not _is_nameless(entity)]
     left_out = f" ({len(by_key) - len(chosen):,} without a name left out)" if len(chosen) < len(by_key) else ""

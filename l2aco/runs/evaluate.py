@@ -194,7 +194,7 @@ def naive_table(
     """
     from pydantic import ValidationError
 
-    from l2aco.data.catalog import open_dataset
+    from l2aco.data.catalog import open_or_simulate
     from l2aco.data.splits.spec import SplitSpec
     from l2aco.runs.knowledge import load_knowledge
 
@@ -202,6 +202,6 @@ def naive_table(
         split = SplitSpec(setting=setting, folds=folds, seed=seed, released=False if own else None)
     except ValidationError as error:
         raise UsageError(describe_validation(error)) from None
-    dataset = open_dataset(dataset_name, workspace)
+    dataset = open_or_simulate(dataset_name, workspace)
     knowledge = load_knowledge(store, dataset, workspace) if store is not None else None
     return evaluate_naive(dataset, split, knowledge=knowledge)
