@@ -36,6 +36,14 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the user's own configuration would stand; not that of whoever runs the tests."""
+    path = tmp_path_factory.mktemp("configuration") / "config.toml"
+    monkeypatch.setenv("L2ACO_CONFIG", str(path))
+    return path
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """An empty workspace that is also the current folder."""
