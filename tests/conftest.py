@@ -72,8 +72,8 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with the simulated demo and a store `reference--toy` of 16-d vectors for all its entities."""
     import numpy as np
 
-    from l2aco.embeddings.encoders.spec import EncoderSpec
     from l2aco.data.catalog import open_or_simulate
+    from l2aco.embeddings.encoders.spec import EncoderSpec
     from l2aco.embeddings.store.segments import StoreRecord
     from l2aco.embeddings.store.store import EmbeddingStore
 
