@@ -242,12 +242,13 @@ class WriterLock:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            owner = self._pid.read_text().strip() if self._pid.exists() else "unknown"
+            owner = self._pid.read_text(errors="replace").strip() if self._pid.is_file() else ""
             raise LockedError(
-                f"{self.what} is being written by another process (pid {owner})",
+                f"{self.what} is being written by another process (pid {owner if owner.isdigit() else 'unknown'})",
                 where=self.folder,
                 remedy="Wait for it to end, or stop it; what it has finished is kept.",
             ) from None
+        self._pid.unlink(missing_ok=True)  # a link would lead the pid elsewhere
         self._pid.write_text(str(os.getpid()))
         return self
 

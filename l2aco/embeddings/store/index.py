@@ -15,7 +15,7 @@ import numpy as np
 from l2aco.embeddings.store import gpu
 from l2aco.embeddings.store.exact import exact_search, merge, unit_queries
 from l2aco.embeddings.store.generation import Generation
-from l2aco.embeddings.store.manifest import FileInfo, IndexInfo
+from l2aco.embeddings.store.manifest import CANDIDATES, EFFORT, FileInfo, IndexInfo
 from l2aco.errors import UsageError
 from l2aco.files import atomic_path
 from l2aco.progress import Progress
@@ -35,10 +35,10 @@ NARROW = 0.1
 """A filter that leaves a smaller share of the rows is answered exactly: fast there, and certain."""
 
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "hnsw": {"effort": "efSearch", "efforts": (32, 64, 128, 256, 512), "candidates": (2,)},
-    "ivfpq": {"effort": "nprobe", "efforts": (8, 16, 32, 64, 128, 256), "candidates": (10, 20, 40)},
+    "hnsw": {"efforts": (32, 64, 128, 256, 512), "candidates": (2,)},
+    "ivfpq": {"efforts": (8, 16, 32, 64, 128, 256), "candidates": (10, 20, 40)},
 }
-"""What makes a kind of index try harder, the steps that are tried, and how many candidates for each result."""
+"""The steps in which a kind of index may try harder, and how many candidates for each result."""
 
 
 def check_choice(choice: str) -> None:
@@ -72,9 +72,9 @@ def search(
     info = generation.manifest.index
     if exact or info is None or (allowed is not None and allowed.sum() < NARROW * len(allowed)):
         return exact_search(generation, queries, k, allowed)
-    effort = int(info.parameters[PARAMETERS[info.kind]["effort"]])
+    effort = int(info.parameters[EFFORT[info.kind]])
     head = None if allowed is None else allowed[: info.rows]
-    near = propose(generation.approximate, info.kind, queries, k * int(info.parameters["candidates"]), effort, head)
+    near = propose(generation.approximate, info.kind, queries, k * int(info.parameters[CANDIDATES]), effort, head)
     found = rescore(generation, queries, near, k)
     if generation.manifest.total == info.rows:
         return found
@@ -140,7 +140,7 @@ def build_index(generation: Generation, kind: str, file: str, progress: Progress
                 index.add(block)
                 advance(len(block))
     effort, candidates, recall, queries = _tune(generation, index, kind)
-    name = PARAMETERS[kind]["effort"]
+    name = EFFORT[kind]
     progress.say(f"{kind} index: recall@10 {recall:.3f} at {name} {effort}, on {queries} of its own rows.")
     if recall < TARGET_RECALL:
         progress.say("That is too little: the store is searched exactly.")
@@ -148,7 +148,7 @@ def build_index(generation: Generation, kind: str, file: str, progress: Progress
     path = generation.root / "index" / file
     with atomic_path(path) as partial:
         faiss.write_index(index, str(partial))
-    parameters = {name: effort, "candidates": candidates, **_shape(index, kind)}
+    parameters = {name: effort, CANDIDATES: candidates, **_shape(index, kind)}
     return IndexInfo(
         kind=kind,
         rows=total,

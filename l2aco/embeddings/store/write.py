@@ -20,7 +20,7 @@ import numpy as np
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.store.generation import Generation
 from l2aco.embeddings.store.index import build_index, check_choice, is_due, kind_for
-from l2aco.embeddings.store.manifest import MANIFEST, FileInfo, Manifest, commit, sweep
+from l2aco.embeddings.store.manifest import FOLDERS, GENERATIONS, MANIFEST, FileInfo, Manifest, commit, sweep
 from l2aco.embeddings.store.segments import (
     HEAVY,
     IDENTITY,
@@ -31,7 +31,7 @@ from l2aco.embeddings.store.segments import (
     schema,
     write_segment,
 )
-from l2aco.errors import L2aCoError, UsageError
+from l2aco.errors import InputError, L2aCoError, UsageError
 from l2aco.files import WriterLock, atomic_path
 from l2aco.progress import Advance, Progress
 
@@ -53,7 +53,14 @@ class UpsertReport:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """The one writer's lock; a full disk becomes a clear error."""
+    """The one writer's lock, in folders of the store's own; a full disk becomes a clear error."""
+    for folder in (GENERATIONS, *FOLDERS):
+        if (path / folder).is_symlink():
+            raise InputError(
+                "is a link, and a store is written in its own folder only",
+                where=path / folder,
+                remedy="Put the folder that it leads to in its place.",
+            )
     with WriterLock(path, "the embedding store"):
         try:
             yield
@@ -73,6 +80,11 @@ def create(path: Path, encoder: EncoderSpec, index: str) -> None:
     with writing(path):
         if (path / MANIFEST).exists():
             raise UsageError("exists already", where=path, remedy="Open it, or choose another name.")
+        ours = {GENERATIONS, *FOLDERS}
+        if others := sorted(item.name for item in path.iterdir() if item.name not in ours and item.name[0] != "."):
+            raise UsageError(
+                f"holds '{others[0]}', which is not of a store", where=path, remedy="Move it away, or the folder."
+            )
         first = Manifest(
             generation=1,
             created_at=_now(),
