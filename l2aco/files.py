@@ -85,7 +85,7 @@ def _refuse_existing(path: Path, replace: bool) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed processes left of the folders that they were making in `folder`: our lock is there, and free."""
+    """Remove what killed processes left of folders that they were making in `folder`: our lock is there, and free."""
     for making in folder.glob(".*.partial"):
         if not making.is_symlink() and (making / WriterLock.FILE).is_file():
             with contextlib.suppress(LockedError), WriterLock(making, making.name):

@@ -18,6 +18,7 @@ RUNTIMES = {
 """What runs a model: FlagEmbedding, sentence-transformers, plain transformers, or an embeddings API."""
 UNKNOWN = "unknown"
 """The runtime of imported vectors whose encoder nobody named."""
+MOST_DIMENSIONS = 2**16
 
 
 class EncoderSpec(BaseModel):
@@ -32,7 +33,7 @@ class EncoderSpec(BaseModel):
     """A Hugging Face id, a folder, `package:<module>` for weights inside a package, or the API's model name."""
     revision: str | None = None
     """The commit of the weights; `sha256:...` of the files for a folder."""
-    dimension: int = Field(gt=0, le=2**16)
+    dimension: int = Field(gt=0, le=MOST_DIMENSIONS)
     window: int = Field(gt=2, le=2**31)
     """Tokens that the model reads at once, special tokens included."""
     pooling: Literal["cls", "mean", "model"] = "model"

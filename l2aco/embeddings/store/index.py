@@ -7,7 +7,10 @@ index is built and kept in the manifest.
 
 from __future__ import annotations
 
+import errno
+import os
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,7 +132,6 @@ def build_index(generation: Generation, kind: str, file: str, progress: Progress
 
     None, with a line that says so, where no effort reaches it: the store is then searched exactly.
     """
-    import faiss
 
     total = generation.manifest.total
     with progress.task(f"building {kind} over {total:,} vectors", total=total, unit="vectors") as advance:
@@ -146,8 +148,7 @@ def build_index(generation: Generation, kind: str, file: str, progress: Progress
         progress.say("That is too little: the store is searched exactly.")
         return None
     path = generation.root / "index" / file
-    with atomic_path(path) as partial:
-        faiss.write_index(index, str(partial))
+    write_index(index, path)
     parameters = {name: effort, CANDIDATES: candidates, **_shape(index, kind)}
     return IndexInfo(
         kind=kind,
@@ -157,6 +158,18 @@ def build_index(generation: Generation, kind: str, file: str, progress: Progress
         queries=queries,
         file=FileInfo.of(generation.root, path),
     )
+
+
+def write_index(index: Any, path: Path) -> None:
+    """Write an index atomically; raises OSError where FAISS cannot write it."""
+    import faiss
+
+    with atomic_path(path) as partial:
+        try:
+            faiss.write_index(index, str(partial))
+        except RuntimeError as error:  # FAISS wraps what the system said
+            full = os.strerror(errno.ENOSPC) in str(error)
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(error).splitlines()[0], str(path)) from None
 
 
 def _new_index(generation: Generation, kind: str) -> Any:

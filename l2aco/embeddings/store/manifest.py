@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -71,7 +71,7 @@ class IndexInfo(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["hnsw", "ivfpq"]
+    kind: str = Field(pattern="^(hnsw|ivfpq)$")
     rows: Count
     parameters: dict[str, Annotated[int, Field(gt=0, le=2**20)]]
     recall_at_10: float = Field(ge=0, le=1)

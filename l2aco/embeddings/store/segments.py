@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.embeddings.store.manifest import REPAIR, FileInfo, SegmentInfo
-from l2aco.embeddings.store.parquet import open_parquet
+from l2aco.embeddings.store.parquet import open_parquet, require
 from l2aco.errors import DamagedError, InputError
 from l2aco.files import atomic_path, sha256_bytes, stable_hash
 
@@ -200,7 +200,11 @@ class Segment:
 
     def _open_records(self, path: Path) -> Any:
         try:
-            return open_parquet(path, schema((*LIGHT, *HEAVY)), rows=self.rows, memory_map=True)
+            found = open_parquet(path, memory_map=True)
+            require(found, schema((*LIGHT, *HEAVY)))
+            if found.metadata.num_rows != self.rows:
+                raise ValueError(f"holds {found.metadata.num_rows:,} records, not {self.rows:,}")
+            return found
         except (OSError, ValueError) as error:
             raise self._damaged(path, str(error)) from None
 
