@@ -16,6 +16,8 @@ RUNTIMES = {
     "openai": "l2aco.embeddings.encoders.openai:OpenAIEncoder",
 }
 """What runs a model: FlagEmbedding, sentence-transformers, plain transformers, or an embeddings API."""
+API = "openai"
+"""The runtime that sends texts elsewhere."""
 UNKNOWN = "unknown"
 """The runtime of imported vectors whose encoder nobody named."""
 MOST_DIMENSIONS = 2**16
