@@ -33,12 +33,13 @@ def trusted_encoder(said: EncoderSpec, settings: Settings | None = None, *, trus
     if trust and said.runtime in RUNTIMES:
         return said
     at = f" at {said.base_url}" if said.base_url else ""
-    own = f"write [encoders.{said.name}] into your own configuration, {user_settings_path()}"
+    write = f"write [encoders.{said.name}] into your own configuration, {user_settings_path()}"
+    first = "Pass --trust if you know where the store comes from"
+    if said.runtime not in RUNTIMES:
+        first = "Install the package that brings it"
     raise UnavailableError(
         f"the store names an encoder that nobody here knows: {said.name} ({said.runtime}, {said.model}{at})",
-        remedy=f"Pass --trust if you know where the store comes from, or {own}; --entity works without."
-        if said.runtime in RUNTIMES
-        else f"Install the package that brings it, or {own}; --entity works without.",
+        remedy=f"{first}, or {write}; --entity works without.",
     )
 
 

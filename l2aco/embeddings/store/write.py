@@ -33,13 +33,15 @@ from l2aco.embeddings.store.segments import (
 )
 from l2aco.errors import InputError, L2aCoError, UsageError
 from l2aco.files import WriterLock, atomic_path
-from l2aco.progress import Advance, Progress
+from l2aco.progress import Advance, Progress, Silent
 
 if TYPE_CHECKING:
     import polars as pl
 
 MANY_SEGMENTS = 16
 """More than so many pieces are joined after a series of writes."""
+MOST_SEGMENTS = 128
+"""More are joined at once: each holds a file open."""
 PIECE_ROWS = 65_536
 
 
@@ -112,6 +114,7 @@ def upsert(
         segment = write_segment(now.root, name, [(frame, checked)], frame.height, now.dimension, precision)
         dead = _also_dead(now, old) if len(old) else None
         after = _next(now, {"segments": (*now.manifest.segments, segment)}, dead=dead)
+        after = _join_small(after, MOST_SEGMENTS, Silent())
     return after, UpsertReport(added=frame.height - len(old), replaced=len(old))
 
 
@@ -149,17 +152,22 @@ def optimise(before: Generation, choice: str | None, progress: Progress) -> Gene
         if choice is not None and choice != now.manifest.index_choice:
             check_choice(choice)
             now = _next(now, {"index_choice": choice})
-        segments = now.manifest.segments
-        if len(segments) > MANY_SEGMENTS:
-            large = [number for number, item in enumerate(segments) if item.rows >= now.manifest.total / 8]
-            now = _join(now, large[-1] + 1 if large and large[-1] + 1 < len(segments) else 0, progress)
-        return _index(now, progress)
+        return _index(_join_small(now, MANY_SEGMENTS, progress), progress)
 
 
 def compact(before: Generation, progress: Progress) -> Generation:
     """See `EmbeddingStore.compact`."""
     with writing(before.root):
         return _index(_join(before.newest(), 0, progress), progress)
+
+
+def _join_small(now: Generation, most: int, progress: Progress) -> Generation:
+    """Join what lies behind the last large segment, where there are more than `most` in all."""
+    segments = now.manifest.segments
+    if len(segments) <= most:
+        return now
+    large = [number for number, item in enumerate(segments) if item.rows >= now.manifest.total / 8]
+    return _join(now, large[-1] + 1 if large and large[-1] + 1 < len(segments) else 0, progress)
 
 
 def _join(now: Generation, first: int, progress: Progress) -> Generation:
