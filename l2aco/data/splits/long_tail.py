@@ -35,9 +35,7 @@ class LongTail(Setting):
             )
         head = np.setdiff1d(distinct(cells), tail)
         if len(head) < 2:
-            raise UsageError(
-                f"'{dataset.name}' has no head: {len(head)} cell lines have more than {spec.tail} triples"
-            )
+            raise UsageError(f"'{dataset.name}' has no head: {len(head)} cell lines have more than {spec.tail} triples")
         rng = generator(spec, 2 + spec.fold)
         tested = [np.flatnonzero(cells == line) for line in tail]
         dropped = np.concatenate(tested)
