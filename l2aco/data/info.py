@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from l2aco.data.catalog import open_or_simulate
 from l2aco.data.dataset import DataSet
-from l2aco.data.features import brought_features
+from l2aco.data.features import brought_features, table_in
 from l2aco.data.splits.make import check_split, make_split, num_folds, setting_of
 from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.entities import EntityKind
@@ -176,7 +176,7 @@ def _known(dataset: DataSet, workspace: Workspace) -> list[tuple[str, Any, Any]]
     found.append(("SMILES", has(EntityKind.drug, molecule), None))
     found.append(("tissue", None, has(EntityKind.cell_line, lambda entity: entity.facts.get("tissue"))))
     for name in brought_features(dataset):
-        table = dataset.feature(name)
+        table = table_in(dataset, name)
         drug = table.kind is EntityKind.drug
         found.append((name, table.mask if drug else None, None if drug else table.mask))
     if dataset.graph is not None:

@@ -83,9 +83,12 @@ def _parse(alias: str, entry: dict[str, Any]) -> Model:
 def resolve_model(name: str, settings: Settings | None = None) -> Model:
     """The model called `name`: an alias in any case, `provider:model`, or a Hugging Face id (`owner/model`).
 
-    A Hugging Face id runs through vLLM. Raises UnknownNameError with the nearest aliases.
+    A Hugging Face id runs through vLLM. Raises UnknownNameError with the nearest aliases, InputError for an entry of
+    the folder that needs trust.
     """
     catalog = load_catalog(settings)
+    if settings is not None:
+        settings.require_trust(f"llms.{name}")
     for alias, model in catalog.items():
         if name.casefold() in (alias.casefold(), model.model.casefold()):
             return model

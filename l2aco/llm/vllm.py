@@ -52,12 +52,14 @@ def vllm_command(settings: Settings | None = None) -> tuple[str, ...] | None:
     """How to start vLLM's OpenAI server, or None where there is no way.
 
     The setting `vllm_command`, else the variable L2ACO_VLLM_COMMAND, else a vLLM in this environment or on the
-    PATH if there is a GPU for it.
+    PATH if there is a GPU for it. Raises InputError where only the folder's l2aco.toml names one; see `Settings`.
     """
     if settings and settings.vllm_command:
         return tuple(settings.vllm_command)
     if written := os.environ.get("L2ACO_VLLM_COMMAND"):
         return tuple(shlex.split(written))
+    if settings:
+        settings.require_trust("vllm_command")
     if importlib.util.find_spec("vllm") is not None and has_gpu():
         return (sys.executable, "-m", "vllm.entrypoints.openai.api_server")
     if (found := shutil.which("vllm")) and has_gpu():

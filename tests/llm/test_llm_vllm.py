@@ -17,7 +17,7 @@ from l2aco.files import read_json, write_toml
 from l2aco.llm.catalog import Model, resolve_model
 from l2aco.llm.options import EngineOptions
 from l2aco.llm.vllm import VllmEngine, vllm_command
-from l2aco.workspace import Settings
+from l2aco.workspace import Settings, user_settings_path
 
 STAND_IN = """
 import os, sys, time, subprocess
@@ -91,7 +91,7 @@ def test_it_is_stopped_when_the_work_fails(command: tuple[str, ...], ask: Any, t
 def profile_job(folder: Path, command: tuple[str, ...], **entry: Any) -> subprocess.Popen[str]:
     """`l2aco profile` of many names with a server that it starts."""
     model = {"engine": "vllm", "model": "owner/m", **entry}
-    write_toml(folder / "l2aco.toml", {"vllm_command": list(command), "llms": {"m": model}})
+    write_toml(user_settings_path(), {"vllm_command": list(command), "llms": {"m": model}})
     (folder / "names.txt").write_text("\n".join(f"name {number}" for number in range(5000)))
     arguments = ["profile", "--llm", "m", "--entities", "names.txt", "--kind", "drug", "--concurrency", "4", "-q"]
     return subprocess.Popen(

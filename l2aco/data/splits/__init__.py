@@ -10,7 +10,7 @@ SETTINGS = Registry(
     "l2aco.splits",
     (
         Entry("random", f"{_HERE}.grouped:Random", "triples in any order"),
-        Entry("long-tail", f"{_HERE}.long_tail:LongTail", "lines with few triples", aliases=("S0",)),
+        Entry("long-tail", f"{_HERE}.long_tail:LongTail", "lines with few triples; some train", aliases=("S0",)),
         Entry("novel-cell", f"{_HERE}.grouped:NovelCell", "cell lines never seen in training", aliases=("S1",)),
         Entry("novel-drug", f"{_HERE}.novel_drug:NovelDrug", "one drug, or both, never seen in training"),
         Entry("novel-pair", f"{_HERE}.grouped:NovelPair", "pairs of drugs never seen together in training"),
