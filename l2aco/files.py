@@ -130,7 +130,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DamagedError("is missing", where=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of the second: a table in a table in a table ...
         line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise DamagedError(f"is not readable JSON ({error})", where=f"{path}{line}") from None
 
@@ -143,7 +143,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError("no such file", where=path) from None
     except IsADirectoryError:
         raise InputError("is a folder, and a TOML file is needed", where=path) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         remedy = 'Text stands in quotes: name = "value".' if "Invalid value" in str(error) else None
         raise InputError(f"is not valid TOML: {error}", where=path, remedy=remedy) from None
 

@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from l2aco.llm.addresses import base_of
+from l2aco.llm.ways import Way
+
 _FIRST_REST_S = 1.0
 _LONGEST_REST_S = 60.0
 
@@ -15,14 +18,17 @@ _LONGEST_REST_S = 60.0
 class Endpoint:
     """One address and what has been learned about it."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, way: Way) -> None:
+        self.url, self.query = base_of(url)
         self.client: Any = None
         self.in_flight = 0
-        self.mode = 0
-        self.mode_known = False
+        self.first_way = self.way = way
+        self.settled = False
+        """Whether it has answered in this way."""
         self.struggles = False
         """Whether its first calls brought no answer at all: then they need not go one by one."""
+        self.refused: set[str] = set()
+        """Words with which it refused a request in every way: they are no reason to try others again."""
         self.learning = asyncio.Lock()
         self._free_at = 0.0
         self._rest_s = _FIRST_REST_S
@@ -32,10 +38,12 @@ class Endpoint:
         """Seconds until it may be called again."""
         return max(0.0, self._free_at - time.monotonic())
 
-    def hold(self, seconds: float | None) -> None:
-        """Leave it alone for so long, as it asked."""
-        if seconds:
-            self._free_at = max(self._free_at, time.monotonic() + seconds)
+    def hold(self, seconds: float | None) -> bool:
+        """Leave it alone for so long, as it asked; whether that is longer than before."""
+        until = time.monotonic() + (seconds or 0.0)
+        longer = until > max(self._free_at, time.monotonic()) + 1.0
+        self._free_at = max(self._free_at, until)
+        return longer
 
     def went_away(self) -> None:
         """It does not answer: try it again later, each time after a longer rest."""
