@@ -124,6 +124,15 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def with_nan(value: Any) -> Any:
+    """What `read_json` gave, with NaN where JSON has null."""
+    if isinstance(value, dict):
+        return {key: with_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_nan(item) for item in value]
+    return math.nan if value is None else value
+
+
 def read_json(path: Path) -> Any:
     """Read JSON that L2aCo wrote; raises DamagedError with file and line when it does not parse."""
     try:

@@ -162,11 +162,11 @@ def audit(
 
 
 def _known(shell: Shell, name: str) -> Known:
-    from l2aco.data.catalog import open_dataset
+    from l2aco.data.catalog import open_or_simulate
     from l2aco.data.known import known_targets
     from l2aco.profiles.audit.report import Known
 
-    data_set = open_dataset(name, shell.workspace)
+    data_set = open_or_simulate(name, shell.workspace)
     triples = data_set.triples
     drugs = [data_set.drugs[row] for row in sorted({*triples.drug_a.tolist(), *triples.drug_b.tolist()})]
     lines = [data_set.cell_lines[row] for row in sorted(set(triples.cell_line.tolist()))]

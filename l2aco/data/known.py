@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from l2aco.data.catalog import list_datasets, open_dataset
+from l2aco.data.catalog import list_datasets, open_or_simulate
 from l2aco.data.dataset import DataSet
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind, read_entities
 from l2aco.errors import UsageError
@@ -61,7 +61,7 @@ def _is_text(name: str) -> bool:
 
 
 def _of_data_sets(workspace: Workspace, progress: Progress) -> list[Entity]:
-    data_sets = list_datasets(workspace) or [open_dataset("demo", workspace)]
+    data_sets = list_datasets(workspace) or [open_or_simulate("demo", workspace)]
     by_key = {entity.key: entity for data_set in data_sets for entity in entities_with_targets(data_set)}
     chosen = [entity for entity in by_key.values() if not _is_nameless(entity)]
     left_out = f" ({len(by_key) - len(chosen):,} without a name left out)" if len(chosen) < len(by_key) else ""

@@ -16,13 +16,8 @@ from typing import Any
 import numpy as np
 
 from l2aco.embeddings.encoders.base import Encoder, PartlyEncodedError
-from l2aco.embeddings.encoders.table import (
-    DEFAULT_ENCODER,
-    EncoderSpec,
-    encoder_table,
-    make_encoder,
-    resolve_encoder,
-)
+from l2aco.embeddings.encoders.spec import EncoderSpec
+from l2aco.embeddings.encoders.table import DEFAULT_ENCODER, encoder_table, make_encoder, resolve_encoder
 from l2aco.embeddings.spec import EmbedSpec
 from l2aco.embeddings.store.manifest import MANIFEST
 from l2aco.embeddings.store.segments import IDENTITY, StoreRecord, records_frame

@@ -133,7 +133,7 @@ def vectors_of(
     like it; zero and False where there is none."""
     vectors, mask = store.vectors(kind, [entity.id for entity in entities])
     if not mask.all():
-        index = EntityIndex(kind, _stored(store, kind))
+        index = EntityIndex(kind, stored_entities(store, kind))
         lacking = np.flatnonzero(~mask).tolist()
         called = {row: found.id for row in lacking if (found := index.match(entities[row])) is not None}
         vectors[[*called]], mask[[*called]] = store.vectors(kind, [*called.values()])
@@ -144,14 +144,15 @@ def find_entity(store: EmbeddingStore, name: str) -> Entity:
     """The stored drug or cell line that answers to `name`, an id or an alias."""
     known: list[str] = []
     for kind in EntityKind:
-        entities = _stored(store, kind)
+        entities = stored_entities(store, kind)
         if found := EntityIndex(kind, entities).find(name):
             return found
         known += [text for entity in entities for text in (entity.name, entity.id)]
     raise UnknownNameError("drug or cell line in this store", name, known)
 
 
-def _stored(store: EmbeddingStore, kind: EntityKind) -> list[Entity]:
+def stored_entities(store: EmbeddingStore, kind: EntityKind) -> list[Entity]:
+    """The drugs or cell lines that have a vector in the store."""
     frame = store.records().filter(kind=kind.value).select("id", "name", "aliases").unique("id", maintain_order=True)
     return [
         Entity(row["id"], kind, row["name"], tuple(filter(None, row["aliases"].split("|"))))

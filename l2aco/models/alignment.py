@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from l2aco.models.base import Backbone, Tables
+from l2aco.models.inputs import Inputs
 from l2aco.models.losses import alignment_loss, mean_of, symmetric_kl
 from l2aco.models.spec import AlignSpec
 from l2aco.models.vectors import Vectors
@@ -53,23 +54,25 @@ class Aligner(nn.Module):
         self,
         backbone: Backbone,
         spec: AlignSpec | None = None,
-        *,
-        drug_vectors: Vectors | None = None,
-        cell_vectors: Vectors | None = None,
-        train_drugs: np.ndarray | None = None,
-        train_cells: np.ndarray | None = None,
+        inputs: Inputs | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.spec = (spec or AlignSpec(loss="none")).for_backbone(backbone.fusion)
+        self.train_drugs = None if inputs is None else inputs.train_drugs
+        self.train_cells = None if inputs is None else inputs.train_cells
         self.drug: Side | None = None
         self.cell: Side | None = None
         if self.spec.active:
-            if drug_vectors is None or cell_vectors is None:
-                raise ValueError("an active alignment needs drug_vectors and cell_vectors")
+            if inputs is None or inputs.drug_vectors is None or inputs.cell_vectors is None:
+                raise ValueError("an active alignment needs the vectors of drugs and cell lines")
             measured = backbone.measured() or (None, None)
-            self.drug = Side(self.spec.for_kind("drug"), drug_vectors, backbone.drug_width, train_drugs, measured[0])
-            self.cell = Side(self.spec.for_kind("cell"), cell_vectors, backbone.cell_width, train_cells, measured[1])
+            self.drug = Side(
+                self.spec.for_kind("drug"), inputs.drug_vectors, backbone.drug_width, inputs.train_drugs, measured[0]
+            )
+            self.cell = Side(
+                self.spec.for_kind("cell"), inputs.cell_vectors, backbone.cell_width, inputs.train_cells, measured[1]
+            )
 
     @property
     def optimizer_defaults(self) -> dict[str, Any]:
@@ -111,6 +114,27 @@ class Aligner(nn.Module):
             for name in of_drugs[0].extra
         }
         return Tables(torch.cat([part.drug for part in of_drugs]), torch.cat([part.cell for part in of_cells]), extra)
+
+    def newcomers(self, inputs: Inputs) -> Tables:
+        """The fused representations of entities that the model was not built with, to stand behind `tables()`.
+
+        One of whom the backbone reads nothing, but whose profile vector is known, is represented by the adapted vector,
+        brought to the usual length where the loss has taught the adapter a direction alone. Evaluation only.
+        """
+        self._refuse_training()
+        known = self.backbone.encode()
+        drug, cell = _mean_row(known.drug, self.train_drugs), _mean_row(known.cell, self.train_cells)
+        extra = {
+            name: _mean_row(table, self.train_drugs if name.startswith("drug") else self.train_cells)
+            for name, table in known.extra.items()
+        }
+        tables, drug_read, cell_read = self.backbone.newcomers(inputs, Tables(drug, cell, extra))
+        if self.drug is None or self.cell is None or inputs.drug_vectors is None or inputs.cell_vectors is None:
+            return tables
+        return tables.with_representations(
+            self.drug.of_newcomers(tables.drug, inputs.drug_vectors, drug_read, _mean_length(known.drug)),
+            self.cell.of_newcomers(tables.cell, inputs.cell_vectors, cell_read, _mean_length(known.cell)),
+        )
 
     def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         """Logits (B,) for rows of `tables()`. Evaluation only."""
@@ -204,8 +228,8 @@ class Side(nn.Module):
         super().__init__()
         self.spec = spec
         known = torch.from_numpy(vectors.known.copy())
-        self.register_buffer("vectors", torch.from_numpy(vectors.values.copy()))
-        self.register_buffer("known", known)
+        self.register_buffer("vectors", torch.from_numpy(vectors.values.copy()), persistent=False)
+        self.register_buffer("known", known, persistent=False)
         within = known.clone()
         if spec.scope == "train":
             if train is None:
@@ -257,17 +281,48 @@ class Side(nn.Module):
             if self.training and spec.modality_dropout > 0:
                 gone = gone | (torch.rand(len(h), device=h.device) < spec.modality_dropout)
             h = torch.where(_like(gone.unsqueeze(-1), h), g, h)
-        if spec.fusion == "add":
+        return self._mixed(h, g)
+
+    def of_newcomers(self, h: Tensor, vectors: Vectors, read: Tensor, length: Tensor) -> Tensor:
+        """What the score reads of entities with representations h (n, ..., d) and these vectors; `read` (n,): of whom
+        the backbone read something; `length`: of the usual representation."""
+        device = self.vectors.device
+        g = _like(self.adapter(torch.from_numpy(vectors.values).to(device)), h).expand_as(h)
+        if self.spec.loss != "none" or self.imputes:
+            direction_alone = self.spec.loss in ("infonce", "l2", "sce") and not self.imputes
+            told = F.normalize(g, dim=-1) * length if direction_alone else g
+            silent = ~read.to(device) & torch.from_numpy(vectors.known).to(device)
+            h = torch.where(_like(silent.unsqueeze(-1), h), told, h)
+        return self._mixed(h, g)
+
+    @property
+    def imputes(self) -> bool:
+        """Whether training has seen adapted vectors in the place of representations."""
+        return self.spec.impute or self.spec.modality_dropout > 0
+
+    def _mixed(self, h: Tensor, g: Tensor) -> Tensor:
+        if self.spec.fusion == "add":
             return h + g
         if self.mix is None:
             return h
         mixed = self.mix(torch.cat([h, g], dim=-1))
-        return mixed if spec.fusion == "concat" else g + mixed.sigmoid() * (h - g)
+        return mixed if self.spec.fusion == "concat" else g + mixed.sigmoid() * (h - g)
 
     def spread(self) -> float:
         """See `Aligner.spread`."""
         g = F.normalize(self.adapted(None), dim=-1)
         return float(g.std(dim=0, correction=0).square().sum().sqrt())
+
+
+def _mean_row(table: Tensor, rows: np.ndarray | None) -> Tensor:
+    """(1, ..., d): the mean over rows of a table, None being all."""
+    chosen = table if rows is None else table[torch.as_tensor(rows, device=table.device)]
+    return chosen.mean(dim=0, keepdim=True) if chosen.is_floating_point() else chosen[:1]
+
+
+def _mean_length(table: Tensor) -> Tensor:
+    """The mean norm of representations (n, ..., d)."""
+    return table.norm(dim=-1).mean()
 
 
 def _like(values: Tensor, h: Tensor) -> Tensor:

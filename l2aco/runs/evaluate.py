@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from l2aco.errors import UsageError
-from l2aco.files import describe_validation
+from l2aco.entities import Entity, EntityKind
+from l2aco.errors import DamagedError, UsageError
+from l2aco.files import describe_validation, read_json, stable_hash, with_nan, write_json
 from l2aco.metrics import best_threshold, compute
 from l2aco.runs.breakdown import breakdown, strata
 
@@ -22,31 +24,33 @@ if TYPE_CHECKING:
 SHOWN = ("auroc", "auprc", "balanced_accuracy", "f1", "mcc", "brier")
 
 
-def test_metrics(dataset: DataSet, split: Split, valid: np.ndarray, test: np.ndarray) -> dict[str, Any]:
-    """`test` and `valid` metrics for probabilities of the validation and the test rows, in the order of the split.
+class Scored(NamedTuple):
+    """Rows (n,) that a model scored: labels 0/1, probabilities, and the number of each row's cell line."""
+
+    label: np.ndarray
+    probability: np.ndarray
+    cell_line: np.ndarray
+
+
+def test_metrics(
+    cell_lines: Sequence[Entity], triples_per_line: np.ndarray, valid: Scored, test: Scored
+) -> dict[str, Any]:
+    """`test` and `valid` metrics. `triples_per_line` (Nc,): of each line in the whole data set, for the strata.
 
     The decision threshold comes from the validation rows; the metrics at 0.5 stand beside.
     """
-    triples = dataset.triples
-    threshold = best_threshold(triples.label[split.valid], valid)
-    counts = np.bincount(triples.cell_line, minlength=len(dataset.cell_lines))
+    threshold = best_threshold(valid.label, valid.probability)
     found = breakdown(
-        triples.label[split.test],
-        test,
-        triples.cell_line[split.test],
+        *test,
         threshold=threshold,
         groups={
-            "stratum": strata(counts),
-            "tissue": [line.facts.get("tissue") for line in dataset.cell_lines],
+            "stratum": strata(triples_per_line),
+            "tissue": [line.facts.get("tissue") for line in cell_lines],
         },
     )
-    found["per_cell_line"] = {
-        dataset.cell_lines[line].id: values for line, values in found.pop("per_cell_line").items()
-    }
-    return {
-        "test": found,
-        "valid": {"rows": len(valid), **compute(triples.label[split.valid], valid, threshold=threshold)},
-    }
+    found["per_cell_line"] = {cell_lines[line].id: values for line, values in found.pop("per_cell_line").items()}
+    valid_metrics = compute(valid.label, valid.probability, threshold=threshold)
+    return {"test": found, "valid": {"rows": len(valid.label), **valid_metrics}}
 
 
 test_metrics.__test__ = False  # type: ignore[attr-defined]  # a name that pytest would collect
@@ -66,8 +70,21 @@ def result_row(model: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
 def naive_baselines(dataset: DataSet, split: Split, knowledge: Knowledge | None = None) -> list[dict[str, Any]]:
     """The naive predictors on the test rows, as rows of the table; kNN over profiles where there is `knowledge`.
 
-    They are fitted on training and validation rows. Their threshold is the share of positives among these.
+    They are fitted on training and validation rows. Their threshold is the share of positives among these. They depend
+    on data set, split and vectors alone, so that the rows are kept beside the splits and computed once.
     """
+    from l2aco.runs.naive import VERSION
+
+    vectors = None if knowledge is None else knowledge.hash
+    path = dataset.path / "naive" / f"{stable_hash([VERSION, dataset.hash, split.hash, vectors], 16)}.json"
+    with suppress(DamagedError):
+        return list(with_nan(read_json(path)))
+    rows = _naive_rows(dataset, split, knowledge)
+    write_json(path, rows)
+    return rows
+
+
+def _naive_rows(dataset: DataSet, split: Split, knowledge: Knowledge | None) -> list[dict[str, Any]]:
     from l2aco.runs.naive import predict_naive
 
     triples = dataset.triples
@@ -96,18 +113,20 @@ def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Knowledge |
 
 
 def evaluate_run(run: Run, device: str = "auto") -> dict[str, Any]:
-    """The metrics of a run, computed anew from its weights and the data set: `test` and `valid`.
+    """The metrics of a run's validation and test rows, computed anew from its weights: `test` and `valid`.
 
-    Raises DamagedError for a corrupt checkpoint, MismatchError where data set, split or vectors have changed.
+    Raises DamagedError for a corrupt file, MismatchError for a run of another version.
     """
     predictor = run.predictor(device)
-    triples = predictor.dataset.triples
 
-    def predict(rows: np.ndarray) -> np.ndarray:
-        return predictor.predict(triples.drug_a[rows], triples.drug_b[rows], triples.cell_line[rows])
+    def score(part: Literal["valid", "test"]) -> Scored:
+        rows = run.predictions(part)
+        asked = (rows["drug_a"].to_list(), rows["drug_b"].to_list(), rows["cell_line"].to_list())
+        at = predictor.rows(EntityKind.cell_line, asked[2])
+        return Scored(rows["label"].to_numpy(), predictor.predict(*asked), at)
 
-    split = predictor.split
-    return test_metrics(predictor.dataset, split, predict(split.valid), predict(split.test))
+    triples = run.counts(EntityKind.cell_line)["triples"].to_numpy()
+    return test_metrics(predictor.entities(EntityKind.cell_line), triples, score("valid"), score("test"))
 
 
 def comparison(run: Run, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -175,7 +194,7 @@ def naive_table(
     """
     from pydantic import ValidationError
 
-    from l2aco.data.catalog import open_dataset
+    from l2aco.data.catalog import open_or_simulate
     from l2aco.data.splits.spec import SplitSpec
     from l2aco.runs.knowledge import load_knowledge
 
@@ -183,6 +202,6 @@ def naive_table(
         split = SplitSpec(setting=setting, folds=folds, seed=seed, released=False if own else None)
     except ValidationError as error:
         raise UsageError(describe_validation(error)) from None
-    dataset = open_dataset(dataset_name, workspace)
+    dataset = open_or_simulate(dataset_name, workspace)
     knowledge = load_knowledge(store, dataset, workspace) if store is not None else None
     return evaluate_naive(dataset, split, knowledge=knowledge)

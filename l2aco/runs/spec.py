@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
 
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.errors import UsageError
@@ -13,12 +13,19 @@ from l2aco.files import describe_validation
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
 
+_FIELDS: dict[str, Any] = {
+    name: (field.annotation | None, None)  # type: ignore[operator]
+    for name, field in Recipe.model_fields.items()
+}
+GivenRecipe: Any = create_model("GivenRecipe", **_FIELDS)
+"""The values of a `Recipe` as far as somebody gave them; None where nobody did."""
 
-class TrainSpec(BaseModel):
+
+class TrainSpec(GivenRecipe):
     """One run. None means "the default", which `training.choose.complete` writes in before anything is trained.
 
     `store` names the embedding store; `llm` and `encoder` choose one where `store` is None. `config` holds the
-    backbone's hyper-parameters.
+    backbone's hyper-parameters; the values of `Recipe` are fields too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,19 +42,6 @@ class TrainSpec(BaseModel):
     device: str = "auto"
     threads: int = Field(default=1, ge=1)
     """CPU threads of this process: small graphs gain nothing from more, and lose under load."""
-
-    epochs: int | None = None
-    batch_size: int | None = None
-    optimizer: Literal["adam", "adamw"] | None = None
-    learning_rate: float | None = None
-    schedule: Literal["none", "one-cycle", "plateau"] | None = None
-    weight_decay: float | None = None
-    weight_decay_kind: Literal["decoupled", "norms"] | None = None
-    patience: int | None = None
-    metric: str | None = None
-    grad_accumulation: int | None = None
-    precision: Literal["fp32", "bf16"] | None = None
-    compile: bool | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -38,19 +38,19 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
 
 
 def choose_dataset(name: str | None, workspace: Workspace) -> str:
-    """`name`, else the setting, else the only imported data set, else the demo."""
-    from l2aco.data.catalog import list_datasets, open_dataset
+    """`name`, else the setting, else the only imported data set, else the demo, which is simulated on its first use."""
+    from l2aco.data.catalog import list_datasets, open_or_simulate
 
     name = name or workspace.settings.dataset
     if name is not None:
-        return open_dataset(name, workspace).name
+        return open_or_simulate(name, workspace).name
     imported = [dataset.name for dataset in list_datasets(workspace) if dataset.name != DEMO]
     if len(imported) > 1:
         raise UsageError(
             f"there are {len(imported)} data sets: {', '.join(imported)}",
             remedy='Name one with --dataset, or in l2aco.toml: dataset = "' + imported[0] + '"',
         )
-    return imported[0] if imported else DEMO
+    return imported[0] if imported else open_or_simulate(DEMO, workspace).name
 
 
 def choose_backbone(name: str | None, dataset: str, workspace: Workspace) -> str:

@@ -13,7 +13,9 @@ from l2aco.data.dataset import DataSet
 from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import Split
 from l2aco.errors import UsageError
-from l2aco.models.assemble import ScoringModel, build_model
+from l2aco.models.assemble import ScoringModel, build_model, load_inputs, with_vectors
+from l2aco.models.backbones import backbones
+from l2aco.models.inputs import Inputs
 from l2aco.models.recipe import Recipe
 from l2aco.progress import Progress, Silent
 from l2aco.runs.knowledge import Knowledge, load_knowledge
@@ -33,6 +35,7 @@ class Setup:
     dataset: DataSet
     split: Split
     knowledge: Knowledge | None
+    inputs: Inputs
     model: ScoringModel
 
 
@@ -48,18 +51,16 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
     knowledge = load_knowledge(spec.store, dataset, workspace) if spec.store is not None else None
     if knowledge is not None:
         _report_missing(knowledge, dataset, progress)
-    triples = dataset.triples
-    train = split.train
-    model = build_model(
-        spec.backbone,
-        spec.config,
+    triples, train = dataset.triples, split.train
+    inputs = load_inputs(
+        backbones.load(spec.backbone),
         dataset,
-        spec.align,
         train_drugs=np.union1d(triples.drug_a[train], triples.drug_b[train]),
         train_cells=np.unique(triples.cell_line[train]),
-        seed=spec.seed,
-        **(knowledge.arguments() if knowledge is not None else {}),
     )
+    if knowledge is not None:
+        inputs = with_vectors(inputs, spec.align, **knowledge.arguments(), seed=spec.seed)
+    model = build_model(spec.backbone, spec.config, inputs, spec.align, seed=spec.seed)
     _report_unmeasured(model, dataset, progress)
     recipe = spec.recipe(model.optimizer_defaults)
     config = model.backbone.config.model_dump(mode="json", exclude_none=True)
@@ -69,7 +70,7 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
             remedy="Leave one of them out.",
         )
     spec = spec.model_copy(update={**recipe.model_dump(), "config": config, "align": model.spec})
-    return Setup(spec, recipe, dataset, split, knowledge, model)
+    return Setup(spec, recipe, dataset, split, knowledge, inputs, model)
 
 
 def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress) -> None:

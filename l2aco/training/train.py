@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from l2aco.entities import EntityKind
 from l2aco.errors import DamagedError
 from l2aco.files import WriterLock, atomic_folder, sha256_file, stable_hash, write_json, write_toml
 from l2aco.progress import Progress, Silent
 from l2aco.runs.calibration import fit_calibration
 from l2aco.runs.device import choose_device, computing, describe_environment
-from l2aco.runs.evaluate import naive_baselines, test_metrics
+from l2aco.runs.evaluate import Scored, naive_baselines, test_metrics
+from l2aco.runs.inputs import save_inputs
 from l2aco.runs.run import FORMAT, UNFINISHED, Run, free_path, run_id
 from l2aco.runs.scoring import Rows, score_rows
 from l2aco.runs.spec import TrainSpec
@@ -29,6 +31,7 @@ from l2aco.training.prepare import Setup, prepare
 from l2aco.workspace import names_in
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from l2aco.workspace import Workspace
@@ -94,7 +97,7 @@ def identity(setup: Setup) -> dict[str, Any]:
     """What the numbers of a run depend on: the complete spec, the data, the vectors, and the models' format."""
     return {
         "format": FORMAT,
-        "spec": setup.spec.model_dump(mode="json", exclude={"device"}),
+        "spec": setup.spec.model_dump(mode="json", exclude={"device", "threads"}),
         "dataset": setup.dataset.hash,
         "split": setup.split.hash,
         "vectors": setup.knowledge.hash if setup.knowledge is not None else None,
@@ -157,42 +160,58 @@ def save_run(setup: Setup, fit: Fit, device: torch.device, name: str, workspace:
     """Evaluate the fitted model on the test rows and write the run's folder, whole or not at all."""
     import polars as pl
 
-    from l2aco.runs.predictions import predictions_frame
+    from l2aco.runs.predictions import counts_frame, predictions_frame
 
-    triples, split, spec = setup.dataset.triples, setup.split, setup.spec
-    valid = score_rows(fit.model, fit.valid_rows)
-    test = score_rows(fit.model, Rows.of(triples, split.test, device))
-    calibration = fit_calibration(triples.label[split.valid], valid)
-    metrics = test_metrics(setup.dataset, split, valid, test) | {
-        "baselines": naive_baselines(setup.dataset, split, setup.knowledge),
+    dataset, split, spec = setup.dataset, setup.split, setup.spec
+    triples = dataset.triples
+
+    def scored(rows: np.ndarray) -> Scored:
+        probability = score_rows(fit.model, Rows.of(triples, rows, device))
+        return Scored(triples.label[rows], probability, triples.cell_line[rows])
+
+    valid, test = scored(split.valid), scored(split.test)
+    calibration = fit_calibration(valid.label, valid.probability)
+    counts = counts_frame(dataset, split.train)
+    of_lines = counts.filter(kind=EntityKind.cell_line.value)["triples"].to_numpy()
+    metrics = test_metrics(dataset.cell_lines, of_lines, valid, test) | {
+        "baselines": naive_baselines(dataset, split, setup.knowledge),
         "calibration": {"slope": calibration.slope, "intercept": calibration.intercept},
         "training": training_facts(fit, seconds, setup.model.spread()),
     }
+    predictions = [
+        predictions_frame(dataset, part, rows, found.probability, calibration.apply(found.probability))
+        for part, rows, found in (("valid", split.valid, valid), ("test", split.test, test))
+    ]
     path = free_path(workspace.runs, name)
     with atomic_folder(path) as folder:
         write_toml(folder / "spec.toml", spec.model_dump(mode="json"))
         write_json(folder / "environment.json", describe_environment(device, spec.threads))
         write_json(folder / "metrics.json", metrics)
         pl.DataFrame(fit.state.history).write_csv(folder / "history.csv")
-        predictions_frame(setup.dataset, split.test, test, calibration.apply(test)).write_parquet(
-            folder / "predictions.parquet"
-        )
+        pl.concat(predictions).write_parquet(folder / "predictions.parquet")
+        counts.write_parquet(folder / "entities.parquet")
+        save_inputs(setup.inputs, folder / "inputs.npz")
         save_weights(fit.model, folder / "model.safetensors")
         plot_history(fit.state.history, setup.recipe.metric, name, folder / "history.png")
-        write_json(
-            folder / "manifest.json",
-            {
-                "format": FORMAT,
-                "id": path.name,
-                "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "dataset_hash": setup.dataset.hash,
-                "split_hash": split.hash,
-                "vectors_hash": setup.knowledge.hash if setup.knowledge is not None else None,
-                "encoder": setup.knowledge.encoder if setup.knowledge is not None else None,
-                "files": {file.name: sha256_file(file) for file in sorted(folder.iterdir())},
-            },
-        )
+        write_json(folder / "manifest.json", describe_run(setup, folder, path.name))
     return Run(path, workspace)
+
+
+def describe_run(setup: Setup, folder: Path, name: str) -> dict[str, Any]:
+    """manifest.json: what the run was made from, and the checksums of its files in `folder`."""
+    knowledge = setup.knowledge
+    return {
+        "format": FORMAT,
+        "id": name,
+        "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "simulated": setup.dataset.simulated,
+        "held_out": setup.split.held_out,
+        "dataset_hash": setup.dataset.hash,
+        "split_hash": setup.split.hash,
+        "vectors_hash": knowledge.hash if knowledge is not None else None,
+        "encoder": knowledge.encoder if knowledge is not None else None,
+        "files": {file.name: sha256_file(file) for file in sorted(folder.iterdir())},
+    }
 
 
 def training_facts(fit: Fit, seconds: float, spread: dict[str, float]) -> dict[str, Any]:

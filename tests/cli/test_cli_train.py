@@ -46,9 +46,11 @@ def test_a_run_holds_everything_that_design_promises(lab, cli):
     cli("train", *QUICK)
     run = open_run(None, lab)
     assert sorted(file.name for file in run.path.iterdir()) == [
+        "entities.parquet",
         "environment.json",
         "history.csv",
         "history.png",
+        "inputs.npz",
         "manifest.json",
         "metrics.json",
         "model.safetensors",
@@ -57,16 +59,14 @@ def test_a_run_holds_everything_that_design_promises(lab, cli):
     ]
     assert len(run.history) == 2 and {"task", "align_drug", "align_cell", "valid_auroc"} <= set(run.history[0])
     assert run.environment["packages"]["torch"]
-    import polars as pl
-
     from l2aco.metrics import compute
 
-    table = pl.read_parquet(run.file("predictions.parquet"))
-    test = run.metrics["test"]
+    table, test = run.predictions(), run.metrics["test"]
     assert len(table) == test["rows"]
     again = compute(table["label"].to_numpy(), table["probability"].to_numpy(), threshold=test["threshold"])
     assert again == pytest.approx(test["pooled"])
-    assert set(test["per_cell_line"]) == set(table["cell_line"]) == set(run.predictor().split.held_out)
+    assert set(test["per_cell_line"]) == set(table["cell_line"]) == set(run.manifest["held_out"])
+    assert len(run.predictions("valid")) == run.metrics["valid"]["rows"]
     text = (run.path / "environment.json").read_text() + (run.path / "spec.toml").read_text()
     assert str(lab.root) not in text
 
@@ -284,8 +284,7 @@ def test_a_table_without_a_graph_trains_what_needs_none(lab, cli, tmp_path):
 
 
 def test_predict_takes_names_and_ids_and_ignores_the_order_of_the_pair(lab, cli):
-    run = trained(lab)
-    dataset = run.predictor().dataset
+    run, dataset = trained(lab), open_dataset("demo", lab)
     a, b, line = dataset.drugs[0], dataset.drugs[1], dataset.cell_lines[2]
     (lab.root / "pairs.csv").write_text(
         f"Drug_A,drug_b,cell_line\n{a.id},{b.name.lower()},{line.name}\n{b.id},{a.id},{line.id}\n"
@@ -303,8 +302,8 @@ def test_predict_takes_names_and_ids_and_ignores_the_order_of_the_pair(lab, cli)
 
 
 def test_predict_names_the_line_of_what_it_cannot_use(lab, cli):
-    run = trained(lab)
-    dataset = run.predictor().dataset
+    trained(lab)
+    dataset = open_dataset("demo", lab)
     a, b, line = dataset.drugs[0], dataset.drugs[1], dataset.cell_lines[2]
     cases = {
         f"drug_a,drug_b,cell_line\n{a.id},{b.id},{line.id}\n{a.name[:-1]}x,{b.id},{line.id}\n": (":3", a.name),
@@ -417,7 +416,8 @@ def test_a_damaged_run_is_trained_again_among_several(lab, cli):
 
 
 def test_pairs_carry_their_other_columns_and_all_unknown_lines_are_told(lab, cli):
-    dataset = trained(lab).predictor().dataset
+    trained(lab)
+    dataset = open_dataset("demo", lab)
     a, b, line = dataset.drugs[0].name, dataset.drugs[1].name, dataset.cell_lines[2].name
     (lab.root / "p.csv").write_text(f"note;Drug1;Drug2;cell\nfirst;{a};{b};{line}\nsecond;{b};{a};{line}\n")
     cli("predict", "--pairs", "p.csv", "-o", "out.csv")

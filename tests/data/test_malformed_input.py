@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from l2aco.data.features import table_in
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.errors import L2aCoError
 from l2aco.runs.pairs import read_pairs
@@ -312,7 +313,7 @@ def test_pickled_features_are_read_where_that_is_allowed(workspace: Workspace) -
     np.save(path, {"X": np.ones((4, 2)), "other": np.zeros((4, 2))}, allow_pickle=True)
     spec = ImportSpec(path=table(GOOD)(workspace.root), name="d", features={"omics": path}, allow_pickle=True)
     dataset = import_dataset(spec, workspace)
-    feature = dataset.feature("omics")
+    feature = table_in(dataset, "omics")
     assert feature.values.shape == (2, 4, 2)
     assert feature.mask.tolist() == [True, False]
 

@@ -11,12 +11,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_data import CELLS, DRUGS, small_data, vectors
+from small_data import CELLS, DRUGS, build_model, small_data, vectors
 
 from l2aco.errors import InputError
 from l2aco.models import losses
 from l2aco.models.alignment import Aligner
-from l2aco.models.assemble import build_model
 from l2aco.models.spec import AlignSpec
 from l2aco.models.vectors import prepare_vectors
 

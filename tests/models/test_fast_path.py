@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from small_data import CELLS, DRUGS, small_data, vectors
+from small_data import CELLS, DRUGS, build_model, small_data, vectors
 from torch import Tensor
 from torch_geometric.nn import GATConv, SAGEConv
 
 from l2aco.models.alignment import Aligner
-from l2aco.models.assemble import build_model
 from l2aco.models.kg.blocks import distinct
 from l2aco.models.spec import AlignSpec
 

@@ -11,9 +11,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_data import small_data
+from small_data import build_model, small_data
 
-from l2aco.models.assemble import build_model
 from l2aco.models.compiled.dropout import dropout, relu_dropout
 from l2aco.models.kg import sums as kernels
 from l2aco.models.kg.blocks import (

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_data import CELLS, DRUGS, SmallData, small_data
+from small_data import CELLS, DRUGS, SmallData, build_model, small_data
 
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
-from l2aco.models.assemble import build_model
 from l2aco.models.spec import AlignSpec
 
 ALONE = AlignSpec(loss="none")

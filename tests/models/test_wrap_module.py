@@ -15,10 +15,10 @@ from small_data import CELLS, DRUGS, small_data, vectors
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import EntityKind
 from l2aco.models.alignment import Aligner
-from l2aco.models.assemble import load_inputs
-from l2aco.models.base import BackboneConfig, Inputs
+from l2aco.models.assemble import with_vectors
+from l2aco.models.base import BackboneConfig
+from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
-from l2aco.models.vectors import prepare_vectors
 from l2aco.models.wrap import wrap_module
 
 DOCS = Path(__file__).parents[2] / "docs" / "backbones.md"
@@ -41,14 +41,9 @@ def build(wrapped: Any, align: AlignSpec, *, faithful: bool = False) -> Aligner:
     data.features["cell_proteins"] = FeatureTable(EntityKind.cell_line, proteins, known)
     given = vectors()
     torch.manual_seed(0)
-    return Aligner(
-        wrapped(load_inputs(wrapped, data), BackboneConfig(faithful=faithful)),
-        align,
-        drug_vectors=prepare_vectors(data.drugs, given["drug_vectors"], None, align, seed=0),
-        cell_vectors=prepare_vectors(data.cell_lines, given["cell_vectors"], None, align, seed=0),
-        train_drugs=given["train_drugs"],
-        train_cells=given["train_cells"],
-    )
+    trained = {name: given.pop(name) for name in ("train_drugs", "train_cells")}
+    inputs = with_vectors(data.inputs(wrapped, **trained), align, **given)
+    return Aligner(wrapped(inputs, BackboneConfig(faithful=faithful)), align, inputs)
 
 
 A, B, C = torch.tensor([0, 1, 9, 3]), torch.tensor([4, 5, 6, 7]), torch.tensor([0, 1, 2, 0])

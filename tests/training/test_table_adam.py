@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_data import SmallData, small_data
+from small_data import SmallData, build_model, small_data
 
 from l2aco.data.graph import KnowledgeGraph
-from l2aco.models.assemble import build_model
 from l2aco.models.backbones.gcn import GCN
 from l2aco.models.spec import AlignSpec
 from l2aco.training.optim import TableAdam, backward

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from l2aco.embeddings.encoders.table import EncoderSpec
+from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.errors import InputError, UnavailableError, UsageError
 
 REACH_SECONDS = 4.0

@@ -5,15 +5,13 @@ It is what `IndexFlatIP` runs, without a second copy of the vectors, and it sees
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from l2aco.embeddings.store import gpu
+from l2aco.embeddings.store.generation import Generation
 from l2aco.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from l2aco.embeddings.store.store import EmbeddingStore
 
 FEW = 0.02
 """Fewer than this share of the rows are copied together before they are searched."""
@@ -33,16 +31,16 @@ def unit_queries(vectors: np.ndarray, dimension: int, k: int) -> np.ndarray:
 
 
 def exact_search(
-    store: EmbeddingStore, queries: np.ndarray, k: int, allowed: np.ndarray | None, first: int = 0
+    generation: Generation, queries: np.ndarray, k: int, allowed: np.ndarray | None, first: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores and rows (n, k) over the allowed rows from number `first` on; -1 where there are fewer."""
     if allowed is not None:
         rows = np.flatnonzero(allowed[first:]) + first
         if len(rows) <= max(FEW * len(allowed), 1000):
-            scores, places = knn(queries, store.rows(rows), min(k, len(rows)))
+            scores, places = knn(queries, generation.rows(rows), min(k, len(rows)))
             return merge([(scores, rows[places])], len(queries), k)
     found = []
-    for segment in store.segments:
+    for segment in generation.segments:
         skip = max(first - segment.start, 0)
         if skip >= segment.rows:
             continue

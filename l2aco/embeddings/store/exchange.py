@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from l2aco.embeddings.encoders.table import UNKNOWN, EncoderSpec
+from l2aco.embeddings.encoders.spec import UNKNOWN, EncoderSpec
 from l2aco.embeddings.store.segments import HEAVY, LIGHT, StoreRecord
 from l2aco.embeddings.store.store import EmbeddingStore
 from l2aco.entities import EntityIndex, EntityKind

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from l2aco.embeddings.encoders.table import EncoderSpec
+from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.errors import DamagedError
 from l2aco.files import describe_validation, read_json, sha256_file, stable_hash, write_json
 
@@ -100,6 +100,11 @@ class Manifest(BaseModel):
         """Rows that count."""
         return self.total - self.dead_rows
 
+    @property
+    def bytes(self) -> int:
+        """What its files weigh together."""
+        return sum(file.bytes for file in self.files())
+
     def files(self) -> list[FileInfo]:
         """Every file that this generation needs."""
         found = [file for segment in self.segments for file in (segment.vectors, segment.records)]
@@ -124,6 +129,18 @@ def parse_manifest(path: Path) -> Manifest:
         raise DamagedError(f"is no manifest ({describe_validation(error)})", where=path, remedy=repair) from None
     except DamagedError as error:
         raise DamagedError(error.message, where=error.where, remedy=repair) from None
+
+
+def check_file(root: Path, file: FileInfo, *, content: bool) -> str | None:
+    """What is wrong with a file of a store, or None; without `content` only its size is compared."""
+    path = root / file.path
+    if not path.exists():
+        return "is missing"
+    if path.stat().st_size != file.bytes:
+        return f"has {path.stat().st_size:,} bytes, not {file.bytes:,}"
+    if content and sha256_file(path) != file.sha256:
+        return "does not match its checksum"
+    return None
 
 
 def commit(root: Path, manifest: Manifest) -> None:

@@ -13,9 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.embeddings.store.manifest import MANIFEST, Manifest, SegmentInfo, commit, kept_generations, parse_manifest
+from l2aco.embeddings.store.generation import Generation
+from l2aco.embeddings.store.manifest import (
+    MANIFEST,
+    Manifest,
+    SegmentInfo,
+    check_file,
+    commit,
+    kept_generations,
+    parse_manifest,
+)
 from l2aco.embeddings.store.segments import IDENTITY, Segment
-from l2aco.embeddings.store.store import EmbeddingStore, check_file
 from l2aco.embeddings.store.write import count_records, optimise, write_dead, writing
 from l2aco.errors import DamagedError
 from l2aco.progress import Progress, Silent
@@ -39,7 +47,7 @@ def verify(root: Path, progress: Progress | None = None) -> list[Problem]:
     files = manifest.files()
     with (progress or Silent()).task("verifying", total=sum(file.bytes for file in files), unit="bytes") as advance:
         for file in files:
-            if message := check_file(root, file.path, file.bytes, file.sha256):
+            if message := check_file(root, file, content=True):
                 problems.append(Problem(file.path, message))
             advance(file.bytes)
     copy = root / "generations" / f"{manifest.generation:08d}.json"
@@ -64,14 +72,14 @@ def repair(root: Path, progress: Progress | None = None) -> list[str]:
             done.append("wrote the copy of manifest.json again")
         if done:
             commit(root, manifest)
-    store = EmbeddingStore.open(root)
+    mended = Generation.committed(root)
     if any("index" in line for line in done):
-        optimise(store, None, progress)
+        optimise(mended, None, progress)
     return done
 
 
 def _data_problems(root: Path, manifest: Manifest) -> list[Problem]:
-    found = [(file.path, check_file(root, file.path, file.bytes, file.sha256)) for file in manifest.files()]
+    found = [(file.path, check_file(root, file, content=True)) for file in manifest.files()]
     return [Problem(path, message) for path, message in found if message]
 
 
@@ -129,7 +137,7 @@ def _without_damaged(root: Path, manifest: Manifest, bad: dict[str, str], done: 
     gone = np.flatnonzero(~mask)
     changes |= {"segments": tuple(kept), "dead": write_dead(root, changes["generation"], gone), "dead_rows": len(gone)}
     staged = manifest.model_copy(update=changes)
-    return staged.model_copy(update={"counts": count_records(EmbeddingStore(root, staged).narrow)})
+    return staged.model_copy(update={"counts": count_records(Generation.of(root, staged).narrow)})
 
 
 def _dead_rows(root: Path, manifest: Manifest, bad: dict[str, str]) -> np.ndarray | None:

@@ -24,8 +24,9 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from l2aco.models.base import Inputs, Tables
+from l2aco.models.base import Tables
 from l2aco.models.compiled.dropout import Dropout
+from l2aco.models.inputs import Inputs
 from l2aco.models.kg.backbone import CELL, DRUG, GraphBackbone, GraphConfig, Reach
 from l2aco.models.kg.convs import BlockHANConv
 from l2aco.models.kg.relational import RelationalField
@@ -110,9 +111,18 @@ class HAN(GraphBackbone):
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
         reach = self.reach(drugs, cells)
         drug, cell = self.by_kind(self.linear(F.relu(self.propagate(reach))), reach)
-        fingerprint = F.relu(self.of_fingerprint(self.fingerprints))
-        fingerprint = torch.where(self.has_fingerprint.unsqueeze(1), fingerprint, self.no_fingerprint)
-        return Tables(torch.stack([drug, fingerprint], dim=1), cell)
+        return Tables(torch.stack([drug, self._read(self.fingerprints, self.has_fingerprint)], dim=1), cell)
+
+    def newcomers(self, inputs: Inputs, usual: Tables) -> tuple[Tables, Tensor, Tensor]:
+        tables, _, cells_read = super().newcomers(inputs, usual)
+        morgan = inputs.features["morgan"]
+        known = torch.as_tensor(morgan.mask).to(self.has_fingerprint.device)
+        fingerprint = self._read(torch.as_tensor(morgan.values).to(self.fingerprints), known)
+        return Tables(torch.stack([tables.drug[:, 0], fingerprint], dim=1), tables.cell), known, cells_read
+
+    def _read(self, fingerprints: Tensor, known: Tensor) -> Tensor:
+        """The fingerprint view (n, out)."""
+        return torch.where(known.unsqueeze(1), F.relu(self.of_fingerprint(fingerprints)), self.no_fingerprint)
 
 
 class FieldHead(nn.Module):

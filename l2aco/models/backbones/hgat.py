@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GATConv
 
 from l2aco.data.graph import INVERSE
-from l2aco.models.base import Inputs
+from l2aco.models.inputs import Inputs
 from l2aco.models.kg import sums as kernels
 from l2aco.models.kg.backbone import CELL, DRUG, AttentionConfig, GraphBackbone, Reach
 from l2aco.models.kg.convs import BlockGATConv

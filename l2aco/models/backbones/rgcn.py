@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.nn import RGCNConv
 
-from l2aco.models.base import Inputs
+from l2aco.models.inputs import Inputs
 from l2aco.models.kg import sums as kernels
 from l2aco.models.kg.backbone import CELL, DRUG, GraphBackbone, Reach, StackConfig
 from l2aco.models.kg.blocks import mean_weights

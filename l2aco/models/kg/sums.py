@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from l2aco.models.compiled.compile import for_cpu
 from l2aco.models.compiled import sums as loops
+from l2aco.models.compiled.compile import for_cpu
 from l2aco.models.kg.blocks import Block, Edges, Restricted
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
