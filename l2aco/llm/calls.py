@@ -19,7 +19,18 @@ from l2aco.llm.engine import Engine
 from l2aco.llm.flow import Budget, BudgetSpent, Gate, Pace
 from l2aco.llm.options import RunLimits
 from l2aco.llm.report import RunReport
-from l2aco.llm.request import FATAL, OVERLOAD, Answer, CallFailed, Message, OtherWay, Reason, Reply, Request
+from l2aco.llm.request import (
+    FATAL,
+    LONGEST_PAUSE_S,
+    OVERLOAD,
+    Answer,
+    CallFailed,
+    Message,
+    OtherWay,
+    Reason,
+    Reply,
+    Request,
+)
 from l2aco.llm.structured import parse_reply, repair_messages
 from l2aco.llm.tokens import count_tokens
 
@@ -27,8 +38,6 @@ Deliver = Callable[[Request, Answer | CallFailed, int], None]
 """Takes a request, how it ended, and the number of its calls."""
 _RATE_LIMIT_PATIENCE = 100
 _LONGEST_BACKOFF_S = 60.0
-_LONGEST_PAUSE_S = 6 * 3600.0
-"""Where a server asks for more, the run ends, and says so."""
 _BREAK_AFTER_FORBIDDEN = 3
 """One refusal of access may be about one request; so many in a row are not."""
 
@@ -191,9 +200,9 @@ class Calls:
         """What a failed call says about the endpoint."""
         if failure.reason in OVERLOAD:
             self.gate.overloaded()
-        if failure.retryable and (failure.retry_after or 0.0) > _LONGEST_PAUSE_S:
+        if failure.retryable and (failure.retry_after or 0.0) > LONGEST_PAUSE_S:
             pause = timedelta(seconds=round(failure.retry_after or 0.0))
-            self._stop(f"{failure}; the server asks for a pause of {pause}", "Start the same command again after it.")
+            self._stop(f"the server asks for a pause of {pause} ({failure})", "Start the same command again after it.")
 
     def _most(self, request: Request, messages: tuple[Message, ...]) -> tuple[int, float]:
         """The most tokens and dollars that one call can take; the prompt's estimate gets a margin of a half."""

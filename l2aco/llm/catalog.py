@@ -8,10 +8,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from l2aco.errors import InputError, L2aCoError, UnknownNameError, UsageError
+from l2aco.errors import InputError, L2aCoError, UnknownNameError
 from l2aco.files import describe_validation
 from l2aco.llm.addresses import check_address, origin
-from l2aco.llm.keys import OWNERS, PROVIDERS, check_owner, secret_flag
+from l2aco.llm.keys import OWNERS, PROVIDERS, check_flags, check_owner
 from l2aco.workspace import Settings
 
 _NO_FLAG = r"^[^-\s]"
@@ -53,8 +53,7 @@ class Model(BaseModel):
             check_address(self.base_url)
         if self.key is not None:
             check_owner(self.key, self.base_url)
-        if flag := secret_flag(self.serve):
-            raise UsageError(f"{flag} holds a key, which would be written down", remedy="Export it: HF_TOKEN=...")
+        check_flags(self.serve)
         return self
 
     def cost(self, tokens_in: int, tokens_out: int) -> float | None:

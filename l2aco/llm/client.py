@@ -18,7 +18,7 @@ from l2aco.llm.keys import OWN_SERVER, OWNERS, belongs_to, key_in, make_mask
 from l2aco.llm.options import EngineOptions
 from l2aco.llm.refusals import Refused, Said, asked_pause, quota_pause, read_refusal, reason_of
 from l2aco.llm.replies import read_reply
-from l2aco.llm.request import CallFailed, Message, OtherWay, Reason, Reply
+from l2aco.llm.request import FATAL, CallFailed, Message, OtherWay, Reason, Reply
 from l2aco.llm.structured import parse_reply, without_lengths
 from l2aco.llm.tokens import count_tokens
 from l2aco.llm.ways import Way
@@ -89,13 +89,15 @@ class OpenAIEngine:
 
     async def ask(self, messages: tuple[Message, ...], schema: Mapping[str, Any], sampling: Mapping[str, Any]) -> Reply:
         """One call to the endpoint with the least to do. Raises CallFailed, and OtherWay where its way changed."""
-        async with self.pool.least_busy() as endpoint:
-            if not (endpoint.settled or endpoint.struggles):
+        while True:
+            async with self.pool.least_busy() as endpoint:
+                if endpoint.settled or endpoint.struggles:
+                    return await self._find_way(endpoint, messages, schema, sampling)
                 async with endpoint.learning:  # one call finds the way for all
-                    await asyncio.sleep(endpoint.wait_s)  # the call before this one may have been told to wait
-                    if not (endpoint.settled or endpoint.struggles):
+                    if endpoint.over is not None:
+                        raise endpoint.over
+                    if endpoint.wait_s == 0 and not (endpoint.settled or endpoint.struggles):
                         return await self._find_way(endpoint, messages, schema, sampling)
-            return await self._find_way(endpoint, messages, schema, sampling)
 
     async def _find_way(
         self,
@@ -111,12 +113,12 @@ class OpenAIEngine:
             body = way.body(self.model, messages, schema, sampling)
             try:
                 reply = await self._ask(endpoint, body)
-            except Refused as failure:
-                if not self._learn(endpoint, way, failure, body):
-                    endpoint.struggles |= failure.retryable
-                    raise
             except CallFailed as failure:
+                if isinstance(failure, Refused) and self._learn(endpoint, way, failure, body):
+                    continue
                 endpoint.struggles |= failure.retryable
+                if failure.reason in FATAL and not endpoint.settled:
+                    endpoint.over = failure
                 raise
             else:
                 if endpoint.settled or way.is_last or not _ignores(reply, schema):

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from l2aco.llm.addresses import base_of
+from l2aco.llm.request import LONGEST_PAUSE_S, CallFailed, Reason
 from l2aco.llm.ways import Way
 
 _FIRST_REST_S = 1.0
@@ -27,6 +28,8 @@ class Endpoint:
         """Whether it has answered in this way."""
         self.struggles = False
         """Whether its first calls brought no answer at all: then they need not go one by one."""
+        self.over: CallFailed | None = None
+        """Why every call would fail, found by the first."""
         self.refused: set[str] = set()
         """Words with which it refused a request in every way: they are no reason to try others again."""
         self.learning = asyncio.Lock()
@@ -63,12 +66,15 @@ class EndpointPool:
 
     @asynccontextmanager
     async def least_busy(self) -> AsyncIterator[Endpoint]:
-        """The endpoint that may be called and has the fewest calls in flight; waits where all must rest."""
-        while True:
-            ready = [item for item in self.endpoints if item.wait_s == 0]
-            if ready:
-                break
-            await asyncio.sleep(min(item.wait_s for item in self.endpoints) + 0.01)
+        """The endpoint that may be called and has the fewest calls in flight; waits where all must rest.
+
+        Raises CallFailed where that would take longer than `LONGEST_PAUSE_S`.
+        """
+        while not (ready := [item for item in self.endpoints if item.wait_s == 0]):
+            wait = min(item.wait_s for item in self.endpoints)
+            if wait > LONGEST_PAUSE_S:
+                raise CallFailed(Reason.rate_limited, "it was asked to rest", retry_after=wait)
+            await asyncio.sleep(wait + 0.01)
         endpoint = min(ready, key=lambda item: item.in_flight)
         endpoint.in_flight += 1
         try:

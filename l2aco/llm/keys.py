@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from urllib.parse import quote, urlsplit
 
-from l2aco.errors import InputError, UnavailableError
+from l2aco.errors import InputError, UnavailableError, UsageError
 
 OWN_SERVER = "L2ACO_API_KEY"
 """The key for servers that the user names with --base-url."""
@@ -83,13 +83,16 @@ def names_a_secret(name: str) -> bool:
     return not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z]+", words))
 
 
-def secret_flag(flags: Iterable[str]) -> str | None:
-    """The first of a command's flags that holds a secret, or None; of `--name=value` its name alone."""
+def check_flags(flags: Iterable[str]) -> None:
+    """Raise UsageError where one of a server's flags holds a key: flags are written down and shown to every user of
+    the machine."""
     for flag in flags:
         name = flag.partition("=")[0]
         if (flag.startswith("-") and names_a_secret(name)) or _LOOKS_LIKE_A_KEY.search(flag):
-            return name if flag.startswith("-") else "a flag"
-    return None
+            raise UsageError(
+                f"keys do not stand in flags, which are written down ({name if flag.startswith('-') else '...'})",
+                remedy="Export it: HF_TOKEN=... reaches the model's repository; the server's own key is made by L2aCo.",
+            )
 
 
 def make_mask(*keys: str | None) -> Mask:

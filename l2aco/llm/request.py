@@ -88,6 +88,9 @@ FATAL = frozenset({Reason.unauthorised, Reason.no_address, Reason.no_credit, Rea
 OVERLOAD = frozenset({Reason.rate_limited, Reason.timeout, Reason.server_error})
 """Signs that the endpoint has more work than it can do."""
 
+LONGEST_PAUSE_S = 6 * 3600.0
+"""Where a server asks for more, the call has failed, and its run ends and says so."""
+
 
 class CallFailed(Exception):  # noqa: N818  (not an error of the program)
     """A call that brought no answer.
