@@ -168,7 +168,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError("no such file", where=path) from None
     except IsADirectoryError:
         raise InputError("is a folder, and a TOML file is needed", where=path) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         remedy = 'Text stands in quotes: name = "value".' if "Invalid value" in str(error) else None
         raise InputError(f"is not valid TOML: {error}", where=path, remedy=remedy) from None
 
