@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from l2aco.data.catalog import DEMO, open_dataset
+from l2aco.data.catalog import DEMO, open_or_simulate
 from l2aco.files import write_text
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
@@ -48,7 +48,7 @@ def quickstart(workspace: Workspace, progress: Progress = Silent()) -> Quickstar
     from l2aco.profiles.spec import ProfileSpec
     from l2aco.recommend.rank import rank_pairs
 
-    dataset = open_dataset(DEMO, workspace)
+    dataset = open_or_simulate(DEMO, workspace)
     counts = dataset.manifest["counts"]
     progress.say(
         f"SIMULATED demo data: {counts['triples']:,} triples of {counts['drugs']} drugs and "
@@ -58,7 +58,7 @@ def quickstart(workspace: Workspace, progress: Progress = Silent()) -> Quickstar
     embed_profiles(EmbedSpec(encoder=ENCODER), workspace, progress)
     runs = _train(workspace, progress)
     first = runs[PROFILES][0]
-    held_out = first.predictor().split.held_out[0]
+    held_out = first.manifest["held_out"][0]
     found = Quickstart(
         rows=_table(runs),
         verdict=_verdict(runs),

@@ -36,6 +36,14 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the user's own configuration would stand; not that of whoever runs the tests."""
+    path = tmp_path_factory.mktemp("configuration") / "config.toml"
+    monkeypatch.setenv("L2ACO_CONFIG", str(path))
+    return path
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """An empty workspace that is also the current folder."""
@@ -64,13 +72,13 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with the simulated demo and a store `reference--toy` of 16-d vectors for all its entities."""
     import numpy as np
 
-    from l2aco.data.catalog import open_dataset
-    from l2aco.embeddings.encoders.table import EncoderSpec
+    from l2aco.data.catalog import open_or_simulate
+    from l2aco.embeddings.encoders.spec import EncoderSpec
     from l2aco.embeddings.store.segments import StoreRecord
     from l2aco.embeddings.store.store import EmbeddingStore
 
     folder = tmp_path_factory.mktemp("lab")
-    dataset = open_dataset("demo", Workspace(folder))
+    dataset = open_or_simulate("demo", Workspace(folder))
     entities = [*dataset.drugs, *dataset.cell_lines]
     vectors = np.random.default_rng(0).standard_normal((len(entities), 16)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

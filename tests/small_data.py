@@ -7,9 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from l2aco.data.features.base import Listed
 from l2aco.data.features.table import FeatureTable
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.entities import Entity, EntityKind
+from l2aco.models import assemble
+from l2aco.models.assemble import with_vectors
+from l2aco.models.backbones import backbones
+from l2aco.models.base import Backbone
+from l2aco.models.inputs import Inputs
+from l2aco.models.spec import AlignSpec
+from l2aco.models.vectors import Knowledge
 
 DRUGS, CELLS, PROTEINS = 12, 7, 30
 LONELY_DRUG, LONELY_CELL = 11, 6
@@ -18,7 +26,7 @@ LONELY_DRUG, LONELY_CELL = 11, 6
 
 @dataclass
 class SmallData:
-    """What `build_model` asks of a data set."""
+    """Entities, graph and features, to be changed by a test before a model is built of them."""
 
     graph: KnowledgeGraph | None
     drugs: list[Entity]
@@ -26,11 +34,47 @@ class SmallData:
     features: dict[str, FeatureTable] = field(default_factory=dict)
     name: str = "small"
 
-    def has_feature(self, name: str) -> bool:
-        return name in self.features
+    def inputs(self, backbone: type[Backbone], **train: np.ndarray | None) -> Inputs:
+        """What `backbone` is built from; `train_drugs` and `train_cells` may be given."""
+        names = (backbone.requires - {"graph"}) | (backbone.uses & self.features.keys())
+        ids = {EntityKind.drug: self.drugs, EntityKind.cell_line: self.cell_lines}
+        features = {name: self.features[name] for name in sorted(names)}
+        fitted = {
+            name: Listed(name, [entity.id for entity in ids[table.kind]], table) for name, table in features.items()
+        }
+        graph = self.graph if "graph" in backbone.requires else None
+        return Inputs(self.drugs, self.cell_lines, graph, features, fitted, **train)
 
-    def feature(self, name: str) -> FeatureTable:
-        return self.features[name]
+
+def build_model(
+    name: str,
+    config: dict[str, Any],
+    data: SmallData,
+    align: AlignSpec,
+    *,
+    seed: int = 0,
+    train_drugs: np.ndarray | None = None,
+    train_cells: np.ndarray | None = None,
+    **given: np.ndarray,
+) -> Any:
+    """A model over `data`; `given`: its vectors and masks, as `knowledge` takes them."""
+    inputs = data.inputs(backbones.load(name), train_drugs=train_drugs, train_cells=train_cells)
+    known = [knowledge(**given)] if given and align.active else []
+    return assemble.build_model(name, config, with_vectors(inputs, align, known, seed=seed), align, seed=seed)
+
+
+def knowledge(
+    drug_vectors: np.ndarray,
+    cell_vectors: np.ndarray,
+    drug_mask: np.ndarray | None = None,
+    cell_mask: np.ndarray | None = None,
+) -> Knowledge:
+    """A store of these vectors; no mask: all are known."""
+    masks = [
+        np.ones(len(vectors), dtype=bool) if mask is None else mask
+        for vectors, mask in ((drug_vectors, drug_mask), (cell_vectors, cell_mask))
+    ]
+    return Knowledge("store", "encoder", drug_vectors, masks[0], cell_vectors, masks[1])
 
 
 def small_data(seed: int = 0) -> SmallData:

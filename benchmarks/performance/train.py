@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from plain_models import PlainHomogeneous, PlainRelational, Samples
 from torch.utils.data import DataLoader
 
-from l2aco.data.catalog import open_dataset
+from l2aco.data.catalog import open_or_simulate
 from l2aco.models.assemble import build_model
 from l2aco.models.base import START
 from l2aco.models.recipe import Recipe
@@ -67,7 +67,7 @@ def main() -> None:
     if given.memory:
         print_memory(given)
         return
-    dataset = open_dataset(given.dataset, Workspace(given.workspace))
+    dataset = open_or_simulate(given.dataset, Workspace(given.workspace))
     results = [
         compare(name, aligned, dataset, given) for name in given.backbones.split(",") for aligned in (False, True)
     ]
@@ -262,7 +262,7 @@ def print_memory(given: argparse.Namespace) -> None:
 
 def peak_memory(name: str, aligned: bool, which: str, given: argparse.Namespace) -> float:
     torch.set_num_threads(given.threads)
-    dataset = open_dataset(given.dataset, Workspace(given.workspace))
+    dataset = open_or_simulate(given.dataset, Workspace(given.workspace))
     next(contest(name, aligned, dataset, given).runs[which])  # code that is loaded or compiled once is not counted
     run = contest(name, aligned, dataset, given).runs[which]
     gc.collect()

@@ -136,10 +136,10 @@ def info(
     json: JsonOption = False,
 ) -> None:
     """What a data set holds: rows, labels, noise, coverage, graph."""
-    from l2aco.data.catalog import open_dataset
+    from l2aco.data.catalog import open_or_simulate
     from l2aco.data.info import describe_dataset
 
-    dataset = open_dataset(name, shell.workspace)
+    dataset = open_or_simulate(name, shell.workspace)
     tables = describe_dataset(dataset, shell.workspace)
     if plots is not None:
         from l2aco.data.plots import plot_dataset
@@ -199,10 +199,10 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace the folder.")] = False,
 ) -> None:
     """Write a data set in a layout of the paper's release."""
-    from l2aco.data.catalog import open_dataset
+    from l2aco.data.catalog import open_or_simulate
     from l2aco.data.export import export_dataset
 
-    for line in export_dataset(open_dataset(name, shell.workspace), folder, layout, replace=force):
+    for line in export_dataset(open_or_simulate(name, shell.workspace), folder, layout, replace=force):
         shell.say(f"Left out: {line}")
     shell.say(f"Wrote {folder}")
 
@@ -220,11 +220,11 @@ def merge(
     json: JsonOption = False,
 ) -> None:
     """Join data sets that share drugs and cell lines, and report where they disagree."""
-    from l2aco.data.catalog import open_dataset
+    from l2aco.data.catalog import open_or_simulate
     from l2aco.data.info import import_report
     from l2aco.data.merging import merge_datasets
 
-    datasets = [open_dataset(each, shell.workspace) for each in names]
+    datasets = [open_or_simulate(each, shell.workspace) for each in names]
     merged = merge_datasets(datasets, name, shell.workspace, by_name=by_name, replace=force)
     if json:
         shell.json(merged.manifest)

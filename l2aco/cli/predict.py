@@ -19,11 +19,17 @@ def predict(
     drug_a: Annotated[str | None, typer.Option(help="Id or name of one drug.")] = None,
     drug_b: Annotated[str | None, typer.Option(help="Id or name of the other.")] = None,
     cell: Annotated[str | None, typer.Option(help="Id or name of the cell line.")] = None,
+    entities: Annotated[
+        Path | None,
+        typer.Option(help="Table of entities that the run does not know: name, kind, smiles, tissue, ..."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a CSV instead of printing.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:N.")] = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Predict with a trained run, for the drugs and cell lines of its data set."""
+    """Predict with a trained run. Drugs and cell lines that it was not trained with are predicted from their profile
+    vector in the run's store, and from what --entities says of them, where its backbone can read that."""
+    from l2aco.entities import read_entities
     from l2aco.files import write_text
     from l2aco.runs.pairs import pairs_from, predict_pairs
     from l2aco.runs.run import open_run
@@ -32,10 +38,10 @@ def predict(
         raise UsageError("--output would replace the file of --pairs", remedy="Name another file.")
     wanted = pairs_from(pairs, drug_a, drug_b, cell)
     found = open_run(run, shell.workspace)
-    predictor = found.predictor(device)
-    simulated = " SIMULATED data: these numbers mean nothing." if predictor.dataset.simulated else ""
-    shell.say(f"run {found.id}, data set {predictor.dataset.name}.{simulated}")
-    frame = predict_pairs(predictor, wanted)
+    simulated = " SIMULATED data: these numbers mean nothing." if found.simulated else ""
+    shell.say(f"run {found.id}, data set {found.spec.dataset}.{simulated}")
+    given = read_entities(entities) if entities is not None else []
+    frame = predict_pairs(found, wanted, given=given, device=device, progress=shell)
     if output is not None:
         write_text(output, frame.write_csv())
         shell.say(f"{len(frame):,} predictions in {output}")

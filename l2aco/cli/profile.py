@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.llm.options import EngineOptions, RunLimits
 
 if TYPE_CHECKING:
     from l2aco.entities import Entity
     from l2aco.profiles.generate import ProfileReport
     from l2aco.profiles.spec import ProfileSpec
+    from l2aco.workspace import Workspace
 
 _MODEL, _ENTITIES, _FLOW, _BUDGET = "Model and prompt", "Entities", "Speed and faults", "Budget"
 
@@ -42,18 +43,23 @@ def profile(
     limit: Annotated[
         int | None, typer.Option("--limit", help="Only the first N entities.", rich_help_panel=_ENTITIES)
     ] = None,
-    prompt: Annotated[str, typer.Option("--prompt", help="NAME or NAME@VERSION.", rich_help_panel=_MODEL)] = "plain",
-    temperature: Annotated[float, typer.Option("--temperature", rich_help_panel=_MODEL)] = 0.0,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", help="NAME or NAME@VERSION.", rich_help_panel=_MODEL)
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", help="Of sampling; else 0.", rich_help_panel=_MODEL)
+    ] = None,
     top_p: Annotated[float | None, typer.Option("--top-p", rich_help_panel=_MODEL)] = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="Sent where the temperature is above 0.", rich_help_panel=_MODEL)
-    ] = 0,
+        int | None, typer.Option("--seed", help="Sent where the temperature is above 0.", rich_help_panel=_MODEL)
+    ] = None,
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", help="Most tokens of an answer.", rich_help_panel=_MODEL)
     ] = None,
     samples: Annotated[
-        int, typer.Option("--samples", help="Profiles of each entity, kept side by side.", rich_help_panel=_MODEL)
-    ] = 1,
+        int | None,
+        typer.Option("--samples", help="Profiles of each entity, kept side by side.", rich_help_panel=_MODEL),
+    ] = None,
     set_name: Annotated[
         str | None, typer.Option("--set", help="Name of the profile set.", rich_help_panel=_MODEL)
     ] = None,
@@ -69,21 +75,21 @@ def profile(
     ] = False,
     concurrency: Annotated[
         int, typer.Option("--concurrency", help="Most calls at once; adapts below it.", rich_help_panel=_FLOW)
-    ] = 64,
+    ] = RunLimits.concurrency,
     rpm: Annotated[float | None, typer.Option("--rpm", help="Most requests a minute.", rich_help_panel=_FLOW)] = None,
     tpm: Annotated[float | None, typer.Option("--tpm", help="Most tokens a minute.", rich_help_panel=_FLOW)] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", help="Seconds for one call as a whole.", rich_help_panel=_FLOW)
-    ] = 120.0,
+    ] = EngineOptions.timeout_s,
     attempts: Annotated[
         int, typer.Option("--attempts", help="Tries of a call that brought no answer.", rich_help_panel=_FLOW)
-    ] = 8,
+    ] = RunLimits.attempts,
     break_after: Annotated[
         int, typer.Option("--break-after", help="Failures in a row that end the run.", rich_help_panel=_FLOW)
-    ] = 20,
+    ] = RunLimits.break_after,
     delay: Annotated[
         float, typer.Option("--delay", help="Seconds that the fake model takes to answer.", rich_help_panel=_FLOW)
-    ] = 0.0,
+    ] = EngineOptions.delay_s,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Ask again where an answer was unusable.", rich_help_panel=_FLOW)
     ] = False,
@@ -97,6 +103,10 @@ def profile(
         bool,
         typer.Option("--dry-run", help="Show calls, tokens and cost per model; ask nothing.", rich_help_panel=_BUDGET),
     ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Also take from l2aco.toml what decides which code runs.", rich_help_panel=_MODEL),
+    ] = False,
     json: JsonOption = False,
 ) -> int | None:
     """Let a language model write a profile of every drug and cell line.
@@ -104,10 +114,13 @@ def profile(
     Entities come from --entities or --name, else from the imported data sets, else from the bundled demo. What is
     finished is never asked for again: the same command goes on where a stopped or killed one ended.
     """
+    from l2aco.data.known import gather_entities
     from l2aco.profiles.generate import generate_profiles
+    from l2aco.workspace import Workspace
 
+    workspace = Workspace(shell.workspace.root, trust=True) if trust else shell.workspace
     spec = _spec(
-        shell,
+        workspace,
         llm=llm,
         prompt=prompt,
         temperature=temperature,
@@ -131,11 +144,11 @@ def profile(
         budget_tokens=budget_tokens,
         limit=limit,
     )
-    chosen = gather_entities(shell, entities, name, kind)
+    chosen = gather_entities(workspace, file=entities, names=name or (), kind=kind, progress=shell)
     if dry_run:
-        _tell_plan(shell, spec, chosen, json)
+        _tell_plan(shell, workspace, spec, chosen, json)
         return None
-    return _tell(shell, generate_profiles(spec, chosen, shell.workspace, shell), json)
+    return _tell(shell, generate_profiles(spec, chosen, workspace, shell), json)
 
 
 def _flags(text: str) -> tuple[str, ...]:
@@ -147,7 +160,7 @@ def _flags(text: str) -> tuple[str, ...]:
         raise UsageError(f"--vllm-flags cannot be read ({error})", remedy="Close every quotation mark.") from None
 
 
-def _spec(shell: Shell, **values: object) -> ProfileSpec:
+def _spec(workspace: Workspace, **values: object) -> ProfileSpec:
     from pydantic import ValidationError
 
     from l2aco.errors import UsageError
@@ -155,64 +168,22 @@ def _spec(shell: Shell, **values: object) -> ProfileSpec:
     from l2aco.profiles.spec import ProfileSpec
 
     if values["llm"] is None:
-        values["llm"] = shell.workspace.settings.llm
+        values["llm"] = workspace.settings.llm
     if values["llm"] is None:
         raise UsageError(
             "which language model?",
             remedy='Name one with --llm (`l2aco llms` lists them), or set llm = "NAME" in l2aco.toml.',
         )
     try:
-        return ProfileSpec.model_validate(values)
+        return ProfileSpec.model_validate({name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
         raise UsageError(describe_validation(error)) from None
 
 
-def gather_entities(shell: Shell, file: Path | None, names: list[str] | None, kind: str | None) -> list[Entity]:
-    """The entities that were asked for, else those of the imported data sets, else those of the demo."""
-    from l2aco.data.known import entities_with_targets, with_known_ids
-    from l2aco.entities import Entity, parse_kind, read_entities
-    from l2aco.errors import UsageError
-
-    wanted = parse_kind(kind) if kind else None
-    if names and wanted is None:
-        raise UsageError("--name does not say what it is", remedy="Add --kind drug or --kind cell_line.")
-    if any(not _is_text(item) for item in names or ()):
-        raise UsageError("--name holds bytes that are no UTF-8 text")
-    if file is not None or names:
-        found = read_entities(file, wanted) if file is not None else []
-        found += [Entity(item, wanted, item) for item in names or () if wanted is not None]
-        chosen, renamed = with_known_ids(found, shell.workspace)
-        if renamed:
-            shown = ", ".join(renamed[:5]) + (", ..." if len(renamed) > 5 else "")
-            shell.say(f"{len(renamed):,} of the names have a known id: {shown}")
-        return chosen
-    from l2aco.data.catalog import list_datasets, open_dataset
-
-    data_sets = list_datasets(shell.workspace) or [open_dataset("demo", shell.workspace)]
-    by_key = {entity.key: entity for data_set in data_sets for entity in entities_with_targets(data_set)}
-    chosen = [entity for entity in by_key.values() if not _is_nameless(entity)]
-    left_out = f" ({len(by_key) - len(chosen):,} without a name left out)" if len(chosen) < len(by_key) else ""
-    shell.say(f"{len(chosen):,} entities of {', '.join(data_set.name for data_set in data_sets)}{left_out}")
-    return [entity for entity in chosen if wanted is None or entity.kind is wanted]
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_nameless(entity: Entity) -> bool:
-    """Whether a data set knows no more of it than an accession number, of which no model can write a profile."""
-    return bool(re.fullmatch(r"(DB|CHEMBL|CID)?\d+", entity.name)) and not entity.facts.get("smiles")
-
-
-def _tell_plan(shell: Shell, spec: ProfileSpec, entities: list[Entity], json: bool) -> None:
+def _tell_plan(shell: Shell, workspace: Workspace, spec: ProfileSpec, entities: list[Entity], json: bool) -> None:
     from l2aco.profiles.plan import plan_costs
 
-    plan, rows = plan_costs(spec, entities[: spec.limit], shell.workspace)
+    plan, rows = plan_costs(spec, entities[: spec.limit], workspace)
     if json:
         shell.json({"set": plan.set_name, "requested": plan.requested, "finished": plan.finished, "models": rows})
         return

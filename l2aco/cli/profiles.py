@@ -111,12 +111,12 @@ def _show_messages(shell: Shell, name: str, entity: str | None, kind: str | None
 
 def _find_entity(shell: Shell, name: str, kind: str | None) -> Entity:
     """The entity of the data sets called `name`, with its facts; else one that is only a name."""
-    from l2aco.cli.profile import gather_entities
+    from l2aco.data.known import gather_entities
     from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
     from l2aco.errors import UsageError
 
     kinds = [parse_kind(kind)] if kind else list(EntityKind)
-    known = gather_entities(shell, None, None, None)
+    known = gather_entities(shell.workspace, progress=shell)
     for item in kinds:
         if found := EntityIndex(item, known).find(name):
             return found
@@ -162,11 +162,11 @@ def audit(
 
 
 def _known(shell: Shell, name: str) -> Known:
-    from l2aco.data.catalog import open_dataset
+    from l2aco.data.catalog import open_or_simulate
     from l2aco.data.known import known_targets
     from l2aco.profiles.audit.report import Known
 
-    data_set = open_dataset(name, shell.workspace)
+    data_set = open_or_simulate(name, shell.workspace)
     triples = data_set.triples
     drugs = [data_set.drugs[row] for row in sorted({*triples.drug_a.tolist(), *triples.drug_b.tolist()})]
     lines = [data_set.cell_lines[row] for row in sorted(set(triples.cell_line.tolist()))]

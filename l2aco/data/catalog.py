@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from l2aco.data.dataset import DataSet
+from l2aco.data.sources.demo import DEMO, write_demo
 from l2aco.errors import UnknownNameError, UsageError
 from l2aco.workspace import Workspace, names_in
 
-DEMO = "demo"
-
 
 def open_dataset(name: str, workspace: Workspace) -> DataSet:
-    """The data set called `name` in the workspace, case apart where none is called exactly so; `demo` is simulated on
-    first use.
+    """The data set called `name` in the workspace, case apart where none is called exactly so.
 
-    Raises UnknownNameError with the nearest names.
+    Nothing is written. Raises UnknownNameError with the nearest names.
     """
-    known = names_in(workspace.data)
-    found = name if name in known else _but_for_case(name, known)
-    if found is not None:
-        return DataSet(workspace.data / found)
-    if name.casefold() == DEMO:
-        from l2aco.data.sources.demo import write_demo
+    found = _called(name, workspace)
+    if found is None:
+        known = {*names_in(workspace.data), DEMO} - {name.casefold()}
+        ways = "`l2aco data import PATH --name NAME` makes one, `l2aco data info demo` the simulated one."
+        raise UnknownNameError("data set", name, known, remedy=ways)
+    return DataSet(workspace.data / found)
 
+
+def open_or_simulate(name: str, workspace: Workspace) -> DataSet:
+    """`open_dataset` for a name that a user gave: the demo is there for everybody, and simulated on its first use."""
+    if name.casefold() == DEMO and _called(name, workspace) is None:
         return write_demo(workspace)
-    raise UnknownNameError("data set", name, [*known, DEMO], remedy="`l2aco data import PATH --name NAME` makes one.")
+    return open_dataset(name, workspace)
 
 
 def check_new_name(name: str, workspace: Workspace, *, replace: bool) -> None:
@@ -38,6 +40,11 @@ def check_new_name(name: str, workspace: Workspace, *, replace: bool) -> None:
         raise UsageError(f"'{other}' differs from '{name}' in case only", remedy="Choose another --name.")
     if target.exists() and not replace:
         raise UsageError("exists already", where=target, remedy="Choose another --name, or pass --force to replace it.")
+
+
+def _called(name: str, workspace: Workspace) -> str | None:
+    known = names_in(workspace.data)
+    return name if name in known else _but_for_case(name, known)
 
 
 def _but_for_case(name: str, known: Iterable[str]) -> str | None:

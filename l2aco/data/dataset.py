@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError
 from l2aco.files import read_json, sha256_file
-
-if TYPE_CHECKING:
-    from l2aco.data.features.table import FeatureTable, GraphTable
 
 FORMAT = 1
 REMEDY = "Import the data set again with --force."
@@ -117,18 +114,6 @@ class DataSet:
             return {}
         table = pl.read_parquet(self.file("gene_symbols.parquet"))
         return dict(zip(table["protein"].to_list(), table["symbol"].to_list(), strict=True))
-
-    def has_feature(self, name: str) -> bool:
-        """Whether `feature(name)` gives one: the source brought it, or it can be computed."""
-        from l2aco.data.features import FEATURES, brought_features
-
-        return name in FEATURES or name in brought_features(self)
-
-    def feature(self, name: str) -> FeatureTable | GraphTable:
-        """The feature called `name` for every drug or every cell line, computed once and cached by content."""
-        from l2aco.data.features import compute_feature
-
-        return compute_feature(self, name)
 
 
 def rows_of(column: Any, ids: list[str]) -> Any:

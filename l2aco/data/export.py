@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from l2aco.data.dataset import DataSet
-from l2aco.data.features import brought_features
+from l2aco.data.features import brought_features, table_in
 from l2aco.data.features.table import FeatureTable
 from l2aco.data.sources.laco import SETTINGS
 from l2aco.data.splits.make import make_split
@@ -140,7 +140,7 @@ def _dffndds_part(dataset: DataSet, splits: dict[str, Split], folder: Path) -> l
         ("name", "context", "index"),
         ((line.id, line.id, place) for place, line in enumerate(dataset.cell_lines)),
     )
-    morgan = dataset.feature("morgan")
+    morgan = table_in(dataset, "morgan")
     assert isinstance(morgan, FeatureTable)
     drug_set = {
         str(place): {"smiles": drug.facts["smiles"], "features": morgan.values[place].tolist()}
@@ -149,7 +149,7 @@ def _dffndds_part(dataset: DataSet, splits: dict[str, Split], folder: Path) -> l
     }
     (folder / "drug_set.json").write_text(json.dumps(drug_set), encoding="utf-8")
     if "expression" in brought_features(dataset):
-        table = dataset.feature("expression")
+        table = table_in(dataset, "expression")
         assert isinstance(table, FeatureTable)
         vectors = {dataset.cell_lines[row].id: table.values[row].tolist() for row in np.flatnonzero(table.mask)}
         (folder / "context_set_m.json").write_text(json.dumps(vectors), encoding="utf-8")

@@ -86,29 +86,38 @@ class KnowledgeGraph:
                 total += np.bincount(pairs[0], minlength=len(total))
         return total
 
-    def save(self, path: Path) -> None:
-        """Write nodes and forward relations to an .npz without pickles."""
+    def arrays(self) -> dict[str, Array]:
+        """Nodes and forward relations, for `of_arrays`."""
         relations = [(relation, pairs.astype(np.int32)) for relation, pairs in self.forward()]
-        arrays = {f"edges_{number}": pairs for number, (_, pairs) in enumerate(relations)}
+        arrays: dict[str, Array] = {f"edges_{number}": pairs for number, (_, pairs) in enumerate(relations)}
         arrays |= {f"nodes_{number}": np.array(ids, dtype=np.str_) for number, ids in enumerate(self.nodes.values())}
         index = json.dumps({"types": list(self.nodes), "relations": [relation for relation, _ in relations]})
+        return {"index": np.frombuffer(index.encode(), dtype=np.uint8), **arrays}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, Array]) -> KnowledgeGraph:
+        """The graph whose `arrays()` these are; raises KeyError or ValueError where they are none's."""
+        index = json.loads(arrays["index"].tobytes())
+        nodes = {kind: arrays[f"nodes_{number}"].tolist() for number, kind in enumerate(index["types"])}
+        forward = {
+            (source, name, target): arrays[f"edges_{number}"].astype(np.int64)
+            for number, (source, name, target) in enumerate(index["relations"])
+        }
+        return cls(nodes, _with_inverses(forward))
+
+    def save(self, path: Path) -> None:
+        """Write nodes and forward relations to an .npz without pickles."""
         with path.open("wb") as stream:
-            np.savez(stream, index=np.frombuffer(index.encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
+            np.savez(stream, **self.arrays())  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path) -> KnowledgeGraph:
         """Read what `save` wrote; raises DamagedError when it cannot be read."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                index = json.loads(arrays["index"].tobytes())
-                nodes = {kind: arrays[f"nodes_{number}"].tolist() for number, kind in enumerate(index["types"])}
-                forward = {
-                    (source, name, target): arrays[f"edges_{number}"].astype(np.int64)
-                    for number, (source, name, target) in enumerate(index["relations"])
-                }
+                return cls.of_arrays(arrays)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise DamagedError(f"cannot be read ({error})", where=path, remedy="Import the data set again.") from None
-        return cls(nodes, _with_inverses(forward))
 
 
 def _with_inverses(forward: Mapping[Relation, Array]) -> dict[Relation, Array]:

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from l2aco.data.catalog import open_dataset
+from l2aco.data.catalog import open_or_simulate
 from l2aco.data.dataset import DataSet
-from l2aco.data.features import brought_features
-from l2aco.data.splits.leaks import check_split
-from l2aco.data.splits.make import make_split, num_folds
+from l2aco.data.features import brought_features, table_in
+from l2aco.data.splits.make import check_split, make_split, num_folds, setting_of
 from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.entities import EntityKind
 from l2aco.errors import UsageError
@@ -177,7 +176,7 @@ def _known(dataset: DataSet, workspace: Workspace) -> list[tuple[str, Any, Any]]
     found.append(("SMILES", has(EntityKind.drug, molecule), None))
     found.append(("tissue", None, has(EntityKind.cell_line, lambda entity: entity.facts.get("tissue"))))
     for name in brought_features(dataset):
-        table = dataset.feature(name)
+        table = table_in(dataset, name)
         drug = table.kind is EntityKind.drug
         found.append((name, table.mask if drug else None, None if drug else table.mask))
     if dataset.graph is not None:
@@ -205,7 +204,7 @@ def _graph_nodes(dataset: DataSet) -> Rows:
 
 def split_rows(name: str, options: dict[str, Any], fold: int | None, workspace: Workspace, *, check: bool) -> Rows:
     """One row for each fold: sizes, what is held out, hash, and with `check` the promises kept."""
-    dataset = open_dataset(name, workspace)
+    dataset = open_or_simulate(name, workspace)
     try:
         spec = SplitSpec.model_validate({**options, "fold": fold or 0})
     except ValidationError as error:
@@ -231,9 +230,7 @@ def split_rows(name: str, options: dict[str, Any], fold: int | None, workspace: 
 
 def _held_out_edges(dataset: DataSet, split: Split) -> dict[str, Any]:
     """How well the graph knows the held-out drugs or cell lines: the median of their edges, and how many have none."""
-    kind = {"novel-drug": EntityKind.drug, "novel-cell": EntityKind.cell_line, "long-tail": EntityKind.cell_line}.get(
-        split.spec.setting
-    )
+    kind = setting_of(split.spec).held_out
     if kind is None or dataset.graph is None or not split.held_out:
         return {}
     held = np.isin([entity.id for entity in dataset.entities(kind)], split.held_out)

@@ -2,16 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from l2aco.data.catalog import list_datasets
+from l2aco.data.catalog import list_datasets, open_or_simulate
 from l2aco.data.dataset import DataSet
-from l2aco.entities import Entity, EntityIndex, EntityKind
+from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind, read_entities
+from l2aco.errors import UsageError
 from l2aco.profiles.sets import BUNDLED, ProfileSet
+from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
 
 REFERENCE = "reference"
+
+
+def gather_entities(
+    workspace: Workspace,
+    *,
+    file: Path | None = None,
+    names: Sequence[str] = (),
+    kind: str | None = None,
+    progress: Progress | None = None,
+) -> list[Entity]:
+    """The entities of a file and of names of one kind, else those of the imported data sets, else those of the demo.
+
+    `kind` is the kind of `names` and of what a file does not say; of data sets it chooses. Raises UsageError, and
+    InputError where the file cannot be read.
+    """
+    progress = progress or Silent()
+    wanted = parse_kind(kind) if kind else None
+    if file is None and not names:
+        return [entity for entity in _of_data_sets(workspace, progress) if wanted is None or entity.kind is wanted]
+    named = _named(names, wanted)
+    listed = read_entities(file, wanted) if file is not None else []
+    chosen, renamed = with_known_ids([*listed, *named], workspace)
+    if renamed:
+        shown = ", ".join(renamed[:5]) + (", ..." if len(renamed) > 5 else "")
+        progress.say(f"{len(renamed):,} of the names have a known id: {shown}")
+    return chosen
+
+
+def _named(names: Sequence[str], kind: EntityKind | None) -> list[Entity]:
+    if names and kind is None:
+        raise UsageError("--name does not say what it is", remedy="Add --kind drug or --kind cell_line.")
+    if not all(map(_is_text, names)):
+        raise UsageError("--name holds bytes that are no UTF-8 text")
+    return [Entity(name, kind, name) for name in names if kind is not None]
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _of_data_sets(workspace: Workspace, progress: Progress) -> list[Entity]:
+    data_sets = list_datasets(workspace) or [open_or_simulate("demo", workspace)]
+    by_key = {entity.key: entity for data_set in data_sets for entity in entities_with_targets(data_set)}
+    chosen = [entity for entity in by_key.values() if not _is_nameless(entity)]
+    left_out = f" ({len(by_key) - len(chosen):,} without a name left out)" if len(chosen) < len(by_key) else ""
+    progress.say(f"{len(chosen):,} entities of {', '.join(data_set.name for data_set in data_sets)}{left_out}")
+    return chosen
+
+
+def _is_nameless(entity: Entity) -> bool:
+    """Whether a data set knows no more of it than an accession number, of which no model can write a profile."""
+    return bool(re.fullmatch(r"(DB|CHEMBL|CID)?\d+", entity.name)) and not entity.facts.get("smiles")
 
 
 def with_known_ids(entities: Iterable[Entity], workspace: Workspace) -> tuple[list[Entity], list[str]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from l2aco.data.catalog import check_new_name
 from l2aco.data.dataset import DataSet
-from l2aco.data.features import brought_features
+from l2aco.data.features import brought_features, table_in
 from l2aco.data.features.table import FeatureRows, FeatureTable
 from l2aco.data.labels import LabelRule
 from l2aco.data.resolution import join_entities, match_to, rename
@@ -109,7 +109,7 @@ def _as_source(dataset: DataSet) -> SourceData:
         edges[(source, relation, target)] = (ends[0], ends[1])
     features = {}
     for name in brought_features(dataset):
-        found = dataset.feature(name)
+        found = table_in(dataset, name)
         if isinstance(found, FeatureTable):
             rows = np.flatnonzero(found.mask)
             ids = [dataset.entities(found.kind)[row].id for row in rows]

@@ -12,6 +12,7 @@ import numpy as np
 
 from l2aco import __version__
 from l2aco.data.dataset import FORMAT, DataSet, entity_frame
+from l2aco.data.features.table import save_table
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.data.labels import LabelRule
 from l2aco.data.merge_rows import Merged, merge_rows
@@ -139,7 +140,7 @@ def _write_files(
     if features:
         (folder / "features").mkdir()
     for feature, table in features.items():
-        table.align(ordered[table.kind]).save(folder / "features" / f"{feature}.npz")
+        save_table(table.align(ordered[table.kind]), folder / "features" / f"{feature}.npz")
 
 
 def _manifest(

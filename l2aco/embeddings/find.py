@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from l2aco.embeddings.encoders.table import make_encoder
+from l2aco.embeddings.encoders.trust import trusted_encoder
+from l2aco.embeddings.store.exact import check_k
 from l2aco.embeddings.store.store import EmbeddingStore, Hit, list_stores, open_store
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
-from l2aco.progress import Progress
-from l2aco.workspace import Workspace
+from l2aco.progress import Progress, Silent
+from l2aco.workspace import Settings, Workspace
 
 
 def choose_store(
@@ -59,6 +61,17 @@ def choose_store(
     return max(fitting, key=rank)
 
 
+def stores_of_sets(workspace: Workspace) -> list[EmbeddingStore]:
+    """The store of every profile set that was written last and holds something, by name; none of the fake LLM, nor any
+    that is damaged."""
+    newest: dict[str, EmbeddingStore] = {}
+    for store in list_stores(workspace, Silent()):
+        name = store.name.partition("--")[0]
+        if len(store) and set(store.manifest.counts.get("llm", {})) != {"fake"}:
+            newest[name] = max(store, newest.get(name, store), key=lambda item: (item.manifest.created_at, item.name))
+    return sorted(newest.values(), key=lambda store: store.name)
+
+
 def _fits(store: EmbeddingStore, llm: str | None, encoder: str | None, workspace: Workspace) -> bool:
     """Whether a store called `<profile set>--<encoder>` is of this encoder and holds profiles of this LLM (any set of
     it), or of a set of that name."""
@@ -98,10 +111,17 @@ def search_text(
     where: Mapping[str, Any] | None = None,
     exact: bool = False,
     device: str = "auto",
+    settings: Settings | None = None,
+    trust: bool = False,
     progress: Progress | None = None,
 ) -> list[Hit]:
-    """The `k` records nearest to a text, which is encoded as the store's own profiles were."""
-    vector = make_encoder(store.encoder, device=device).encode([text], query=True, progress=progress)[0]
+    """The `k` records nearest to a text, which is encoded as the store's own profiles were.
+
+    By an encoder that this installation or `settings` know, `trust` or not: see `encoders.trust.trusted_encoder`.
+    """
+    check_k(k)
+    encoder = make_encoder(trusted_encoder(store.encoder, settings, trust=trust), device=device)
+    vector = encoder.encode([text], query=True, progress=progress)[0]
     return store.search(vector, k, kind, where, exact)
 
 
@@ -133,7 +153,7 @@ def vectors_of(
     like it; zero and False where there is none."""
     vectors, mask = store.vectors(kind, [entity.id for entity in entities])
     if not mask.all():
-        index = EntityIndex(kind, _stored(store, kind))
+        index = EntityIndex(kind, stored_entities(store, kind))
         lacking = np.flatnonzero(~mask).tolist()
         called = {row: found.id for row in lacking if (found := index.match(entities[row])) is not None}
         vectors[[*called]], mask[[*called]] = store.vectors(kind, [*called.values()])
@@ -144,14 +164,15 @@ def find_entity(store: EmbeddingStore, name: str) -> Entity:
     """The stored drug or cell line that answers to `name`, an id or an alias."""
     known: list[str] = []
     for kind in EntityKind:
-        entities = _stored(store, kind)
+        entities = stored_entities(store, kind)
         if found := EntityIndex(kind, entities).find(name):
             return found
         known += [text for entity in entities for text in (entity.name, entity.id)]
     raise UnknownNameError("drug or cell line in this store", name, known)
 
 
-def _stored(store: EmbeddingStore, kind: EntityKind) -> list[Entity]:
+def stored_entities(store: EmbeddingStore, kind: EntityKind) -> list[Entity]:
+    """The drugs or cell lines that have a vector in the store."""
     frame = store.records().filter(kind=kind.value).select("id", "name", "aliases").unique("id", maintain_order=True)
     return [
         Entity(row["id"], kind, row["name"], tuple(filter(None, row["aliases"].split("|"))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 
+from l2aco.errors import InputError
 from l2aco.llm.catalog import BUNDLED, Model
 from l2aco.llm.engine import engines
 from l2aco.llm.vllm import vllm_command
@@ -19,8 +20,12 @@ def why_not(model: Model, settings: Settings | None = None) -> str | None:
         return f"{model.key} is not set"
     if model.engine == "openai" and not model.base_url:
         return "no address: add base_url to its entry"
-    if model.engine == "vllm" and vllm_command(settings) is None:
-        return "no vLLM with a GPU, and no vllm_command; or use --base-url"
+    if model.engine == "vllm":
+        try:
+            if vllm_command(settings) is None:
+                return "no vLLM with a GPU, and no vllm_command; or use --base-url"
+        except InputError as error:
+            return error.message
     if model.engine == "transformers" and importlib.util.find_spec("transformers") is None:
         return "transformers is not installed"
     return None

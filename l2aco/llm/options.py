@@ -1,4 +1,4 @@
-"""What a user may say about how a language model is reached and how fast."""
+"""What a user may say about how a language model is reached and how fast: the only place of these defaults."""
 
 from __future__ import annotations
 
@@ -9,24 +9,6 @@ from pathlib import Path
 
 def _drop(_: str) -> None:
     return None
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """How to reach the model. `base_urls` are balanced; `timeout_s` bounds one call as a whole.
-
-    `folder` is where a server's log may be kept; `say` prints a line of news.
-    """
-
-    base_urls: tuple[str, ...] = ()
-    concurrency: int = 64
-    timeout_s: float = 120.0
-    delay_s: float = 0.0
-    vllm_command: tuple[str, ...] | None = None
-    vllm_flags: tuple[str, ...] = ()
-    keep_server: bool = False
-    folder: Path | None = None
-    say: Callable[[str], None] = _drop
 
 
 @dataclass(frozen=True)
@@ -46,3 +28,21 @@ class RunLimits:
     break_after: int = 20
     backoff_s: float = 0.5
     retry_failed: bool = False
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How to reach the model. `base_urls` are balanced; `timeout_s` bounds one call as a whole.
+
+    `folder` is where a server's log may be kept; `say` prints a line of news.
+    """
+
+    base_urls: tuple[str, ...] = ()
+    concurrency: int = RunLimits.concurrency
+    timeout_s: float = 120.0
+    delay_s: float = 0.0
+    vllm_command: tuple[str, ...] | None = None
+    vllm_flags: tuple[str, ...] = ()
+    keep_server: bool = False
+    folder: Path | None = None
+    say: Callable[[str], None] = _drop

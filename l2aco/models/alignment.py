@@ -7,6 +7,7 @@ g(e); the fusion feeds g(e) to the score. See docs/design/alignment.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 from typing import NamedTuple
 
@@ -15,11 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from l2aco.errors import InputError
 from l2aco.models.base import Backbone, Output, Tables
+from l2aco.models.inputs import Inputs
 from l2aco.models.losses import alignment_loss, mean_of, symmetric_kl
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
-from l2aco.models.vectors import Vectors
+from l2aco.models.vectors import Vectors, side_by_side
 
 
 class Step(NamedTuple):
@@ -44,25 +47,26 @@ class Aligner(nn.Module):
         self,
         backbone: Backbone,
         spec: AlignSpec | None = None,
-        *,
-        drug_vectors: Vectors | None = None,
-        cell_vectors: Vectors | None = None,
-        train_drugs: np.ndarray | None = None,
-        train_cells: np.ndarray | None = None,
+        inputs: Inputs | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.spec = (spec or AlignSpec(loss="none")).for_backbone(backbone.fusion)
+        self.train_drugs = None if inputs is None else inputs.train_drugs
+        self.train_cells = None if inputs is None else inputs.train_cells
         self.drug: KindAdapter | None = None
         self.cell: KindAdapter | None = None
         if self.spec.active:
-            if drug_vectors is None or cell_vectors is None:
-                raise ValueError("an active alignment needs drug_vectors and cell_vectors")
+            if inputs is None or not inputs.drug_vectors or not inputs.cell_vectors:
+                raise InputError(
+                    "alignment needs vectors of drugs and of cell lines, and no store brings both",
+                    remedy="Profile and embed them (l2aco profile, l2aco embed), or train with --align none.",
+                )
             measured = backbone.measured() or (None, None)
-            of_drugs = backbone.drug_width, train_drugs, measured[0]
-            of_cells = backbone.cell_width, train_cells, measured[1]
-            self.drug = KindAdapter(self.spec.for_kind("drug"), drug_vectors, *of_drugs)
-            self.cell = KindAdapter(self.spec.for_kind("cell"), cell_vectors, *of_cells)
+            of_drugs = backbone.drug_width, inputs.train_drugs, measured[0]
+            of_cells = backbone.cell_width, inputs.train_cells, measured[1]
+            self.drug = KindAdapter(self.spec.for_kind("drug"), inputs.drug_vectors, *of_drugs)
+            self.cell = KindAdapter(self.spec.for_kind("cell"), inputs.cell_vectors, *of_cells)
 
     @property
     def recipe(self) -> Recipe:
@@ -104,6 +108,27 @@ class Aligner(nn.Module):
             for name in of_drugs[0].extra
         }
         return Tables(torch.cat([part.drug for part in of_drugs]), torch.cat([part.cell for part in of_cells]), extra)
+
+    def newcomers(self, inputs: Inputs) -> Tables:
+        """The fused representations of entities that the model was not built with, to stand behind `tables()`.
+
+        One of whom the backbone reads nothing, but whose profile vector is known, is represented by the adapted vector,
+        brought to the usual length where the loss has taught the adapter a direction alone. Evaluation only.
+        """
+        self._refuse_training()
+        known = self.backbone.encode()
+        drug, cell = _mean_row(known.drug, self.train_drugs), _mean_row(known.cell, self.train_cells)
+        extra = {
+            name: _mean_row(table, self.train_drugs if name.startswith("drug") else self.train_cells)
+            for name, table in known.extra.items()
+        }
+        tables, drug_read, cell_read = self.backbone.newcomers(inputs, Tables(drug, cell, extra))
+        if self.drug is None or self.cell is None:
+            return tables
+        return tables.with_representations(
+            self.drug.of_newcomers(tables.drug, inputs.drug_vectors, drug_read, _mean_length(known.drug)),
+            self.cell.of_newcomers(tables.cell, inputs.cell_vectors, cell_read, _mean_length(known.cell)),
+        )
 
     def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         """Logits (B,) for rows of `tables()`. Evaluation only."""
@@ -180,13 +205,19 @@ class KindAdapter(nn.Module):
     unmeasured: Tensor
 
     def __init__(
-        self, spec: AlignSpec, vectors: Vectors, width: int, train: np.ndarray | None, measured: Tensor | None
+        self,
+        spec: AlignSpec,
+        vectors: Mapping[str, Vectors],
+        width: int,
+        train: np.ndarray | None,
+        measured: Tensor | None,
     ) -> None:
         super().__init__()
         self.spec = spec
-        known = torch.from_numpy(vectors.known.copy())
-        self.register_buffer("vectors", torch.from_numpy(vectors.values.copy()))
-        self.register_buffer("known", known)
+        values, has_one = side_by_side(vectors.values())
+        known = torch.from_numpy(has_one)
+        self.register_buffer("vectors", torch.from_numpy(values), persistent=False)
+        self.register_buffer("known", known, persistent=False)
         within = known.clone()
         if spec.scope == "train":
             if train is None:
@@ -196,7 +227,7 @@ class KindAdapter(nn.Module):
         self.register_buffer(
             "unmeasured", torch.zeros_like(known) if measured is None else ~measured.cpu(), persistent=False
         )
-        self.adapter = _adapter(spec.adapter, vectors.values.shape[1], width)
+        self.adapter = _adapter(spec.adapter, values.shape[1], width)
         self.mix: nn.Linear | None = nn.Linear(2 * width, width) if spec.fusion in ("gate", "concat") else None
 
     def adapted(self, rows: Tensor | None) -> Tensor:
@@ -237,17 +268,49 @@ class KindAdapter(nn.Module):
             if self.training and spec.modality_dropout > 0:
                 gone = gone | (torch.rand(len(h), device=h.device) < spec.modality_dropout)
             h = torch.where(_like(gone.unsqueeze(-1), h), g, h)
-        if spec.fusion == "add":
+        return self._mixed(h, g)
+
+    def of_newcomers(self, h: Tensor, vectors: Mapping[str, Vectors], read: Tensor, length: Tensor) -> Tensor:
+        """What the score reads of entities with representations h (n, ..., d) and these vectors; `read` (n,): of whom
+        the backbone read something; `length`: of the usual representation."""
+        device = self.vectors.device
+        values, known = (torch.from_numpy(array).to(device) for array in side_by_side(vectors.values()))
+        g = _like(self.adapter(values), h).expand_as(h)
+        if self.spec.loss != "none" or self.imputes:
+            direction_alone = self.spec.loss in ("infonce", "l2", "sce") and not self.imputes
+            told = F.normalize(g, dim=-1) * length if direction_alone else g
+            silent = ~read.to(device) & known
+            h = torch.where(_like(silent.unsqueeze(-1), h), told, h)
+        return self._mixed(h, g)
+
+    @property
+    def imputes(self) -> bool:
+        """Whether training has seen adapted vectors in the place of representations."""
+        return self.spec.impute or self.spec.modality_dropout > 0
+
+    def _mixed(self, h: Tensor, g: Tensor) -> Tensor:
+        if self.spec.fusion == "add":
             return h + g
         if self.mix is None:
             return h
         mixed = self.mix(torch.cat([h, g], dim=-1))
-        return mixed if spec.fusion == "concat" else g + mixed.sigmoid() * (h - g)
+        return mixed if self.spec.fusion == "concat" else g + mixed.sigmoid() * (h - g)
 
     def spread(self) -> float:
         """See `Aligner.spread`."""
         g = F.normalize(self.adapted(None), dim=-1)
         return float(g.std(dim=0, correction=0).square().sum().sqrt())
+
+
+def _mean_row(table: Tensor, rows: np.ndarray | None) -> Tensor:
+    """(1, ..., d): the mean over rows of a table, None being all."""
+    chosen = table if rows is None else table[torch.as_tensor(rows, device=table.device)]
+    return chosen.mean(dim=0, keepdim=True) if chosen.is_floating_point() else chosen[:1]
+
+
+def _mean_length(table: Tensor) -> Tensor:
+    """The mean norm of representations (n, ..., d)."""
+    return table.norm(dim=-1).mean()
 
 
 def _like(values: Tensor, h: Tensor) -> Tensor:

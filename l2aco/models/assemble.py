@@ -2,72 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from pydantic import ValidationError
 
+from l2aco.data.features import fit_feature, has_feature, table_in
+from l2aco.entities import EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.files import describe_validation
 from l2aco.models.alignment import Aligner
 from l2aco.models.backbones import backbones
-from l2aco.models.base import Backbone, Inputs
+from l2aco.models.base import Backbone
+from l2aco.models.estimator import Estimator
+from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
-from l2aco.models.vectors import prepare_vectors
+from l2aco.models.vectors import Knowledge, prepare_vectors
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from l2aco.data.dataset import DataSet
 
 
 def build_model(
-    backbone: str,
-    config: Mapping[str, Any],
-    dataset: DataSet,
-    align: AlignSpec,
-    *,
-    drug_vectors: np.ndarray | None = None,
-    drug_mask: np.ndarray | None = None,
-    cell_vectors: np.ndarray | None = None,
-    cell_mask: np.ndarray | None = None,
-    train_drugs: np.ndarray | None = None,
-    train_cells: np.ndarray | None = None,
-    seed: int = 0,
+    backbone: str, config: Mapping[str, Any], inputs: Inputs, align: AlignSpec, *, seed: int = 0
 ) -> Aligner:
-    """A backbone over `dataset` with its aligner, initialised from `seed`.
+    """A backbone with its aligner over `inputs`, initialised from `seed`; `config`: hyper-parameters of the backbone.
 
-    `config` holds hyper-parameters of the backbone. `drug_vectors` (Nd, D) and `cell_vectors` (Nc, D) are the
-    profile vectors in the order of the data set's entities, with bool masks of the rows that have one (None:
-    all); `train_drugs` and `train_cells` the rows of the entities that occur in training triples.
-
-    Raises UnknownNameError for an unknown backbone, UsageError for a bad hyper-parameter, InputError where
-    the data set lacks what the backbone requires or vectors are missing or not finite.
+    Raises UnknownNameError for an unknown backbone, UsageError for a bad hyper-parameter.
     """
     cls: type[Backbone] = backbones.load(backbone)
     settings = parse_config(cls, config)
-    inputs = load_inputs(cls, dataset, train_drugs=train_drugs, train_cells=train_cells)
-    vectors = {}
-    if align.active:
-        for kind, entities, values, mask, train in (
-            ("drug", dataset.drugs, drug_vectors, drug_mask, train_drugs),
-            ("cell_line", dataset.cell_lines, cell_vectors, cell_mask, train_cells),
-        ):
-            vectors[kind] = prepare_vectors(entities, values, mask, align, seed=seed, train=train)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = cls(inputs, settings)
-        return Aligner(
-            model,
-            align,
-            drug_vectors=vectors.get("drug"),
-            cell_vectors=vectors.get("cell_line"),
-            train_drugs=train_drugs,
-            train_cells=train_cells,
-        )
+        return Aligner(cls(inputs, settings), align, inputs)
 
 
-def parse_config(cls: type[Backbone], config: Mapping[str, Any]) -> Any:
+def parse_config(cls: type[Backbone] | type[Estimator], config: Mapping[str, Any]) -> Any:
     """The backbone's validated hyper-parameters; raises UsageError that names the wrong one."""
     try:
         return cls.Config.model_validate(dict(config))
@@ -79,13 +54,14 @@ def parse_config(cls: type[Backbone], config: Mapping[str, Any]) -> Any:
 
 
 def load_inputs(
-    cls: type[Backbone],
+    cls: type[Backbone] | type[Estimator],
     dataset: DataSet,
     *,
     train_drugs: np.ndarray | None = None,
     train_cells: np.ndarray | None = None,
 ) -> Inputs:
-    """Bring what `cls.requires` names, and what the data set has of `cls.uses`; raises InputError for a missing one."""
+    """What `cls.requires` names, and what the data set has of `cls.uses`, fitted on the entities at these rows; no
+    vectors yet. Raises InputError for what is missing."""
     graph = None
     if "graph" in cls.requires:
         graph = dataset.graph
@@ -95,14 +71,36 @@ def load_inputs(
                 where=dataset.name,
                 remedy="`--backbone MLP` needs none; `l2aco data import ... --graph FILE` brings one (docs/data.md).",
             )
-    names = (cls.requires - {"graph"}) | {name for name in cls.uses if dataset.has_feature(name)}
-    features = {name: dataset.feature(name) for name in sorted(names)}
+    names = (cls.requires - {"graph"}) | {name for name in cls.uses if has_feature(dataset, name)}
+    rows = {EntityKind.drug: train_drugs, EntityKind.cell_line: train_cells}
+    fitted = {name: fit_feature(dataset, name, rows) for name in sorted(names)}
     return Inputs(
-        dataset=dataset,
-        num_drugs=len(dataset.drugs),
-        num_cells=len(dataset.cell_lines),
+        drugs=dataset.drugs,
+        cell_lines=dataset.cell_lines,
         graph=graph,
-        features=features,
+        features={name: table_in(dataset, name, feature) for name, feature in fitted.items()},
+        fitted=fitted,
         train_drugs=train_drugs,
         train_cells=train_cells,
     )
+
+
+def with_vectors(inputs: Inputs, align: AlignSpec, knowledge: Sequence[Knowledge], *, seed: int = 0) -> Inputs:
+    """`inputs` with the profile vectors of its entities out of every store, as `align` wants them.
+
+    A store that knows none of a kind brings none of that kind. Raises InputError for vectors that are not finite.
+    """
+    drugs, lines = (
+        {
+            known.store: prepare_vectors(
+                entities, values(known), mask(known), align, seed=seed, train=train, columns=known.columns
+            )
+            for known in knowledge
+            if mask(known).any()
+        }
+        for entities, values, mask, train in (
+            (inputs.drugs, attrgetter("drug_vectors"), attrgetter("drug_mask"), inputs.train_drugs),
+            (inputs.cell_lines, attrgetter("cell_vectors"), attrgetter("cell_mask"), inputs.train_cells),
+        )
+    )
+    return replace(inputs, drug_vectors=drugs, cell_vectors=lines)

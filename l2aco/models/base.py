@@ -5,46 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
-from pydantic import BaseModel, ConfigDict
+import torch
 from torch import Tensor, nn
 
+from l2aco.models.config import BackboneConfig
+from l2aco.models.inputs import Inputs
 from l2aco.models.recipe import Recipe
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from l2aco.data.dataset import DataSet
-    from l2aco.data.graph import KnowledgeGraph
-
 
 START = 0.01
 """Standard deviation of fresh embeddings. On unseen cell lines 0.01 scores far above 0.05 and 0.1."""
-
-
-class BackboneConfig(BaseModel):
-    """Hyper-parameters that every backbone has; each backbone extends it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    faithful: bool = False
-    """Reproduce the published mathematics, with what it gets wrong."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What the loader brings to a backbone: the data set and what `Backbone.requires` names."""
-
-    dataset: DataSet
-    num_drugs: int
-    num_cells: int
-    graph: KnowledgeGraph | None = None
-    features: Mapping[str, Any] = field(default_factory=dict)
-    """`FeatureTable` by name: every one in `requires` but the graph, and those in `uses` that the data set has."""
-    train_drugs: np.ndarray | None = None
-    """int64 rows of the drugs that occur in training rows; None where unknown."""
-    train_cells: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +33,12 @@ class Tables:
     def with_representations(self, drug: Tensor, cell: Tensor) -> Tables:
         """The same tables with other representations of the same shapes."""
         return replace(self, drug=drug, cell=cell)
+
+    @classmethod
+    def joined(cls, first: Tables, second: Tables) -> Tables:
+        """The entities of both, in this order."""
+        extra = {name: torch.cat([table, second.extra[name]]) for name, table in first.extra.items()}
+        return cls(torch.cat([first.drug, second.drug]), torch.cat([first.cell, second.cell]), extra)
 
 
 class Backbone(nn.Module, ABC):
@@ -124,6 +101,22 @@ class Backbone(nn.Module, ABC):
     def measured(self) -> tuple[Tensor, Tensor] | None:
         """Bool (Nd,) and (Nc,): which entities have features or edges of their own; None where all have."""
         return None
+
+    def newcomers(self, inputs: Inputs, usual: Tables) -> tuple[Tables, Tensor, Tensor]:
+        """Represent entities that the model was not built with, after their features in `inputs`.
+
+        Beside the tables: bool (Nd,) and (Nc,), of whom something was read. By default nothing is, and everybody is
+        `usual` (1, ..., d), the mean of the entities in training.
+        """
+
+        def everybody(table: Tensor, count: int) -> Tensor:
+            return table.expand(count, *table.shape[1:])
+
+        counts = {"drug": inputs.num_drugs, "cell": inputs.num_cells}
+        extra = {name: everybody(table, counts[name.split("_")[0]]) for name, table in usual.extra.items()}
+        tables = Tables(everybody(usual.drug, counts["drug"]), everybody(usual.cell, counts["cell"]), extra)
+        nobody = torch.zeros(counts["drug"], dtype=torch.bool), torch.zeros(counts["cell"], dtype=torch.bool)
+        return tables, *nobody
 
     @classmethod
     def default_recipe(cls, *, faithful: bool) -> Recipe:

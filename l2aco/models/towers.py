@@ -18,9 +18,8 @@ class Tower(nn.Module):
 
     def __init__(self, features: list[FeatureTable], config: Any) -> None:
         super().__init__()
-        values = np.concatenate([table.values.astype(np.float32) for table in features], axis=1)
-        self.register_buffer("values", torch.from_numpy(values).to(torch.get_default_dtype()), persistent=False)
-        self.known = torch.from_numpy(np.logical_or.reduce([table.mask for table in features]))
+        values, self.known = side_by_side(features)
+        self.register_buffer("values", values, persistent=False)
         self.own = nn.Embedding(len(values), config.out)
         nn.init.normal_(self.own.weight, std=START)
         widths = values.shape[1], config.hidden, config.out
@@ -37,3 +36,17 @@ class Tower(nn.Module):
             return own
         values: Any = self.values
         return own + self.layers(values if rows is None else values[rows])
+
+    def newcomers(self, features: list[FeatureTable]) -> tuple[Tensor, Tensor]:
+        """(n, out) of entities without an embedding of their own, by these features of them alone, and bool (n,): who
+        has any."""
+        values, known = side_by_side(features)
+        own = self.own.weight.new_zeros(len(values), self.own.embedding_dim)
+        return own if self.layers is None else own + self.layers(values.to(own)), known
+
+
+def side_by_side(features: list[FeatureTable]) -> tuple[Tensor, Tensor]:
+    """The features of the same entities as one table (n, F), and bool (n,): who has any of them."""
+    values = np.concatenate([table.values.astype(np.float32) for table in features], axis=1)
+    known = np.logical_or.reduce([table.mask for table in features])
+    return torch.from_numpy(values).to(torch.get_default_dtype()), torch.from_numpy(known)

@@ -2,36 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from l2aco.entities import Entity
 from l2aco.errors import InputError
 from l2aco.models.spec import AlignSpec
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What a store holds of a data set's entities, in their order; zero rows where the mask is False.
+
+    `drug_vectors` (Nd, D) and `cell_vectors` (Nc, D) float32, `drug_mask` (Nd,) and `cell_mask` (Nc,) bool, either of
+    which may be False for all. `columns` names the D dimensions where the store holds numbers.
+    """
+
+    store: str
+    encoder: str
+    drug_vectors: NDArray[np.float32]
+    drug_mask: NDArray[np.bool_]
+    cell_vectors: NDArray[np.float32]
+    cell_mask: NDArray[np.bool_]
+    columns: tuple[str, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """Hex SHA-256 of the vectors and masks: what a run depends on, whatever else the store holds."""
+        digest = hashlib.sha256()
+        for array in (self.drug_vectors, self.drug_mask, self.cell_vectors, self.cell_mask):
+            digest.update(str(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """`values` float32 (n, D), every row finite; `known` bool (n,) is False where a row was imputed."""
+    """`values` float32 (n, D), every row finite; `known` bool (n,) is False where a row was imputed.
+
+    `centre` (D,): what was taken away before rows were brought to one length, None where nothing was; `absent` (D,):
+    the row of an entity without a vector. `columns` names the dimensions of a store of numbers; a store of embeddings
+    has none.
+    """
 
     values: NDArray[np.float32]
     known: NDArray[np.bool_]
+    centre: NDArray[np.float32] | None
+    absent: NDArray[np.float32]
+    columns: tuple[str, ...] = ()
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `of_arrays` makes them of again."""
+        centre = {} if self.centre is None else {"centre": self.centre}
+        columns = np.array(self.columns, dtype=np.str_)
+        return {"values": self.values, "known": self.known, "absent": self.absent, "columns": columns, **centre}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        return cls(
+            arrays["values"], arrays["known"], arrays.get("centre"), arrays["absent"], tuple(arrays["columns"].tolist())
+        )
+
+    def of(self, others: Sequence[np.ndarray | None]) -> Self:
+        """The vectors (D,) of other entities as these were made, None being no vector. Raises InputError for another
+        dimension and values that are not finite."""
+        width = self.values.shape[1]
+        for vector in others:
+            if vector is not None and (vector.shape != (width,) or not np.isfinite(vector).all()):
+                raise InputError(f"a profile vector must be {width} finite numbers, not of shape {vector.shape}")
+        known = np.array([vector is not None for vector in others], dtype=bool)
+        raw = [np.zeros(width) if vector is None else vector for vector in others]
+        values = np.array(raw, dtype=np.float32).reshape(len(known), width)
+        if self.centre is not None:
+            values = _directions(values - self.centre)
+        return replace(self, values=np.where(known[:, None], values, self.absent).astype(np.float32), known=known)
+
+
+def side_by_side(vectors: Iterable[Vectors]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The vectors of the same entities in several stores as one (n, D1 + D2 + ...), and who is known to any of them."""
+    several = list(vectors)
+    return (
+        np.concatenate([one.values for one in several], axis=1),
+        np.logical_or.reduce([one.known for one in several]),
+    )
 
 
 def prepare_vectors(
     entities: Sequence[Entity],
-    values: np.ndarray | None,
+    values: np.ndarray,
     mask: np.ndarray | None,
     align: AlignSpec,
     *,
     seed: int,
     train: np.ndarray | None = None,
+    columns: tuple[str, ...] = (),
 ) -> Vectors:
     """The vectors (n, D) of `entities`, all of one kind, after checks, imputation, control and standardisation.
 
@@ -46,11 +115,6 @@ def prepare_vectors(
         raise InputError("has no entities to align", remedy="Import a data set with drugs and cell lines.")
     kind = entities[0].kind.value
     plural = kind.replace("_", " ") + "s"
-    if values is None:
-        raise InputError(
-            f"alignment needs vectors of the {plural}, and there are none",
-            remedy="Embed a profile set first (l2aco embed), or train with --align none.",
-        )
     values = np.asarray(values, dtype=np.float32)
     known = np.ones(len(values), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
     if values.ndim != 2 or len(values) != len(entities) or known.shape != (len(values),):
@@ -69,26 +133,29 @@ def prepare_vectors(
             f"the store holds none of the {len(entities)} {plural}",
             remedy="Profile and embed the entities of this data set, or name another store.",
         )
-    values = _control(_complete(entities, values, known, align, plural), known, align, kind, seed)
-    return Vectors(_standardised(values, known, train) if align.standardise else values, known)
+    absent = _absent(entities, values, known, align, plural)
+    values = np.where(known[:, None], values, absent)
+    values = _control(values, known, align, kind, seed)
+    if not align.standardise:
+        return Vectors(values, known, None, absent, columns)
+    centre = _centre(values, known, train)
+    centred = np.where(known[:, None], values - centre, 0.0).astype(np.float32)
+    return Vectors(_directions(centred), known, centre, np.zeros_like(absent), columns)
 
 
-def _complete(
+def _absent(
     entities: Sequence[Entity], values: NDArray[np.float32], known: NDArray[np.bool_], align: AlignSpec, plural: str
 ) -> NDArray[np.float32]:
+    """(D,): the mean of the known rows, scaled to their mean length; refused where somebody needs it and may not."""
     absent = np.flatnonzero(~known)
-    if not len(absent):
-        return values
-    if align.missing == "refuse":
+    if len(absent) and align.missing == "refuse":
         raise InputError(
             f"the store lacks {len(absent)} of {len(entities)} {plural} ({_names(entities, absent)})",
             remedy="Profile and embed them, or let them be imputed: missing = impute.",
         )
     mean = values[known].mean(axis=0)
     length = np.linalg.norm(values[known], axis=1).mean()
-    values = values.copy()
-    values[absent] = mean * (length / max(float(np.linalg.norm(mean)), 1e-12))
-    return values
+    return mean * (length / max(float(np.linalg.norm(mean)), 1e-12))
 
 
 def _control(
@@ -107,21 +174,19 @@ def _control(
     return drawn * (lengths / np.linalg.norm(drawn, axis=1, keepdims=True))
 
 
-def _standardised(
-    values: NDArray[np.float32], known: NDArray[np.bool_], train: np.ndarray | None
-) -> NDArray[np.float32]:
-    """Directions from the centre of the training entities, with a mean square of one a component.
-
-    Profiles of one kind share most of their direction; what tells them apart is the rest. Only training entities
-    make the centre, so that an entity never seen changes nothing for the others. A row without a vector is the centre.
-    """
+def _centre(values: NDArray[np.float32], known: NDArray[np.bool_], train: np.ndarray | None) -> NDArray[np.float32]:
+    """The mean of the training entities: one never seen changes nothing for the others."""
     chosen = known.copy()
     if train is not None:
         chosen &= np.isin(np.arange(len(values)), train)
-    rows = chosen if chosen.any() else known
-    centred = np.where(known[:, None], values - values[rows].mean(axis=0), 0.0).astype(np.float32)
+    return values[chosen if chosen.any() else known].mean(axis=0)
+
+
+def _directions(centred: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Every row with a mean square of one a component, or zero. Profiles of one kind share most of their direction;
+    what tells them apart is what is left without the centre."""
     length = np.linalg.norm(centred, axis=1, keepdims=True)
-    return centred * (np.sqrt(values.shape[1]) / np.maximum(length, 1e-12)).astype(np.float32)
+    return centred * (np.sqrt(centred.shape[1]) / np.maximum(length, 1e-12)).astype(np.float32)
 
 
 def _names(entities: Sequence[Entity], rows: np.ndarray, limit: int = 5) -> str:

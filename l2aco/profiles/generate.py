@@ -121,7 +121,7 @@ def make_engine(job: Job, workspace: Workspace, folder: Path, progress: Progress
         concurrency=spec.concurrency,
         timeout_s=spec.timeout_s,
         delay_s=spec.delay_s,
-        vllm_command=vllm_command(workspace.settings),
+        vllm_command=vllm_command(workspace.settings) if name == "vllm" else None,
         vllm_flags=spec.vllm_flags,
         keep_server=spec.keep_server,
         folder=folder,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from l2aco.llm.addresses import check_address
+from l2aco.llm.keys import check_flags
+from l2aco.llm.options import EngineOptions, RunLimits
 from l2aco.profiles.prompt import DEFAULT_PROMPT
 
 
@@ -29,41 +31,32 @@ class ProfileSpec(BaseModel):
     set_name: str | None = None
 
     base_urls: tuple[str, ...] = ()
-    concurrency: int = Field(default=64, ge=1, le=4096)
-    requests_per_minute: float | None = Field(default=None, gt=0)
-    tokens_per_minute: float | None = Field(default=None, gt=0)
-    budget_usd: float | None = Field(default=None, gt=0)
-    budget_tokens: int | None = Field(default=None, gt=0)
-    timeout_s: float = Field(default=120.0, gt=0)
-    attempts: int = Field(default=8, ge=1)
-    backoff_s: float = Field(default=0.5, gt=0)
-    break_after: int = Field(default=20, ge=1)
+    concurrency: int = Field(default=RunLimits.concurrency, ge=1, le=4096)
+    requests_per_minute: float | None = Field(default=RunLimits.requests_per_minute, gt=0)
+    tokens_per_minute: float | None = Field(default=RunLimits.tokens_per_minute, gt=0)
+    budget_usd: float | None = Field(default=RunLimits.budget_usd, gt=0)
+    budget_tokens: int | None = Field(default=RunLimits.budget_tokens, gt=0)
+    timeout_s: float = Field(default=EngineOptions.timeout_s, gt=0)
+    attempts: int = Field(default=RunLimits.attempts, ge=1)
+    backoff_s: float = Field(default=RunLimits.backoff_s, gt=0)
+    break_after: int = Field(default=RunLimits.break_after, ge=1)
     limit: int | None = Field(default=None, ge=1)
-    retry_failed: bool = False
-    delay_s: float = Field(default=0.0, ge=0)
-    keep_server: bool = False
+    retry_failed: bool = RunLimits.retry_failed
+    delay_s: float = Field(default=EngineOptions.delay_s, ge=0)
+    keep_server: bool = EngineOptions.keep_server
     vllm_flags: tuple[str, ...] = ()
 
     @field_validator("base_urls")
     @classmethod
     def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
-            try:
-                parts = urlsplit(url)
-                known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-            except ValueError:
-                known = False
-            if not known:
-                raise ValueError(f"'{url}' is no address of a server, such as http://localhost:8000/v1")
-            if parts.username or parts.password:
-                raise ValueError("keys do not stand in addresses, which are written down: export L2ACO_API_KEY=...")
+            check_address(url)
         return urls
 
     @field_validator("vllm_flags")
     @classmethod
     def _no_key(cls, flags: tuple[str, ...]) -> tuple[str, ...]:
-        if any(flag.partition("=")[0] == "--api-key" for flag in flags):
-            raise ValueError("flags are written down, keys are not: export VLLM_API_KEY=... and L2ACO_API_KEY=...")
+        check_flags(flags)
         return flags
 
     @model_validator(mode="after")

@@ -7,21 +7,20 @@ that a reader sees what the data say and what the model adds.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.entities import EntityIndex, EntityKind
-from l2aco.errors import InputError, UsageError
+from l2aco.entities import Entity, EntityKind
+from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.files import atomic_path
+from l2aco.runs.newcomers import Acquaintances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from l2aco.data.dataset import DataSet
     from l2aco.runs.run import Run
 
 
@@ -76,16 +75,20 @@ class Recommendation:
     simulated: bool
     outranked: str | None
     """The naive predictor that ranks the run's test rows better, with both AUROCs."""
-    without_profile: bool = False
-    """Whether the run reads profiles, and has none of this cell line."""
+    lacking: tuple[str, ...] = ()
+    """What the run's model reads of cell lines, and does not find of this one."""
+    newcomer: bool = False
+    """Whether the run was not trained with this cell line."""
 
     @property
     def caption(self) -> str:
         """What stands below, and what speaks against it."""
         seen = "was seen in training" if self.seen_in_training else "was never seen in training"
         lines = [f"{self.cell_line} {seen} (run {self.run})."]
-        if self.without_profile:
+        if "profile vector" in self.lacking:
             lines.append("It has no profile vector: the model takes the mean of the others'.")
+        if self.newcomer and (others := [name for name in self.lacking if name != "profile vector"]):
+            lines.append(f"It is not in the run's data set, and has no {', no '.join(others)}.")
         if self.simulated:
             lines.append("SIMULATED data: these pairs mean nothing about the real drugs.")
         if self.outranked:
@@ -111,50 +114,63 @@ def rank_pairs(
     """The `top` pairs for `cell_line` (id, name or alias), by the model of `run`.
 
     `drugs` restricts the pairs to these drugs (ids, names or aliases; at least two); the default is every drug with
-    a measured combination. `min_triples` leaves out drugs that fewer training triples hold. Raises UnknownNameError
-    with the nearest names, InputError where fewer than two drugs are left.
+    a measured combination. `min_triples` leaves out drugs that fewer training triples hold. The cell line and the drugs
+    named may be ones that the run was not trained with, see `runs.newcomers`. Raises UnknownNameError with the nearest
+    names, before the model is loaded, and InputError where fewer than two drugs are left.
     """
     if top < 1:
         raise UsageError("--top must be at least 1")
-    predictor = run.predictor(device)
-    dataset = predictor.dataset
-    cell = EntityIndex(EntityKind.cell_line, dataset.cell_lines).resolve(cell_line)
-    row = next(number for number, entity in enumerate(dataset.cell_lines) if entity.id == cell.id)
-    trained = _training_triples(dataset, predictor.split.train)
-    chosen = [drug for drug in _drug_rows(dataset, drugs) if trained[drug] >= min_triples]
+    acquaintances = Acquaintances(run)
+    cell = acquaintances.resolve(EntityKind.cell_line, cell_line)
+    counts = run.counts(EntityKind.drug)
+    trained = dict(zip(counts["id"].to_list(), counts["training_triples"].to_list(), strict=True))
+    chosen = [drug for drug in _drugs(run, acquaintances, drugs) if trained.get(drug.id, 0) >= min_triples]
     if len(chosen) < 2:
         raise InputError(
             f"{len(chosen)} of the drugs have {min_triples:,} training triples or more; a pair needs two",
             remedy="Lower --min-triples, or name other drugs.",
         )
-    pairs = np.array(list(itertools.combinations(chosen, 2)), dtype=np.int64)
-    raw = predictor.predict(pairs[:, 0], pairs[:, 1], np.full(len(pairs), row))
+    predictor = acquaintances.admit(run.predictor(device), [cell, *chosen])
+    of_drugs = predictor.rows(EntityKind.drug, chosen)
+    one, other = (numbers.ravel() for numbers in np.triu_indices(len(chosen), k=1))
+    line = predictor.rows(EntityKind.cell_line, [cell])
+    raw = predictor.predict_rows(of_drugs[one], of_drugs[other], np.repeat(line, len(one)))
     order = np.argsort(-raw, kind="stable")[:top]  # calibrated ones are equal near 0 and 1
     calibrated = predictor.calibration.apply(raw)
-    records = _records(dataset)
+    records = _records(run)
     ranked = [
-        _ranked(dataset, rank, pairs[which], row, (float(raw[which]), float(calibrated[which])), records, trained)
-        for rank, which in enumerate(order, start=1)
+        _ranked(
+            rank,
+            (chosen[one[which]], chosen[other[which]]),
+            cell,
+            (float(raw[which]), float(calibrated[which])),
+            records,
+            trained,
+        )
+        for rank, which in enumerate(order.tolist(), start=1)
     ]
+    lines = run.counts(EntityKind.cell_line)
     return Recommendation(
         cell_line=cell.name,
         run=run.id,
-        seen_in_training=bool(np.any(dataset.triples.cell_line[predictor.split.train] == row)),
+        seen_in_training=bool(lines.filter(id=cell.id)["training_triples"].sum()),
         pairs=ranked,
-        simulated=dataset.simulated,
+        simulated=run.simulated,
         outranked=_outranked(run),
-        without_profile=predictor.model.cell is not None and not bool(predictor.model.cell.known[row]),
+        lacking=tuple(predictor.lacking(cell)),
+        newcomer=not lines["id"].is_in([cell.id]).any(),
     )
 
 
-def _drug_rows(dataset: DataSet, names: Sequence[str]) -> list[int]:
+def _drugs(run: Run, acquaintances: Acquaintances, names: Sequence[str]) -> list[Entity]:
     if not names:
-        return np.unique(np.concatenate([dataset.triples.drug_a, dataset.triples.drug_b])).tolist()
-    index = EntityIndex(EntityKind.drug, dataset.drugs)
-    wanted = {index.resolve(name).id for name in names}
+        counts = run.counts(EntityKind.drug)
+        measured = set(counts.filter(counts["triples"] > 0)["id"].to_list())
+        return [drug for drug in run.entities(EntityKind.drug) if drug.id in measured]
+    wanted = {drug.id: drug for drug in (acquaintances.resolve(EntityKind.drug, name) for name in names)}
     if len(wanted) < 2:
         raise InputError("a pair needs two different drugs", remedy="Name at least two.")
-    return [row for row, entity in enumerate(dataset.drugs) if entity.id in wanted]
+    return sorted(wanted.values(), key=lambda drug: drug.id)
 
 
 def _outranked(run: Run) -> str | None:
@@ -167,17 +183,17 @@ def _outranked(run: Run) -> str | None:
     return f"the naive predictor '{naive['model']}' ranks better (AUROC {naive['auroc']:.3f}, this run {ours:.3f})"
 
 
-def _training_triples(dataset: DataSet, train: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """int64 (Nd,): the training triples that hold each drug."""
-    triples = dataset.triples
-    both = np.concatenate([triples.drug_a[train], triples.drug_b[train]])
-    return np.bincount(both, minlength=len(dataset.drugs))
+def _records(run: Run) -> dict[frozenset[str], dict[str, int]]:
+    """Measured labels by pair and cell line, as the run's data set holds them today; none where it is gone."""
+    from l2aco.data.catalog import open_dataset
 
-
-def _records(dataset: DataSet) -> dict[tuple[int, int], dict[int, int]]:
-    """Measured labels by pair and cell line."""
+    try:
+        dataset = open_dataset(str(run.spec.dataset), run.workspace)
+    except UnknownNameError:
+        return {}
     triples = dataset.triples
-    found: dict[tuple[int, int], dict[int, int]] = {}
+    drugs, lines = [drug.id for drug in dataset.drugs], [line.id for line in dataset.cell_lines]
+    found: dict[frozenset[str], dict[str, int]] = {}
     for a, b, c, label in zip(
         triples.drug_a.tolist(),
         triples.drug_b.tolist(),
@@ -185,23 +201,21 @@ def _records(dataset: DataSet) -> dict[tuple[int, int], dict[int, int]]:
         triples.label.tolist(),
         strict=True,
     ):
-        found.setdefault((a, b), {})[c] = label
+        found.setdefault(frozenset((drugs[a], drugs[b])), {})[lines[c]] = label
     return found
 
 
 def _ranked(
-    dataset: DataSet,
     rank: int,
-    pair: np.ndarray[Any, Any],
-    cell: int,
+    pair: tuple[Entity, Entity],
+    cell: Entity,
     probability: tuple[float, float],
-    records: dict[tuple[int, int], dict[int, int]],
-    trained: np.ndarray[Any, Any],
+    records: dict[frozenset[str], dict[str, int]],
+    trained: dict[str, int],
 ) -> RankedPair:
-    one, other = int(pair[0]), int(pair[1])
-    labels = records.get((one, other), {})
-    elsewhere = [label for line, label in labels.items() if line != cell]
-    first, second = dataset.drugs[one], dataset.drugs[other]
+    first, second = pair
+    labels = records.get(frozenset((first.id, second.id)), {})
+    elsewhere = [label for line, label in labels.items() if line != cell.id]
     return RankedPair(
         rank=rank,
         drug_a=first.name,
@@ -210,9 +224,9 @@ def _ranked(
         drug_b_id=second.id,
         probability=probability[0],
         calibrated=probability[1],
-        measured=labels.get(cell),
+        measured=labels.get(cell.id),
         elsewhere_synergistic=sum(elsewhere),
         elsewhere_measured=len(elsewhere),
-        training_a=int(trained[one]),
-        training_b=int(trained[other]),
+        training_a=trained.get(first.id, 0),
+        training_b=trained.get(second.id, 0),
     )

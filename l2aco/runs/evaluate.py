@@ -3,50 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from l2aco.errors import UsageError
-from l2aco.files import describe_validation
+from l2aco.entities import Entity, EntityKind
+from l2aco.errors import DamagedError, UsageError
+from l2aco.files import describe_validation, read_json, stable_hash, with_nan, write_json
 from l2aco.metrics import best_threshold, compute
 from l2aco.runs.breakdown import breakdown, strata
 
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
     from l2aco.data.splits.spec import Split, SplitSpec
-    from l2aco.runs.knowledge import Knowledge
+    from l2aco.models.vectors import Knowledge
     from l2aco.runs.run import Run
     from l2aco.workspace import Workspace
 
 SHOWN = ("auroc", "auprc", "balanced_accuracy", "f1", "mcc", "brier")
 
 
-def test_metrics(dataset: DataSet, split: Split, valid: np.ndarray, test: np.ndarray) -> dict[str, Any]:
-    """`test` and `valid` metrics for probabilities of the validation and the test rows, in the order of the split.
+class Scored(NamedTuple):
+    """Rows (n,) that a model scored: labels 0/1, probabilities, and the number of each row's cell line."""
+
+    label: np.ndarray
+    probability: np.ndarray
+    cell_line: np.ndarray
+
+
+def test_metrics(
+    cell_lines: Sequence[Entity], triples_per_line: np.ndarray, valid: Scored, test: Scored
+) -> dict[str, Any]:
+    """`test` and `valid` metrics. `triples_per_line` (Nc,): of each line in the whole data set, for the strata.
 
     The decision threshold comes from the validation rows; the metrics at 0.5 stand beside.
     """
-    triples = dataset.triples
-    threshold = best_threshold(triples.label[split.valid], valid)
-    counts = np.bincount(triples.cell_line, minlength=len(dataset.cell_lines))
+    threshold = best_threshold(valid.label, valid.probability)
     found = breakdown(
-        triples.label[split.test],
-        test,
-        triples.cell_line[split.test],
+        *test,
         threshold=threshold,
         groups={
-            "stratum": strata(counts),
-            "tissue": [line.facts.get("tissue") for line in dataset.cell_lines],
+            "stratum": strata(triples_per_line),
+            "tissue": [line.facts.get("tissue") for line in cell_lines],
         },
     )
-    found["per_cell_line"] = {
-        dataset.cell_lines[line].id: values for line, values in found.pop("per_cell_line").items()
-    }
-    return {
-        "test": found,
-        "valid": {"rows": len(valid), **compute(triples.label[split.valid], valid, threshold=threshold)},
-    }
+    found["per_cell_line"] = {cell_lines[line].id: values for line, values in found.pop("per_cell_line").items()}
+    valid_metrics = compute(valid.label, valid.probability, threshold=threshold)
+    return {"test": found, "valid": {"rows": len(valid.label), **valid_metrics}}
 
 
 test_metrics.__test__ = False  # type: ignore[attr-defined]  # a name that pytest would collect
@@ -63,19 +67,33 @@ def result_row(model: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def naive_baselines(dataset: DataSet, split: Split, knowledge: Knowledge | None = None) -> list[dict[str, Any]]:
+def naive_baselines(dataset: DataSet, split: Split, knowledge: Sequence[Knowledge] = ()) -> list[dict[str, Any]]:
     """The naive predictors on the test rows, as rows of the table; kNN over profiles where there is `knowledge`.
 
-    They are fitted on training and validation rows. Their threshold is the share of positives among these.
+    They are fitted on training and validation rows. Their threshold is the share of positives among these. They depend
+    on data set, split and vectors alone, so that the rows are kept beside the splits and computed once.
     """
+    from l2aco.runs.naive import VERSION
+
+    vectors = [(one.store, one.hash) for one in knowledge]
+    path = dataset.path / "naive" / f"{stable_hash([VERSION, dataset.hash, split.hash, vectors], 16)}.json"
+    with suppress(DamagedError):
+        return list(with_nan(read_json(path)))
+    rows = _naive_rows(dataset, split, knowledge)
+    write_json(path, rows)
+    return rows
+
+
+def _naive_rows(dataset: DataSet, split: Split, knowledge: Sequence[Knowledge]) -> list[dict[str, Any]]:
     from l2aco.runs.naive import predict_naive
 
     triples = dataset.triples
     threshold = float(triples.label[np.concatenate([split.train, split.valid])].mean())
-    vectors: dict[str, Any] = {}
-    if knowledge is not None:
-        vectors["cell_vectors"] = {"profile": (knowledge.cell_vectors, knowledge.cell_mask)}
-        vectors["drug_vectors"] = {"profile": (knowledge.drug_vectors, knowledge.drug_mask)}
+    names = {one.store: "profile" if len(knowledge) == 1 else one.store for one in knowledge}
+    vectors = {
+        "cell_vectors": {names[one.store]: (one.cell_vectors, one.cell_mask) for one in knowledge},
+        "drug_vectors": {names[one.store]: (one.drug_vectors, one.drug_mask) for one in knowledge},
+    }
     label, line = triples.label[split.test], triples.cell_line[split.test]
     return [
         result_row(name, breakdown(label, probabilities, line, threshold=threshold))
@@ -83,7 +101,7 @@ def naive_baselines(dataset: DataSet, split: Split, knowledge: Knowledge | None 
     ]
 
 
-def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Knowledge | None = None) -> list[dict[str, Any]]:
+def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Sequence[Knowledge] = ()) -> list[dict[str, Any]]:
     """Mean test metrics of the naive predictors over the folds of a setting."""
     from l2aco.data.splits.make import make_split, num_folds
 
@@ -96,18 +114,22 @@ def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Knowledge |
 
 
 def evaluate_run(run: Run, device: str = "auto") -> dict[str, Any]:
-    """The metrics of a run, computed anew from its weights and the data set: `test` and `valid`.
+    """`test`: the metrics of a run's test rows, computed anew from its weights; `valid` as they were, since a backbone
+    that is fitted at once has taken up those rows since.
 
-    Raises DamagedError for a corrupt checkpoint, MismatchError where data set, split or vectors have changed.
+    Raises DamagedError for a corrupt file, MismatchError for a run of another version.
     """
     predictor = run.predictor(device)
-    triples = predictor.dataset.triples
 
-    def predict(rows: np.ndarray) -> np.ndarray:
-        return predictor.predict(triples.drug_a[rows], triples.drug_b[rows], triples.cell_line[rows])
+    def rows_of(part: Literal["valid", "test"], *, anew: bool) -> Scored:
+        rows = run.predictions(part)
+        asked = (rows["drug_a"].to_list(), rows["drug_b"].to_list(), rows["cell_line"].to_list())
+        probability = predictor.predict(*asked) if anew else rows["probability"].to_numpy()
+        return Scored(rows["label"].to_numpy(), probability, predictor.rows(EntityKind.cell_line, asked[2]))
 
-    split = predictor.split
-    return test_metrics(predictor.dataset, split, predict(split.valid), predict(split.test))
+    triples = run.counts(EntityKind.cell_line)["triples"].to_numpy()
+    lines = predictor.entities(EntityKind.cell_line)
+    return test_metrics(lines, triples, rows_of("valid", anew=False), rows_of("test", anew=True))
 
 
 def comparison(run: Run, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -175,7 +197,7 @@ def naive_table(
     """
     from pydantic import ValidationError
 
-    from l2aco.data.catalog import open_dataset
+    from l2aco.data.catalog import open_or_simulate
     from l2aco.data.splits.spec import SplitSpec
     from l2aco.runs.knowledge import load_knowledge
 
@@ -183,6 +205,6 @@ def naive_table(
         split = SplitSpec(setting=setting, folds=folds, seed=seed, released=False if own else None)
     except ValidationError as error:
         raise UsageError(describe_validation(error)) from None
-    dataset = open_dataset(dataset_name, workspace)
-    knowledge = load_knowledge(store, dataset, workspace) if store is not None else None
+    dataset = open_or_simulate(dataset_name, workspace)
+    knowledge = load_knowledge([store] if store is not None else [], dataset, workspace)
     return evaluate_naive(dataset, split, knowledge=knowledge)

@@ -14,11 +14,13 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from l2aco.data.dataset import DataSet
-from l2aco.data.features import brought_features
+from l2aco.data.features import brought_features, table_in
 from l2aco.data.features.table import FeatureTable
 from l2aco.data.splits.spec import Split
 from l2aco.data.triples import Triples
 
+VERSION = 1
+"""Of the predictors: what was kept of another version is computed again."""
 Array = np.ndarray[Any, np.dtype[Any]]
 Vectors = tuple[Array, Array]
 """(n, D) vectors of all drugs or all cell lines of the data set, and bool (n,): which are known."""
@@ -224,7 +226,7 @@ def measured_vectors(dataset: DataSet) -> tuple[dict[str, Vectors], dict[str, Ve
 
 
 def _vectors(dataset: DataSet, feature: str, *, logged: bool = False) -> Vectors:
-    table = dataset.feature(feature)
+    table = table_in(dataset, feature)
     assert isinstance(table, FeatureTable)
     values = table.logged().values if logged else table.values
     return values, table.mask

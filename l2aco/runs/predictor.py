@@ -1,132 +1,152 @@
-"""A trained model that predicts for any drugs and cell lines of its data set."""
+"""A trained model that predicts for the drugs and cell lines that it was trained with, and for others."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
-import torch
 
-from l2aco.data.catalog import open_dataset
-from l2aco.data.dataset import DataSet
-from l2aco.data.splits.spec import Split
-from l2aco.errors import MismatchError, UsageError
-from l2aco.models.alignment import Aligner
+from l2aco.entities import Entity, EntityKind
+from l2aco.errors import UnknownNameError, UsageError
+from l2aco.models.backbones import backbones
+from l2aco.models.estimator import Estimator
+from l2aco.models.inputs import Inputs
+from l2aco.models.spec import AlignSpec
 from l2aco.runs.calibration import Calibration
-from l2aco.runs.device import choose_device, computing
-from l2aco.runs.scoring import Rows, score_rows
-from l2aco.runs.weights import load_weights
-from l2aco.training.prepare import Setup, prepare
+from l2aco.runs.inputs import read_arrays, read_inputs
 
 if TYPE_CHECKING:
     from l2aco.runs.run import Run
+
+
+class Scorer(Protocol):
+    """A fitted model; `models.estimator.Estimator` and `runs.network.Network` are."""
+
+    def admit(self, newcomers: Inputs) -> Self:
+        """One that also scores these entities, whose rows stand behind the others."""
+
+    def probabilities(self, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """float64 (n,): of synergy, for int64 rows (n,)."""
 
 
 @dataclass(frozen=True)
 class Predictor:
     """Predicts with the best weights of a run; nothing in it is changed by predicting."""
 
-    dataset: DataSet
-    split: Split
-    model: Aligner
-    device: torch.device
-    threads: int
+    inputs: Inputs
+    """Of the entities that the model was trained with."""
+    scorer: Scorer
+    align: AlignSpec
     calibration: Calibration
     threshold: float
     """The decision threshold, chosen on validation rows."""
+    newcomers: Inputs | None = None
+    """Of the entities that `admit` was told of."""
+
+    def admit(
+        self, entities: Sequence[Entity], vectors: Mapping[tuple[str, str], Mapping[str, np.ndarray]] | None = None
+    ) -> Self:
+        """A predictor that also knows `entities`, which the model was not trained with.
+
+        It reads of them what their facts give (SMILES, tissue, the numbers of a feature by column) and `vectors`, by
+        `Entity.key` and store: profile vectors float (D,) as the run's stores hold them. Without anything to read, an
+        entity is predicted as the average of its kind; `lacking(entity)` says what was missing. Entities that are known
+        already stay as they are. Raises UsageError for a control, whose vectors are nobody's.
+        """
+        known = self._row
+        more = {entity.key: entity for entity in entities if entity.key not in known}
+        if not more:
+            return self
+        if self.align.vectors != "profiles":
+            raise UsageError(
+                f"the run is a control (vectors = {self.align.vectors}) and knows nobody but those it was trained with",
+                remedy="Predict with a run of true profiles.",
+            )
+        if self.newcomers is not None:
+            raise UsageError("newcomers are admitted once", remedy="Give them all to one call.")
+        newcomers = self.inputs.of(list(more.values()), vectors or {})
+        return replace(self, newcomers=newcomers, scorer=self.scorer.admit(newcomers))
+
+    def entities(self, kind: EntityKind) -> list[Entity]:
+        """All that can be asked for, those of the training first."""
+        more = [] if self.newcomers is None else self.newcomers.entities(kind)
+        return [*self.inputs.entities(kind), *more]
+
+    def lacking(self, entity: Entity) -> list[str]:
+        """What the model reads of entities of its kind, and does not find of this one, in words."""
+        inputs = self.inputs if self._row[entity.key] < len(self.inputs.entities(entity.kind)) else self.newcomers
+        assert inputs is not None
+        return inputs.lacking(entity)
 
     @cached_property
-    def _tables(self) -> Any:
-        """The entities, encoded once: the weights no longer change."""
-        with torch.inference_mode():
-            return self.model.tables()
+    def _row(self) -> dict[tuple[str, str], int]:
+        return {entity.key: row for kind in EntityKind for row, entity in enumerate(self.entities(kind))}
+
+    def rows(self, kind: EntityKind, entities: Sequence[str | Entity]) -> np.ndarray:
+        """int64 (n,): where ids, or entities, stand in `entities(kind)`; raises UnknownNameError."""
+        found = np.empty(len(entities), dtype=np.int64)
+        for place, entity in enumerate(entities):
+            name = entity.id if isinstance(entity, Entity) else entity
+            row = self._row.get((kind.value, name))
+            if row is None:
+                what = kind.value.replace("_", " ") + " of the run"
+                raise UnknownNameError(what, name, [known for of, known in self._row if of == kind.value])
+            found[place] = row
+        return found
 
     def predict(
-        self, drug_a: np.ndarray, drug_b: np.ndarray, cell_line: np.ndarray, *, calibrated: bool = False
+        self,
+        drug_a: Sequence[str | Entity],
+        drug_b: Sequence[str | Entity],
+        cell_line: Sequence[str | Entity],
+        *,
+        calibrated: bool = False,
     ) -> np.ndarray:
-        """Probabilities of synergy, float64 (n,), for int64 rows (n,) of the data set's drugs and cell lines.
+        """Probabilities of synergy, float64 (n,), for n drugs, drugs and cell lines: ids, or entities.
 
-        A pair is unordered: it is scored as the data set writes it, the drug of the lower row first.
-        `calibrated` turns them into frequencies by the Platt scaling fitted on validation rows (the ranking
-        stays). Raises UsageError for arrays of different lengths and rows that do not exist.
+        A pair is unordered: it is scored with the drug first that stands first in `entities`. `calibrated` turns them
+        into frequencies by the Platt scaling fitted on validation rows (the ranking stays). Raises UsageError for
+        arrays of different lengths, UnknownNameError for who is not known (see `admit`).
         """
-        a, b, c = (np.asarray(rows, dtype=np.int64) for rows in (drug_a, drug_b, cell_line))
-        if not a.shape == b.shape == c.shape or a.ndim != 1:
-            raise UsageError(f"drugs and cell lines must be three arrays (n,), not {a.shape}, {b.shape}, {c.shape}")
-        for rows, count, what in (
-            (a, len(self.dataset.drugs), "drug"),
-            (b, len(self.dataset.drugs), "drug"),
-            (c, len(self.dataset.cell_lines), "cell line"),
-        ):
-            if len(rows) and (rows.min() < 0 or rows.max() >= count):
-                raise UsageError(f"there are {count} {what}s; row {rows.max() if rows.max() >= count else rows.min()}")
+        if not len(drug_a) == len(drug_b) == len(cell_line):
+            lengths = f"{len(drug_a)}, {len(drug_b)}, {len(cell_line)}"
+            raise UsageError(f"drugs and cell lines must be three sequences of one length, not {lengths}")
+        a, b = (self.rows(EntityKind.drug, drugs) for drugs in (drug_a, drug_b))
+        return self.predict_rows(a, b, self.rows(EntityKind.cell_line, cell_line), calibrated=calibrated)
+
+    def predict_rows(self, a: np.ndarray, b: np.ndarray, c: np.ndarray, *, calibrated: bool = False) -> np.ndarray:
+        """`predict` for int64 rows (n,) of `entities`."""
+        drugs, lines = (len(self.entities(kind)) for kind in EntityKind)
         # A product may round a row by its place: each unordered triple is scored once, so that it has one probability.
         first, second = np.minimum(a, b), np.maximum(a, b)
-        key = (first * len(self.dataset.drugs) + second) * len(self.dataset.cell_lines) + c
-        _, places, inverse = np.unique(key, return_index=True, return_inverse=True)
-        with computing(self.device, self.threads):
-            on_a, on_b, on_c = (torch.as_tensor(rows[places], device=self.device) for rows in (first, second, c))
-            distinct = score_rows(self.model, Rows(on_a, on_b, on_c, torch.empty(len(places))), self._tables)
-        probabilities = distinct[inverse]
+        _, places, inverse = np.unique((first * drugs + second) * lines + c, return_index=True, return_inverse=True)
+        probabilities = self.scorer.probabilities(first[places], second[places], c[places])[inverse]
         return self.calibration.apply(probabilities) if calibrated else probabilities
 
 
 def load_predictor(run: Run, *, device: str = "auto") -> Predictor:
-    """Rebuild a run's model and load its weights.
+    """Build a run's model again and load its weights; the data set and the store may have changed, or be gone.
 
-    Raises DamagedError for a corrupt checkpoint, MismatchError where the data set, its split or the store's
-    vectors are no longer those that the run was trained on.
+    Raises DamagedError for a corrupt file, MismatchError for a run of another version.
     """
-    weights = run.file("model.safetensors")
-    chosen = choose_device(run.workspace.settings.device if device == "auto" else device)
-    with computing(chosen, run.spec.threads):
-        check_dataset(run)
-        setup = prepare(run.spec, run.workspace)
-        check_inputs(run, setup)
-        load_weights(setup.model, weights, run.manifest["files"]["model.safetensors"])
-        setup.model.to(chosen).eval()
+    run.check_format()
+    spec = run.spec
+    kind = backbones.load(str(spec.backbone))
+    inputs = read_inputs(run.file("inputs.npz"))
+    scorer: Scorer
+    if issubclass(kind, Estimator):
+        scorer = kind.restore(inputs, kind.Config.model_validate(spec.config), read_arrays(run.file("model.npz")))
+    else:
+        from l2aco.runs.network import load_network
+
+        scorer = load_network(run, inputs, device)
     return Predictor(
-        dataset=setup.dataset,
-        split=setup.split,
-        model=setup.model,
-        device=chosen,
-        threads=run.spec.threads,
+        inputs=inputs,
+        scorer=scorer,
+        align=spec.align,
         calibration=Calibration(**run.metrics["calibration"]),
         threshold=run.metrics["test"]["threshold"],
     )
-
-
-def check_dataset(run: Run) -> None:
-    """Raises MismatchError where the run's data set is not the one it was trained on."""
-    assert run.spec.dataset is not None
-    dataset = open_dataset(run.spec.dataset, run.workspace)
-    if dataset.hash != run.manifest["dataset_hash"]:
-        raise MismatchError(
-            f"the data set {dataset.name} has changed since the run was trained",
-            where=run.path,
-            remedy=f"Import the old one again, or train anew: l2aco train --spec {run.path / 'spec.toml'}",
-        )
-
-
-def check_inputs(run: Run, setup: Setup) -> None:
-    """Raises MismatchError where the split or the store's vectors are not those of the training."""
-    again = f"Train anew: l2aco train --spec {run.path / 'spec.toml'}"
-    if setup.split.hash != run.manifest["split_hash"]:
-        raise MismatchError("the split has changed since the run was trained", where=run.path, remedy=again)
-    if setup.knowledge is None:
-        return
-    trained, now = run.manifest["encoder"], setup.knowledge.encoder
-    if now != trained:
-        raise MismatchError(
-            f"the run was trained on vectors of {trained}, the store {setup.knowledge.store} holds those of {now}",
-            where=run.path,
-            remedy=f"Embed again with `l2aco embed --encoder {trained}`. {again}",
-        )
-    if setup.knowledge.hash != run.manifest["vectors_hash"]:
-        raise MismatchError(
-            f"the vectors in the store {setup.knowledge.store} have changed since the run was trained",
-            where=run.path,
-            remedy=again,
-        )

@@ -5,20 +5,22 @@ spec.toml             the complete spec: `l2aco train --spec runs/<id>/spec.toml
 environment.json      versions and machine
 history.csv           one line an epoch
 metrics.json          test and validation metrics, baselines, threshold, calibration, timing
-predictions.parquet   every test row with label and probability
+predictions.parquet   every validation and test row with label and probability
+entities.parquet      drugs and cell lines: id, name, triples in the data set and among those trained on
+inputs.npz            the entities with all that the model reads of them, as it was fitted
 model.safetensors     the best weights
 history.png           loss and validation metric over epochs
 """
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from l2aco.errors import DamagedError, InputError, L2aCoError, UnknownNameError
-from l2aco.files import load_spec, read_json, sha256_file
+from l2aco.entities import Entity, EntityKind
+from l2aco.errors import DamagedError, InputError, L2aCoError, MismatchError, UnknownNameError
+from l2aco.files import load_spec, read_json, sha256_file, with_nan
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, names_in
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from l2aco.runs.predictor import Predictor
     from l2aco.runs.spec import TrainSpec
 
-FORMAT = 5
+FORMAT = 6
 """Of a run's files and of the models in it: other numbers come from the same spec in another format."""
 UNFINISHED = ".unfinished"
 
@@ -41,11 +43,15 @@ class Run:
         self.id = path.name
         self.workspace = workspace
         self.manifest: dict[str, Any] = read_json(path / "manifest.json")
-        if self.manifest.get("format") != FORMAT:
-            raise DamagedError(
-                f"was made by another version of L2aCo (format {self.manifest.get('format')}, not {FORMAT})",
-                where=path,
-                remedy=f"Train it again: l2aco train --spec {path / 'spec.toml'}",
+
+    def check_format(self) -> None:
+        """Raises MismatchError where another version of L2aCo made the run: its numbers can be read, its model not."""
+        made = self.manifest.get("format")
+        if made != FORMAT:
+            raise MismatchError(
+                f"was made by another version of L2aCo (format {made}, not {FORMAT}) and cannot predict",
+                where=self.path,
+                remedy=f"Train it again: l2aco train --spec {self.path / 'spec.toml'}",
             )
 
     def file(self, name: str) -> Path:
@@ -59,6 +65,11 @@ class Run:
             raise DamagedError(f"{what} does not match its checksum in manifest.json", where=path, remedy=remedy)
         return path
 
+    @property
+    def simulated(self) -> bool:
+        """Whether the labels it was trained on were made up."""
+        return bool(self.manifest.get("simulated"))
+
     @cached_property
     def spec(self) -> TrainSpec:
         from l2aco.runs.spec import TrainSpec
@@ -68,7 +79,7 @@ class Run:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """`test`, `valid`, `baselines`, `calibration`, `training`; see docs/training.md."""
-        return dict(_with_nan(read_json(self.file("metrics.json"))))
+        return dict(with_nan(read_json(self.file("metrics.json"))))
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -76,20 +87,44 @@ class Run:
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
-        """One record an epoch: epoch, seconds, learning_rate, loss, its parts, valid_<metric>."""
+        """One record an epoch: epoch, seconds, learning_rate, loss, its parts, valid_<metric>; none where a backbone is
+        fitted at once."""
         import polars as pl
+
+        if "history.csv" not in self.manifest["files"]:
+            return []
 
         return pl.read_csv(self.file("history.csv")).to_dicts()
 
-    def tested(self) -> pl.DataFrame:
-        """The test rows: ids of the drugs and the cell line, and the label."""
+    def predictions(self, part: Literal["valid", "test"] = "test") -> pl.DataFrame:
+        """The validation or test rows: ids, score, label, probability, calibrated probability."""
         import polars as pl
 
+        table = pl.read_parquet(self.file("predictions.parquet"))
+        return table.filter(pl.col("part") == part).drop("part") if "part" in table.columns else table
+
+    def tested(self) -> pl.DataFrame:
+        """The test rows: ids of the drugs and the cell line, and the label."""
         columns = ["drug_a", "drug_b", "cell_line", "label"]
-        return pl.read_parquet(self.file("predictions.parquet"), columns=columns).sort(columns)
+        return self.predictions().select(columns).sort(columns)
+
+    def entities(self, kind: EntityKind) -> list[Entity]:
+        """The drugs or cell lines that the run was trained with, with or without triples."""
+        from l2aco.runs.inputs import read_entities
+
+        self.check_format()
+        return read_entities(self.file("inputs.npz"))[kind]
+
+    def counts(self, kind: EntityKind) -> pl.DataFrame:
+        """For every entity in the order of `entities`: id, name, triples (in the data set), training_triples."""
+        import polars as pl
+
+        self.check_format()
+        table = pl.read_parquet(self.file("entities.parquet"))
+        return table.filter(pl.col("kind") == kind.value).drop("kind")
 
     def predictor(self, device: str = "auto") -> Predictor:
-        """The trained model, ready to predict; see `training.predictor.load_predictor`."""
+        """The trained model, ready to predict; see `runs.predictor.load_predictor`."""
         from l2aco.runs.predictor import load_predictor
 
         return load_predictor(self, device=device)
@@ -112,23 +147,16 @@ class Run:
             "pair_mean_auroc": pair,
             "auprc": pooled["auprc"],
             "macro_auroc": metrics["test"]["macro"]["auroc"],
-            "epochs": metrics["training"]["epochs"],
+            "epochs": metrics["training"].get("epochs"),
         }
-
-
-def _with_nan(value: Any) -> Any:
-    """Metrics as they were before they became JSON, where one that is undefined is null."""
-    if isinstance(value, dict):
-        return {key: _with_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_nan(item) for item in value]
-    return math.nan if value is None else value
 
 
 def align_label(spec: TrainSpec) -> str:
     """How alignment reads in a run's id: the loss, with fusion, scope and control where they are not the default."""
     align = spec.align
     parts: list[str] = [align.loss]
+    if not align.active and spec.store:
+        parts = ["knowledge", *([align.vectors + str(align.draw or "")] if align.vectors != "profiles" else [])]
     if align.fusion and align.fusion != "none":
         parts.append(align.fusion)
     if align.active and align.scope != "batch":

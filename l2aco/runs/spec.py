@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.errors import UsageError
@@ -12,12 +12,19 @@ from l2aco.files import describe_validation
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
 
+_FIELDS: dict[str, Any] = {
+    name: (field.annotation | None, None)  # type: ignore[operator]
+    for name, field in Recipe.model_fields.items()
+}
+GivenRecipe: Any = create_model("GivenRecipe", **_FIELDS)
+"""The values of a `Recipe` as far as somebody gave them; None where nobody did."""
 
-class TrainSpec(BaseModel):
+
+class TrainSpec(GivenRecipe):
     """One run. None means "the default", which `training.choose.complete` writes in before anything is trained.
 
-    `store` names the embedding store; `llm` and `encoder` choose one where `store` is None. `config` holds the
-    backbone's hyper-parameters.
+    `store` names the embedding stores, () being none; `llm` and `encoder` choose one where `store` is None. `config`
+    holds the backbone's hyper-parameters; the values of `Recipe` are fields too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,7 +34,7 @@ class TrainSpec(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)
     split: SplitSpec = Field(default_factory=lambda: SplitSpec(setting="novel-cell"))
     align: AlignSpec = Field(default_factory=AlignSpec)
-    store: str | None = None
+    store: tuple[str, ...] | None = None
     llm: str | None = None
     encoder: str | None = None
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -35,18 +42,10 @@ class TrainSpec(BaseModel):
     threads: int = Field(default=1, ge=1)
     """CPU threads of this process: small graphs gain nothing from more, and lose under load."""
 
-    epochs: int | None = None
-    batch_size: int | None = None
-    optimiser: Literal["adam", "adamw"] | None = None
-    learning_rate: float | None = None
-    schedule: Literal["none", "one-cycle", "plateau"] | None = None
-    weight_decay: float | None = None
-    weight_decay_kind: Literal["decoupled", "norms"] | None = None
-    patience: int | None = None
-    metric: str | None = None
-    grad_accumulation: int | None = None
-    precision: Literal["fp32", "bf16"] | None = None
-    compile: bool | None = None
+    @field_validator("store", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

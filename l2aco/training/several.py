@@ -9,7 +9,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2aco.data.catalog import open_dataset
 from l2aco.errors import L2aCoError
 from l2aco.progress import Progress, Silent
 from l2aco.runs.run import Run
@@ -38,7 +37,7 @@ def train_all(
     once = _Once(progress)
     if jobs == 1 or len(specs) == 1:
         return [train(spec, workspace, once, callbacks=callbacks, reuse=len(specs) > 1) for spec in specs]
-    open_dataset(choose_dataset(specs[0].dataset, workspace), workspace)  # makes the demo once, not in every process
+    choose_dataset(specs[0].dataset, workspace)  # simulates the demo once, not in every process
     progress.say(f"training {len(specs)} runs, {min(jobs, len(specs))} at a time")
     found: dict[int, str] = {}
     with (

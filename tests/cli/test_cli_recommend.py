@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from l2aco.data.catalog import open_dataset
+from l2aco.data.splits.make import make_split
+from l2aco.entities import EntityKind
 from l2aco.files import sha256_file, write_json
 
 
@@ -47,10 +49,10 @@ def test_says_what_was_measured_here_and_elsewhere(trained, cli):
 def test_says_how_much_each_drug_was_trained_on_and_leaves_out_the_rare(trained, cli):
     from l2aco.runs.run import open_run
 
-    predictor = open_run(None, trained).predictor()
-    triples, train = predictor.dataset.triples, predictor.split.train
+    dataset = open_dataset("demo", trained)
+    triples, train = dataset.triples, make_split(dataset, open_run(None, trained).spec.split).train
     counts = np.bincount(np.concatenate([triples.drug_a[train], triples.drug_b[train]]))
-    by_id = {drug.id: count for drug, count in zip(predictor.dataset.drugs, counts.tolist(), strict=False)}
+    by_id = {drug.id: count for drug, count in zip(dataset.drugs, counts.tolist(), strict=False)}
     least = int(np.median(counts))
     pairs = json.loads(cli("recommend", "--cell", "A375", "--top", 10_000, "--min-triples", least, "--json").stdout)
     assert all(pair["training_a"] == by_id[pair["drug_a_id"]] >= least for pair in pairs)
@@ -94,7 +96,7 @@ def test_says_how_many_pairs_rest_on_drugs_that_training_hardly_held(lab, cli):
     from l2aco.runs.run import open_run
 
     cli("train", "--backbone", "GCN", "--align", "none", "--setting", "novel-drug", "--set", "epochs=2")
-    held_out = open_run(None, lab).predictor().split.held_out[:3]
+    held_out = open_run(None, lab).manifest["held_out"][:3]
     options = [part for drug in held_out for part in ("--drug", drug)]
     assert (
         "3 pairs hold a drug with fewer than 10 training triples" in cli("recommend", "--cell", "A375", *options).stderr
@@ -119,11 +121,12 @@ def test_a_metric_that_is_undefined_is_null_on_disk_and_reads_as_nan(trained, cl
 def test_simulated_data_and_unseen_lines_are_named_as_such(trained, cli):
     from l2aco.runs.run import open_run
 
-    predictor = open_run(None, trained).predictor()
-    held_out = predictor.split.held_out[0]
+    run = open_run(None, trained)
+    held_out = run.manifest["held_out"][0]
     said = cli("recommend", "--cell", held_out).stderr
     assert "never seen in training" in said and "SIMULATED" in said
-    known = predictor.dataset.cell_lines[predictor.dataset.triples.cell_line[predictor.split.train[0]]].id
+    lines = run.counts(EntityKind.cell_line)
+    known = lines.filter(lines["training_triples"] > 0)["id"][0]
     assert "was seen in training" in cli("recommend", "--cell", known).stderr
 
 

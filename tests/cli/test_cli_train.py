@@ -46,9 +46,11 @@ def test_a_run_holds_everything_that_design_promises(lab, cli):
     cli("train", *QUICK)
     run = open_run(None, lab)
     assert sorted(file.name for file in run.path.iterdir()) == [
+        "entities.parquet",
         "environment.json",
         "history.csv",
         "history.png",
+        "inputs.npz",
         "manifest.json",
         "metrics.json",
         "model.safetensors",
@@ -57,16 +59,14 @@ def test_a_run_holds_everything_that_design_promises(lab, cli):
     ]
     assert len(run.history) == 2 and {"task", "align_drug", "align_cell", "valid_auroc"} <= set(run.history[0])
     assert run.environment["packages"]["torch"]
-    import polars as pl
-
     from l2aco.metrics import compute
 
-    table = pl.read_parquet(run.file("predictions.parquet"))
-    test = run.metrics["test"]
+    table, test = run.predictions(), run.metrics["test"]
     assert len(table) == test["rows"]
     again = compute(table["label"].to_numpy(), table["probability"].to_numpy(), threshold=test["threshold"])
     assert again == pytest.approx(test["pooled"])
-    assert set(test["per_cell_line"]) == set(table["cell_line"]) == set(run.predictor().split.held_out)
+    assert set(test["per_cell_line"]) == set(table["cell_line"]) == set(run.manifest["held_out"])
+    assert len(run.predictions("valid")) == run.metrics["valid"]["rows"]
     text = (run.path / "environment.json").read_text() + (run.path / "spec.toml").read_text()
     assert str(lab.root) not in text
 
@@ -117,10 +117,10 @@ def test_options_that_exclude_each_other_are_refused(lab, cli):
     assert "Leave out --jobs" in result.stderr
 
 
-def test_an_engine_is_an_option(lab, cli):
-    cli("train", *QUICK, "--engine", "pyg", "--align", "none")
-    assert open_run(None, lab).spec.config["engine"] == "pyg"
-    assert "fast" in cli("train", *QUICK, "--engine", "quick", code=2).stderr
+def test_kernels_are_a_setting(lab, cli):
+    cli("train", *QUICK, "--set", "kernels=torch", "--align", "none")
+    assert open_run(None, lab).spec.config["kernels"] == "torch"
+    assert "auto" in cli("train", *QUICK, "--set", "kernels=quick", code=2).stderr
 
 
 def test_alone_it_needs_no_store(lab, cli):
@@ -284,8 +284,7 @@ def test_a_table_without_a_graph_trains_what_needs_none(lab, cli, tmp_path):
 
 
 def test_predict_takes_names_and_ids_and_ignores_the_order_of_the_pair(lab, cli):
-    run = trained(lab)
-    dataset = run.predictor().dataset
+    run, dataset = trained(lab), open_dataset("demo", lab)
     a, b, line = dataset.drugs[0], dataset.drugs[1], dataset.cell_lines[2]
     (lab.root / "pairs.csv").write_text(
         f"Drug_A,drug_b,cell_line\n{a.id},{b.name.lower()},{line.name}\n{b.id},{a.id},{line.id}\n"
@@ -303,16 +302,16 @@ def test_predict_takes_names_and_ids_and_ignores_the_order_of_the_pair(lab, cli)
 
 
 def test_predict_names_the_line_of_what_it_cannot_use(lab, cli):
-    run = trained(lab)
-    dataset = run.predictor().dataset
+    trained(lab)
+    dataset = open_dataset("demo", lab)
     a, b, line = dataset.drugs[0], dataset.drugs[1], dataset.cell_lines[2]
     cases = {
         f"drug_a,drug_b,cell_line\n{a.id},{b.id},{line.id}\n{a.name[:-1]}x,{b.id},{line.id}\n": (":3", a.name),
-        f"drug_a,cell_line\n{a.id},{line.id}\n": (":1", "no column drug_b"),
+        f"drug_a,cell_line\n{a.id},{line.id}\n": ("", "no column 'drug_b'"),
         "": ("", "is empty"),
-        "drug_a,drug_b,cell_line\n": ("", "holds no pairs"),
+        "drug_a,drug_b,cell_line\n": ("", "holds no rows"),
         f"drug_a,drug_b,cell_line\n{a.id},{a.id},{line.id}\n": (":2", "same drug"),
-        f"drug_a,drug_b,cell_line\n{a.id},,{line.id}\n": (":2", "column drug_b is empty"),
+        f"drug_a,drug_b,cell_line\n{a.id},,{line.id}\n": (":2", "column 'drug_b' is empty"),
     }
     for text, (where, message) in cases.items():
         (lab.root / "pairs.csv").write_text(text)
@@ -417,7 +416,8 @@ def test_a_damaged_run_is_trained_again_among_several(lab, cli):
 
 
 def test_pairs_carry_their_other_columns_and_all_unknown_lines_are_told(lab, cli):
-    dataset = trained(lab).predictor().dataset
+    trained(lab)
+    dataset = open_dataset("demo", lab)
     a, b, line = dataset.drugs[0].name, dataset.drugs[1].name, dataset.cell_lines[2].name
     (lab.root / "p.csv").write_text(f"note;Drug1;Drug2;cell\nfirst;{a};{b};{line}\nsecond;{b};{a};{line}\n")
     cli("predict", "--pairs", "p.csv", "-o", "out.csv")

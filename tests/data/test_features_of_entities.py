@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2aco.data.dataset import DataSet
-from l2aco.data.features import FEATURES
+from l2aco.data.features import FEATURES, table_in
 from l2aco.data.features.table import FeatureRows, FeatureTable, GraphTable
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.data.splits.make import make_split
@@ -38,7 +38,7 @@ def dataset(workspace: Workspace) -> DataSet:
 
 @pytest.mark.parametrize("name", ["morgan", "atom_pair", "descriptors", "molecule_graphs"])
 def test_a_drug_without_a_readable_smiles_is_masked_and_zero(dataset: DataSet, name: str) -> None:
-    feature = dataset.feature(name)
+    feature = table_in(dataset, name)
     assert feature.mask.tolist() == [True, True, False, False]
     if isinstance(feature, FeatureTable):
         assert np.isfinite(feature.values).all()
@@ -54,16 +54,16 @@ def test_fingerprints_are_those_of_rdkit(dataset: DataSet) -> None:
         ("morgan", rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=1024)),
         ("atom_pair", rdFingerprintGenerator.GetAtomPairGenerator(fpSize=1024)),
     ):
-        assert np.array_equal(dataset.feature(name).values[0], make.GetFingerprintAsNumPy(molecule))
+        assert np.array_equal(table_in(dataset, name).values[0], make.GetFingerprintAsNumPy(molecule))
 
 
 def test_descriptors_are_named(dataset: DataSet) -> None:
-    table = dataset.feature("descriptors")
+    table = table_in(dataset, "descriptors")
     assert table.values[0, table.columns.index("MolWt")] == pytest.approx(180.16, abs=0.01)
 
 
 def test_a_molecular_graph_has_78_features_an_atom_and_every_bond_twice(dataset: DataSet) -> None:
-    graphs = dataset.feature("molecule_graphs")
+    graphs = table_in(dataset, "molecule_graphs")
     assert isinstance(graphs, GraphTable)
     atoms, bonds, owner = graphs.batch(np.array([1, 3, 0, 1]))
     assert atoms.shape == (3 + 13 + 3, 78)
@@ -76,7 +76,7 @@ def test_a_molecular_graph_has_78_features_an_atom_and_every_bond_twice(dataset:
 
 
 def test_substructures_spell_the_smiles(dataset: DataSet) -> None:
-    table = dataset.feature("substructures")
+    table = table_in(dataset, "substructures")
     spelled = "".join(table.columns[piece - 1] for piece in table.values[0] if piece)
     assert spelled == ASPIRIN
     assert table.values.shape == (4, 50)
@@ -93,7 +93,7 @@ def test_the_tissue_and_the_proteins_of_a_line(workspace: Workspace) -> None:
             ("cell_line", "underexpresses", "protein"): (["L00"], ["12"]),
         },
     )
-    tissue, proteins = dataset.feature("tissue"), dataset.feature("cell_proteins")
+    tissue, proteins = table_in(dataset, "tissue"), table_in(dataset, "cell_proteins")
     assert tissue.columns == ("breast", "colon", "lung", "skin")
     assert tissue.values[:2].tolist() == [[0, 0, 1, 0], [0, 0, 0, 1]]
     assert proteins.columns == ("10", "12")
@@ -103,37 +103,41 @@ def test_the_tissue_and_the_proteins_of_a_line(workspace: Workspace) -> None:
 
 def test_a_data_set_without_a_graph_says_so(dataset: DataSet) -> None:
     with pytest.raises(InputError, match="no knowledge graph"):
-        dataset.feature("cell_proteins")
+        table_in(dataset, "cell_proteins")
 
 
 def test_an_unknown_feature_names_the_near_ones_and_the_way_to_bring_it(dataset: DataSet) -> None:
     with pytest.raises(UnknownNameError, match=r"morgan[\s\S]*--features morgn=FILE"):
-        dataset.feature("morgn")
+        table_in(dataset, "morgn")
 
 
 def test_every_feature_of_the_registry_has_a_row_for_each_entity(dataset: DataSet) -> None:
     for entry in FEATURES:
         if entry.name == "cell_proteins":
             continue
-        feature = dataset.feature(entry.name)
+        feature = table_in(dataset, entry.name)
         assert len(feature.mask) == len(dataset.entities(feature.kind)), entry.name
 
 
 def test_the_cache_is_read_and_a_damaged_one_is_made_again(dataset: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = dataset.feature("morgan").values
+    first = table_in(dataset, "morgan").values
     path = next((dataset.path / "features" / "cache").glob("morgan-*.npz"))
-    monkeypatch.setattr("l2aco.data.features.molecules.morgan", lambda _: pytest.fail("computed again"))
-    assert np.array_equal(dataset.feature("morgan").values, first)
+    monkeypatch.setattr("l2aco.data.features.molecules.Morgan.of", lambda *_: pytest.fail("computed again"))
+    assert np.array_equal(table_in(dataset, "morgan").values, first)
     monkeypatch.undo()
     path.write_bytes(path.read_bytes()[:100])
-    assert np.array_equal(dataset.feature("morgan").values, first)
+    assert np.array_equal(table_in(dataset, "morgan").values, first)
 
 
 def test_other_smiles_are_another_cache(dataset: DataSet, workspace: Workspace) -> None:
-    before = dataset.feature("morgan").values[1].copy()
+    before = table_in(dataset, "morgan").values[1].copy()
     (workspace.root / "s.csv").write_text(SMILES.replace("CCO", "CCN"))
     spec = ImportSpec(path=workspace.root / "t.csv", name="d", drugs=workspace.root / "s.csv", replace=True)
-    assert not np.array_equal(import_dataset(spec, workspace).feature("morgan").values[1], before)
+    assert not np.array_equal(table_in(import_dataset(spec, workspace), "morgan").values[1], before)
+
+
+def scaled(table: FeatureTable, rows: np.ndarray) -> np.ndarray:
+    return table.scaling(rows).of(table).values
 
 
 def test_scaling_is_fitted_on_the_training_lines_alone(workspace: Workspace) -> None:
@@ -147,18 +151,18 @@ def test_scaling_is_fitted_on_the_training_lines_alone(workspace: Workspace) -> 
     planted = values.copy()
     planted[np.unique(lines[split.test])] += 1000  # a leak would move everything
     train = lines[split.train]
-    before, after = table.scaled(train).values, FeatureTable(EntityKind.cell_line, planted, mask).scaled(train).values
+    before, after = scaled(table, train), scaled(FeatureTable(EntityKind.cell_line, planted, mask), train)
     fitted = np.unique(train)
     assert np.array_equal(before[fitted], after[fitted])
     assert np.allclose(before[fitted].mean(axis=0), 0, atol=1e-5)
     assert np.allclose(before[fitted].std(axis=0), 1, atol=1e-4)
-    assert not np.allclose(table.scaled(np.arange(40)).values[fitted], before[fitted])
+    assert not np.allclose(scaled(table, np.arange(40))[fitted], before[fitted])
 
 
 def test_constant_columns_and_unknown_lines_scale_to_zero() -> None:
     values, mask = np.array([[1.0, 5.0], [3.0, 5.0], [9.0, 9.0]]), np.array([True, True, False])
-    scaled = FeatureTable(EntityKind.cell_line, values, mask).scaled(np.array([0, 1, 1, 2])).values
-    assert scaled.tolist() == [[-1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]
+    table = FeatureTable(EntityKind.cell_line, values, mask)
+    assert scaled(table, np.array([0, 1, 1, 2])).tolist() == [[-1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]
 
 
 def test_log_unit_length_and_a_choice_of_genes() -> None:
@@ -185,7 +189,7 @@ def test_a_feature_table_of_the_users_is_matched_by_name_alias_and_xref(workspac
         ),
         workspace,
     )
-    table = dataset.feature("expression")
+    table = table_in(dataset, "expression")
     assert (table.kind, table.columns) == (EntityKind.cell_line, ("g1", "g2"))
     assert table.values.tolist() == [[1, 2], [3, 4]]
     assert dataset.manifest["report"]["expression_rows_used"] == 2
@@ -213,7 +217,7 @@ def test_the_row_of_the_very_line_counts_and_one_that_is_like_it_is_reported(wor
     (workspace.root / "f.csv").write_text("id,g1\nx-,100\nX,1\nY.,2\n")
     spec = ImportSpec(path=workspace.root / "t.csv", name="d", features={"e": workspace.root / "f.csv"})
     dataset = import_dataset(spec, workspace)
-    assert dataset.feature("e").values.tolist() == [[1], [2]]
+    assert table_in(dataset, "e").values.tolist() == [[1], [2]]
     assert dataset.manifest["report"]["e_rows_passed_over"] == 1
     assert any("'x-' (like 'X')" in note for note in dataset.manifest["notes"])
 
@@ -263,5 +267,5 @@ def test_features_survive_a_merge_of_data_sets(workspace: Workspace, tmp_path: P
         for name in ("f", "g")
     ]
     merged = merge_datasets(parts, "both", workspace)
-    assert merged.feature("e").values.tolist() == [[1], [2]]
+    assert table_in(merged, "e").values.tolist() == [[1], [2]]
     assert pl.read_parquet(merged.path / "triples.parquet")["count"].to_list() == [2] * 4

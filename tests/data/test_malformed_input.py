@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from l2aco.data.features import table_in
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.errors import L2aCoError
 from l2aco.runs.pairs import read_pairs
@@ -119,7 +120,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "SMILES of nobody after a line break in quotes": (
         deepdds('C,CC,"X\nX",1\nC,CCCC,X,1\n'),
-        r"new_labels_0_10\.csv:6: column 'drug_b' holds a SMILES that",
+        r"new_labels_0_10\.csv:6: column 'drug2' holds a SMILES that",
     ),
     "label of 2 in the DeepDDS layout": (deepdds("C,CC,Y,2\n"), r"new_labels_0_10\.csv:4: column 'label' holds '2'"),
     "another triple after a line break in quotes": (
@@ -128,7 +129,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
         ),
         r"scores_0_10\.csv:4: is about another triple",
     ),
-    "huge cell": (table(GOOD + f"{HUGE},B,X,1\n"), r"t\.csv:5: column 'drug_a' holds 200,000 characters"),
+    "huge cell": (table(GOOD + f"{HUGE},B,X,1\n"), r"t\.csv:5: column 'drug_a' holds more than 100,000 characters"),
     "Parquet that is text": (table(GOOD, "t.parquet"), r"t\.parquet: is not a readable parquet"),
     "Excel that is text": (table(GOOD, "t.xlsx"), r"t\.xlsx: is not a readable xlsx"),
     "only self-pairs": (table("drug_a,drug_b,cell_line,score\nA,A,X,1\n"), "no labelled triple is left"),
@@ -139,7 +140,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "weight of 3": (
         graphsynergy(cell_protein__csv="GeneSym,source_desc,protein,cell,Tissue,target_id,weight\nG,na,1,X,lung,0,3\n"),
-        r"cell_protein\.csv: column 'weight' holds 3",
+        r"cell_protein\.csv:2: column 'weight' holds 3",
     ),
     "missing file": (graphsynergy(cell_protein__csv=None), r"cell_protein\.csv: no such file"),
     "link out of the folder": (outside_link, r"drug_protein\.csv: is a link out of the folder"),
@@ -312,7 +313,7 @@ def test_pickled_features_are_read_where_that_is_allowed(workspace: Workspace) -
     np.save(path, {"X": np.ones((4, 2)), "other": np.zeros((4, 2))}, allow_pickle=True)
     spec = ImportSpec(path=table(GOOD)(workspace.root), name="d", features={"omics": path}, allow_pickle=True)
     dataset = import_dataset(spec, workspace)
-    feature = dataset.feature("omics")
+    feature = table_in(dataset, "omics")
     assert feature.values.shape == (2, 4, 2)
     assert feature.mask.tolist() == [True, False]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from l2aco.data.dataset import DataSet
+from l2aco.data.features import table_in
 
 Real = Callable[[str], DataSet]
 
@@ -91,7 +92,7 @@ def test_oneil(real: Real) -> None:
             "shipped_labels_in_gap": 33,
         },
     )
-    expression = dataset.feature("expression")
+    expression = table_in(dataset, "expression")
     assert expression.values.shape == (31, 954)
     assert expression.mask.all()
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from l2aco.data.dataset import DataSet
 from l2aco.data.export import export_dataset
+from l2aco.data.features import table_in
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.data.splits.make import make_split, num_folds
 from l2aco.data.splits.spec import SplitSpec
@@ -187,7 +188,7 @@ def test_the_layout_of_hansynergy_brings_cids_smiles_and_the_split(workspace: Wo
     (folder.parent / "cid_smile.json").write_text('{"2244": "CC(=O)Oc1ccccc1C(=O)O"}')
     dataset = import_dataset(ImportSpec(path=folder, name="han"), workspace)
     assert [drug.id for drug in dataset.drugs] == ["2241", "2242", "2243", "2244", "2245"]
-    assert dataset.feature("morgan").mask.tolist() == [False, False, False, True, False]
+    assert table_in(dataset, "morgan").mask.tolist() == [False, False, False, True, False]
     assert make_split(dataset, SplitSpec(setting="S1")).held_out == ["Z"]
 
 
@@ -206,5 +207,5 @@ def test_the_maps_and_omics_of_synergyx_go_with_another_import(workspace: Worksp
     )
     dataset = import_dataset(spec, workspace)
     assert dataset.drugs[0].facts["smiles"] == "CCO"
-    assert dataset.feature("omics").values.shape == (2, 5, 6)
-    assert dataset.feature("omics").mask.tolist() == [False, True]
+    assert table_in(dataset, "omics").values.shape == (2, 5, 6)
+    assert table_in(dataset, "omics").mask.tolist() == [False, True]

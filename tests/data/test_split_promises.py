@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from l2aco.data.dataset import DataSet
 from l2aco.data.info import split_rows
-from l2aco.data.splits.leaks import check_split
-from l2aco.data.splits.make import make_split, num_folds
+from l2aco.data.splits.make import check_split, make_split, num_folds
 from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.errors import DamagedError, UnknownNameError, UsageError
 from l2aco.workspace import Workspace
@@ -263,6 +262,26 @@ def test_a_stored_split_says_what_it_is(workspace: Workspace) -> None:
     assert stored["spec"]["seed"] == 3
     assert stored["hash"] == split.hash
     assert stored["held_out"] == split.held_out
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "rows"),
+    [
+        ({"setting": "random"}, "54029342918026be", "3d6d2a6139ec5928"),
+        ({"setting": "long-tail"}, "b5e0cb60a26af25b", "80bef5d127da33e9"),
+        ({"setting": "novel-cell"}, "2681419e49c66171", "2020daaea6756024"),
+        ({"setting": "novel-drug"}, "d3cafeaebcb9c42b", "327696862b4d165c"),
+        ({"setting": "novel-pair"}, "995ae6fbeea44e1d", "58afdc4948a3281a"),
+        ({"setting": "novel-tissue"}, "4704d6a8975cf213", "4aefb7c850efc699"),
+    ],
+)
+def test_splits_of_earlier_versions_are_found_and_made_again_alike(
+    workspace: Workspace, values: dict[str, Any], name: str, rows: str
+) -> None:
+    dataset = screen(workspace)
+    split = make_split(dataset, SplitSpec(**values, tail=30, shots=3))
+    stored = json.loads((dataset.path / "splits" / f"{name}.json").read_text())
+    assert split.hash == stored["hash"] and stored["rows_hash"].startswith(rows)
 
 
 def test_other_data_or_another_seed_is_another_split(workspace: Workspace, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from l2aco.data.catalog import open_dataset
+from l2aco.data.features import table_in
 from l2aco.entities import EntityKind, read_entities
 from l2aco.errors import InputError
 from l2aco.workspace import Workspace
@@ -43,8 +44,8 @@ def test_tables_beside_the_screen_may_have_semicolons_too(cli: Cli, workspace: W
     options = ("--drugs", workspace.root / "d.csv", "--features", f"f={workspace.root / 'f.csv'}")
     imported(cli, workspace, "drug1,drug2,cell,score\n" + ROWS, *options)
     dataset = open_dataset("mine", workspace)
-    assert sorted(dataset.feature("f").values.flatten().tolist())[0] == -2.0
-    assert 0.5 in dataset.feature("f").values and 1.25 in dataset.feature("f").values
+    assert sorted(table_in(dataset, "f").values.flatten().tolist())[0] == -2.0
+    assert 0.5 in table_in(dataset, "f").values and 1.25 in table_in(dataset, "f").values
     assert [drug.facts.get("smiles") for drug in dataset.drugs if drug.name == "Erlotinib"] == ["CCO"]
     (workspace.root / "p.csv").write_text("kind;name;text\ndrug;Erlotinib;EGFR, first\n")
     assert "1 profiles" in cli("profiles", "import", workspace.root / "p.csv", "--name", "own").stdout
@@ -69,7 +70,7 @@ def test_several_scores_must_be_chosen_from(cli: Cli, workspace: Workspace) -> N
 @pytest.mark.parametrize("missing", ["NA", "nan", "#N/A", ""])
 def test_a_word_for_nothing_is_no_name(cli: Cli, workspace: Workspace, missing: str) -> None:
     error = imported(cli, workspace, "drug1,drug2,cell,score\n" + ROWS + f"Erlotinib,{missing},A375,1\n", code=1).stderr
-    assert "column 'drug_b' is empty" in error and "s.csv:4" in error
+    assert "column 'drug2' is empty" in error and "s.csv:4" in error
 
 
 def test_repeats_that_are_copies_tell_nothing_of_the_noise(cli: Cli, workspace: Workspace) -> None:

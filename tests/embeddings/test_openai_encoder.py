@@ -13,7 +13,8 @@ from werkzeug import Response
 
 from l2aco.embeddings import embed as embed_module
 from l2aco.embeddings.embed import embed_profiles
-from l2aco.embeddings.encoders.table import EncoderSpec, make_encoder, resolve_encoder
+from l2aco.embeddings.encoders.spec import EncoderSpec
+from l2aco.embeddings.encoders.table import make_encoder, resolve_encoder
 from l2aco.embeddings.spec import EmbedSpec
 from l2aco.embeddings.store.store import open_store
 from l2aco.errors import L2aCoError, MismatchError, PartlyDoneError, UnavailableError

@@ -12,11 +12,12 @@ import time
 import numpy as np
 import pytest
 
-from l2aco.errors import DamagedError, LockedError, MismatchError
+from l2aco.errors import DamagedError, LockedError
 from l2aco.files import WriterLock
 from l2aco.runs.run import UNFINISHED, list_runs
 from l2aco.runs.spec import TrainSpec
-from l2aco.training.train import STATE, train
+from l2aco.training.network import STATE
+from l2aco.training.train import train
 
 SPEC = TrainSpec(backbone="GCN", epochs=12, patience=100, schedule="one-cycle")
 SCRIPT = """
@@ -115,45 +116,68 @@ def test_a_corrupt_checkpoint_is_one_clear_error(lab, cli, damage):
         assert "model.safetensors" in error and "l2aco train --spec" in error and "Traceback" not in error
 
 
-def test_a_changed_data_set_is_refused(lab, cli):
-    train(TrainSpec(backbone="GCN", epochs=1), lab)
-    manifest = lab.data / "demo" / "manifest.json"
-    changed = json.loads(manifest.read_text())
-    changed["hash"] = "0" * 64
-    manifest.write_text(json.dumps(changed))
-    error = cli("evaluate", code=1).stderr
-    assert "the data set demo has changed" in error and "l2aco train --spec" in error
-
-
-def test_a_store_of_another_encoder_or_with_other_vectors_is_refused(lab, cli):
+def test_a_run_outlives_its_data_set_and_its_store(lab, cli):
     import shutil
 
-    from l2aco.embeddings.encoders.table import EncoderSpec
-    from l2aco.embeddings.store.segments import StoreRecord
-    from l2aco.embeddings.store.store import EmbeddingStore, open_store
-
     run = train(TrainSpec(backbone="GCN", epochs=1), lab)
-    dataset = run.predictor().dataset
-    entities = [*dataset.drugs, *dataset.cell_lines]
-    records = [StoreRecord(item.kind.value, item.id, item.name, f"about {item.name}") for item in entities]
-    rng = np.random.default_rng(9)
+    before = json.loads(cli("evaluate", "--json").stdout)
+    assert before["test"]["pooled"] == pytest.approx(run.metrics["test"]["pooled"])
+    assert before["test"]["stratum"].keys() == run.metrics["test"]["stratum"].keys()
+    shutil.rmtree(lab.data / "demo")
+    shutil.rmtree(lab.embeddings / "reference--toy")
+    assert json.loads(cli("evaluate", "--json").stdout) == before
+    pair = ("predict", "--drug-a", "DB00530", "--drug-b", "DB00317", "--cell", "A375", "--json")
+    assert 0 < json.loads(cli(*pair).stdout)[0]["probability"] < 1
 
-    def vectors(width):
-        drawn = rng.standard_normal((len(records), width)).astype(np.float32)
-        return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
+def test_newcomers_are_not_read_from_a_store_of_another_encoder(lab, cli):
+    import shutil
+
+    from l2aco.embeddings.encoders.spec import EncoderSpec
+    from l2aco.embeddings.store.segments import StoreRecord
+    from l2aco.embeddings.store.store import EmbeddingStore
+
+    train(TrainSpec(backbone="GCN", epochs=1), lab)
     path = lab.embeddings / "reference--toy"
     shutil.rmtree(path)
     other = EncoderSpec(name="other", runtime="hash", model="other", dimension=8, window=512)
-    EmbeddingStore.create(path, other).upsert(records, vectors(8))
-    error = cli("evaluate", code=1).stderr
+    EmbeddingStore.create(path, other).upsert(
+        [StoreRecord("cell_line", "BT-20", "BT-20", "about BT-20")], np.full((1, 8), 8**-0.5, dtype=np.float32)
+    )
+    pair = ("predict", "--drug-a", "DB00530", "--drug-b", "DB00317", "--cell")
+    error = cli(*pair, "BT-20", code=1).stderr
     assert "trained on vectors of toy" in error and "holds those of other" in error
-    shutil.rmtree(path)
-    toy = EncoderSpec(name="toy", runtime="hash", model="toy", dimension=16, window=512)
-    EmbeddingStore.create(path, toy).upsert(records, vectors(16))
-    with pytest.raises(MismatchError, match="have changed"):
-        run.predictor()
-    assert len(open_store("reference--toy", lab)) == len(records)
+    assert cli(*pair, "A375").stdout
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "missing", "pickle"])
+def test_damaged_inputs_are_one_clear_error(lab, cli, damage):
+    run = train(TrainSpec(backbone="GCN", epochs=1), lab)
+    inputs = run.path / "inputs.npz"
+    content = bytearray(inputs.read_bytes())
+    if damage == "missing":
+        inputs.unlink()
+    elif damage == "pickle":
+        import pickle
+
+        inputs.write_bytes(pickle.dumps({"drugs": []}))
+    else:
+        content[len(content) // 2] ^= 1
+        inputs.write_bytes(content[:500] if damage == "cut" else content)
+    for command in (("evaluate",), ("predict", "--drug-a", "DB00530", "--drug-b", "DB00317", "--cell", "A375")):
+        error = cli(*command, code=1).stderr
+        assert "inputs.npz" in error and "l2aco train --spec" in error and "Traceback" not in error
+
+
+def test_a_run_of_another_version_shows_its_numbers_and_says_how_to_train_it_again(lab, cli):
+    run = train(TrainSpec(backbone="GCN", epochs=1), lab)
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    (run.path / "manifest.json").write_text(json.dumps({**manifest, "format": 5}))
+    assert json.loads(cli("runs", "list", "--json").stdout)[0]["run"] == run.id
+    assert "pair mean" in cli("runs", "show").stdout
+    for command in (("evaluate",), ("recommend", "--cell", "A375")):
+        error = cli(*command, code=1).stderr
+        assert "another version" in error and f"l2aco train --spec {run.path / 'spec.toml'}" in error
 
 
 def test_one_damaged_run_does_not_hide_the_others(lab, cli):

@@ -11,12 +11,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_data import CELLS, DRUGS, small_data, vectors
+from small_data import CELLS, DRUGS, build_model, small_data, vectors
 
 from l2aco.errors import InputError
 from l2aco.models import losses
 from l2aco.models.alignment import Aligner
-from l2aco.models.assemble import build_model
 from l2aco.models.spec import AlignSpec
 from l2aco.models.vectors import prepare_vectors
 
@@ -218,7 +217,6 @@ def test_a_missing_vector_becomes_the_mean_direction() -> None:
 @pytest.mark.parametrize(
     ("values", "mask", "message"),
     [
-        (None, None, "there are none"),
         (np.zeros((3, 4)), None, r"\(12, D\)"),
         (np.zeros((DRUGS, 4)), np.zeros(DRUGS, dtype=bool), "holds none of the 12 drugs"),
         (np.full((DRUGS, 4), np.inf), None, "not finite"),

@@ -9,11 +9,10 @@ import pytest
 import reference
 import torch
 import torch.nn.functional as F
-from small_data import DRUGS, small_data, vectors
+from small_data import DRUGS, build_model, small_data, vectors
 from torch import Tensor
 
 from l2aco.models.alignment import Aligner
-from l2aco.models.assemble import build_model
 from l2aco.models.spec import AlignSpec
 
 A, B, C = torch.tensor([0, 1, 2, 3, 11, 0]), torch.tensor([4, 5, 6, 7, 8, 4]), torch.tensor([0, 1, 2, 3, 6, 5])

@@ -7,9 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_data import small_data
+from small_data import build_model, small_data
 
-from l2aco.models.assemble import build_model
 from l2aco.models.dropout import dropout
 from l2aco.models.kg import sums
 from l2aco.models.kg.blocks import (

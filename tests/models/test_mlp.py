@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_data import CELLS, DRUGS, SmallData, small_data
+from small_data import CELLS, DRUGS, SmallData, build_model, small_data
 
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
-from l2aco.models.assemble import build_model
 from l2aco.models.spec import AlignSpec
 
 ALONE = AlignSpec(loss="none")
@@ -32,11 +31,11 @@ def test_without_any_feature_it_learns_embeddings() -> None:
     model = build_model("MLP", {"dropout": 0.0}, nameless(), ALONE)
     a, b, c = torch.tensor([0, 1, 2, 3]), torch.tensor([4, 5, 6, 7]), torch.tensor([0, 0, 1, 1])
     wanted = torch.tensor([1.0, 0.0, 0.0, 1.0])
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
     for _ in range(200):
-        optimizer.zero_grad()
+        optimiser.zero_grad()
         torch.nn.functional.binary_cross_entropy_with_logits(model(a, b, c).logits[0], wanted).backward()
-        optimizer.step()
+        optimiser.step()
     model.eval()
     assert torch.equal(model.score(model.tables(), a, b, c) > 0, wanted > 0)
     drugs, lines = model.backbone.measured()

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from small_data import CELLS, DRUGS, small_data, vectors
+from small_data import CELLS, DRUGS, knowledge, small_data, vectors
 
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import EntityKind
 from l2aco.models.alignment import Aligner
-from l2aco.models.assemble import load_inputs
-from l2aco.models.base import BackboneConfig, Inputs
+from l2aco.models.assemble import with_vectors
+from l2aco.models.config import BackboneConfig
+from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
-from l2aco.models.vectors import prepare_vectors
 from l2aco.models.wrap import wrap_module
 
 DOCS = Path(__file__).parents[2] / "docs" / "backbones.md"
@@ -41,14 +41,9 @@ def build(wrapped: Any, align: AlignSpec, *, faithful: bool = False) -> Aligner:
     data.features["cell_proteins"] = FeatureTable(EntityKind.cell_line, proteins, known)
     given = vectors()
     torch.manual_seed(0)
-    return Aligner(
-        wrapped(load_inputs(wrapped, data), BackboneConfig(faithful=faithful)),
-        align,
-        drug_vectors=prepare_vectors(data.drugs, given["drug_vectors"], None, align, seed=0),
-        cell_vectors=prepare_vectors(data.cell_lines, given["cell_vectors"], None, align, seed=0),
-        train_drugs=given["train_drugs"],
-        train_cells=given["train_cells"],
-    )
+    trained = {name: given.pop(name) for name in ("train_drugs", "train_cells")}
+    inputs = with_vectors(data.inputs(wrapped, **trained), align, [knowledge(**given)] if align.active else [])
+    return Aligner(wrapped(inputs, BackboneConfig(faithful=faithful)), align, inputs)
 
 
 A, B, C = torch.tensor([0, 1, 9, 3]), torch.tensor([4, 5, 6, 7]), torch.tensor([0, 1, 2, 0])
@@ -120,14 +115,14 @@ def test_faithful_leaves_the_order_of_the_drugs_to_the_module(wrapped: Any) -> N
 def test_it_learns(wrapped: Any) -> None:
     model = build(wrapped, AlignSpec(fusion="add")).train()
     labels = torch.tensor([0.0, 1.0, 0.0, 1.0])
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
     torch.manual_seed(0)
     losses = []
     for _ in range(60):
         output = model(A, B, C)
         loss = F.binary_cross_entropy_with_logits(output.logits[0], labels) + sum(output.losses.values())
-        optimizer.zero_grad()
+        optimiser.zero_grad()
         loss.backward()
-        optimizer.step()
+        optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 3

@@ -6,9 +6,8 @@ import shutil
 
 import pytest
 import torch
-from small_data import CELLS, DRUGS, small_data, vectors
+from small_data import CELLS, DRUGS, build_model, small_data, vectors
 
-from l2aco.models.assemble import build_model
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.scoring import Rows

@@ -19,7 +19,7 @@ import pytest
 from l2aco.files import write_toml
 from l2aco.llm.structured import explain
 from l2aco.profiles.sets import ProfileSet
-from l2aco.workspace import Workspace
+from l2aco.workspace import Workspace, user_settings_path
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 COMMAND, MODEL = os.environ.get("L2ACO_VLLM_COMMAND"), os.environ.get("L2ACO_VLLM_MODEL")
@@ -40,7 +40,7 @@ def small(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         monkeypatch.setenv(name, value)
     serve = os.environ.get("L2ACO_VLLM_FLAGS", "--dtype bfloat16 --enforce-eager --max-num-seqs 8").split()
     entry = {"engine": "vllm", "model": str(MODEL), "context": 4096, "max_tokens": 1200, "serve": serve}
-    write_toml(workspace.root / "l2aco.toml", {"llms": {"small": entry}})
+    write_toml(user_settings_path(), {"llms": {"small": entry}})
     (workspace.root / "entities.csv").write_text(ENTITIES)
     return Workspace(workspace.root)
 

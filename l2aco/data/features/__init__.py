@@ -1,7 +1,7 @@
-"""What is known of a drug or cell line apart from its triples: one file per family, computed once."""
+"""What is known of a drug or cell line apart from its triples: one file a family, fitted once."""
 
 from __future__ import annotations
 
-from l2aco.data.features.compute import FEATURES, brought_features, compute_feature
+from l2aco.data.features.compute import FEATURES, brought_features, fit_feature, has_feature, table_in
 
-__all__ = ["FEATURES", "brought_features", "compute_feature"]
+__all__ = ["FEATURES", "brought_features", "fit_feature", "has_feature", "table_in"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from l2aco.data.features.table import FeatureTable, GraphTable, load_feature
+from l2aco.data.features.base import Array, Feature, Listed
+from l2aco.data.features.table import FeatureTable, Table, load_table, save_table
+from l2aco.entities import EntityKind
 from l2aco.errors import DamagedError, UnknownNameError
 from l2aco.files import atomic_path, stable_hash
 from l2aco.registry import Entry, Registry
@@ -12,53 +15,84 @@ from l2aco.registry import Entry, Registry
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
 
-VERSION = 1
+VERSION = 2
 _HERE = "l2aco.data.features"
 FEATURES = Registry(
     "feature",
     "l2aco.features",
     (
-        Entry("morgan", f"{_HERE}.molecules:morgan", "drugs: 1,024-bit Morgan fingerprint, radius 2"),
-        Entry("atom_pair", f"{_HERE}.molecules:atom_pair", "drugs: 1,024-bit hashed atom-pair fingerprint"),
-        Entry("descriptors", f"{_HERE}.molecules:descriptors", "drugs: RDKit's 2-D descriptors"),
-        Entry("molecule_graphs", f"{_HERE}.molecule_graphs:molecule_graphs", "drugs: atoms (78 features) and bonds"),
-        Entry("substructures", f"{_HERE}.substructures:substructures", "drugs: 50 frequent pieces of SMILES (ESPF)"),
-        Entry("tissue", f"{_HERE}.cells:tissue", "cell lines: one-hot tissue"),
+        Entry("morgan", f"{_HERE}.molecules:Morgan", "drugs: 1,024-bit Morgan fingerprint, radius 2"),
+        Entry("atom_pair", f"{_HERE}.molecules:AtomPair", "drugs: 1,024-bit hashed atom-pair fingerprint"),
+        Entry("descriptors", f"{_HERE}.molecules:MolecularDescriptors", "drugs: RDKit's 2-D descriptors"),
+        Entry("molecule_graphs", f"{_HERE}.molecule_graphs:MoleculeGraphs", "drugs: atoms (78 features) and bonds"),
+        Entry("substructures", f"{_HERE}.substructures:Substructures", "drugs: 50 frequent pieces of SMILES (ESPF)"),
+        Entry("tissue", f"{_HERE}.cells:Tissue", "cell lines: one-hot tissue"),
         Entry(
-            "cell_proteins", f"{_HERE}.cells:cell_proteins", "cell lines: over- and under-expressed proteins, signed"
+            "cell_proteins",
+            f"{_HERE}.cells:CellProteins",
+            "cell lines: over- and under-expressed proteins, signed",
+            facts={"graph": True},
         ),
     ),
 )
 
 
-def compute_feature(dataset: DataSet, name: str) -> FeatureTable | GraphTable:
-    """The feature of every drug or cell line of the data set; raises UnknownNameError.
+def fit_feature(dataset: DataSet, name: str, training: Mapping[EntityKind, Array | None] | None = None) -> Feature:
+    """The feature called `name`, fitted on the entities at the rows in `training` (None: all); raises UnknownNameError.
 
-    A feature that the source brought (`features/<name>.npz`, such as `expression`) wins. A computed one is cached in
-    `features/cache/`, by the content of the data set and the version of the code; a damaged cache is made again.
+    A feature that the source brought (`features/<name>.npz`, such as `expression`) wins over a computed one.
     """
-    brought = f"features/{name}.npz"
-    if brought in dataset.manifest["files"]:
-        return load_feature(dataset.file(brought))
-    if name not in FEATURES:
-        raise UnknownNameError(
-            "feature",
-            name,
-            [*brought_features(dataset), *(entry.name for entry in FEATURES)],
-            remedy=f"'{dataset.name}' came without it; `l2aco data import --features {name}=FILE` brings one.",
-        )
-    entry = FEATURES.get(name)
-    key = stable_hash([VERSION, entry.name, entry.target, dataset.hash], 16)
+    if name in brought_features(dataset):
+        table = table_in(dataset, name)
+        assert isinstance(table, FeatureTable)
+        return Listed(name, [entity.id for entity in dataset.entities(table.kind)], table)
+    kind: type[Feature] = _entry(dataset, name).load()
+    return kind.fit(dataset, (training or {}).get(kind.kind))
+
+
+def table_in(dataset: DataSet, name: str, fitted: Feature | None = None) -> Table:
+    """The feature called `name` of every drug or every cell line of the data set, as `fitted` (None: on all of them).
+
+    A computed one is cached in `features/cache/`, by the content of the data set, the version of the code and what was
+    learned; a damaged cache is made again.
+    """
+    if name in brought_features(dataset):
+        return load_table(dataset.file(f"features/{name}.npz"))
+    entry = _entry(dataset, name)
+    learned = None
+    if entry.load().learns:
+        fitted = fitted or fit_feature(dataset, name)
+        learned = {part: array.tolist() for part, array in fitted.state().items()}
+    key = stable_hash([VERSION, entry.name, entry.target, dataset.hash, learned], 16)
     path = dataset.path / "features" / "cache" / f"{entry.name}-{key}.npz"
     if path.exists():
         try:
-            return load_feature(path)
+            return load_table(path)
         except DamagedError:
             path.unlink()
-    table: FeatureTable | GraphTable = entry.load()(dataset)
+    fitted = fitted or fit_feature(dataset, name)
+    table = fitted.of(dataset.entities(fitted.kind))
     with atomic_path(path) as partial:
-        table.save(partial)
+        save_table(table, partial)
     return table
+
+
+def _entry(dataset: DataSet, name: str) -> Entry:
+    if name in FEATURES:
+        return FEATURES.get(name)
+    raise UnknownNameError(
+        "feature",
+        name,
+        [*brought_features(dataset), *(entry.name for entry in FEATURES)],
+        remedy=f"'{dataset.name}' came without it; `l2aco data import --features {name}=FILE` brings one.",
+    )
+
+
+def has_feature(dataset: DataSet, name: str) -> bool:
+    """Whether `fit_feature` gives one: the source brought it, or it can be computed."""
+    if name in brought_features(dataset):
+        return True
+    return name in FEATURES and (dataset.has_graph or not FEATURES.get(name).facts.get("graph"))
 
 
 def brought_features(dataset: DataSet) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from l2aco.data.features.molecules import molecules
+from l2aco.data.features.base import Array, Feature
+from l2aco.data.features.molecules import molecule
 from l2aco.data.features.table import GraphTable
-from l2aco.entities import EntityKind
+from l2aco.entities import Entity, EntityKind
 
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
@@ -21,30 +23,38 @@ COUNTS = 11
 ATOM_FEATURES = len(ELEMENTS) + 3 * COUNTS + 1
 
 
-def molecule_graphs(dataset: DataSet) -> GraphTable:
+class MoleculeGraphs(Feature):
     """Atoms float32 (all atoms, 78) and bonds of every drug with a readable SMILES.
 
     An atom is its element (44), degree, total hydrogens and implicit valence (each 0 to 10, more counts as 10)
     one-hot, and whether it is aromatic, divided by their sum.
     """
-    atoms: list[Any] = []
-    bonds: list[Any] = []
-    start = [0]
-    found = molecules(dataset)
-    for molecule in found:
-        if molecule is not None:
-            atoms += [_atom(atom) for atom in molecule.GetAtoms()]
-            for bond in molecule.GetBonds():
-                ends = (start[-1] + bond.GetBeginAtomIdx(), start[-1] + bond.GetEndAtomIdx())
-                bonds += [ends, ends[::-1]]
-        start.append(len(atoms))
-    return GraphTable(
-        EntityKind.drug,
-        np.array(atoms, dtype=np.float32).reshape(-1, ATOM_FEATURES),
-        np.array(bonds, dtype=np.int64).reshape(-1, 2).T.copy(),
-        np.array(start, dtype=np.int64),
-        np.array([molecule is not None for molecule in found], dtype=bool),
-    )
+
+    kind = EntityKind.drug
+
+    @classmethod
+    def fit(cls, dataset: DataSet, rows: Array | None = None) -> Self:
+        return cls()
+
+    def of(self, entities: Sequence[Entity]) -> GraphTable:
+        atoms: list[Any] = []
+        bonds: list[Any] = []
+        start = [0]
+        found = [molecule(drug) for drug in entities]
+        for each in found:
+            if each is not None:
+                atoms += [_atom(atom) for atom in each.GetAtoms()]
+                for bond in each.GetBonds():
+                    ends = (start[-1] + bond.GetBeginAtomIdx(), start[-1] + bond.GetEndAtomIdx())
+                    bonds += [ends, ends[::-1]]
+            start.append(len(atoms))
+        return GraphTable(
+            EntityKind.drug,
+            np.array(atoms, dtype=np.float32).reshape(-1, ATOM_FEATURES),
+            np.array(bonds, dtype=np.int64).reshape(-1, 2).T.copy(),
+            np.array(start, dtype=np.int64),
+            np.array([each is not None for each in found], dtype=bool),
+        )
 
 
 def _atom(atom: Any) -> Any:

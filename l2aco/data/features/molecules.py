@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from l2aco.data.features.base import Array, Feature
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import Entity, EntityKind
 
@@ -18,38 +20,65 @@ DESCRIPTOR_LIMIT = 1e6
 """Descriptors beyond are clipped: one of them, Ipc, grows exponentially with the molecule."""
 
 
-def morgan(dataset: DataSet) -> FeatureTable:
+class Molecular(Feature):
+    """A row of numbers that RDKit computes of a molecule."""
+
+    kind = EntityKind.drug
+    dtype: ClassVar[Any] = np.uint8
+
+    @classmethod
+    def fit(cls, dataset: DataSet, rows: Array | None = None) -> Self:
+        return cls()
+
+    def of(self, entities: Sequence[Entity]) -> FeatureTable:
+        found = [molecule(drug) for drug in entities]
+        compute, width, columns = self.computation()
+        values = np.zeros((len(found), width), dtype=self.dtype)
+        mask = np.array([molecule is not None for molecule in found], dtype=bool)
+        for row in np.flatnonzero(mask):
+            values[row] = compute(found[row])
+        return FeatureTable(EntityKind.drug, values, mask, columns)
+
+    @abstractmethod
+    def computation(self) -> tuple[Callable[[Any], Any], int, tuple[str, ...]]:
+        """What turns a molecule into its row, the row's length, and the columns' names where they have some."""
+
+
+class Morgan(Molecular):
     """uint8 (drugs, 1024): Morgan fingerprint of radius 2 (Rogers and Hahn 2010, doi:10.1021/ci100050t)."""
-    from rdkit.Chem import rdFingerprintGenerator
 
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=BITS)
-    return _from_molecules(dataset, generator.GetFingerprintAsNumPy, BITS, np.uint8)
+    def computation(self) -> tuple[Callable[[Any], Any], int, tuple[str, ...]]:
+        from rdkit.Chem import rdFingerprintGenerator
+
+        generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=BITS)
+        return generator.GetFingerprintAsNumPy, BITS, ()
 
 
-def atom_pair(dataset: DataSet) -> FeatureTable:
+class AtomPair(Molecular):
     """uint8 (drugs, 1024): hashed atom-pair fingerprint (Carhart et al. 1985, doi:10.1021/ci00046a002)."""
-    from rdkit.Chem import rdFingerprintGenerator
 
-    generator = rdFingerprintGenerator.GetAtomPairGenerator(fpSize=BITS)
-    return _from_molecules(dataset, generator.GetFingerprintAsNumPy, BITS, np.uint8)
+    def computation(self) -> tuple[Callable[[Any], Any], int, tuple[str, ...]]:
+        from rdkit.Chem import rdFingerprintGenerator
+
+        return rdFingerprintGenerator.GetAtomPairGenerator(fpSize=BITS).GetFingerprintAsNumPy, BITS, ()
 
 
-def descriptors(dataset: DataSet) -> FeatureTable:
+class MolecularDescriptors(Molecular):
     """float32 (drugs, about 217): all of RDKit's 2-D descriptors, unscaled; what cannot be computed is 0."""
-    from rdkit.Chem import Descriptors
 
-    names = tuple(name for name, _ in Descriptors.descList)
+    dtype = np.float32
 
-    def compute(molecule: Any) -> Any:
-        values = np.array(list(Descriptors.CalcMolDescriptors(molecule, missingVal=0.0).values()), dtype=np.float64)
-        return np.clip(np.nan_to_num(values), -DESCRIPTOR_LIMIT, DESCRIPTOR_LIMIT)
+    def computation(self) -> tuple[Callable[[Any], Any], int, tuple[str, ...]]:
+        from rdkit.Chem import Descriptors
 
-    return _from_molecules(dataset, compute, len(names), np.float32, names)
+        names = tuple(name for name, _ in Descriptors.descList)
 
+        def compute(molecule: Any) -> Any:
+            given = Descriptors.CalcMolDescriptors(molecule, missingVal=0.0).values()
+            values = np.array(list(given), dtype=np.float64)
+            return np.clip(np.nan_to_num(values), -DESCRIPTOR_LIMIT, DESCRIPTOR_LIMIT)
 
-def molecules(dataset: DataSet) -> list[Any]:
-    """The RDKit molecule of every drug, None where SMILES is unknown or does not parse."""
-    return [molecule(drug) for drug in dataset.drugs]
+        return compute, len(names), names
 
 
 def molecule(drug: Entity) -> Any:
@@ -59,14 +88,3 @@ def molecule(drug: Entity) -> Any:
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     smiles = drug.facts.get("smiles")
     return Chem.MolFromSmiles(str(smiles)) if smiles else None
-
-
-def _from_molecules(
-    dataset: DataSet, function: Callable[[Any], Any], width: int, dtype: Any, columns: tuple[str, ...] = ()
-) -> FeatureTable:
-    found = molecules(dataset)
-    values = np.zeros((len(found), width), dtype=dtype)
-    mask = np.array([molecule is not None for molecule in found], dtype=bool)
-    for row in np.flatnonzero(mask):
-        values[row] = function(found[row])
-    return FeatureTable(EntityKind.drug, values, mask, columns)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from l2aco.data.features.base import Array, Feature
 from l2aco.data.features.table import FeatureTable
-from l2aco.entities import EntityKind
+from l2aco.entities import Entity, EntityKind
 
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
@@ -19,27 +21,61 @@ MERGES = 2000
 MIN_FREQUENCY = 3
 JOINT = "\u241f"
 """Marks a piece that does not end a SMILES; the library's own mark, @@, is chirality in SMILES."""
+UNKNOWN = "?"
+"""Stands for the pieces that no drug of training has."""
 
 
-def substructures(dataset: DataSet) -> FeatureTable:
+class Substructures(Feature):
     """int64 (drugs, 50): numbers of the first 50 pieces of each SMILES, 0 where there are no more.
 
-    Piece number i is `columns[i - 1]`. The pieces are learned on the SMILES of all drugs of the data set, which are
-    inputs and not labels.
+    Piece number i is `columns[i - 1]`; the first is `UNKNOWN`. Pieces are learned on the SMILES of training drugs.
     """
-    from subword_nmt.apply_bpe import BPE
-    from subword_nmt.learn_bpe import learn_bpe
 
-    texts = [str(drug.facts.get("smiles") or "").strip() for drug in dataset.drugs]
-    codes = io.StringIO()
-    with contextlib.redirect_stderr(io.StringIO()):  # the library draws a progress bar of its own
-        learn_bpe(io.StringIO("\n".join(text for text in texts if text)), codes, MERGES, min_frequency=MIN_FREQUENCY)
-    codes.seek(0)
-    cutter = BPE(codes, separator=JOINT)
-    pieces = [[piece.removesuffix(JOINT) for piece in cutter.segment_tokens([text])] if text else [] for text in texts]
-    columns = tuple(sorted({piece for found in pieces for piece in found[:LENGTH]}))
-    number = {piece: place for place, piece in enumerate(columns, start=1)}
-    values = np.zeros((len(texts), LENGTH), dtype=np.int64)
-    for row, found in enumerate(pieces):
-        values[row, : min(len(found), LENGTH)] = [number[piece] for piece in found[:LENGTH]]
-    return FeatureTable(EntityKind.drug, values, np.array([bool(text) for text in texts], dtype=bool), columns)
+    kind = EntityKind.drug
+    learns = True
+
+    def __init__(self, codes: str, columns: tuple[str, ...]) -> None:
+        self.codes, self.columns = codes, columns
+
+    @classmethod
+    def fit(cls, dataset: DataSet, rows: Array | None = None) -> Self:
+        from subword_nmt.learn_bpe import learn_bpe
+
+        drugs = dataset.drugs if rows is None else [dataset.drugs[row] for row in np.unique(rows)]
+        texts = [text for drug in drugs if (text := _smiles(drug))]
+        codes = io.StringIO()
+        with contextlib.redirect_stderr(io.StringIO()):  # the library draws a progress bar of its own
+            learn_bpe(io.StringIO("\n".join(texts)), codes, MERGES, min_frequency=MIN_FREQUENCY)
+        cutter = _cutter(codes.getvalue())
+        return cls(codes.getvalue(), (UNKNOWN, *sorted({piece for text in texts for piece in _pieces(cutter, text)})))
+
+    def of(self, entities: Sequence[Entity]) -> FeatureTable:
+        cutter = _cutter(self.codes)
+        number = {piece: place for place, piece in enumerate(self.columns, start=1)}
+        texts = [_smiles(drug) for drug in entities]
+        values = np.zeros((len(texts), LENGTH), dtype=np.int64)
+        for row, text in enumerate(texts):
+            found = [number.get(piece, 1) for piece in _pieces(cutter, text)] if text else []
+            values[row, : len(found)] = found
+        return FeatureTable(EntityKind.drug, values, np.array([bool(text) for text in texts], dtype=bool), self.columns)
+
+    def state(self) -> dict[str, Array]:
+        return {"codes": np.array(self.codes), "columns": np.array(self.columns, dtype=np.str_)}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Array]) -> Self:
+        return cls(str(state["codes"]), tuple(state["columns"].tolist()))
+
+
+def _smiles(drug: Entity) -> str:
+    return str(drug.facts.get("smiles") or "").strip()
+
+
+def _cutter(codes: str) -> Any:
+    from subword_nmt.apply_bpe import BPE
+
+    return BPE(io.StringIO(codes), separator=JOINT)
+
+
+def _pieces(cutter: Any, smiles: str) -> list[str]:
+    return [piece.removesuffix(JOINT) for piece in cutter.segment_tokens([smiles])][:LENGTH]

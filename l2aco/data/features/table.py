@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,21 +49,16 @@ class FeatureTable:
     mask: Array
     columns: tuple[str, ...] = ()
 
-    def scaled(self, fit_rows: Array) -> FeatureTable:
-        """Zero mean and unit variance, both measured on `fit_rows` (training entities) alone.
-
-        fit_rows: int64 entity rows, repeats ignored. Columns that are constant there become zero, and
-        all do where no row is known.
-        """
+    def scaling(self, fit_rows: Array, *, logged: bool = False) -> Scaling:
+        """How to bring this feature, or its logarithm, to zero mean and unit variance over `fit_rows`, int64 rows of
+        training entities, repeats ignored."""
         rows = distinct(fit_rows)
-        known = self.values[rows[self.mask[rows]]].astype(np.float64)
+        table = self.logged() if logged else self
+        known = table.values[rows[self.mask[rows]]].astype(np.float64)
         if not len(known):
-            return FeatureTable(self.kind, np.zeros(self.values.shape, np.float32), self.mask, self.columns)
-        mean, spread = known.mean(axis=0), known.std(axis=0)
-        flat = spread < 1e-12
-        scaled = (self.values - mean) / np.where(flat, 1.0, spread) * ~flat
-        scaled[~self.mask] = 0.0
-        return FeatureTable(self.kind, scaled.astype(np.float32), self.mask, self.columns)
+            width = self.values.shape[1:]
+            return Scaling(np.zeros(width), np.zeros(width), logged)
+        return Scaling(known.mean(axis=0), known.std(axis=0), logged)
 
     def logged(self) -> FeatureTable:
         """log2(1 + value), for expression in TPM; negative values count as 0."""
@@ -84,10 +79,27 @@ class FeatureTable:
                 raise UnknownNameError("column of the feature", column, self.columns)
         return FeatureTable(self.kind, self.values[:, [place[column] for column in columns]], self.mask, tuple(columns))
 
-    def save(self, path: Path) -> None:
-        """Write to an .npz without pickles."""
+    def arrays(self) -> dict[str, Array]:
+        """What `table_of` makes the table of again."""
         names = np.array(self.columns, dtype=np.str_)
-        _save(path, kind=np.array(self.kind.value), values=self.values, mask=self.mask, columns=names)
+        return {"kind": np.array(self.kind.value), "values": self.values, "mask": self.mask, "columns": names}
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Zero mean and unit variance as they were over training entities, of the logarithm where `logged`. A column that
+    was constant there becomes zero."""
+
+    mean: Array
+    spread: Array
+    logged: bool
+
+    def of(self, table: FeatureTable) -> FeatureTable:
+        values = (table.logged() if self.logged else table).values
+        flat = self.spread < 1e-12
+        scaled = (values - self.mean) / np.where(flat, 1.0, self.spread) * ~flat
+        scaled[~table.mask] = 0.0
+        return FeatureTable(table.kind, scaled.astype(np.float32), table.mask, table.columns)
 
 
 @dataclass(frozen=True)
@@ -123,24 +135,33 @@ class GraphTable:
     def _bond_drug(self) -> Array:
         return np.searchsorted(self.start, self.bonds[0], side="right") - 1
 
-    def save(self, path: Path) -> None:
-        """Write to an .npz without pickles."""
+    def arrays(self) -> dict[str, Array]:
+        """What `table_of` makes the table of again."""
         kind = np.array(self.kind.value)
-        _save(path, kind=kind, atoms=self.atoms, bonds=self.bonds, start=self.start, mask=self.mask)
+        return {"kind": kind, "atoms": self.atoms, "bonds": self.bonds, "start": self.start, "mask": self.mask}
 
 
-def load_feature(path: Path) -> FeatureTable | GraphTable:
-    """Read what `save` wrote; raises DamagedError when it cannot be read."""
+Table = FeatureTable | GraphTable
+
+
+def table_of(arrays: Mapping[str, Array]) -> Table:
+    """The table whose `arrays()` these are; raises KeyError or ValueError where they are none's."""
+    kind = EntityKind(str(arrays["kind"]))
+    if "atoms" in arrays:
+        return GraphTable(kind, arrays["atoms"], arrays["bonds"], arrays["start"], arrays["mask"])
+    return FeatureTable(kind, arrays["values"], arrays["mask"], tuple(arrays["columns"].tolist()))
+
+
+def save_table(table: Table, path: Path) -> None:
+    """Write to an .npz without pickles."""
+    with path.open("wb") as stream:
+        np.savez_compressed(stream, **table.arrays())  # type: ignore[arg-type]
+
+
+def load_table(path: Path) -> Table:
+    """Read what `save_table` wrote; raises DamagedError when it cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            kind = EntityKind(str(arrays["kind"]))
-            if "atoms" in arrays:
-                return GraphTable(kind, arrays["atoms"], arrays["bonds"], arrays["start"], arrays["mask"])
-            return FeatureTable(kind, arrays["values"], arrays["mask"], tuple(arrays["columns"].tolist()))
+            return table_of(arrays)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DamagedError(f"cannot be read ({error})", where=path) from None
-
-
-def _save(path: Path, **arrays: Array) -> None:
-    with path.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.data.catalog import DEMO
 from l2aco.data.dataset import DataSet
 from l2aco.data.write import write_dataset
 from l2aco.entities import Entity, EntityKind
 from l2aco.workspace import Workspace
 
+DEMO = "demo"
 NOTE = "SIMULATED: real names, invented measurements; see l2aco/data/sources/demo.toml"
 EdgeEnds = tuple[list[str], list[str]]
 

@@ -1,7 +1,4 @@
-"""Splits that cannot leak: specs, folds, files, and the check made when they are made and when they are read.
-
-Settings (docs/design/splits.md): random, long-tail (S0), novel-cell (S1), novel-drug, novel-pair, novel-tissue.
-"""
+"""Splits made, kept and read: files named by a hash of spec and triples, checked when made and when read."""
 
 from __future__ import annotations
 
@@ -12,15 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from l2aco.data.dataset import DataSet
-from l2aco.data.splits.released import is_released, released_rows
-from l2aco.data.splits.spec import VERSIONS, Split, SplitSpec
+from l2aco.data.splits import SETTINGS
+from l2aco.data.splits.released import Released, is_released
+from l2aco.data.splits.setting import Setting, keep_apart, leak
+from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.errors import DamagedError, UsageError
 from l2aco.files import atomic_path, read_json, sha256_bytes, stable_hash, write_json
-
-
-def split_hash(dataset: DataSet, spec: SplitSpec) -> str:
-    """Hex SHA-256 of what determines a split: the spec, the triples, and the version of the rules."""
-    return stable_hash([VERSIONS[spec.setting], spec.model_dump(), dataset.triples_hash])
 
 
 def make_split(dataset: DataSet, spec: SplitSpec) -> Split:
@@ -29,21 +23,17 @@ def make_split(dataset: DataSet, spec: SplitSpec) -> Split:
     Checked for leaks either way. Raises UsageError where the data set cannot be split so, DamagedError where a
     stored split leaks or was changed.
     """
-    from l2aco.data.splits.leaks import check_split
-
     found = split_hash(dataset, spec)
     path = dataset.path / "splits" / f"{found[:16]}.npz"
     if path.exists():
-        split = _read(path, spec, found, dataset)
+        split = _read(path, spec, found)
         check_split(dataset, split)
         return split
-    from l2aco.data.splits.rules import partition
-
-    train, valid, test, held_out = released_rows(dataset, spec) or partition(dataset, spec)
-    for name, rows in (("training", train), ("validation", valid), ("test", test)):
+    train, valid, test, held_out = _way(dataset, spec).divide(dataset, spec)
+    split = Split(spec, found, np.sort(train), np.sort(valid), np.sort(test), held_out)
+    for name, rows in split.sides.items():
         if not len(rows):
             raise UsageError(f"{spec.setting} leaves no {name} rows", remedy="Use fewer folds, or another setting.")
-    split = Split(spec, found, np.sort(train), np.sort(valid), np.sort(test), held_out)
     check_split(dataset, split)
     _write(path, split, dataset)
     return split
@@ -52,11 +42,39 @@ def make_split(dataset: DataSet, spec: SplitSpec) -> Split:
 def num_folds(dataset: DataSet, spec: SplitSpec) -> int:
     """How many folds this setting has on this data set: 1 for long-tail and for a released split, one a tissue for
     novel-tissue."""
-    from l2aco.data.splits.rules import tissues_to_hold_out
+    return _way(dataset, spec).num_folds(dataset, spec)
 
-    if spec.setting == "long-tail" or is_released(dataset, spec):
-        return 1
-    return len(tissues_to_hold_out(dataset)[0]) if spec.setting == "novel-tissue" else spec.folds
+
+def split_hash(dataset: DataSet, spec: SplitSpec) -> str:
+    """Hex SHA-256 of what determines a split: the spec, the triples, and the version of the rules."""
+    return stable_hash([setting_of(spec).version, spec.model_dump(), dataset.triples_hash])
+
+
+def setting_of(spec: SplitSpec) -> Setting:
+    """The object of a spec's setting."""
+    made: Setting = SETTINGS.load(spec.setting)()
+    return made
+
+
+def check_split(dataset: DataSet, split: Split) -> list[str]:
+    """The promises that the split keeps, one line each; raises DamagedError naming the first that it breaks.
+
+    For every setting: row numbers exist, none stands twice, and no unordered triple (so no replicate) is on two
+    sides. What else it promises is the setting's own.
+    """
+    everything = np.concatenate(list(split.sides.values()))
+    if len(everything) and not (everything.min() >= 0 and everything.max() < len(dataset.triples)):
+        raise leak(split, "it names rows that the data set does not have")
+    if len(everything) and np.bincount(everything).max() > 1:
+        raise leak(split, "a row stands in it twice")
+    keep_apart(split, "unordered triple", dataset.triples.key(len(dataset.drugs), len(dataset.cell_lines)))
+    kept = ["rows exist and stand once", "no unordered triple, so no replicate, on two sides"]
+    return [*kept, *_way(dataset, split.spec).check(dataset, split)]
+
+
+def _way(dataset: DataSet, spec: SplitSpec) -> Setting:
+    """How the rows are divided: as the source did, or as the setting does."""
+    return Released() if is_released(dataset, spec) else setting_of(spec)
 
 
 def _write(path: Path, split: Split, dataset: DataSet) -> None:
@@ -64,7 +82,7 @@ def _write(path: Path, split: Split, dataset: DataSet) -> None:
     write_json(
         path.with_suffix(".json"),
         {
-            "version": VERSIONS[split.spec.setting],
+            "version": setting_of(split.spec).version,
             "spec": split.spec.model_dump(),
             "hash": split.hash,
             "triples_hash": dataset.triples_hash,
@@ -77,7 +95,7 @@ def _write(path: Path, split: Split, dataset: DataSet) -> None:
         np.savez(stream, train=split.train, valid=split.valid, test=split.test)
 
 
-def _read(path: Path, spec: SplitSpec, found: str, dataset: DataSet) -> Split:
+def _read(path: Path, spec: SplitSpec, found: str) -> Split:
     remedy = "Delete the file; it is made again."
     stored = read_json(path.with_suffix(".json"))
     try:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.data.dataset import DataSet
-from l2aco.data.splits.spec import Array, SplitSpec
+from l2aco.data.splits.setting import Parts, Setting
+from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,18 +72,24 @@ def is_released(dataset: DataSet, spec: SplitSpec) -> bool:
     return has and spec.released is not False
 
 
-def released_rows(dataset: DataSet, spec: SplitSpec) -> tuple[Array, Array, Array, list[str]] | None:
-    """The rows of the split that came with the source, or None where this spec does not mean it."""
-    if not is_released(dataset, spec):
-        return None
-    usual = SplitSpec(setting=spec.setting, released=spec.released)
-    if asked := [name for name, value in spec if value != getattr(usual, name)]:
-        raise UsageError(
-            f"'{dataset.name}' came with one fixed split for {spec.setting}, which takes no {', '.join(asked)}",
-            remedy="Leave that out, or make a split of your own: --own (in a spec: released = false).",
-        )
-    with np.load(dataset.file(f"released/{spec.setting}.npz"), allow_pickle=False) as arrays:
-        train, valid, test = (arrays[part].astype(np.int64) for part in ("train", "valid", "test"))
-    cells = dataset.triples.cell_line
-    unseen = np.setdiff1d(cells[test], cells[np.concatenate([train, valid])])
-    return train, valid, test, [dataset.cell_lines[row].id for row in unseen]
+class Released(Setting):
+    """The fixed split that came with the source, whatever its setting is called: used as it is."""
+
+    def num_folds(self, dataset: DataSet, spec: SplitSpec) -> int:
+        return 1
+
+    def divide(self, dataset: DataSet, spec: SplitSpec) -> Parts:
+        usual = SplitSpec(setting=spec.setting, released=spec.released)
+        if asked := [name for name, value in spec if value != getattr(usual, name)]:
+            raise UsageError(
+                f"'{dataset.name}' came with one fixed split for {spec.setting}, which takes no {', '.join(asked)}",
+                remedy="Leave that out, or make a split of your own: --own (in a spec: released = false).",
+            )
+        with np.load(dataset.file(f"released/{spec.setting}.npz"), allow_pickle=False) as arrays:
+            train, valid, test = (arrays[part].astype(np.int64) for part in PARTS)
+        cells = dataset.triples.cell_line
+        unseen = np.setdiff1d(cells[test], cells[np.concatenate([train, valid])])
+        return train, valid, test, [dataset.cell_lines[row].id for row in unseen]
+
+    def check(self, dataset: DataSet, split: Split) -> list[str]:
+        return ["released with the source, used as it is"]

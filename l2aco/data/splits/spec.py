@@ -8,28 +8,19 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from l2aco.errors import UnknownNameError, UsageError
+from l2aco.data.splits import SETTINGS
+from l2aco.errors import UsageError
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-SETTINGS = ("random", "long-tail", "novel-cell", "novel-drug", "novel-pair", "novel-tissue")
-
-
-ALIASES = {"s0": "long-tail", "s1": "novel-cell"}
-
-
-VERSIONS = {**dict.fromkeys(SETTINGS, 1), "novel-drug": 2}
-"""Of the rules of each setting: a split that was made by other rules is made again."""
 
 
 class SplitSpec(BaseModel):
     """Which rows are trained on, chosen with, and tested on.
 
-    setting: see SETTINGS; S0 and S1 are aliases. fold of folds: which group of rows, lines, drugs, pairs or tissues
-    is the test (not for long-tail). seed: shuffles the folds, and picks the shots. valid_share: of the training
-    rows or groups, for validation. shots: rows of each tail line that may train (long-tail). tail: a line with at
-    most so many triples is a tail line. both: test on rows with both drugs unseen instead of exactly one
+    setting: a name of the registry SETTINGS; S0 and S1 are aliases. fold of folds: which group of rows, lines, drugs,
+    pairs or tissues is the test (not for long-tail). seed: shuffles the folds, and picks the shots. valid_share: of the
+    training rows or groups, for validation. shots: rows of each tail line that may train (long-tail). tail: a line with
+    at most so many triples is a tail line. both: test on rows with both drugs unseen instead of exactly one
     (novel-drug). stratify: spread the tissues evenly over the folds (novel-cell). matched: test on as many head
     lines thinned to the counts of the tail lines (long-tail), the size-matched control. released: use the fixed split
     that came with the source, or never; where None, use it if there is one.
@@ -52,19 +43,17 @@ class SplitSpec(BaseModel):
     @field_validator("setting")
     @classmethod
     def _known_setting(cls, value: str) -> str:
-        folded = value.strip().casefold().replace("_", "-").replace(" ", "-")
-        folded = ALIASES.get(folded, folded)
-        if folded not in SETTINGS:
-            raise UnknownNameError("setting", value, [*SETTINGS, *ALIASES])
-        return folded
+        return SETTINGS.get(value.strip().replace("_", "-").replace(" ", "-")).name
 
     @model_validator(mode="after")
     def _consistent(self) -> SplitSpec:
-        if self.fold >= self.folds and self.setting != "novel-tissue":
+        setting = SETTINGS.load(self.setting)
+        if self.fold >= self.folds and setting.folds_are_asked_for:
             raise UsageError(f"there is no fold {self.fold} of {self.folds}", remedy="Folds are counted from 0.")
-        for name, setting in (("both", "novel-drug"), ("stratify", "novel-cell"), ("matched", "long-tail")):
-            if getattr(self, name) and self.setting != setting:
-                raise UsageError(f"'{name}' belongs to the setting {setting}, not {self.setting}")
+        for name in ("both", "stratify", "matched"):
+            if getattr(self, name) and name not in setting.options:
+                owner = next(entry.name for entry in SETTINGS if name in entry.load().options)
+                raise UsageError(f"'{name}' belongs to the setting {owner}, not {self.setting}")
         return self
 
 
@@ -83,3 +72,8 @@ class Split:
     @property
     def folder_name(self) -> str:
         return self.hash[:16]
+
+    @property
+    def sides(self) -> dict[str, Array]:
+        """The rows by what they are for."""
+        return {"training": self.train, "validation": self.valid, "test": self.test}

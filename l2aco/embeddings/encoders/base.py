@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from l2aco.embeddings.encoders.table import EncoderSpec
+from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.errors import InputError, L2aCoError, PartlyDoneError
 from l2aco.progress import Progress, Silent
 

@@ -22,8 +22,9 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from l2aco.models.base import Inputs, Tables
+from l2aco.models.base import Tables
 from l2aco.models.dropout import Dropout
+from l2aco.models.inputs import Inputs
 from l2aco.models.kg.backbone import CELL, DRUG, GraphBackbone, GraphConfig
 from l2aco.models.kg.blocks import picked
 from l2aco.models.kg.convs import BlockHANConv
@@ -99,9 +100,19 @@ class HAN(GraphBackbone):
 
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
         drug, cell = self.by_kind(self.linear(F.relu(self.hidden(drugs, cells))), drugs)
-        fingerprints, known = picked(self.fingerprints, drugs), picked(self.has_fingerprint, drugs)
-        view = torch.where(known.unsqueeze(1), F.relu(self.of_fingerprint(fingerprints)), self.no_fingerprint)
+        view = self._read(picked(self.fingerprints, drugs), picked(self.has_fingerprint, drugs))
         return Tables(torch.stack([drug, view], dim=1), cell)
+
+    def newcomers(self, inputs: Inputs, usual: Tables) -> tuple[Tables, Tensor, Tensor]:
+        tables, _, cells_read = super().newcomers(inputs, usual)
+        morgan = inputs.features["morgan"]
+        known = torch.as_tensor(morgan.mask).to(self.has_fingerprint.device)
+        fingerprint = self._read(torch.as_tensor(morgan.values).to(self.fingerprints), known)
+        return Tables(torch.stack([tables.drug[:, 0], fingerprint], dim=1), tables.cell), known, cells_read
+
+    def _read(self, fingerprints: Tensor, known: Tensor) -> Tensor:
+        """The fingerprint view (n, out)."""
+        return torch.where(known.unsqueeze(1), F.relu(self.of_fingerprint(fingerprints)), self.no_fingerprint)
 
 
 class FieldHead(nn.Module):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from l2aco.data.graph import INVERSE
-from l2aco.models.base import Inputs
+from l2aco.models.inputs import Inputs
 from l2aco.models.kg.backbone import AttentionConfig, GraphBackbone
 from l2aco.models.kg.blocks import Relation
 from l2aco.models.kg.convs import BlockGATConv, attended_inputs

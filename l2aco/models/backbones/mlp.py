@@ -16,11 +16,13 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from l2aco.data.features.table import FeatureTable
+from l2aco.data.features.table import FeatureTable, Scaling
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
-from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
+from l2aco.models.base import Backbone, Tables
+from l2aco.models.config import BackboneConfig
 from l2aco.models.heads import PairHead
+from l2aco.models.inputs import Inputs
 from l2aco.models.recipe import Recipe
 from l2aco.models.towers import Tower
 
@@ -46,22 +48,33 @@ class MLP(Backbone):
     def __init__(self, inputs: Inputs, config: Config) -> None:
         super().__init__(inputs, config)
         self.drug_width = self.cell_width = config.out
-        of_cells = [inputs.features["tissue"]]
-        if "expression" in inputs.features:
-            every_line = np.arange(inputs.num_cells)
-            train = every_line if inputs.train_cells is None else inputs.train_cells
-            expression = checked(inputs.features["expression"])
-            signed = expression.values.min(initial=0) < 0  # then it is no count, and has been through a logarithm
-            of_cells.append((expression if signed else expression.logged()).scaled(train))
+        self.scaling = self._expression_scaling(inputs)
         self.drug = Tower([inputs.features["morgan"]], config)
-        self.cell = Tower(of_cells, config)
+        self.cell = Tower(self._of_cells(inputs), config)
         self.head = PairHead(config.out, config.out, config.out, config.dropout, symmetric=not config.faithful)
+
+    def _expression_scaling(self, inputs: Inputs) -> Scaling | None:
+        if "expression" not in inputs.features:
+            return None
+        table = checked(inputs.features["expression"])
+        signed = table.values.min(initial=0) < 0  # then it is no count, and has been through a logarithm
+        every_line = np.arange(inputs.num_cells)
+        return table.scaling(every_line if inputs.train_cells is None else inputs.train_cells, logged=not signed)
+
+    def _of_cells(self, inputs: Inputs) -> list[FeatureTable]:
+        expression = [] if self.scaling is None else [self.scaling.of(inputs.features["expression"])]
+        return [inputs.features["tissue"], *expression]
 
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
         return Tables(self.drug(drugs), self.cell(cells))
 
     def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         return self.head(tables.drug, tables.cell, a, b, c)
+
+    def newcomers(self, inputs: Inputs, usual: Tables) -> tuple[Tables, Tensor, Tensor]:
+        drugs, drug_known = self.drug.newcomers([inputs.features["morgan"]])
+        cells, cell_known = self.cell.newcomers(self._of_cells(inputs))
+        return Tables(drugs, cells), drug_known, cell_known
 
     def measured(self) -> tuple[Tensor, Tensor]:
         """Drugs with a fingerprint, cell lines with a tissue or expression."""

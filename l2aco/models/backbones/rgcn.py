@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.nn import RGCNConv
 
-from l2aco.models.base import Inputs
+from l2aco.models.inputs import Inputs
 from l2aco.models.kg.backbone import GraphBackbone, StackConfig
 from l2aco.models.kg.blocks import mean_weights
 from l2aco.models.kg.field import Messages

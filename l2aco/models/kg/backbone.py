@@ -12,9 +12,11 @@ import torch.nn.functional as F
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from torch import Tensor, nn
 
-from l2aco.models.base import Backbone, BackboneConfig, Inputs, Tables
+from l2aco.models.base import Backbone, Tables
+from l2aco.models.config import BackboneConfig
 from l2aco.models.dropout import dropout
 from l2aco.models.heads import PairHead
+from l2aco.models.inputs import Inputs
 from l2aco.models.kg.blocks import Relation, distinct
 from l2aco.models.kg.field import Messages, ReceptiveField
 from l2aco.models.recipe import Recipe

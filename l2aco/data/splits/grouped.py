@@ -1,0 +1,123 @@
+"""Settings that divide rows by one group each: the row itself, its cell line, its pair, its tissue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from l2aco.data.dataset import DataSet
+from l2aco.data.splits.setting import Parts, Setting, generator, keep_apart, validation_groups
+from l2aco.data.splits.spec import Split, SplitSpec
+from l2aco.data.triples import distinct
+from l2aco.entities import EntityKind
+from l2aco.errors import UsageError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Random(Setting):
+    """Any rows."""
+
+    def divide(self, dataset: DataSet, spec: SplitSpec) -> Parts:
+        n = len(dataset.triples)
+        test = generator(spec, 0).permutation(n)[spec.fold :: spec.folds]
+        rest = np.delete(np.arange(n), test)
+        cut = max(1, round(spec.valid_share * len(rest)))
+        rest = generator(spec, 1).permutation(rest)
+        return rest[cut:], rest[:cut], test, []
+
+
+class NovelCell(Setting):
+    """Cell lines that training never sees."""
+
+    options = frozenset({"stratify"})
+    held_out = EntityKind.cell_line
+
+    def divide(self, dataset: DataSet, spec: SplitSpec) -> Parts:
+        groups = dataset.triples.cell_line
+        order = generator(spec, 0).permutation(distinct(groups))
+        if spec.stratify == "tissue":
+            order = order[np.argsort(tissues_of_lines(dataset)[1][order], kind="stable")]
+        train, valid, test, held = _by_group(groups, order, spec, "cell lines")
+        return train, valid, test, [dataset.cell_lines[row].id for row in held]
+
+    def check(self, dataset: DataSet, split: Split) -> list[str]:
+        keep_apart(split, "cell line", dataset.triples.cell_line)
+        return ["no cell line on two sides"]
+
+
+class NovelPair(Setting):
+    """Pairs of drugs that training never sees together."""
+
+    def divide(self, dataset: DataSet, spec: SplitSpec) -> Parts:
+        size = len(dataset.drugs)
+        groups = dataset.triples.pair(size)
+        order = generator(spec, 0).permutation(distinct(groups))
+        train, valid, test, held = _by_group(groups, order, spec, "drug pairs")
+        names = [f"{dataset.drugs[pair // size].id} + {dataset.drugs[pair % size].id}" for pair in held]
+        return train, valid, test, names
+
+    def check(self, dataset: DataSet, split: Split) -> list[str]:
+        keep_apart(split, "drug pair", dataset.triples.pair(len(dataset.drugs)))
+        return ["no unordered drug pair on two sides"]
+
+
+class NovelTissue(Setting):
+    """Lines of a tissue that training never sees, a fold for each tissue; lines of unknown tissue are left out."""
+
+    folds_are_asked_for = False
+
+    def num_folds(self, dataset: DataSet, spec: SplitSpec) -> int:
+        return len(_tissues_to_hold_out(dataset)[0])
+
+    def divide(self, dataset: DataSet, spec: SplitSpec) -> Parts:
+        tissues, of_line = _tissues_to_hold_out(dataset)
+        if spec.fold >= len(tissues):
+            raise UsageError(
+                f"there is no fold {spec.fold}: '{dataset.name}' has {len(tissues)} tissues, counted from 0"
+            )
+        groups = of_line[dataset.triples.cell_line]
+        test = np.flatnonzero(groups == spec.fold)
+        rest = np.flatnonzero((groups != spec.fold) & (groups >= 0))
+        valid = np.isin(groups[rest], validation_groups(groups[rest], spec))
+        return rest[~valid], rest[valid], test, [tissues[spec.fold]]
+
+    def check(self, dataset: DataSet, split: Split) -> list[str]:
+        keep_apart(split, "tissue", tissues_of_lines(dataset)[1][dataset.triples.cell_line])
+        return ["no tissue on two sides"]
+
+
+def tissues_of_lines(dataset: DataSet) -> tuple[list[str], Array]:
+    """The tissues of lines with triples, sorted, and int64 (lines,) the tissue's number of every line, -1 unknown."""
+    known = [str(line.facts.get("tissue") or "").strip().casefold() for line in dataset.cell_lines]
+    tissues = sorted({known[row] for row in distinct(dataset.triples.cell_line)} - {""})
+    place = {tissue: number for number, tissue in enumerate(tissues)}
+    return tissues, np.array([place.get(tissue, -1) for tissue in known], dtype=np.int64)
+
+
+def _tissues_to_hold_out(dataset: DataSet) -> tuple[list[str], Array]:
+    """`tissues_of_lines`; raises UsageError where they are fewer than one to test, to choose with and to train on."""
+    tissues, of_line = tissues_of_lines(dataset)
+    if len(tissues) < 3:
+        raise UsageError(
+            f"novel-tissue needs three tissues, '{dataset.name}' knows {len(tissues)}",
+            remedy="A table with a column tissue brings them: l2aco data import ... --cell-lines FILE.",
+        )
+    return tissues, of_line
+
+
+def _by_group(groups: Array, order: Array, spec: SplitSpec, what: str) -> tuple[Array, Array, Array, Array]:
+    if len(order) < 3:
+        raise UsageError(f"{spec.setting} needs three {what}, there are {len(order)}", remedy="Use the setting random.")
+    if len(order) < spec.folds:
+        raise UsageError(f"{len(order)} {what} make no {spec.folds} folds", remedy=f"Use at most {len(order)}.")
+    if len(order) - -(-len(order) // spec.folds) < 2:
+        raise UsageError(
+            f"{spec.folds} folds of {len(order)} {what} leave none to choose with", remedy="Use more folds."
+        )
+    held = np.sort(order[spec.fold :: spec.folds])
+    tested = np.isin(groups, held)
+    rest = np.flatnonzero(~tested)
+    valid = np.isin(groups[rest], validation_groups(groups[rest], spec))
+    return rest[~valid], rest[valid], np.flatnonzero(tested), held

@@ -1,0 +1,125 @@
+"""inputs.npz: the entities of a run and everything fitted of what its model reads, so that no data set is needed to
+build the model again. Arrays without pickles, each under the name of what it belongs to."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from l2aco.data.features import FEATURES
+from l2aco.data.features.base import Feature, Listed
+from l2aco.data.features.table import table_of
+from l2aco.data.graph import KnowledgeGraph
+from l2aco.entities import Entity, EntityKind
+from l2aco.errors import DamagedError
+from l2aco.files import atomic_path
+from l2aco.models.inputs import Inputs
+from l2aco.models.vectors import Vectors
+
+Array = np.ndarray[Any, np.dtype[Any]]
+ROWS = ("train_drugs", "train_cells")
+VECTORS = ("drug_vectors", "cell_vectors")
+
+
+def save_inputs(inputs: Inputs, path: Path) -> None:
+    """Write what `read_inputs` reads."""
+    entities = {kind.value: [_entity(entity) for entity in inputs.entities(kind)] for kind in EntityKind}
+    listed = [name for name, feature in inputs.fitted.items() if isinstance(feature, Listed)]
+    stores = {name: list(getattr(inputs, name)) for name in VECTORS}
+    facts = {"entities": entities, "features": list(inputs.features), "listed": listed, "stores": stores}
+    described = json.dumps(facts, default=str)
+    arrays: dict[str, Array] = {"described": np.frombuffer(described.encode(), dtype=np.uint8)}
+    for name in inputs.features:
+        arrays |= _under(f"table/{name}", inputs.features[name].arrays())
+        arrays |= _under(f"state/{name}", inputs.fitted[name].state())
+    if inputs.graph is not None:
+        arrays |= _under("graph", inputs.graph.arrays())
+    for name in VECTORS:
+        vectors: Mapping[str, Vectors] = getattr(inputs, name)
+        for store in vectors:
+            arrays |= _under(f"{name}/{store}", vectors[store].arrays())
+    arrays |= {name: getattr(inputs, name) for name in ROWS if getattr(inputs, name) is not None}
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+
+
+def read_inputs(path: Path) -> Inputs:
+    """What `save_inputs` wrote; raises DamagedError where it cannot be read.
+
+    A feature is looked up by its name in the registry: the file names no code.
+    """
+    arrays = read_arrays(path)
+    with _damage_told(path):
+        described = json.loads(arrays["described"].tobytes())
+        entities = _entities(described)
+        fitted = {name: _restored(name, name in described["listed"], arrays) for name in described["features"]}
+        graph = _part("graph", arrays)
+        return Inputs(
+            drugs=entities[EntityKind.drug],
+            cell_lines=entities[EntityKind.cell_line],
+            graph=KnowledgeGraph.of_arrays(graph) if graph else None,
+            features={name: table_of(_part(f"table/{name}", arrays)) for name in described["features"]},
+            fitted=fitted,
+            drug_vectors=_vectors("drug_vectors", described, arrays),
+            cell_vectors=_vectors("cell_vectors", described, arrays),
+            train_drugs=arrays.get("train_drugs"),
+            train_cells=arrays.get("train_cells"),
+        )
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """All arrays of an .npz, none of which is a pickle; raises DamagedError."""
+    with _damage_told(path), np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def read_entities(path: Path) -> dict[EntityKind, list[Entity]]:
+    """The entities alone, in a small part of the time."""
+    with _damage_told(path), np.load(path, allow_pickle=False) as stored:
+        return _entities(json.loads(stored["described"].tobytes()))
+
+
+def _entities(described: Mapping[str, Any]) -> dict[EntityKind, list[Entity]]:
+    return {
+        kind: [
+            Entity(row["id"], kind, row["name"], tuple(row["aliases"]), row["facts"])
+            for row in described["entities"][kind.value]
+        ]
+        for kind in EntityKind
+    }
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise DamagedError(f"cannot be read ({error})", where=path, remedy="Train the run again.") from None
+
+
+def _vectors(name: str, described: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, Vectors]:
+    return {store: Vectors.of_arrays(_part(f"{name}/{store}", arrays)) for store in described["stores"][name]}
+
+
+def _restored(name: str, listed: bool, arrays: Mapping[str, Array]) -> Feature:
+    kind: type[Feature] = Listed if listed else FEATURES.load(name)
+    return kind.restore(_part(f"state/{name}", arrays))
+
+
+def _entity(entity: Entity) -> dict[str, Any]:
+    facts = dict(entity.facts)
+    return {"id": entity.id, "name": entity.name, "aliases": list(entity.aliases), "facts": facts}
+
+
+def _under(name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {f"{name}/{key}": array for key, array in arrays.items()}
+
+
+def _part(name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}

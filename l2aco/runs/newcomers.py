@@ -1,0 +1,118 @@
+"""Who is asked about: entities that a run was trained with, and those that it was not, with what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from l2aco.entities import Entity, EntityIndex, EntityKind
+from l2aco.errors import InputError, MismatchError, UnknownNameError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from l2aco.embeddings.store.store import EmbeddingStore
+    from l2aco.runs.predictor import Predictor
+    from l2aco.runs.run import Run
+
+
+class Acquaintances:
+    """Names to entities: of the run, else `given`, else of the run's data set as it is today, else of its store.
+
+    Nothing is loaded but names, so that a wrong one is refused at once.
+    """
+
+    def __init__(self, run: Run, given: Sequence[Entity] = ()) -> None:
+        self.run, self.given = run, given
+
+    def resolve(self, kind: EntityKind, name: str) -> Entity:
+        """The entity called `name`; raises UnknownNameError with the nearest names and the way to bring it in, or
+        InputError where the name is ambiguous."""
+        known: list[str] = []
+        for index in self._indexes(kind):
+            if found := index.find(name):
+                return found
+            known += [text for entity in index.entities for text in (entity.name, entity.id, *entity.aliases)]
+        what = kind.value.replace("_", " ")
+        raise UnknownNameError(what, name, known, remedy=self._way_in(kind, name))
+
+    def _indexes(self, kind: EntityKind) -> Iterator[EntityIndex]:
+        yield EntityIndex(kind, self.run.entities(kind))
+        yield EntityIndex(kind, self.given)
+        yield EntityIndex(kind, self._today.get(kind, []))
+        for store in self.stores:
+            from l2aco.embeddings.find import stored_entities
+
+            yield EntityIndex(kind, stored_entities(store, kind))
+
+    def _way_in(self, kind: EntityKind, name: str) -> str | None:
+        if not self.run.spec.store:
+            return None
+        return (
+            f"One that nobody screened needs a profile: l2aco profile --name '{name}' --kind {kind.value} --llm ..., "
+            "then l2aco embed."
+        )
+
+    @cached_property
+    def _today(self) -> dict[EntityKind, list[Entity]]:
+        from l2aco.data.catalog import open_dataset
+
+        with suppress(UnknownNameError):
+            dataset = open_dataset(str(self.run.spec.dataset), self.run.workspace)
+            return {kind: dataset.entities(kind) for kind in EntityKind}
+        return {}
+
+    @cached_property
+    def stores(self) -> list[EmbeddingStore]:
+        """The run's stores as they are today, without those that are gone."""
+        from l2aco.embeddings.store.store import open_store
+
+        found = []
+        for name in self.run.spec.store or ():
+            with suppress(UnknownNameError, InputError):
+                found.append(open_store(name, self.run.workspace))
+        return found
+
+    def admit(self, predictor: Predictor, entities: Sequence[Entity]) -> Predictor:
+        """`predictor`, told of those among `entities` that it does not know, with their vectors in the store.
+
+        Raises MismatchError where the store now holds vectors of another encoder.
+        """
+        known = {entity.key for kind in EntityKind for entity in predictor.entities(kind)}
+        new = list({entity.key: entity for entity in entities if entity.key not in known}.values())
+        return predictor.admit(new, self._vectors(new)) if new else predictor
+
+    def _vectors(self, entities: Sequence[Entity]) -> dict[tuple[str, str], dict[str, np.ndarray[Any, Any]]]:
+        from l2aco.embeddings.find import vectors_of
+
+        found: dict[tuple[str, str], dict[str, np.ndarray[Any, Any]]] = {}
+        for store in self.stores:
+            trained = self.run.manifest["encoders"][store.name]
+            if store.encoder.name != trained:
+                raise MismatchError(
+                    f"the run was trained on vectors of {trained}, the store {store.name} holds those of "
+                    f"{store.encoder.name}",
+                    where=self.run.path,
+                    remedy=f"Embed again with `l2aco embed --encoder {trained}`.",
+                )
+            for kind in EntityKind:
+                asked = [entity for entity in entities if entity.kind is kind]
+                vectors, mask = vectors_of(store, kind, asked)
+                for row, entity in enumerate(asked):
+                    if mask[row]:
+                        found.setdefault(entity.key, {})[store.name] = vectors[row]
+        return found
+
+
+def describe_newcomers(predictor: Predictor) -> list[str]:
+    """One line for each entity that the model was not trained with: what it could not read of it."""
+    if predictor.newcomers is None:
+        return []
+    lines = []
+    for entity in (*predictor.newcomers.drugs, *predictor.newcomers.cell_lines):
+        lacking = predictor.newcomers.lacking(entity)
+        without = f", without {', '.join(lacking)}" if lacking else ""
+        lines.append(f"{entity.name} is not in the run's data set; it is predicted from what is known of it{without}")
+    return lines
