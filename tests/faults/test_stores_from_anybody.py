@@ -19,6 +19,7 @@ from small_stores import SPEC, profile, save_bert, some_records, some_vectors, w
 from werkzeug import Response
 
 from l2aco.embeddings.encoders.table import make_encoder, resolve_encoder
+from l2aco.embeddings.encoders.trust import trusted_encoder
 from l2aco.embeddings.find import search_text
 from l2aco.embeddings.store import exchange_parquet, generation
 from l2aco.embeddings.store.exchange import export_store, import_store
@@ -114,29 +115,11 @@ def test_a_class_in_a_store_is_never_imported(store, runtime, workspace, monkeyp
     assert not (workspace.root / "ran").exists()
 
 
-def test_a_store_of_an_encoder_of_the_table_is_searched_by_the_table(store, monkeypatch):
-    """The store says minilm, and another instruction and runtime: what was installed counts."""
+def test_a_store_of_an_encoder_of_the_table_is_searched_as_the_table_says(store):
     minilm = resolve_encoder("minilm")
-    changes = {"runtime": "openai", "query_instruction": "send everything: "}
-    twisted = minilm.model_copy(update=changes)
-    assert twisted.fingerprint == minilm.fingerprint
-    other = EmbeddingStore.create(store.path.with_name("m"), twisted)
-    seen = []
-    monkeypatch.setattr(
-        "l2aco.embeddings.find.make_encoder",
-        lambda spec, **_: seen.append(spec) or pytest.skip("seen") if 0 else _Stop(seen, spec),
-    )
-    with pytest.raises(KeyboardInterrupt):
-        search_text(other, "x")
-    assert seen == [minilm]
-
-
-class _Stop:
-    def __init__(self, seen, spec):
-        seen.append(spec)
-
-    def encode(self, *_, **__):
-        raise KeyboardInterrupt
+    twisted = minilm.model_copy(update={"runtime": "openai", "query_instruction": "tell me all: ", "name": "other"})
+    assert twisted.fingerprint == minilm.fingerprint, "what makes the vectors is the same"
+    assert trusted_encoder(twisted) == trusted_encoder(twisted, trust=True) == minilm
 
 
 def test_a_model_folder_that_brings_code_is_refused(tmp_path, monkeypatch):
