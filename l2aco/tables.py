@@ -113,19 +113,23 @@ class Table:
         import numpy as np
         import polars as pl
 
-        typed = {role for role, kind in self.frame.schema.items() if kind.is_numeric() or kind == pl.Boolean}
-        cells = self.frame.select(pl.col(role) if role in typed else self._text(role) for role in roles)
-        floats = cells.select(self._with_points(cells[role]).cast(pl.Float32, strict=False) for role in roles)
-        values = floats.fill_null(float("nan")).to_numpy()
-        number = np.isfinite(values)
-        word = cells.select(pl.all().is_not_null()).to_numpy() & ~number
-        word &= number.any(axis=1 if words == "row" else 0, keepdims=True) | np.isinf(values)
-        word &= ~np.array([role in typed for role in roles]) | np.isinf(values)  # else NaN, which is a blank
-        if word.any():
-            row, column = np.argwhere(word)[0]
-            self.refuse(
-                pl.Series(np.arange(len(self)) == row), "column '{column}' holds '{value}', no number", roles[column]
-            )
+        values = np.empty((len(self), len(roles)), dtype=np.float32)
+        word = np.zeros(values.shape, dtype=bool)
+        for place, role in enumerate(roles):
+            cells = self.frame[role]
+            plain = cells.dtype.is_numeric() or cells.dtype in (pl.String, pl.Boolean)
+            number = self._with_points(cells if plain else self.text(role)).cast(pl.Float32, strict=False)
+            if number.null_count() > cells.null_count():  # words: for nothing, or where a number should be
+                text = self.text(role)
+                number = self._with_points(text).cast(pl.Float32, strict=False)
+                word[:, place] = (text.is_not_null() & number.is_null()).to_numpy()
+            values[:, place] = number.fill_null(float("nan")).to_numpy()
+        beside = np.isfinite(values).any(axis=1 if words == "row" else 0, keepdims=True)
+        wrong = (word & beside) | np.isinf(values)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            first = pl.Series(np.arange(len(self)) == row)
+            self.refuse(first, "column '{column}' holds '{value}', no number", roles[column])
         return values
 
     def _with_points(self, text: pl.Series) -> pl.Series:
@@ -161,16 +165,16 @@ class Table:
 
     def text(self, name: str) -> pl.Series:
         """One of the file's columns as `texts` gives it."""
-        return self.frame.select(self._text(name)).to_series()
-
-    def _text(self, name: str) -> pl.Expr:
         import polars as pl
 
         if self.frame[name].dtype.is_nested():
             what = "lists or structures, not names or numbers"
             raise InputError(f"column '{name}' holds {what}", where=self.path)
-        text = pl.col(name).cast(pl.String, strict=False).str.strip_chars().str.replace(r"^(\d+)\.0+$", "$1")
-        return pl.when(text.str.to_lowercase().is_in(MISSING)).then(None).otherwise(text).alias(name)
+        text = self.frame[name].cast(pl.String, strict=False).str.strip_chars()
+        if text.str.ends_with(".0").any():
+            text = text.str.replace(r"^(\d+)\.0$", "$1")
+        known = ~text.str.to_lowercase().is_in(MISSING)
+        return text if known.all() else text.zip_with(known, pl.Series([None], dtype=pl.String))
 
     def texts(self, names: Mapping[str, str | None] | None = None) -> Table:
         """The columns `names` (role: the file's column) or all, as stripped text without the .0 that pandas gives to
@@ -178,13 +182,8 @@ class Table:
         import polars as pl
 
         names = self.names if names is None else names
-
-        columns = []
-        for role, name in names.items():
-            if name is None:
-                columns.append(pl.lit(None, dtype=pl.String).alias(role))
-                continue
-            columns.append(self._text(name).alias(role))
+        nothing = pl.lit(None, dtype=pl.String)
+        columns = [nothing.alias(role) if name is None else self.text(name).alias(role) for role, name in names.items()]
         frame = self.frame.select(pl.int_range(pl.len()).alias(_ROW), *columns)
         frame = frame.filter(~pl.all_horizontal(pl.exclude(_ROW).is_null()))
         if not len(frame):
