@@ -100,7 +100,7 @@ def test_profiles_written_by_hand_need_a_kind_a_name_and_a_text(workspace: Works
     assert found == {
         ("drug", "DB00945"): "COX.",
         ("cell_line", "A375_SKIN"): "BRAF, ünlaut",
-        ("drug", "nobody"): "little",
+        ("drug", "nobody"): "hm",
     }
     back = open_profile_set("mine", workspace)
     assert len({record.key for record in back.records()}) == 3
