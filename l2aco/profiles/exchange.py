@@ -23,7 +23,7 @@ from l2aco.files import atomic_folder, atomic_path, sha256_file, stable_hash, wr
 from l2aco.llm.journal import RECORDS
 from l2aco.profiles.record import RECORD_FIELDS, Place, ProfileRecord
 from l2aco.profiles.sets import MANIFEST, ProfileSet
-from l2aco.tables import read_raw
+from l2aco.tables import read_raw, says_nothing
 from l2aco.workspace import Workspace
 
 Format = Literal["jsonl", "parquet", "csv", "paper"]
@@ -157,7 +157,7 @@ class _Tally:
     def keep(self, records: Iterator[ProfileRecord]) -> Iterator[ProfileRecord]:
         for found in records:
             record = self._resolve(found)
-            if not record.text.strip():
+            if says_nothing(record.text):
                 self.empty += 1
             elif {record.key, record.place} & self._seen:
                 self.repeated += 1
@@ -278,7 +278,7 @@ def _record(value: dict[str, Any], where: str) -> ProfileRecord:
 
 def _written_by_hand(value: dict[str, Any], where: str) -> ProfileRecord:
     filled = ((name, item) for name, item in value.items() if isinstance(name, str) and item is not None)
-    row = {name.strip().casefold(): str(item).strip() for name, item in filled}
+    row = {name.strip().casefold(): "" if says_nothing(str(item)) else str(item).strip() for name, item in filled}
     name, given = row.get("name", ""), row.get("id", "")
     if "text" not in row or "kind" not in row or not (name or given):
         raise InputError(
