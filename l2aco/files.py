@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
@@ -50,8 +51,8 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yields an empty temporary folder; it becomes `path` only when the block ends well.
 
     With `replace`, an existing folder is moved aside first and removed afterwards; without, an existing
-    one raises UsageError before anything is done. Where a writer was killed between the two, the next one
-    brings the old folder back.
+    one raises UsageError, whether it was there before the block or was made meanwhile. Where a writer was killed
+    between the two, the next one brings the old folder back.
     """
     if path.is_file():
         raise UsageError("is a file", where=path, remedy="Name a folder.")
@@ -60,9 +61,7 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     for left in path.parent.glob(f".{glob.escape(path.name)}.????????.old"):
         _settle(path, left)
     if path.exists() and not replace:
-        raise UsageError(
-            "exists already", where=path, remedy="Choose another name, or pass --force where there is one."
-        )
+        raise _exists(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     aside = partial.with_suffix(".old")
@@ -71,13 +70,22 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         for file in partial.rglob("*"):
             _sync(file)
         os.chmod(partial, 0o777 & ~_umask())
-        if path.exists():
+        if replace and path.exists():
             os.replace(path, aside)
-        os.replace(partial, path)
+        try:
+            os.replace(partial, path)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise _exists(path) from None
+            raise
         _sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         _settle(path, aside)
+
+
+def _exists(path: Path) -> UsageError:
+    return UsageError("exists already", where=path, remedy="Choose another name, or pass --force where there is one.")
 
 
 def _settle(path: Path, aside: Path) -> None:
@@ -136,12 +144,26 @@ def with_nan(value: Any) -> Any:
 def read_json(path: Path) -> Any:
     """Read JSON that L2aCo wrote; raises DamagedError with file and line when it does not parse."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
     except FileNotFoundError:
         raise DamagedError("is missing", where=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, OSError) as error:
         line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise DamagedError(f"is not readable JSON ({error})", where=f"{path}{line}") from None
+
+
+def parse_json(data: str | bytes) -> Any:
+    """The value of JSON in UTF-8; raises ValueError for anything that could not be written as such again.
+
+    That is also half a surrogate pair, which JSON can spell and no text can hold, and what is nested too deep.
+    """
+    try:
+        value = json.loads(data if isinstance(data, str) else data.decode("utf-8"))
+        if "\\u" in data if isinstance(data, str) else b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    return value
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -152,7 +174,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError("no such file", where=path) from None
     except IsADirectoryError:
         raise InputError("is a folder, and a TOML file is needed", where=path) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError("is nested too deep", where=path) from None
+    except ValueError as error:  # not TOML, not UTF-8, or a number too long for Python
         remedy = 'Text stands in quotes: name = "value".' if "Invalid value" in str(error) else None
         raise InputError(f"is not valid TOML: {error}", where=path, remedy=remedy) from None
 
