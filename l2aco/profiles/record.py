@@ -76,6 +76,8 @@ class ProfileRecord:
             optional = value is None and name not in _NEVER_NONE
             if not optional and (not isinstance(value, wanted) or isinstance(value, bool)):
                 raise ValueError(f"'{name}' holds {type(value).__name__}")
+            if isinstance(value, int | float) and not abs(value) <= _MOST:
+                raise ValueError(f"'{name}' holds a number out of all bounds")
         if not all(isinstance(alias, str) for alias in self.aliases):
             raise ValueError("'aliases' holds more than text")
         bytes.fromhex(self.key)
@@ -97,6 +99,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "aliases": tuple,
 }
 """What a field holds that is not text."""
+_MOST = 2**53
+"""Beyond it whole numbers are not exact everywhere."""
 _NEVER_NONE = ("key", "entity_id", "entity_name", "kind", "fields", "text", "sample")
 
 
