@@ -14,10 +14,11 @@ import json
 import resource
 import sys
 import time
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-sys.path.append(sys.path.pop(0))  # the neighbour profile.py would hide the standard library's
+if Path(sys.path[0]) == Path(__file__).parent:
+    sys.path.append(sys.path.pop(0))  # the neighbour profile.py would hide the standard library's
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,7 @@ from train import where
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.entities import Entity, EntityKind
 from l2aco.models.assemble import build_model
+from l2aco.models.inputs import Inputs
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.device import computing
@@ -33,16 +35,6 @@ from l2aco.training.optim import make_optimiser
 
 BATCH = 1024
 SETTLING, STEPS = 10, 9
-
-
-@dataclass
-class Generated:
-    """What `build_model` asks of a data set."""
-
-    graph: KnowledgeGraph
-    drugs: list[Entity]
-    cell_lines: list[Entity]
-    name: str = "generated"
 
 
 def main() -> None:
@@ -73,7 +65,7 @@ def row(what: str, names: list[str], edges: int, drugs: int, triples: int, confi
     print(f"| {what} | {edges:,} | {drugs:,} | {triples:,} | " + " | ".join(times) + " |", flush=True)
 
 
-def generate(edges: int, drugs: int, cells: int) -> Generated:
+def generate(edges: int, drugs: int, cells: int) -> Inputs:
     """`edges` directed edges, inverses included, over one protein for 30 edges."""
     draw = np.random.default_rng(0)
     proteins = max(edges // 30, 100)
@@ -90,15 +82,15 @@ def generate(edges: int, drugs: int, cells: int) -> Generated:
         ),
         ("protein", "interacts", "protein"): draw.integers(0, proteins, (2, edges // 2 - 2 * few)),
     }
-    return Generated(
-        KnowledgeGraph.build(nodes, relations),
+    return Inputs(
         [Entity(key, EntityKind.drug, key) for key in nodes["drug"]],
         [Entity(key, EntityKind.cell_line, key) for key in nodes["cell_line"]],
+        KnowledgeGraph.build(nodes, relations),
     )
 
 
-def step(name: str, data: Generated, triples: int, config: dict[str, Any]) -> float:
-    model: Any = build_model(name, config, data, AlignSpec(loss="none"))  # type: ignore[arg-type]
+def step(name: str, data: Inputs, triples: int, config: dict[str, Any]) -> float:
+    model = build_model(name, config, data, AlignSpec(loss="none"))
     optimiser = make_optimiser(model, Recipe())
     a, b = torch.randint(0, len(data.drugs), (2, triples))
     c, y = torch.randint(0, len(data.cell_lines), (triples,)), torch.randint(0, 2, (triples,)).float()

@@ -26,7 +26,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.append(sys.path.pop(0))  # the neighbour profile.py would hide the standard library's
+if Path(sys.path[0]) == Path(__file__).parent:
+    sys.path.append(sys.path.pop(0))  # the neighbour profile.py would hide the standard library's
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -34,10 +35,12 @@ from plain_models import PlainHomogeneous, PlainRelational, Samples
 from torch.utils.data import DataLoader
 
 from l2aco.data.catalog import open_or_simulate
-from l2aco.models.assemble import build_model
+from l2aco.models.assemble import build_model, load_inputs, with_vectors
+from l2aco.models.backbones import backbones
 from l2aco.models.base import START
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
+from l2aco.models.vectors import Knowledge
 from l2aco.runs.scoring import Rows
 from l2aco.training.optim import make_optimiser
 from l2aco.workspace import Workspace
@@ -90,19 +93,22 @@ def contest(
     name: str, aligned: bool, dataset: Any, given: argparse.Namespace, start: float = 1.0, **config: Any
 ) -> Contest:
     draw = np.random.default_rng(0)
-    vectors = {
-        "drug_vectors": draw.normal(size=(len(dataset.drugs), DIMENSION)).astype(np.float32),
-        "cell_vectors": draw.normal(size=(len(dataset.cell_lines), DIMENSION)).astype(np.float32),
-    }
+    vectors = [
+        draw.normal(size=(len(entities), DIMENSION)).astype(np.float32)
+        for entities in (dataset.drugs, dataset.cell_lines)
+    ]
+    known = [np.ones(len(values), dtype=bool) for values in vectors]
+    store = Knowledge("random", "none", vectors[0], known[0], vectors[1], known[1])
     align = AlignSpec(standardise=False) if aligned else AlignSpec(loss="none")
-    ours = build_model(name, config, dataset, align, **vectors).to(torch.get_default_dtype())
+    inputs = with_vectors(load_inputs(backbones.load(name), dataset), align, [store] if aligned else [])
+    ours = build_model(name, config, inputs, align).to(torch.get_default_dtype())
     with torch.no_grad():  # by default large embeddings, so that equal outputs mean equal message passing
         for key, value in ours.named_parameters():
             if "embedding" in key:
                 value.normal_(std=start)
     plain = PLAIN[name](ours)
     rows = draw.permutation(len(dataset.triples))[: int(0.8 * len(dataset.triples))]
-    samples = Samples(rows, dataset.triples, vectors["drug_vectors"], vectors["cell_vectors"])
+    samples = Samples(rows, dataset.triples, *vectors)
     train = Rows.of(dataset.triples, rows, torch.device("cpu"))
     runs = {
         "ours": our_steps(ours, train, given.batch),

@@ -159,9 +159,9 @@ class Aligner(nn.Module):
         if torch.compiler.is_compiling() or (backbone.encodes_all and not small):
             return Step(None, None, a, b, c)
         adapters = (self.drug, self.cell) if beyond else (None, None)
-        more_drugs, more_cells = (adapter.within.nonzero()[:, 0] if adapter else a[:0] for adapter in adapters)
-        drugs, of_drugs = torch.cat([a, b, more_drugs]).unique(return_inverse=True)
-        cells, of_cells = torch.cat([c, more_cells]).unique(return_inverse=True)
+        more_drugs, more_cells = ([adapter.within.nonzero()[:, 0]] if adapter else [] for adapter in adapters)
+        drugs, of_drugs = torch.cat([a, b, *more_drugs]).unique(return_inverse=True)
+        cells, of_cells = torch.cat([c, *more_cells]).unique(return_inverse=True)
         count = len(a)
         return Step(drugs, cells, of_drugs[:count], of_drugs[count : 2 * count], of_cells[:count])
 
