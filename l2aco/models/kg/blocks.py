@@ -89,6 +89,17 @@ class Block(nn.Module):
             indices[name] = getattr(self, name).cpu().numpy()
         return indices[name]  # type: ignore[no-any-return]
 
+    def edges_into(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """`col`, `rowptr` and `weight` of the edges into these targets alone."""
+        rowptr, targets = self.host("rowptr"), rows.cpu().numpy()  # on a CPU, numpy is several times as fast as torch
+        counts = rowptr[targets + 1] - rowptr[targets]
+        edges = ranges(rowptr[targets], counts)
+        found = self.host("col")[edges], np.concatenate([[0], counts.cumsum()])
+        col, pointers = (torch.from_numpy(values).to(self.col.device) for values in found)
+        if self.weight is None:
+            return col, pointers, None
+        return col, pointers, torch.from_numpy(self.host("weight")[edges]).to(self.col.device)
+
 
 class Attention(NamedTuple):
     """What `sums.attention_sum` is given; `mask` (E, H) scales the attention weights."""
@@ -182,6 +193,12 @@ def places(rows: np.ndarray, count: int) -> np.ndarray:
     found = np.full(count, -1, dtype=np.int64)
     found[rows] = np.arange(len(rows))
     return found
+
+
+def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The numbers start, start + 1, ... of every range, one range after another."""
+    before = np.concatenate([[0], lengths.cumsum()])
+    return np.repeat(starts - before[:-1], lengths) + np.arange(before[-1])
 
 
 def symmetric_normalisation(edges: np.ndarray, count: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from l2aco.models.kg.blocks import Block, places
+from l2aco.models.kg.blocks import Block, places, ranges
 
 
 def sample(block: Block, targets: np.ndarray, own: np.ndarray, neighbours: int) -> tuple[Block, np.ndarray]:
@@ -30,7 +30,7 @@ def _draw(block: Block, rows: np.ndarray, neighbours: int) -> tuple[np.ndarray, 
     rowptr = block.host("rowptr")
     degree = rowptr[rows + 1] - rowptr[rows]
     few = degree <= neighbours
-    whole = _ranges(rowptr[rows[few]], degree[few])
+    whole = ranges(rowptr[rows[few]], degree[few])
     many = rows[~few]
     chance = torch.rand(len(many), neighbours, dtype=torch.float64).numpy()
     drawn = rowptr[many, None] + (chance * degree[~few, None]).astype(np.int64)
@@ -42,9 +42,3 @@ def _draw(block: Block, rows: np.ndarray, neighbours: int) -> tuple[np.ndarray, 
     of_drawn = all_degrees[np.searchsorted(rowptr, edges, side="right") - 1]
     scale = np.concatenate([np.ones(len(whole)), times * of_drawn / neighbours])
     return chosen, block.host("weight")[chosen].astype(np.float64) * scale
-
-
-def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The numbers start, start + 1, ... of every range, one range after another."""
-    before = np.concatenate([[0], lengths.cumsum()])
-    return np.repeat(starts - before[:-1], lengths) + np.arange(before[-1])

@@ -33,19 +33,22 @@ def segment_sum(x: Tensor, index: Tensor, pointers: Tensor, weight: Tensor | Non
 
 def weighted_sum(block: Block, x: Tensor, rows: Tensor | None) -> Tensor:
     """See `sums.weighted_sum`."""
-    return picked(_WeightedSum.apply(x, block), rows)
+    return _WeightedSum.apply(x, block, rows)  # type: ignore[no-any-return]
 
 
 class _WeightedSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, block: Block) -> Tensor:  # type: ignore[override]
-        ctx.block = block
-        return segment_sum(x, block.col, block.rowptr, _as(block.weight, x))
+    def forward(ctx: Any, x: Tensor, block: Block, rows: Tensor | None) -> Tensor:  # type: ignore[override]
+        ctx.block, ctx.rows = block, rows
+        col, pointers, weight = (block.col, block.rowptr, block.weight) if rows is None else block.edges_into(rows)
+        return segment_sum(x, col, pointers, _as(weight, x))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        block = ctx.block
-        return segment_sum(grad, block.row_t, block.rowptr_t, _as(block.weight_t, grad)), None
+        block, rows = ctx.block, ctx.rows
+        if rows is not None:
+            grad = grad.new_zeros(block.num_dst, grad.shape[1]).index_copy_(0, rows, grad)
+        return segment_sum(grad, block.row_t, block.rowptr_t, _as(block.weight_t, grad)), None, None
 
 
 def attention_sum(block: Block, given: Attention, rows: Tensor | None) -> Tensor:
