@@ -38,7 +38,7 @@ class MixedConfig(BackboneConfig):
     target: Literal["score", "label", "rank"] | None = None
     """What is modelled: a robust function of the score, the label, or the rank of the score (default: the score where
     the data set has scores, else the label)."""
-    kernels: Literal["all", "stores", "none"] = "all"
+    knowledge: Literal["all", "stores", "none"] = "all"
     """What cell lines and drugs share their effects through: the stores and the measured features, the stores alone, or
     nothing, which is the baseline that says what knowledge adds."""
     draws: int = Field(default=24, ge=2)
@@ -142,12 +142,12 @@ class Mixed(Estimator):
 def _entities(inputs: Inputs, kind: EntityKind, config: MixedConfig) -> Entities:
     """The entities of a kind with a kernel for each store and each feature of theirs."""
     kernels: dict[str, Knowledge] = {}
-    if config.kernels != "none":
+    if config.knowledge != "none":
         vectors = inputs.drug_vectors if kind is EntityKind.drug else inputs.cell_vectors
         for store, known in vectors.items():
             values = np.where(known.known[:, None], known.values, np.nan)
             kernels[store] = Knowledge(values, "columns" if known.columns else "rows")
-    if config.kernels == "all":
+    if config.knowledge == "all":
         for name, table in inputs.features.items():
             if table.kind is kind:
                 signed = name not in LOGGED or table.values.min(initial=0) < 0
