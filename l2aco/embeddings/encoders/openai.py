@@ -288,17 +288,17 @@ class _Calls:
             work.failures.append(failure)
             return
         self.manners.alone = min(self.manners.alone, len(piece))
-        letters = shorter(piece, failure.message, self.spec.window)
         if self.manners.fits is not None and self.manners.fits < len(piece):
-            letters = whole_words(piece, max(self.manners.fits, letters))
+            letters = whole_words(piece, self.manners.fits)
+        else:
+            letters = shorter(piece, failure.message, self.spec.window)
         work.long.add(work.rows[number])
         work.pieces[number] = piece[:letters]
         await self._ask([number])
         if np.isnan(work.vectors[number]).any():
             return
-        taken = len(work.pieces[number])
-        self.manners.fits = taken
-        if self.spec.long == "chunk" and taken == letters:
+        self.manners.fits = len(work.pieces[number])
+        if self.spec.long == "chunk":
             await self._settle([work.add(work.rows[number], piece[letters:])])
 
     async def _patiently(self, texts: list[str]) -> Vectors:
