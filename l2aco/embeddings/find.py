@@ -14,7 +14,7 @@ from l2aco.embeddings.store.exact import check_k
 from l2aco.embeddings.store.store import EmbeddingStore, Hit, list_stores, open_store
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
-from l2aco.progress import Progress
+from l2aco.progress import Progress, Silent
 from l2aco.workspace import Settings, Workspace
 
 
@@ -59,6 +59,17 @@ def choose_store(
         return real, of_llm, of_encoder, store.manifest.created_at, store.name
 
     return max(fitting, key=rank)
+
+
+def stores_of_sets(workspace: Workspace) -> list[EmbeddingStore]:
+    """The store of every profile set that was written last and holds something, by name; none of the fake LLM, nor any
+    that is damaged."""
+    newest: dict[str, EmbeddingStore] = {}
+    for store in list_stores(workspace, Silent()):
+        name = store.name.partition("--")[0]
+        if len(store) and set(store.manifest.counts.get("llm", {})) != {"fake"}:
+            newest[name] = max(store, newest.get(name, store), key=lambda item: (item.manifest.created_at, item.name))
+    return sorted(newest.values(), key=lambda store: store.name)
 
 
 def _fits(store: EmbeddingStore, llm: str | None, encoder: str | None, workspace: Workspace) -> bool:

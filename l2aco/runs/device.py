@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
 from l2aco.errors import UnavailableError, UsageError
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
-
-PACKAGES = ("l2aco", "torch", "torch-geometric", "numpy", "numba", "scipy", "polars", "faiss-cpu", "safetensors")
+from l2aco.runs.environment import describe_machine
 
 
 def choose_device(name: str) -> torch.device:
@@ -39,13 +32,9 @@ def choose_device(name: str) -> torch.device:
 
 @contextmanager
 def computing(device: torch.device, threads: int) -> Iterator[None]:
-    """Fix the CPU threads, freed memory that stays at hand and, on a GPU, deterministic kernels, inside the block."""
+    """Fix the CPU threads and, on a GPU, deterministic kernels, inside the block."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
-    libc = _glibc()
-    if libc is not None:
-        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -54,33 +43,12 @@ def computing(device: torch.device, threads: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
-        if libc is not None:
-            libc.mallopt(M_TRIM_THRESHOLD, 2**17)
-            libc.malloc_trim(0)
-
-
-def _glibc() -> Any:
-    """The C library where it is glibc, which else returns large blocks to the system at the end of a step, to get them
-    back zeroed in the next: a fifth of a step on graphs of millions of edges."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
 
 
 def describe_environment(device: torch.device, threads: int) -> dict[str, Any]:
-    """Versions and machine, as they are written to environment.json; no paths, no user, no host name."""
-    return {
-        "python": platform.python_version(),
-        "platform": f"{sys.platform} {platform.machine()}",
-        "cpu_count": os.cpu_count(),
-        "threads": threads,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "cuda": torch.version.cuda if device.type == "cuda" else None,
-        "packages": {name: _version(name) for name in PACKAGES},
+    """`describe_machine`, with the device."""
+    gpu = device.type == "cuda"
+    return describe_machine(threads) | {
+        "device": torch.cuda.get_device_name(device) if gpu else "cpu",
+        "cuda": torch.version.cuda if gpu else None,
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

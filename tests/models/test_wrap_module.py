@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from small_data import CELLS, DRUGS, small_data, vectors
+from small_data import CELLS, DRUGS, knowledge, small_data, vectors
 
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import EntityKind
 from l2aco.models.alignment import Aligner
 from l2aco.models.assemble import with_vectors
-from l2aco.models.base import BackboneConfig
+from l2aco.models.config import BackboneConfig
 from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
 from l2aco.models.wrap import wrap_module
@@ -42,7 +42,7 @@ def build(wrapped: Any, align: AlignSpec, *, faithful: bool = False) -> Aligner:
     given = vectors()
     torch.manual_seed(0)
     trained = {name: given.pop(name) for name in ("train_drugs", "train_cells")}
-    inputs = with_vectors(data.inputs(wrapped, **trained), align, **given)
+    inputs = with_vectors(data.inputs(wrapped, **trained), align, [knowledge(**given)] if align.active else [])
     return Aligner(wrapped(inputs, BackboneConfig(faithful=faithful)), align, inputs)
 
 
@@ -115,14 +115,14 @@ def test_faithful_leaves_the_order_of_the_drugs_to_the_module(wrapped: Any) -> N
 def test_it_learns(wrapped: Any) -> None:
     model = build(wrapped, AlignSpec(fusion="add")).train()
     labels = torch.tensor([0.0, 1.0, 0.0, 1.0])
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
     torch.manual_seed(0)
     losses = []
     for _ in range(60):
         output = model(A, B, C)
         loss = F.binary_cross_entropy_with_logits(output.logits[0], labels) + sum(output.losses.values())
-        optimizer.zero_grad()
+        optimiser.zero_grad()
         loss.backward()
-        optimizer.step()
+        optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 3

@@ -40,6 +40,8 @@ class EncoderSpec(BaseModel):
     """Tokens that the model reads at once, special tokens included."""
     pooling: Literal["cls", "mean", "model"] = "model"
     """`model`: as the model's own files or the API say."""
+    columns: tuple[str, ...] = ()
+    """What each dimension is, where vectors are numbers of their own and no embedding."""
     query_instruction: str = ""
     """Put before a search text, never before a profile."""
     passage_instruction: str = ""
