@@ -80,10 +80,7 @@ class _Client(OpenAIEngine):
             body["encoding_format"] = "base64"
         async with self.pool.least_busy() as endpoint:
             raw = await self._post(endpoint, "/embeddings", body)
-        return read_vectors(raw.content, len(texts), self.masked)
-
-    def masked(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
+        return read_vectors(raw.content, len(texts), self._mask)
 
 
 @dataclass
