@@ -454,7 +454,7 @@ def test_records_without_a_column_or_a_value_are_damage(store, tmp_path):
     for changed in (frame.drop("id"), frame.with_columns(aliases=nobody), frame.with_columns(sample=pl.lit("x"))):
         changed.write_parquet(tmp_path / "x.parquet")
         with_file(store, "records", (tmp_path / "x.parquet").read_bytes())
-        assert "records must be" not in (said := verify(store.path)[0].message) and ("id" in said or "a" in said)
+        assert verify(store.path)[0].path == store.manifest.segments[0].records.path
         with pytest.raises(DamagedError):
             EmbeddingStore.open(store.path).records()
 
@@ -510,9 +510,7 @@ def test_a_manifest_that_is_nonsense_is_one_message(store, cli, text):
     (store.path / "manifest.json").write_text(text)
     for arguments in (("verify", "s"), ("info", "s"), ("compact", "s"), ("list",)):
         result = cli("store", *arguments, code=None)
-        assert "manifest.json" in result.output and not isinstance(result.exception, Exception) | (
-            "Traceback" in result.output
-        )
+        assert "manifest.json" in result.output and isinstance(result.exception, SystemExit | None)
     assert "brought manifest.json back" in cli("store", "verify", "s", "--repair").stdout
 
 
@@ -522,7 +520,7 @@ def test_a_file_of_kilobytes_that_claims_gigabytes_is_refused(store, tmp_path, m
     export_store(store, tmp_path / "x.parquet")
     text = "x" * 3_000_000
     big = pl.read_parquet(tmp_path / "x.parquet").with_columns(text=pl.lit(text))
-    (facts,) = {SPEC.model_dump_json()}
+    facts = SPEC.model_dump_json()
     big = pl.concat([big] * 8).with_columns(id=pl.int_range(pl.len()).cast(pl.String))
     big.write_parquet(tmp_path / "y.parquet", metadata={"l2aco.encoder": facts})
     assert (tmp_path / "y.parquet").stat().st_size < 2**20
