@@ -22,7 +22,7 @@ from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
 from l2aco.errors import DamagedError, UnknownNameError, UsageError
 from l2aco.files import read_json
 from l2aco.llm.journal import FAILURES, JOURNAL, RECORDS
-from l2aco.profiles.record import RECORD_FIELDS, Place, ProfileRecord, render_text
+from l2aco.profiles.record import Place, ProfileRecord, render_text
 from l2aco.workspace import Workspace, names_in
 from l2aco.workspace import bundled as bundled_folder
 
@@ -98,8 +98,7 @@ class ProfileSet:
     def _record(self, value: dict[str, Any]) -> ProfileRecord:
         if "text" not in value:
             value["text"] = render_text(value["fields"], self.schemas[value["kind"]])
-        known = {name: item for name, item in value.items() if name in RECORD_FIELDS}  # later versions may write more
-        return ProfileRecord.from_json(known)
+        return ProfileRecord.from_json(value)
 
     def failures(self) -> Iterator[dict[str, Any]]:
         """The recorded failures: key, entity, reason, message. A later one of an entity's sample counts."""
