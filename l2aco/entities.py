@@ -7,16 +7,16 @@ entities that normalise alike are reported, never merged silently.
 
 from __future__ import annotations
 
-import csv
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from l2aco.errors import InputError, UnknownNameError
+from l2aco.tables import pick_columns, read_lines, read_raw
 
 
 class EntityKind(StrEnum):
@@ -186,103 +186,57 @@ def parse_kind(text: str, *, where: str | None = None) -> EntityKind:
 
 
 def read_entities(path: Path, kind: EntityKind | None = None) -> list[Entity]:
-    """Read entities from CSV, TSV, TXT (one name a line) or Parquet.
+    """Read entities from CSV, TSV, Parquet, Excel, or TXT (one name a line).
 
     Columns: name (or id alone, which then is the name), kind, and optionally id and aliases (separated by `;` or `|`);
     every other column that is not empty becomes a fact. `kind` is used where the file has no such column. Raises
     InputError naming the file, line and column.
     """
-    if not path.is_file():
-        raise InputError("no such file", where=path, remedy="Name a CSV, TSV, TXT or Parquet file.")
-    entities: list[Entity] = []
-    lines: dict[tuple[str, str], int] = {}
-    for line, row in _rows(path):
-        if not _PAIR_COLUMNS.isdisjoint(re.sub(r"[^a-z0-9]", "", column.casefold()) for column in row):
-            raise InputError(
-                "has two drugs on a line, as a table of measurements has",
-                where=path,
-                remedy=f"l2aco data import {path} --name NAME makes a data set of it, whose entities are known then.",
-            )
-        entity = _entity(path, line, row, kind)
-        if entity.key in lines:
-            raise InputError(
-                f"'{entity.id}' stands on line {lines[entity.key]} already",
-                where=f"{path}:{line}",
-                remedy="Remove one of the two lines, or give them different ids.",
-            )
-        lines[entity.key] = line
-        entities.append(entity)
-    if not entities:
-        raise InputError("holds no entities", where=path, remedy="Give at least one row with a name and a kind.")
-    return entities
-
-
-def delimiter(path: Path) -> str:
-    """Tab for .tsv, .tab, .txt and .dict files, else comma; a semicolon where the header has no other."""
-    usual = "\t" if path.suffix.casefold() in (".tsv", ".tab", ".txt", ".dict") else ","
-    if not path.is_file():  # a pipe can be read but once
-        return usual
-    with path.open(encoding="utf-8-sig", errors="replace") as stream:
-        header = stream.readline(100_000)
-    return ";" if ";" in header and usual not in header else usual
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    suffix = path.suffix.casefold()
-    if suffix == ".parquet":
-        import polars as pl
-
-        try:
-            frame = pl.read_parquet(path)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise InputError(f"is not a readable Parquet file ({error})", where=path) from None
-        for number, record in enumerate(frame.iter_rows(named=True), start=1):
-            yield number, {name: "" if value is None else str(value) for name, value in record.items()}
-        return
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            if suffix == ".txt":
-                for number, text in enumerate(stream, start=1):
-                    if text.strip():
-                        yield number, {"name": text.strip()}
-                return
-            reader = csv.DictReader(stream, delimiter=delimiter(path))
-            for record in reader:
-                if None in record:
-                    raise InputError("has more columns than the header", where=f"{path}:{reader.line_num}")
-                yield reader.line_num, {name: (value or "").strip() for name, value in record.items()}
-    except UnicodeDecodeError as error:
-        raise InputError(f"is not UTF-8 text (byte {error.start})", where=path, remedy="Save it as UTF-8.") from None
-    except csv.Error as error:
-        raise InputError(f"cannot be read as a table ({error})", where=path) from None
-
-
-def _entity(path: Path, line: int, row: dict[str, str], kind: EntityKind | None) -> Entity:
-    folded = {column.strip().casefold().replace(" ", "_"): column for column in row}
-    used: dict[str, str] = {}
-    for role, choices in _COLUMNS.items():
-        column = next((folded[choice] for choice in choices if choice in folded), None)
-        if column is not None:
-            used[role] = column
-    where = f"{path}:{line}"
-    column = used.get("name", used.get("id"))
-    if column is None:
+    raw = read_lines(path, ("name",)) if path.suffix.casefold() == ".txt" else read_raw(path)
+    found = [re.sub(r"[^a-z0-9]", "", column.casefold()) for column in raw.frame.columns]
+    if not _PAIR_COLUMNS.isdisjoint(found):
+        raise InputError(
+            "has two drugs on a line, as a table of measurements has",
+            where=path,
+            remedy=f"l2aco data import {path} --name NAME makes a data set of it, whose entities are known then.",
+        )
+    picked = pick_columns(path, raw.frame.columns, _COLUMNS, {*_COLUMNS})
+    columns = {role: name for role, name in picked.items() if name is not None}
+    if not {"name", "id"} & columns.keys():
         raise InputError(
             "has no column 'name' or 'id'",
             where=path,
-            remedy=f"Columns found: {', '.join(row) or 'none'}. Name one of them 'name' or 'id'.",
+            remedy=f"Columns found: {', '.join(raw.frame.columns)}. Name one of them 'name' or 'id'.",
         )
-    name = row[column]
-    if not name:
-        raise InputError(f"column '{column}' is empty", where=where)
-    if "kind" in used and row[used["kind"]]:
-        kind = parse_kind(row[used["kind"]], where=where)
+    table = raw.texts()
+    table.require(columns.get("name", columns.get("id", "")))
+    entities: dict[tuple[str, str], int] = {}
+    listed = []
+    for number, row in enumerate(table.frame.iter_rows(named=True)):
+        try:
+            entity = _entity(row, columns, kind)
+        except InputError as error:
+            raise InputError(error.message, where=table.where(number), remedy=error.remedy) from None
+        if (before := entities.setdefault(entity.key, number)) != number:
+            raise InputError(
+                f"'{entity.id}' stands on line {table.where(before).rpartition(':')[2]} already",
+                where=table.where(number),
+                remedy="Remove one of the two lines, or give them different ids.",
+            )
+        listed.append(entity)
+    return listed
+
+
+def _entity(row: Mapping[str, str | None], columns: Mapping[str, str], kind: EntityKind | None) -> Entity:
+    given = {role: value for role, column in columns.items() if (value := row[column]) is not None}
+    name = given.get("name") or given["id"]
+    if "kind" in given:
+        kind = parse_kind(given["kind"])
     if kind is None:
         raise InputError(
             "says neither drug nor cell line",
-            where=where,
             remedy="Add a column 'kind', or pass --kind drug or --kind cell_line.",
         )
-    aliases = tuple(part.strip() for part in re.split(r"[;|]", row.get(used.get("aliases", ""), "")) if part.strip())
-    facts = {column: value for column, value in row.items() if value and column not in used.values()}
-    return Entity(id=row.get(used.get("id", ""), "") or name, kind=kind, name=name, aliases=aliases, facts=facts)
+    aliases = tuple(part.strip() for part in re.split(r"[;|]", given.get("aliases", "")) if part.strip())
+    facts = {column: value for column, value in row.items() if value is not None and column not in columns.values()}
+    return Entity(id=given.get("id", name), kind=kind, name=name, aliases=aliases, facts=facts)

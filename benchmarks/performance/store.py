@@ -120,7 +120,8 @@ def median_ms(call, arguments) -> float:
 def measure(folder: Path, seeds: Path | None) -> dict:
     import faiss
 
-    from l2aco.embeddings.store.index import PARAMETERS, recall_at_10
+    from l2aco.embeddings.store.index import recall_at_10
+    from l2aco.embeddings.store.manifest import EFFORT
     from l2aco.embeddings.store.store import EmbeddingStore
 
     out = subprocess.run([sys.executable, "-c", OPEN, str(folder)], capture_output=True, text=True, check=True).stdout
@@ -148,7 +149,7 @@ def measure(folder: Path, seeds: Path | None) -> dict:
         alone = bare
     else:
         raw = store.generation.approximate
-        effort = info.parameters[PARAMETERS[info.kind]["effort"]]
+        effort = info.parameters[EFFORT[info.kind]]
         wanted = info.parameters["candidates"] * 10
         options = {"efSearch": max(effort, wanted)} if info.kind == "hnsw" else {"nprobe": effort}
         kind = faiss.SearchParametersHNSW if info.kind == "hnsw" else faiss.SearchParametersIVF

@@ -57,18 +57,22 @@ def search(
     store: Annotated[
         str | None, typer.Option(help="A store (default: the newest, of the LLM and encoder in l2aco.toml).")
     ] = None,
-    top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many results.")] = 10,
+    top: Annotated[int, typer.Option("--top", "-k", help="How many results.")] = 10,
     kind: Annotated[str | None, typer.Option(help="drug or cell_line only.")] = None,
     where: Annotated[
         list[str] | None, typer.Option(help="name=value: a column or profile field, e.g. tissue=skin. Repeatable.")
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Search exactly, whatever the index.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Believe what the store says of its encoder, and send it the text.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Find the nearest profiles to a text, or the nearest entities to an entity."""
     from l2aco.embeddings.find import choose_store, search_entity, search_text
     from l2aco.entities import parse_kind
     from l2aco.errors import UsageError
+    from l2aco.workspace import Workspace
 
     example = 'For example: l2aco search "BRAF melanoma"'
     if text is None and entity is None:
@@ -87,9 +91,18 @@ def search(
         found, hits = search_entity(chosen, entity, top, kind=wanted, where=conditions, exact=exact)
         shell.say(f"Nearest to {found.name} in {chosen.name}:")
     else:
-        device = shell.workspace.settings.device
+        settings = Workspace(shell.workspace.root, trust=True).settings if trust else shell.workspace.settings
         hits = search_text(
-            chosen, text or "", top, kind=wanted, where=conditions, exact=exact, device=device, progress=shell
+            chosen,
+            text or "",
+            top,
+            kind=wanted,
+            where=conditions,
+            exact=exact,
+            device=settings.device,
+            settings=settings,
+            trust=trust,
+            progress=shell,
         )
     rows = [{"score": hit.score, "kind": hit.kind, "id": hit.id, "name": hit.name} for hit in hits]
     for row, hit in zip(rows, hits, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from l2aco.data.sources.base import Edges, SourceData
 from l2aco.data.sources.dffndds import read_vectors
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UnavailableError
-from l2aco.tables import line_of, matrix, read_raw, read_table, require
+from l2aco.tables import read_raw, read_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,8 +30,6 @@ EDGE_ROLES = {
 }
 TYPES = {"gene": "protein", "gene/protein": "protein", "genes": "protein", "cellline": "cell_line", "anatomy": "tissue"}
 
-WITHOUT_LINES = (".json", ".npy")
-
 
 def add_graph(data: SourceData, path: Path) -> SourceData:
     """Join a table of typed edges to the graph.
@@ -42,8 +40,9 @@ def add_graph(data: SourceData, path: Path) -> SourceData:
     """
     import polars as pl
 
-    table = read_table(path, EDGE_ROLES, optional=["x_name", "y_name"])
-    require(table, path, ("relation", "x_id", "x_type", "y_id", "y_type"))
+    read = read_table(path, EDGE_ROLES, optional=["x_name", "y_name"])
+    read.require("relation", "x_id", "x_type", "y_id", "y_type")
+    table = read.frame
     for end in ("x", "y"):
         written = pl.col(f"{end}_type").str.to_lowercase().str.replace_all(" ", "_")
         table = table.with_columns(written.replace(TYPES).alias(f"{end}_type"))
@@ -116,11 +115,11 @@ def add_feature(data: SourceData, name: str, path: Path, *, allow_pickle: bool) 
     with `allow_pickle`, a pickled .npy of a dict. Entities are found by id, name, alias or cross reference; drugs or
     cell lines, whichever more of the rows are."""
     if path.suffix.casefold() == ".json":
-        read = read_vectors(path, EntityKind.drug)
+        read, place = read_vectors(path, EntityKind.drug), lambda row: str(path)
     elif path.suffix.casefold() == ".npy":
-        read = _read_pickled(path, allow_pickle)
+        read, place = _read_pickled(path, allow_pickle), lambda row: str(path)
     else:
-        read = _read_matrix(path)
+        read, place = _read_matrix(path)
     owners = max(
         (
             _owners(read.ids, kind, entities)
@@ -131,7 +130,7 @@ def add_feature(data: SourceData, name: str, path: Path, *, allow_pickle: bool) 
     used = [row for row, owner in enumerate(owners.ids) if owner]
     if not used:
         raise InputError("is about none of the drugs and cell lines", where=path, remedy="Its first column names them.")
-    _refuse_repeats(path, read.ids, owners.ids)
+    _refuse_repeats(read.ids, owners.ids, place)
     report = {
         **data.report,
         f"{name}_rows": len(read.ids),
@@ -172,28 +171,28 @@ def _owners(names: list[str], kind: EntityKind, entities: list[Entity]) -> _Owne
     return _Owners(kind, ids, passed_over)
 
 
-def _refuse_repeats(path: Path, names: list[str], ids: list[str]) -> None:
+def _refuse_repeats(names: list[str], ids: list[str], place: Callable[[int], str]) -> None:
     first: dict[str, int] = {}
     for row, key in enumerate(ids):
         before = first.setdefault(key, row)
         if key and before != row:
             raise InputError(
                 f"rows '{names[before]}' and '{names[row]}' are both about '{key}'",
-                where=path if path.suffix.casefold() in WITHOUT_LINES else f"{path}:{line_of(path, row)}",
+                where=place(row),
                 remedy="Remove one of the two.",
             )
 
 
-def _read_matrix(path: Path) -> FeatureRows:
+def _read_matrix(path: Path) -> tuple[FeatureRows, Callable[[int], str]]:
+    """The rows, and where each stands in the file."""
     import polars as pl
 
     table = read_raw(path)
-    if table.width < 2:
+    if table.frame.width < 2:
         raise InputError("has no feature columns beside the first", where=path)
-    first, *columns = table.columns
-    values = matrix(table.select(columns), path, range(len(table)))
-    ids = table[first].cast(pl.String).fill_null("").to_list()
-    return FeatureRows(EntityKind.drug, ids, values, tuple(columns))
+    first, *columns = table.frame.columns
+    ids = table.frame[first].cast(pl.String).fill_null("").to_list()
+    return FeatureRows(EntityKind.drug, ids, table.matrix(columns), tuple(columns)), table.where
 
 
 def _read_pickled(path: Path, allow_pickle: bool) -> FeatureRows:

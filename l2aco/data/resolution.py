@@ -18,7 +18,7 @@ from l2aco.data.known import reference_entities
 from l2aco.data.sources.base import SourceData
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind, read_entities
 from l2aco.errors import InputError
-from l2aco.tables import read_table, require
+from l2aco.tables import read_table
 
 EXAMPLES = 3
 _XREF_COLUMNS = {
@@ -127,11 +127,11 @@ def _by_alias_file(entities: list[Entity], path: Path, kind: EntityKind) -> tupl
         {"alias": ("alias", "name"), "id": ("id", "canonical", "canonical_id"), "kind": ("kind",)},
         optional=["kind"],
     )
-    require(table, path, ("alias", "id"))
+    table.require("alias", "id")
     index = EntityIndex(kind, entities)
     renames: dict[str, str] = {}
     unused: list[str] = []
-    for alias, target, written in table.select("alias", "id", "kind").iter_rows():
+    for alias, target, written in table.frame.select("alias", "id", "kind").iter_rows():
         if written is not None and parse_kind(written, where=str(path)) is not kind:
             continue
         entity = index.find(alias)

@@ -1,6 +1,6 @@
 """From profiles to vectors: embed what is new, reuse what was embedded before, drop what is gone.
 
-A store `<set>--<encoder>` mirrors its profile set. Work is committed about once a minute, so that a run that is
+A store `<set>--<encoder>` mirrors its profile set. Work is committed every few seconds, so that a run that is
 killed loses at most that; a run with nothing to do loads no model.
 """
 
@@ -28,8 +28,9 @@ from l2aco.profiles.sets import ProfileSet, list_profile_sets, open_profile_set
 from l2aco.progress import Advance, Progress, Silent
 from l2aco.workspace import Workspace
 
-COMMIT_SECONDS = 60.0
-FIRST_TEXTS, FEWEST_TEXTS, MOST_TEXTS = 32, 32, 8192
+COMMIT_SECONDS = 5.0
+"""Half of what a user may lose, since no two batches take the same time."""
+FIRST_TEXTS, FEWEST_TEXTS, MOST_TEXTS = 8, 1, 8192
 LONG_JOB_SECONDS = 60.0
 
 
@@ -174,9 +175,12 @@ class _Embedding:
             for store in list_stores(self.workspace, self.progress)
             if store.encoder.fingerprint == self.encoder.spec.fingerprint
         ]
-        size, spent, characters = FIRST_TEXTS, 0.0, 0
+        size, told = FIRST_TEXTS, False
         label = f"{self.profiles.name} with {self.encoder.spec.name}"
-        with self.progress.task(label, total=len(plan.todo), unit="profiles") as advance:
+        with (
+            self.progress.task(label, total=len(plan.todo), unit="profiles") as advance,
+            self._saying_what_is_kept(plan),
+        ):
             while batch := list(islice(wanted, size)):
                 started = time.perf_counter()
                 encoded = self._write(batch, siblings, advance)
@@ -184,18 +188,26 @@ class _Embedding:
                 if not encoded:
                     size = MOST_TEXTS
                     continue
-                spent += time.perf_counter() - started
-                if not characters:
-                    self._say_how_long(spent, sum(len(item.text) for item in batch), plan)
-                characters += sum(len(item.text) for item in batch)
-                rate = self.report.encoded / spent
-                size = int(min(max(rate * COMMIT_SECONDS, FEWEST_TEXTS), MOST_TEXTS))
+                seconds = time.perf_counter() - started
+                if not told:
+                    told = True
+                    self._say_how_long(seconds, sum(len(item.text) for item in batch), plan)
+                size = int(min(max(COMMIT_SECONDS * encoded / seconds, FEWEST_TEXTS), MOST_TEXTS))
         if left:
             raise PartlyDoneError(
                 f"{len(left):,} of {len(plan.todo):,} profiles were not there any more: the set was changed meanwhile",
                 where=self.profiles.path,
                 remedy="What is embedded is kept. Run the same command again.",
             )
+
+    @contextmanager
+    def _saying_what_is_kept(self, plan: _Plan) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            kept = self.report.added + self.report.replaced
+            self.progress.say(f"{kept:,} of {len(plan.todo):,} profiles are embedded and kept.")
+            raise
 
     def _write(self, batch: list[StoreRecord], siblings: list[EmbeddingStore], advance: Advance) -> int:
         """Vectors for a batch, reused or encoded, and one commit; returns how many texts were encoded."""
@@ -263,7 +275,7 @@ class _Embedding:
             other = min(faster, key=lambda item: item.megaparameters or 0)
             sooner = total * (other.megaparameters or 0) / spec.megaparameters
             line += f"; {other.name} would take about {_duration(sooner)}"
-        self.progress.say(line + ". What is done is kept about once a minute.")
+        self.progress.say(line + ". What is done is kept every few seconds.")
 
 
 class _Within:

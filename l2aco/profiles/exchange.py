@@ -17,12 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from l2aco.entities import Entity, EntityIndex, EntityKind, delimiter, parse_kind
+from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
 from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
 from l2aco.files import atomic_folder, atomic_path, sha256_file, stable_hash, write_json
 from l2aco.llm.journal import RECORDS
 from l2aco.profiles.record import RECORD_FIELDS, Place, ProfileRecord
 from l2aco.profiles.sets import MANIFEST, ProfileSet
+from l2aco.tables import read_raw
 from l2aco.workspace import Workspace
 
 Format = Literal["jsonl", "parquet", "csv", "paper"]
@@ -297,17 +298,11 @@ def _written_by_hand(value: dict[str, Any], where: str) -> ProfileRecord:
 
 
 def _read_csv(source: Path) -> Iterator[ProfileRecord]:
-    try:
-        with source.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, delimiter=delimiter(source))
-            for row in reader:
-                yield _unflat(row, f"{source}:{reader.line_num}")
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=source) from None
-    except UnicodeDecodeError as error:
-        raise _not_utf8(source, error) from None
-    except csv.Error as error:
-        raise InputError(f"cannot be read as CSV ({error})", where=source) from None
+    table = read_raw(source)
+    table.check_cells()
+    for number, row in enumerate(table.frame.iter_rows(named=True)):
+        if any(row.values()):
+            yield _unflat({**row, "text": row["text"] or ""} if "text" in row else row, table.where(number))
 
 
 def _read_parquet(source: Path) -> Iterator[ProfileRecord]:

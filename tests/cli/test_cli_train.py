@@ -307,11 +307,11 @@ def test_predict_names_the_line_of_what_it_cannot_use(lab, cli):
     a, b, line = dataset.drugs[0], dataset.drugs[1], dataset.cell_lines[2]
     cases = {
         f"drug_a,drug_b,cell_line\n{a.id},{b.id},{line.id}\n{a.name[:-1]}x,{b.id},{line.id}\n": (":3", a.name),
-        f"drug_a,cell_line\n{a.id},{line.id}\n": (":1", "no column drug_b"),
+        f"drug_a,cell_line\n{a.id},{line.id}\n": ("", "no column 'drug_b'"),
         "": ("", "is empty"),
-        "drug_a,drug_b,cell_line\n": ("", "holds no pairs"),
+        "drug_a,drug_b,cell_line\n": ("", "holds no rows"),
         f"drug_a,drug_b,cell_line\n{a.id},{a.id},{line.id}\n": (":2", "same drug"),
-        f"drug_a,drug_b,cell_line\n{a.id},,{line.id}\n": (":2", "column drug_b is empty"),
+        f"drug_a,drug_b,cell_line\n{a.id},,{line.id}\n": (":2", "column 'drug_b' is empty"),
     }
     for text, (where, message) in cases.items():
         (lab.root / "pairs.csv").write_text(text)

@@ -16,7 +16,8 @@ from l2aco.errors import DamagedError, LockedError
 from l2aco.files import WriterLock
 from l2aco.runs.run import UNFINISHED, list_runs
 from l2aco.runs.spec import TrainSpec
-from l2aco.training.train import STATE, train
+from l2aco.training.network import STATE
+from l2aco.training.train import train
 
 SPEC = TrainSpec(backbone="GCN", epochs=12, patience=100, schedule="one-cycle")
 SCRIPT = """

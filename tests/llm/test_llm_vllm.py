@@ -196,7 +196,7 @@ def test_a_server_that_is_not_the_one_that_was_started_is_not_asked(change: dict
     assert find_server("x") is None
 
 
-@pytest.mark.parametrize("pid", [1, os.getpid()])
+@pytest.mark.parametrize("pid", [1, os.getpid()], ids=["init", "own"])
 def test_what_lies_in_a_set_names_no_server(ask: Any, tmp_path: Path, pid: int) -> None:
     with FakeServer() as other:
         write_json(tmp_path / "set" / ".server.json", {"url": other.url, "pid": pid, "model": "owner/m"})

@@ -117,7 +117,7 @@ def test_profiles_written_by_hand_need_a_kind_a_name_and_a_text(workspace: Works
         ("a.jsonl", json.dumps({**WHOLE, "text": None}), "a.jsonl:1.*text"),
         ("a.jsonl", json.dumps({**WHOLE, "text": "\ud83d"}), "a.jsonl:1"),
         ("a.csv", b"kind,name,text\ndrug,\xe9,x\n", "a.csv.*UTF-8"),
-        ("a.csv", "kind,name,text\ndrug,A," + "x" * 200_000, "a.csv.*field"),
+        ("a.csv", "kind,name,text\ndrug,A," + "x" * 200_000, "a.csv:2: column 'text' holds more than 100,000"),
         ("a.jsonl", "not json\n", "a.jsonl:1"),
         ("a.jsonl", "", "no profiles"),
         ("a.csv", "key,kind\n00,drug\n", "a.csv:2"),

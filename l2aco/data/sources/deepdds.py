@@ -14,7 +14,7 @@ from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
-from l2aco.tables import labels, matrix, numbers, place, read_raw, read_table, require, safe_file
+from l2aco.tables import read_raw, read_table, safe_file
 
 if TYPE_CHECKING:
     import polars as pl
@@ -63,8 +63,8 @@ class DeepDDS:
 
     def _smiles(self, path: Path) -> dict[str, str]:
         table = read_table(path, {"name": ("name",), "smiles": ("smile", "smiles")})
-        require(table, path, ("name", "smiles"))
-        return dict(table.select("name", "smiles").iter_rows())
+        table.require("name", "smiles")
+        return dict(table.frame.select("name", "smiles").iter_rows())
 
     def _labels(self, path: Path, smiles: dict[str, str]) -> pl.DataFrame:
         """Rows with drug names in the place of their SMILES."""
@@ -73,7 +73,7 @@ class DeepDDS:
         table = read_table(
             path, {"drug_a": ("drug1",), "drug_b": ("drug2",), "cell_line": ("cell",), "label": ("label",)}
         )
-        require(table, path, ("drug_a", "drug_b", "cell_line", "label"))
+        table.require("drug_a", "drug_b", "cell_line", "label")
         names: dict[str, str] = {}
         for name, written in smiles.items():
             if written in names:
@@ -81,14 +81,12 @@ class DeepDDS:
                     f"gives '{names[written]}' and '{name}' the same SMILES", where=path.parent / "smiles.csv"
                 )
             names[written] = name
-        for column in ("drug_a", "drug_b"):
-            strange = table.filter(~table[column].is_in(list(names)))
-            if len(strange):
-                raise InputError(
-                    f"column '{column}' holds a SMILES that smiles.csv does not",
-                    where=place(path, strange),
-                )
-        return table.with_columns(pl.col("drug_a").replace(names), pl.col("drug_b").replace(names), labels(table, path))
+        for role in ("drug_a", "drug_b"):
+            strange = ~table.frame[role].is_in(list(names))
+            table.refuse(strange, "column '{column}' holds a SMILES that smiles.csv does not", role)
+        return table.frame.with_columns(
+            pl.col("drug_a").replace(names), pl.col("drug_b").replace(names), table.labels()
+        )
 
     def _with_scores(self, labelled: pl.DataFrame, path: Path) -> pl.DataFrame:
         import polars as pl
@@ -105,10 +103,9 @@ class DeepDDS:
         key = ["drug_a", "drug_b", "cell_line"]
         if len(table) != len(labelled):
             raise InputError(f"has {len(table)} rows, {LABELS} {len(labelled)}", where=path)
-        differ = (table.select(key) != labelled.select(key)).select(pl.any_horizontal(key)).to_series()
-        if differ.any():
-            raise InputError(f"is about another triple than {LABELS} there", where=place(path, table.filter(differ)))
-        return labelled.select(*key, "label").with_columns(numbers(table, path, "score"))
+        differ = (table.frame.select(key) != labelled.select(key)).select(pl.any_horizontal(key).fill_null(True))
+        table.refuse(differ.to_series(), f"is about another triple than {LABELS} there")
+        return labelled.select(*key, "label").with_columns(table.numbers("score"))
 
 
 def read_expression(path: Path, lines: list[str]) -> FeatureRows:
@@ -117,12 +114,9 @@ def read_expression(path: Path, lines: list[str]) -> FeatureRows:
     A second row of transcript ids is passed over; lines not in `lines` are left out.
     """
     table = read_raw(path)
-    first, *genes = table.columns
-    wanted = table[first].is_in(lines)
-    table = table.filter(wanted)
+    first, *genes = table.frame.columns
+    table = table.filter(table.frame[first].is_in(lines))
     if not len(table):
         raise InputError("is about none of the cell lines of the triples", where=path)
-    if table[first].is_duplicated().any():
-        raise InputError(f"holds '{table.filter(table[first].is_duplicated())[first][0]}' twice", where=path)
-    values = matrix(table.select(genes), path, wanted.arg_true().to_list())
-    return FeatureRows(EntityKind.cell_line, table[first].to_list(), values, tuple(genes))
+    table.refuse(table.frame[first].is_duplicated(), "holds '{value}' twice", first)
+    return FeatureRows(EntityKind.cell_line, table.frame[first].to_list(), table.matrix(genes), tuple(genes))

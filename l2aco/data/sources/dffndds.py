@@ -16,7 +16,7 @@ from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
-from l2aco.tables import MAX_CELL, labels, numbers, read_table, require, safe_file
+from l2aco.tables import MAX_CELL, read_table, safe_file
 
 DRUGS = "drug_set.json"
 TRIPLES = "labeled_triples*.csv"
@@ -45,12 +45,12 @@ class Dffndds:
                 "label": ("label",),
             },
         )
-        require(table, file, ("drug_a", "drug_b", "cell_line", "label"))
-        for column in ("drug_a", "drug_b"):
-            table = table.with_columns(numbers(table, file, column, dtype="int").cast(pl.String))
-        table = table.with_columns(labels(table, file))
-        used = sorted(pl.concat([table["drug_a"], table["drug_b"]]).unique())
-        lines = sorted(table["cell_line"].unique())
+        table.require("drug_a", "drug_b", "cell_line", "label")
+        rows = table.frame.with_columns(
+            *(table.whole_numbers(role).cast(pl.String) for role in ("drug_a", "drug_b")), table.labels()
+        )
+        used = sorted(pl.concat([rows["drug_a"], rows["drug_b"]]).unique())
+        lines = sorted(rows["cell_line"].unique())
         known = read_json_table(safe_file(path, DRUGS))
         drugs = [_drug(cid, known.get(cid, {})) for cid in used]
         notes = []
@@ -66,7 +66,7 @@ class Dffndds:
         return SourceData(
             drugs=drugs,
             cell_lines=[Entity(line, EntityKind.cell_line, line) for line in lines],
-            rows=table.select("drug_a", "drug_b", "cell_line", "label"),
+            rows=rows.select("drug_a", "drug_b", "cell_line", "label"),
             label_rule=LabelRule(kind="shipped"),
             features=features,
             report={"drugs_without_smiles": without},

@@ -9,7 +9,7 @@ from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
-from l2aco.tables import COLUMNS_REMEDY, MISSING, by_role, labels, numbers, pick_columns, read_raw, require
+from l2aco.tables import COLUMNS_REMEDY, pick_columns, read_raw
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".xlsx")
 ROLES = {
@@ -33,30 +33,26 @@ class Table:
         import polars as pl
 
         optional = {"score", "label"} - set(options.columns)
-        raw, roles = read_raw(path), options.named(ROLES)
-        table = by_role(raw, path, roles, optional=optional, remedy=COLUMNS_REMEDY)
-        table = table.with_columns(
-            pl.when(pl.col(name).str.to_lowercase().is_in(MISSING)).then(None).otherwise(pl.col(name)).alias(name)
-            for name in ("drug_a", "drug_b", "cell_line")
-        )
-        require(table, path, ("drug_a", "drug_b", "cell_line"))
-        table = table.with_columns(numbers(table, path, "score"), labels(table, path))
-        scored, labelled = table["score"].is_not_null().any(), table["label"].is_not_null().any()
+        raw = read_raw(path)
+        table = raw.by_role(options.named(ROLES), optional=optional, remedy=COLUMNS_REMEDY)
+        table.require("drug_a", "drug_b", "cell_line")
+        rows = table.frame.with_columns(table.numbers("score"), table.labels())
+        scored, labelled = rows["score"].is_not_null().any(), rows["label"].is_not_null().any()
         if not scored and not labelled:
             raise InputError(
                 "has neither scores nor labels",
                 where=path,
                 remedy="Name the column with --columns score=NAME or --columns label=NAME.",
             )
-        drugs = pl.concat([table["drug_a"], table["drug_b"]]).unique(maintain_order=True)
-        lines = table["cell_line"].unique(maintain_order=True)
+        drugs = pl.concat([rows["drug_a"], rows["drug_b"]]).unique(maintain_order=True)
+        lines = rows["cell_line"].unique(maintain_order=True)
         return SourceData(
             drugs=[Entity(name, EntityKind.drug, name) for name in drugs],
             cell_lines=[Entity(name, EntityKind.cell_line, name) for name in lines],
-            rows=table.select("drug_a", "drug_b", "cell_line", "score", "label"),
+            rows=rows.select("drug_a", "drug_b", "cell_line", "score", "label"),
             label_rule=LabelRule(kind="shipped") if labelled else LabelRule(),
             named=frozenset(EntityKind),
-            notes=_guessed(path, pick_columns(path, raw.columns, roles, optional), raw.columns, options),
+            notes=_guessed(path, table.names, raw.frame.columns, options),
         )
 
 

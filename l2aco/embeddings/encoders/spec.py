@@ -16,14 +16,17 @@ RUNTIMES = {
     "openai": "l2aco.embeddings.encoders.openai:OpenAIEncoder",
 }
 """What runs a model: FlagEmbedding, sentence-transformers, plain transformers, or an embeddings API."""
+API = "openai"
+"""The runtime that sends texts elsewhere."""
 UNKNOWN = "unknown"
 """The runtime of imported vectors whose encoder nobody named."""
+MOST_DIMENSIONS = 2**16
 
 
 class EncoderSpec(BaseModel):
     """One row of the table; also the section `[encoders.<name>]` of l2aco.toml."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     runtime: str
@@ -32,11 +35,13 @@ class EncoderSpec(BaseModel):
     """A Hugging Face id, a folder, `package:<module>` for weights inside a package, or the API's model name."""
     revision: str | None = None
     """The commit of the weights; `sha256:...` of the files for a folder."""
-    dimension: int = Field(gt=0)
-    window: int = Field(gt=2)
+    dimension: int = Field(gt=0, le=MOST_DIMENSIONS)
+    window: int = Field(gt=2, le=2**31)
     """Tokens that the model reads at once, special tokens included."""
     pooling: Literal["cls", "mean", "model"] = "model"
     """`model`: as the model's own files or the API say."""
+    columns: tuple[str, ...] = ()
+    """What each dimension is, where vectors are numbers of their own and no embedding."""
     query_instruction: str = ""
     """Put before a search text, never before a profile."""
     passage_instruction: str = ""

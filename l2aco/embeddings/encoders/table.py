@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from l2aco.embeddings.encoders.base import Encoder
-from l2aco.embeddings.encoders.spec import RUNTIMES, UNKNOWN, EncoderSpec
-from l2aco.errors import InputError, UnavailableError, UnknownNameError
+from l2aco.embeddings.encoders.spec import RUNTIMES, EncoderSpec
+from l2aco.errors import InputError, UnknownNameError
 from l2aco.files import describe_validation
 from l2aco.registry import Entry, Registry
 from l2aco.workspace import Settings
@@ -126,9 +126,11 @@ def resolve_encoder(name: str, settings: Settings | None = None) -> EncoderSpec:
 
     A table entry is known at once; a folder is read; another Hugging Face id is looked for in the local cache
     and downloaded when it is missing. Raises UnknownNameError with the nearest names, InputError for a
-    section of l2aco.toml that is wrong, UnavailableError for an id that can be found nowhere.
+    section of l2aco.toml that is wrong or not trusted, UnavailableError for an id that can be found nowhere.
     """
-    own = (settings or Settings()).encoders
+    settings = settings or Settings()
+    settings.require_trust(f"encoders.{name}")
+    own = settings.encoders
     if section := next((key for key in own if key.casefold() == name.casefold()), None):
         return _checked(section, own[section], f"l2aco.toml, [encoders.{section}]")
     if name in ENCODERS:
@@ -165,15 +167,27 @@ def load_encoder(
 def make_encoder(
     spec: EncoderSpec, *, device: str = "auto", precision: str = "auto", budget_usd: float | None = None
 ) -> Encoder:
-    """The encoder of a spec, as a store keeps it."""
-    if spec.runtime == UNKNOWN:
-        raise UnavailableError(
-            "the encoder of these vectors is not known",
-            remedy="Import them again with --encoder NAME to search by text; --entity works without.",
-        )
-    entry = Entry(spec.name, RUNTIMES.get(spec.runtime, spec.runtime), extra=spec.extra)
-    encoder: Encoder = entry.load()(spec, device=device, precision=precision, budget_usd=budget_usd)
-    return encoder
+    """The encoder of a spec, whose runtime is imported: for the spec of a store ask `trust.trusted_encoder` first."""
+    _check_runtime(spec)
+    kind = Entry(spec.name, RUNTIMES.get(spec.runtime, spec.runtime), extra=spec.extra).load()
+    if not (isinstance(kind, type) and issubclass(kind, Encoder)):
+        raise InputError(f"{spec.runtime} is no class of an encoder", where=f"encoder {spec.name}")
+    return kind(spec, device=device, precision=precision, budget_usd=budget_usd)
+
+
+def installed_like(said: EncoderSpec) -> EncoderSpec | None:
+    """The encoder of the table, or of an installed package, that makes the same vectors as `said`."""
+    for entry in ENCODERS:
+        # what a third party's class makes is known after its import only
+        if (entry.facts or entry.name == said.name) and (known := _from_table(entry)).fingerprint == said.fingerprint:
+            return known
+    return None
+
+
+def section_like(said: EncoderSpec, settings: Settings) -> EncoderSpec | None:
+    """The encoder of an [encoders] section that makes the same vectors as `said`."""
+    found = (resolve_encoder(name, settings) for name in settings.encoders)
+    return next((own for own in found if own.fingerprint == said.fingerprint), None)
 
 
 def encoder_table(settings: Settings | None = None) -> list[EncoderSpec]:
@@ -197,9 +211,13 @@ def _checked(name: str, facts: dict[str, Any], where: str) -> EncoderSpec:
         spec = EncoderSpec(name=name, **facts)
     except ValidationError as error:
         raise InputError(describe_validation(error), where=where) from None
-    if spec.runtime not in RUNTIMES and ":" not in spec.runtime:
-        raise UnknownNameError("runtime", spec.runtime, RUNTIMES)
+    _check_runtime(spec)
     return spec
+
+
+def _check_runtime(spec: EncoderSpec) -> None:
+    if spec.runtime not in RUNTIMES and not re.fullmatch(r"\w+(\.\w+)*:\w+", spec.runtime):
+        raise UnknownNameError("runtime", spec.runtime, RUNTIMES)
 
 
 def _names(own: Iterable[str]) -> list[str]:

@@ -13,21 +13,27 @@ from l2aco.embeddings.store import gpu
 from l2aco.embeddings.store.generation import Generation
 from l2aco.errors import InputError, UsageError
 
+MOST_RESULTS = 1_000_000
 FEW = 0.02
 """Fewer than this share of the rows are copied together before they are searched."""
 
 
 def unit_queries(vectors: np.ndarray, dimension: int, k: int) -> np.ndarray:
-    """float32 (n, D) of unit length; raises InputError for another shape, NaN or zero, UsageError for k < 1."""
+    """float32 (n, D) of unit length; raises InputError for another shape, NaN or zero, UsageError for a wrong k."""
     queries = np.ascontiguousarray(vectors, dtype=np.float32)
     if queries.ndim != 2 or queries.shape[1] != dimension:
         raise InputError(f"a query of shape {queries.shape[1:]}, where the store holds vectors of size {dimension}")
     norms = np.sqrt(np.einsum("nd,nd->n", queries, queries))[:, None]
     if not np.isfinite(norms).all() or (norms == 0).any():
         raise InputError("a query vector is not finite or is zero")
-    if k < 1:
-        raise UsageError(f"k is {k}", remedy="Ask for at least one result.")
+    check_k(k)
     return queries / norms
+
+
+def check_k(k: int) -> None:
+    """Raise UsageError for a number of results that no search can give."""
+    if not 1 <= k <= MOST_RESULTS:
+        raise UsageError(f"k is {k:,}", remedy=f"Ask for 1 to {MOST_RESULTS:,} results.")
 
 
 def exact_search(

@@ -6,7 +6,8 @@ Searching, writing and mending take a generation; only `EmbeddingStore` knows wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.embeddings.store.manifest import MANIFEST, REPAIR, IndexInfo, Manifest, check_file, parse_manifest
-from l2aco.embeddings.store.segments import LIGHT, NARROW, Segment, schema
+from l2aco.embeddings.store.segments import LIGHT, NARROW, Segment, read_array, schema
 from l2aco.errors import DamagedError, InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ class Generation:
         for info in manifest.segments:
             segments.append(opened.get((info, start)) or Segment(root, info, start, manifest.dimension))
             start += info.rows
-        return cls(root, manifest, tuple(segments), _read_alive(root, manifest))
+        alive = np.ones(manifest.total, dtype=bool)
+        alive[read_dead(root, manifest)] = False
+        alive.setflags(write=False)
+        return cls(root, manifest, tuple(segments), alive)
 
     @classmethod
     def committed(cls, root: Path) -> Generation:
@@ -100,7 +104,7 @@ class Generation:
     def approximate(self) -> Any:
         """The FAISS index of a large store."""
         assert self.manifest.index is not None
-        return _read_index(self.root, self.manifest.index, self.dimension)
+        return read_index(self.root, self.manifest.index, self.dimension)
 
     def take(self, rows: np.ndarray, columns: Sequence[str]) -> pl.DataFrame:
         """Some columns of the records of some rows, in that order."""
@@ -165,8 +169,7 @@ class Generation:
         fields = pl.concat([segment.read(["fields"]) for segment in self.segments])["fields"]
         present = _field(fields, name)
         if present.null_count() == len(fields):
-            known = set(LIGHT).union(*(set(json.loads(item)) for item in fields.head(1000).unique()))
-            raise UnknownNameError("field", name, known)
+            raise UnknownNameError("field", name, {*LIGHT, *_names(fields.head(1000).unique())})
         items = pl.DataFrame({"value": present}).select(_is_or_holds(pl.col("value"), str(value)))
         return items.to_series().fill_null(False).to_numpy()
 
@@ -178,31 +181,40 @@ def _check_files(root: Path, manifest: Manifest) -> None:
             raise DamagedError(message, where=root / file.path, remedy=REPAIR.format(name=root.name))
 
 
-def _read_alive(root: Path, manifest: Manifest) -> np.ndarray:
-    mask = np.ones(manifest.total, dtype=bool)
-    if manifest.dead is not None:
-        path = root / manifest.dead.path
-        try:
-            mask[np.load(path, allow_pickle=False)] = False
-        except (OSError, ValueError, IndexError) as error:
-            raise DamagedError(str(error), where=path, remedy=REPAIR.format(name=root.name)) from None
-    mask.setflags(write=False)
-    return mask
+def read_dead(root: Path, manifest: Manifest) -> np.ndarray:
+    """int64, ascending: the rows that no longer count. Raises DamagedError."""
+    if manifest.dead is None:
+        return np.zeros(0, dtype=np.int64)
+    path = root / manifest.dead.path
+    try:
+        rows = np.asarray(read_array(path))
+        if rows.dtype != np.int64 or rows.shape != (manifest.dead_rows,):
+            raise ValueError(f"holds {rows.dtype} {rows.shape}, not {manifest.dead_rows:,} row numbers")
+        if rows[0] < 0 or rows[-1] >= manifest.total or (np.diff(rows) <= 0).any():
+            raise ValueError(f"holds no ascending numbers of {manifest.total:,} rows")
+    except (OSError, ValueError) as error:
+        raise DamagedError(str(error), where=path, remedy=REPAIR.format(name=root.name)) from None
+    return rows
 
 
-def _read_index(root: Path, info: IndexInfo, dimension: int) -> Any:
-    """The FAISS index of a store, mapped where its kind allows."""
+def read_index(root: Path, info: IndexInfo, dimension: int) -> Any:
+    """The FAISS index of a store, mapped where its kind allows. Its bytes are compared first: FAISS trusts them."""
     import faiss
 
     path = root / info.file.path
-    flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY if info.kind == "ivfpq" else faiss.IO_FLAG_MMAP_IFC
     repair = REPAIR.format(name=root.name)
+    if message := check_file(root, info.file, content=True):
+        raise DamagedError(message, where=path, remedy=repair)
+    mapped = info.kind == "ivfpq"
+    kind = faiss.IndexIVFPQ if mapped else faiss.IndexHNSW
     try:
-        index = faiss.read_index(str(path), flags)
-    except RuntimeError as error:
-        raise DamagedError(str(error).splitlines()[0], where=path, remedy=repair) from None
-    if index.ntotal != info.rows or index.d != dimension:
-        message = f"holds {index.ntotal:,} x {index.d}, not {info.rows:,} x {dimension}"
+        index = faiss.read_index(
+            str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY if mapped else faiss.IO_FLAG_MMAP_IFC
+        )
+    except (RuntimeError, MemoryError) as error:
+        raise DamagedError((str(error) or "is no index").splitlines()[0], where=path, remedy=repair) from None
+    if not isinstance(index, kind) or index.ntotal != info.rows or index.d != dimension:
+        message = f"holds {type(index).__name__} {index.ntotal:,} x {index.d}, not {info.rows:,} x {dimension}"
         raise DamagedError(message, where=path, remedy=repair)
     return index
 
@@ -215,6 +227,14 @@ def _field(fields: pl.Series, name: str) -> pl.Series:
         return fields.str.json_path_match(f"$[{json.dumps(name, ensure_ascii=False)}]")
     except pl.exceptions.ComputeError:  # no JSON path can spell such a name
         return fields.clear(len(fields))
+
+
+def _names(fields: Iterable[str]) -> Iterator[str]:
+    """What the fields of some profiles are called."""
+    for text in fields:
+        with suppress(ValueError, RecursionError):
+            value = json.loads(text)
+            yield from value if isinstance(value, dict) else ()
 
 
 def _is_or_holds(column: pl.Expr, value: str) -> pl.Expr:

@@ -7,7 +7,10 @@ index is built and kept in the manifest.
 
 from __future__ import annotations
 
+import errno
+import os
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ import numpy as np
 from l2aco.embeddings.store import gpu
 from l2aco.embeddings.store.exact import exact_search, merge, unit_queries
 from l2aco.embeddings.store.generation import Generation
-from l2aco.embeddings.store.manifest import FileInfo, IndexInfo
+from l2aco.embeddings.store.manifest import CANDIDATES, EFFORT, FileInfo, IndexInfo
 from l2aco.errors import UsageError
 from l2aco.files import atomic_path
 from l2aco.progress import Progress
@@ -35,10 +38,10 @@ NARROW = 0.1
 """A filter that leaves a smaller share of the rows is answered exactly: fast there, and certain."""
 
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "hnsw": {"effort": "efSearch", "efforts": (32, 64, 128, 256, 512), "candidates": (2,)},
-    "ivfpq": {"effort": "nprobe", "efforts": (8, 16, 32, 64, 128, 256), "candidates": (10, 20, 40)},
+    "hnsw": {"efforts": (32, 64, 128, 256, 512), "candidates": (2,)},
+    "ivfpq": {"efforts": (8, 16, 32, 64, 128, 256), "candidates": (10, 20, 40)},
 }
-"""What makes a kind of index try harder, the steps that are tried, and how many candidates for each result."""
+"""The steps in which a kind of index may try harder, and how many candidates for each result."""
 
 
 def check_choice(choice: str) -> None:
@@ -72,9 +75,9 @@ def search(
     info = generation.manifest.index
     if exact or info is None or (allowed is not None and allowed.sum() < NARROW * len(allowed)):
         return exact_search(generation, queries, k, allowed)
-    effort = int(info.parameters[PARAMETERS[info.kind]["effort"]])
+    effort = int(info.parameters[EFFORT[info.kind]])
     head = None if allowed is None else allowed[: info.rows]
-    near = propose(generation.approximate, info.kind, queries, k * int(info.parameters["candidates"]), effort, head)
+    near = propose(generation.approximate, info.kind, queries, k * int(info.parameters[CANDIDATES]), effort, head)
     found = rescore(generation, queries, near, k)
     if generation.manifest.total == info.rows:
         return found
@@ -129,7 +132,6 @@ def build_index(generation: Generation, kind: str, file: str, progress: Progress
 
     None, with a line that says so, where no effort reaches it: the store is then searched exactly.
     """
-    import faiss
 
     total = generation.manifest.total
     with progress.task(f"building {kind} over {total:,} vectors", total=total, unit="vectors") as advance:
@@ -140,15 +142,14 @@ def build_index(generation: Generation, kind: str, file: str, progress: Progress
                 index.add(block)
                 advance(len(block))
     effort, candidates, recall, queries = _tune(generation, index, kind)
-    name = PARAMETERS[kind]["effort"]
+    name = EFFORT[kind]
     progress.say(f"{kind} index: recall@10 {recall:.3f} at {name} {effort}, on {queries} of its own rows.")
     if recall < TARGET_RECALL:
         progress.say("That is too little: the store is searched exactly.")
         return None
     path = generation.root / "index" / file
-    with atomic_path(path) as partial:
-        faiss.write_index(index, str(partial))
-    parameters = {name: effort, "candidates": candidates, **_shape(index, kind)}
+    write_index(index, path)
+    parameters = {name: effort, CANDIDATES: candidates, **_shape(index, kind)}
     return IndexInfo(
         kind=kind,
         rows=total,
@@ -157,6 +158,18 @@ def build_index(generation: Generation, kind: str, file: str, progress: Progress
         queries=queries,
         file=FileInfo.of(generation.root, path),
     )
+
+
+def write_index(index: Any, path: Path) -> None:
+    """Write an index atomically; raises OSError where FAISS cannot write it."""
+    import faiss
+
+    with atomic_path(path) as partial:
+        try:
+            faiss.write_index(index, str(partial))
+        except RuntimeError as error:  # FAISS wraps what the system said
+            full = os.strerror(errno.ENOSPC) in str(error)
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(error).splitlines()[0], str(path)) from None
 
 
 def _new_index(generation: Generation, kind: str) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.store.generation import Generation
 from l2aco.embeddings.store.index import build_index, check_choice, is_due, kind_for
-from l2aco.embeddings.store.manifest import MANIFEST, FileInfo, Manifest, commit, sweep
+from l2aco.embeddings.store.manifest import FOLDERS, GENERATIONS, MANIFEST, FileInfo, Manifest, commit, sweep
 from l2aco.embeddings.store.segments import (
     HEAVY,
     IDENTITY,
@@ -31,15 +31,17 @@ from l2aco.embeddings.store.segments import (
     schema,
     write_segment,
 )
-from l2aco.errors import L2aCoError, UsageError
+from l2aco.errors import InputError, L2aCoError, UsageError
 from l2aco.files import WriterLock, atomic_path
-from l2aco.progress import Advance, Progress
+from l2aco.progress import Advance, Progress, Silent
 
 if TYPE_CHECKING:
     import polars as pl
 
 MANY_SEGMENTS = 16
 """More than so many pieces are joined after a series of writes."""
+MOST_SEGMENTS = 128
+"""More are joined at once: each holds a file open."""
 PIECE_ROWS = 65_536
 
 
@@ -53,7 +55,14 @@ class UpsertReport:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """The one writer's lock; a full disk becomes a clear error."""
+    """The one writer's lock, in folders of the store's own; a full disk becomes a clear error."""
+    for folder in (GENERATIONS, *FOLDERS):
+        if (path / folder).is_symlink():
+            raise InputError(
+                "is a link, and a store is written in its own folder only",
+                where=path / folder,
+                remedy="Put the folder that it leads to in its place.",
+            )
     with WriterLock(path, "the embedding store"):
         try:
             yield
@@ -73,6 +82,11 @@ def create(path: Path, encoder: EncoderSpec, index: str) -> None:
     with writing(path):
         if (path / MANIFEST).exists():
             raise UsageError("exists already", where=path, remedy="Open it, or choose another name.")
+        ours = {GENERATIONS, *FOLDERS}
+        if others := sorted(item.name for item in path.iterdir() if item.name not in ours and item.name[0] != "."):
+            raise UsageError(
+                f"holds '{others[0]}', which is not of a store", where=path, remedy="Move it away, or the folder."
+            )
         first = Manifest(
             generation=1,
             created_at=_now(),
@@ -100,6 +114,7 @@ def upsert(
         segment = write_segment(now.root, name, [(frame, checked)], frame.height, now.dimension, precision)
         dead = _also_dead(now, old) if len(old) else None
         after = _next(now, {"segments": (*now.manifest.segments, segment)}, dead=dead)
+        after = _join_small(after, MOST_SEGMENTS, Silent())
     return after, UpsertReport(added=frame.height - len(old), replaced=len(old))
 
 
@@ -137,17 +152,22 @@ def optimise(before: Generation, choice: str | None, progress: Progress) -> Gene
         if choice is not None and choice != now.manifest.index_choice:
             check_choice(choice)
             now = _next(now, {"index_choice": choice})
-        segments = now.manifest.segments
-        if len(segments) > MANY_SEGMENTS:
-            large = [number for number, item in enumerate(segments) if item.rows >= now.manifest.total / 8]
-            now = _join(now, large[-1] + 1 if large and large[-1] + 1 < len(segments) else 0, progress)
-        return _index(now, progress)
+        return _index(_join_small(now, MANY_SEGMENTS, progress), progress)
 
 
 def compact(before: Generation, progress: Progress) -> Generation:
     """See `EmbeddingStore.compact`."""
     with writing(before.root):
         return _index(_join(before.newest(), 0, progress), progress)
+
+
+def _join_small(now: Generation, most: int, progress: Progress) -> Generation:
+    """Join what lies behind the last large segment, where there are more than `most` in all."""
+    segments = now.manifest.segments
+    if len(segments) <= most:
+        return now
+    large = [number for number, item in enumerate(segments) if item.rows >= now.manifest.total / 8]
+    return _join(now, large[-1] + 1 if large and large[-1] + 1 < len(segments) else 0, progress)
 
 
 def _join(now: Generation, first: int, progress: Progress) -> Generation:
