@@ -198,7 +198,11 @@ class OpenAIEngine:
             to = self._mask(response.headers.get("location", ""))
             words = f"it redirects to {to}" if to else said.words
             said = replace(said, words=f"{endpoint.url}{path}: {words}")
-        return Refused(reason, said, retry_after=wait)
+        failure = Refused(reason, said, retry_after=wait)
+        if failure.retryable and reason not in endpoint.told:
+            endpoint.told.add(reason)
+            self.options.say(f"{endpoint.url}: {failure}; it is tried again")
+        return failure
 
     def _hold(self, endpoint: Endpoint, seconds: float | None) -> None:
         """Let an endpoint rest as it asked, and say so where that is long."""

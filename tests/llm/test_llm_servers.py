@@ -75,7 +75,16 @@ def test_thoughts_are_spent_from_the_budget(ask: Ask) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 5150}
     with scripted(lambda *_: (200, completion(usage=usage), {})) as url:
         report = ask(9, url, budget_tokens=12_000, concurrency=1)
-    assert (report.calls, report.stopped) == (3, "the budget is spent")
+    assert (report.calls, report.stopped) == (2, "the budget is spent")
+
+
+@pytest.mark.parametrize("limit", [{"budget_tokens": 30_000}, {"budget_usd": 0.06}])
+def test_many_calls_at_once_do_not_pass_a_budget_by_their_thoughts(ask: Ask, limit: dict[str, Any]) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 5150}
+    with scripted(lambda *_: (200, completion(usage=usage), {})) as url:
+        report = ask(200, url, concurrency=64, **limit)
+    assert report.stopped == "the budget is spent" and report.answered >= 3
+    assert report.tokens_in + report.tokens_out <= 30_000 and (report.cost_usd or 0) <= 0.06
 
 
 # What is an answer
@@ -435,6 +444,16 @@ def test_a_long_pause_is_said(ask: Ask, model: Model) -> None:
     with scripted(answer) as url:
         assert ask(1, engine=told(model, url, said)).answered == 1
     assert any("asks for a pause of 0:06:00" in line for line in said)
+
+
+def test_what_is_tried_again_is_said_once(ask: Ask, model: Model) -> None:
+    said: list[str] = []
+    seen: list[str] = []
+    with scripted(
+        lambda *_: (429, {"error": "slow down"}, {}) if len(seen) < 5 else (200, completion(), {}), seen
+    ) as url:
+        assert ask(1, engine=told(model, url, said)).answered == 1
+    assert [line for line in said if "slow down" in line] == said and len(said) == 1
 
 
 # Ways to a server
