@@ -20,6 +20,7 @@ from l2aco.llm.available import why_not
 from l2aco.llm.catalog import load_catalog, resolve_model
 from l2aco.llm.journal import FAILURES, JOURNAL, RECORDS, Journal
 from l2aco.llm.kept import find_server, keep_server
+from l2aco.llm.keys import make_mask
 from l2aco.llm.refusals import asked_pause, quota_pause, read_refusal, reason_of
 from l2aco.llm.replies import read_reply
 from l2aco.llm.request import CallFailed
@@ -145,7 +146,9 @@ def test_any_body_of_an_answered_call(request: pytest.FixtureRequest, schema: di
 
     def read(data: bytes) -> None:
         with suppress(CallFailed):
-            answer = parse_reply(read_reply(data, str), schema)
+            reply = read_reply(data, make_mask())
+            json.dumps([reply.model, reply.refusal, reply.finish_reason, reply.thoughts], ensure_ascii=False).encode()
+            answer = parse_reply(reply, schema)
             json.dumps(answer, ensure_ascii=False, allow_nan=False).encode()
 
     texts = altered_json(valid).map(dumps) | json_texts()
@@ -157,7 +160,7 @@ def test_any_text_of_an_answer(request: pytest.FixtureRequest, schema: dict[str,
 
     def read(pieces: list[str]) -> None:
         with suppress(CallFailed):
-            parse_reply(read_reply(dumps(completion("".join(pieces))).encode(), str), schema)
+            parse_reply(read_reply(dumps(completion("".join(pieces))).encode(), make_mask()), schema)
 
     feed(request, st.lists(parts | st.text(max_size=5), max_size=8), read)
 
@@ -167,7 +170,7 @@ def test_any_refusal(request: pytest.FixtureRequest) -> None:
 
     def read(value: tuple[str, int, str]) -> None:
         text, status, header = value
-        said = read_refusal(status, text.encode("utf-8", "surrogatepass"), str)
+        said = read_refusal(status, text.encode("utf-8", "surrogatepass"), make_mask())
         reason_of(said, asked_pause({"retry-after": header}))
         str(said).encode()
         quota_pause({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": header})

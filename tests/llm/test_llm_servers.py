@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -383,18 +384,21 @@ def test_the_query_of_an_address_is_kept(ask: Ask) -> None:
     [
         ({"retry-after": "7"}, 7.0),
         ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
-        ({"retry-after": formatdate(time.time() + 3600, usegmt=True)}, 3600.0),
-        ({"retry-after": formatdate(time.time() - 60, usegmt=True)}, 0.0),
-        ({"retry-after": str(int(time.time()) + 3600)}, 3600.0),
+        ({"retry-after": formatdate(0, usegmt=True)}, 0.0),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "Mon, 99 Foo 2099"}, None),
         ({}, None),
     ],
 )
-def test_retry_after_is_a_number_or_a_date(headers: dict[str, str], pause: float | None) -> None:
-    found = asked_pause(headers)
-    assert found == pause if not pause else found is not None and abs(found - pause) < 300
+def test_retry_after_asks_for_seconds(headers: dict[str, str], pause: float | None) -> None:
+    assert asked_pause(headers) == pause
+
+
+def test_retry_after_may_be_a_date() -> None:
+    then = time.time() + 3600
+    for text in (formatdate(then, usegmt=True), str(int(then)), datetime.fromtimestamp(then, UTC).isoformat()):
+        assert abs((asked_pause({"retry-after": text}) or 0.0) - 3600) < 60
 
 
 @pytest.mark.parametrize(
@@ -475,9 +479,9 @@ def test_no_proxy_is_asked_for_this_machine(ask: Ask, monkeypatch: pytest.Monkey
 
 
 def test_stray_refusals_leave_the_window_open(ask: Ask) -> None:
-    with FakeServer(delay_s=0.5, faults={"rate-limit": 0.05}, retry_after_s=0.001) as server:
-        report = ask(300, server.url, concurrency=64)
+    with FakeServer(delay_s=1.0, faults={"rate-limit": 0.05}, retry_after_s=0.001) as server:
+        report = ask(200, server.url, concurrency=64)
         stats = server.stats()
-    assert report.answered == 300
-    assert stats["faults"]["rate-limit"] > 5
-    assert report.seconds < 10, "a window of 15 would take as long"
+    assert report.answered == 200
+    assert stats["faults"]["rate-limit"] > 3
+    assert report.seconds < 12, "a window of 16 would take as long"
