@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from l2aco.columns import columns_called, pick_columns
 from l2aco.errors import InputError, UnknownNameError
-from l2aco.tables import pick_columns, read_lines, read_raw
+from l2aco.tables import Table, read_lines, read_raw
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class EntityKind(StrEnum):
@@ -161,10 +165,28 @@ class EntityIndex:
 
 
 _COLUMNS = {
-    "name": ("name", "entity", "entity_name", "drug", "drug_name", "cell", "cell_line", "cell_line_name"),
-    "kind": ("kind", "type", "entity_kind"),
-    "id": ("id", "entity_id", "drugbank_id", "depmap_id"),
+    "name": (
+        *("name", "entity", "entity_name", "drug_name", "compound_name", "dname", "drug", "compound"),
+        *("cell_line_name", "cell_line", "cell", "stripped_cell_line_name"),
+    ),
+    "kind": ("kind", "entity_kind", "type"),
+    "id": ("id", "entity_id", "drugbank_id", "depmap_id", "model_id", "chembl_id"),
     "aliases": ("aliases", "alias", "synonyms"),
+    "smiles": ("smiles", "smile", "isomeric_smiles", "canonical_smiles", "canonical_smi", "processed_smiles"),
+    "tissue": ("tissue", "tissue_name", "primary_tissue", "lineage", "oncotree_lineage", "organ", "primary_site"),
+    "disease": ("disease", "primary_disease", "oncotree_primary_disease"),
+}
+_FACTS = ("smiles", "tissue", "disease")
+_SITES = ("site", "sample_collection_site", "collection_site")
+"""Where a sample was taken: the tissue of a line only where nothing says more, and no fluid or lymph node, which the
+tumour had merely spread to."""
+_SPREAD_TO = re.compile(r"effusion|ascites|lymph.?node|fluid", re.IGNORECASE)
+_XREFS = {
+    "drugbank": ("drugbank", "drugbank_id"),
+    "pubchem": ("pubchem", "pubchem_cid", "cid"),
+    "chembl": ("chembl", "chembl_id"),
+    "depmap": ("depmap", "depmap_id"),
+    "cellosaurus": ("cellosaurus", "cellosaurus_id", "rrid"),
 }
 _PAIR_COLUMNS = frozenset({"drugb", "drug2", "drugcol", "compoundb", "compound2"})
 _KINDS = {
@@ -177,36 +199,54 @@ _KINDS = {
 }
 
 
+_SMILES = r"^(Br|Cl|Si|Se|[BCNOPSFIbcnops]|\[[^\[\]]+\]|[-=#$:/\\.()@+%0-9*])+$"
+_LONGEST_NAME = 200
+
+
 def parse_kind(text: str, *, where: str | None = None) -> EntityKind:
     """`drug` or `cell_line` from what people write ("cell line", "Cell-Line", "drugs")."""
-    folded = re.sub(r"[^a-z]", "", text.casefold())
-    if folded not in _KINDS:
+    if _folded_kind(text) not in _KINDS:
         raise InputError(f"'{text}' is no kind of entity", where=where, remedy="Use drug or cell_line.")
-    return _KINDS[folded]
+    return _KINDS[_folded_kind(text)]
 
 
-def read_entities(path: Path, kind: EntityKind | None = None) -> list[Entity]:
+def _folded_kind(text: str) -> str:
+    return re.sub(r"[^a-z]", "", text.casefold())
+
+
+def are_names(text: pl.Series) -> bool:
+    """Whether what stands in a column (text, null where nothing does) can be names: mostly no structures, printed
+    vectors or long texts."""
+    known = text.drop_nulls()
+    structure = known.str.contains(_SMILES) & known.str.contains(r"[=#(]")
+    strange = structure | known.str.starts_with("[") | (known.str.len_chars() > _LONGEST_NAME)
+    return not len(known) or 2 * int(strange.sum()) < len(known)
+
+
+def read_entities(
+    path: Path, kind: EntityKind | None = None, tell: Callable[[str], None] = lambda note: None
+) -> list[Entity]:
     """Read entities from CSV, TSV, Parquet, Excel, or TXT (one name a line).
 
     Columns: name (or id alone, which then is the name), kind, and optionally id and aliases (separated by `;` or `|`);
-    every other column that is not empty becomes a fact. `kind` is used where the file has no such column. Raises
-    InputError naming the file, line and column.
+    every other column that is not empty becomes a fact, those of public registries under `xrefs`. `kind` is used where
+    the file has no such column. `tell` hears of facts that were guessed. Raises InputError naming the file, line and
+    column.
     """
     raw = read_lines(path, ("name",)) if path.suffix.casefold() == ".txt" else read_raw(path)
-    found = [re.sub(r"[^a-z0-9]", "", column.casefold()) for column in raw.frame.columns]
-    if not _PAIR_COLUMNS.isdisjoint(found):
+    found = raw.frame.columns
+    if not _PAIR_COLUMNS.isdisjoint(re.sub(r"[^a-z0-9]", "", column.casefold()) for column in found):
         raise InputError(
             "has two drugs on a line, as a table of measurements has",
             where=path,
             remedy=f"l2aco data import {path} --name NAME makes a data set of it, whose entities are known then.",
         )
-    picked = pick_columns(path, raw.frame.columns, _COLUMNS, {*_COLUMNS})
-    columns = {role: name for role, name in picked.items() if name is not None}
+    columns = _pick(raw, tell)
     if not {"name", "id"} & columns.keys():
         raise InputError(
             "has no column 'name' or 'id'",
             where=path,
-            remedy=f"Columns found: {', '.join(raw.frame.columns)}. Name one of them 'name' or 'id'.",
+            remedy=f"Columns found: {', '.join(found)}. Name one of them 'name' or 'id'.",
         )
     table = raw.texts()
     table.require(columns.get("name", columns.get("id", "")))
@@ -227,6 +267,27 @@ def read_entities(path: Path, kind: EntityKind | None = None) -> list[Entity]:
     return listed
 
 
+def _pick(raw: Table, tell: Callable[[str], None]) -> dict[str, str]:
+    """The file's column of each role that it has."""
+    fits = {"name": are_names, "kind": _are_kinds, **dict.fromkeys(_FACTS, _is_known)}
+    picked = pick_columns(raw.path, raw.frame.columns, _COLUMNS, _COLUMNS, "", fits, raw.text)
+    columns = {role: name for role, name in picked.items() if name is not None}
+    if "tissue" not in columns and (sites := columns_called(raw.frame.columns, _SITES)):
+        columns["tissue"] = sites[0]
+    guessed = [f"'{columns[role]}' as {role}" for role in _FACTS if columns.get(role, role).strip().casefold() != role]
+    if guessed:
+        tell(f"{raw.path.name}: read {', '.join(guessed)}.")
+    return columns
+
+
+def _are_kinds(text: pl.Series) -> bool:
+    return all(_folded_kind(value) in _KINDS for value in text.drop_nulls().unique())
+
+
+def _is_known(text: pl.Series) -> bool:
+    return text.null_count() < len(text)
+
+
 def _entity(row: Mapping[str, str | None], columns: Mapping[str, str], kind: EntityKind | None) -> Entity:
     given = {role: value for role, column in columns.items() if (value := row[column]) is not None}
     name = given.get("name") or given["id"]
@@ -237,6 +298,23 @@ def _entity(row: Mapping[str, str | None], columns: Mapping[str, str], kind: Ent
             "says neither drug nor cell line",
             remedy="Add a column 'kind', or pass --kind drug or --kind cell_line.",
         )
+    if _SPREAD_TO.search(given.get("tissue", "")):
+        del given["tissue"]
     aliases = tuple(part.strip() for part in re.split(r"[;|]", given.get("aliases", "")) if part.strip())
-    facts = {column: value for column, value in row.items() if value is not None and column not in columns.values()}
+    others = {column: value for column, value in row.items() if value and column not in columns.values()}
+    facts = {role: given[role] for role in _FACTS if role in given} | _facts(others)
     return Entity(id=given.get("id", name), kind=kind, name=name, aliases=aliases, facts=facts)
+
+
+def _facts(columns: Mapping[str, str]) -> dict[str, Any]:
+    """Columns as facts: names lower-cased, those of known registries under `xrefs`."""
+    facts: dict[str, Any] = {}
+    xrefs: dict[str, str] = {}
+    for column, value in columns.items():
+        folded = column.strip().casefold().replace(" ", "_")
+        registry = next((name for name, names in _XREFS.items() if folded in names), None)
+        if registry:
+            xrefs[registry] = value
+        elif folded:
+            facts[folded] = value
+    return facts | ({"xrefs": xrefs} if xrefs else {})

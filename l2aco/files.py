@@ -150,14 +150,26 @@ def with_nan(value: Any) -> Any:
 def read_json(path: Path) -> Any:
     """Read JSON that L2aCo wrote; raises DamagedError with file and line when it does not parse."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
     except FileNotFoundError:
         raise DamagedError("is missing", where=path) from None
-    except OSError as error:
-        raise DamagedError(f"cannot be read ({error.strerror})", where=path) from None
-    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, or lists 100,000 deep
+    except (ValueError, OSError) as error:
         line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise DamagedError(f"is not readable JSON ({error})", where=f"{path}{line}") from None
+
+
+def parse_json(data: str | bytes) -> Any:
+    """The value of JSON in UTF-8; raises ValueError for anything that could not be written as such again.
+
+    That is also half a surrogate pair, which JSON can spell and no text can hold, and what is nested too deep.
+    """
+    try:
+        value = json.loads(data if isinstance(data, str) else data.decode("utf-8"))
+        if "\\u" in data if isinstance(data, str) else b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    return value
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -168,7 +180,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError("no such file", where=path) from None
     except IsADirectoryError:
         raise InputError("is a folder, and a TOML file is needed", where=path) from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InputError("is nested too deep", where=path) from None
+    except ValueError as error:  # not TOML, not UTF-8, or a number too long for Python
         remedy = 'Text stands in quotes: name = "value".' if "Invalid value" in str(error) else None
         raise InputError(f"is not valid TOML: {error}", where=path, remedy=remedy) from None
 

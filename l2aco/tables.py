@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+from l2aco.bounds import check_bytes, check_excel, check_parquet
+from l2aco.columns import Fit, Roles, pick_columns
 from l2aco.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,14 +25,18 @@ if TYPE_CHECKING:
 MAX_CELL = 100_000
 """Characters. No name, SMILES or number is longer; a longer cell is a lost quote or another file."""
 
-COLUMNS_REMEDY = "Name yours with --columns {role}=NAME."
-"""For the tables that --columns speaks of."""
+MISSING = frozenset(
+    {"", "nan", "-nan", "na", "<na>", "n/a", "n.a.", "#n/a", "#n/a n/a", "#na", "null", "none", "nat", "\\n", "1.#qnan"}
+    | {"-1.#qnan", "1.#ind", "-1.#ind", "-", "--", "?", ".", "missing", "unknown", "not known", "not available"}
+)
+"""What programs and people write where they know nothing, in lower case."""
 
-MISSING = ("nan", "na", "n/a", "#n/a", "null", "none")
-"""What programs write into an empty cell, in lower case."""
+_LABELS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 
-Roles = Mapping[str, Sequence[str]]
-"""Our name of a column, and the names that it may have in a file."""
+
+def says_nothing(text: str) -> bool:
+    """Whether a text is empty, or a word for that."""
+    return text.strip().casefold() in MISSING
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,8 @@ class Table:
     def require(self, *roles: str) -> None:
         """Raises InputError with the line where one of these columns is empty."""
         for role in roles:
-            self.refuse(self.frame[role].is_null(), "column '{column}' is empty in {count} rows", role)
+            words = "column '{column}' is empty, or says that nothing is known, in {count} rows"
+            self.refuse(self.frame[role].is_null(), words, role)
 
     def numbers(self, role: str) -> pl.Series:
         """float64, null where empty; raises InputError with the line of what is no finite number."""
@@ -92,22 +99,38 @@ class Table:
         return value
 
     def labels(self, role: str = "label") -> pl.Series:
-        """0 and 1 as float64, null where empty; raises InputError with the line of anything else."""
-        value = self.numbers(role)
-        self.refuse(~value.is_in([0.0, 1.0]).fill_null(True), "column '{column}' holds '{value}', not 0 or 1", role)
+        """0 and 1 (true and false, yes and no) as float64, null where empty; raises InputError with the line of
+        anything else."""
+        value = as_labels(self.frame[role])
+        wrong = self.frame[role].is_not_null() & value.is_null()
+        self.refuse(wrong, "column '{column}' holds '{value}', not 0 or 1", role)
         return value
 
-    def matrix(self, roles: Sequence[str]) -> Any:
-        """float32 (n, columns); raises InputError with the line of the first cell of a column that is no finite
-        number."""
+    def matrix(self, roles: Sequence[str], *, words: Literal["row", "column"]) -> Any:
+        """float32 (n, columns) of columns as `read_raw` gives them, NaN where nothing is known. A row or column of
+        nothing but `words`, such as a second header, counts as unknown; raises InputError with the line of any other
+        cell that is no finite number."""
+        import numpy as np
         import polars as pl
 
-        values = self.frame.select(self._with_points(self.frame[role]).cast(pl.Float32, strict=False) for role in roles)
-        for role in roles:
-            wrong = ~values[role].is_finite().fill_null(False)
-            self.refuse(wrong & self.frame[role].is_null(), "column '{column}' is empty", role)
-            self.refuse(wrong, "column '{column}' holds '{value}', no number", role)
-        return values.to_numpy()
+        values = np.empty((len(self), len(roles)), dtype=np.float32)
+        word = np.zeros(values.shape, dtype=bool)
+        for place, role in enumerate(roles):
+            cells = self.frame[role]
+            plain = cells.dtype.is_numeric() or cells.dtype in (pl.String, pl.Boolean)
+            number = self._with_points(cells if plain else self.text(role)).cast(pl.Float32, strict=False)
+            if number.null_count() > cells.null_count():  # words: for nothing, or where a number should be
+                text = self.text(role)
+                number = self._with_points(text).cast(pl.Float32, strict=False)
+                word[:, place] = (text.is_not_null() & number.is_null()).to_numpy()
+            values[:, place] = number.fill_null(float("nan")).to_numpy()
+        beside = np.isfinite(values).any(axis=1 if words == "row" else 0, keepdims=True)
+        wrong = (word & beside) | np.isinf(values)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            first = pl.Series(np.arange(len(self)) == row)
+            self.refuse(first, "column '{column}' holds '{value}', no number", roles[column])
+        return values
 
     def _with_points(self, text: pl.Series) -> pl.Series:
         """Numbers as text, decimal commas as points where semicolons separate the columns."""
@@ -117,6 +140,10 @@ class Table:
             return text
         return text.str.replace(r"^([+-]?\d*),(\d+)$", "$1.$2")
 
+    def with_columns(self, *columns: pl.Series) -> Table:
+        """These columns in the place of those of their names."""
+        return replace(self, frame=self.frame.with_columns(*columns))
+
     def filter(self, mask: pl.Series) -> Table:
         """The records where `mask` (bool) holds."""
         import polars as pl
@@ -124,29 +151,39 @@ class Table:
         rows = pl.Series(self.rows, dtype=pl.Int64).filter(mask)
         return replace(self, frame=self.frame.filter(mask), rows=rows)
 
-    def by_role(self, roles: Roles, *, optional: Iterable[str] = (), remedy: str = "") -> Table:
-        """The columns of these roles as stripped text, null where nothing stands there, as `read_table` gives them."""
-        names = pick_columns(self.path, self.frame.columns, roles, set(optional), remedy)
-        return self._texts(names)
+    def by_role(
+        self,
+        roles: Roles,
+        *,
+        optional: Collection[str] = (),
+        remedy: str = "",
+        fits: Mapping[str, Fit] | None = None,
+    ) -> Table:
+        """The columns of these roles as text; see `pick_columns` and `texts`."""
+        columns = pick_columns(self.path, self.frame.columns, roles, optional, remedy, fits or {}, self.text)
+        return self.texts(columns)
 
-    def texts(self) -> Table:
-        """All columns as stripped text, null where nothing stands there, without blank records."""
-        return self._texts(self.names)
-
-    def _texts(self, names: Mapping[str, str | None]) -> Table:
+    def text(self, name: str) -> pl.Series:
+        """One of the file's columns as `texts` gives it."""
         import polars as pl
 
-        columns = []
-        for role, name in names.items():
-            if name is None:
-                columns.append(pl.lit(None, dtype=pl.String).alias(role))
-                continue
-            if self.frame[name].dtype.is_nested():
-                what = "lists or structures, not names or numbers"
-                raise InputError(f"column '{name}' holds {what}", where=self.path)
-            text = pl.col(name).cast(pl.String, strict=False).str.strip_chars()
-            nothing = text.str.to_lowercase().is_in(["", *MISSING])
-            columns.append(pl.when(nothing).then(None).otherwise(text).alias(role))
+        if self.frame[name].dtype.is_nested():
+            what = "lists or structures, not names or numbers"
+            raise InputError(f"column '{name}' holds {what}", where=self.path)
+        text = self.frame[name].cast(pl.String, strict=False).str.strip_chars()
+        if text.str.ends_with(".0").any():
+            text = text.str.replace(r"^(\d+)\.0$", "$1")
+        known = ~text.str.to_lowercase().is_in(MISSING)
+        return text if known.all() else text.zip_with(known, pl.Series([None], dtype=pl.String))
+
+    def texts(self, names: Mapping[str, str | None] | None = None) -> Table:
+        """The columns `names` (role: the file's column) or all, as stripped text without the .0 that pandas gives to
+        whole numbers, null where nothing is known; without blank records."""
+        import polars as pl
+
+        names = self.names if names is None else names
+        nothing = pl.lit(None, dtype=pl.String)
+        columns = [nothing.alias(role) if name is None else self.text(name).alias(role) for role, name in names.items()]
         frame = self.frame.select(pl.int_range(pl.len()).alias(_ROW), *columns)
         frame = frame.filter(~pl.all_horizontal(pl.exclude(_ROW).is_null()))
         if not len(frame):
@@ -169,13 +206,17 @@ class Table:
 _ROW = "\0row"
 
 
-def read_table(path: Path, roles: Roles, *, optional: Iterable[str] = (), remedy: str = "") -> Table:
-    """The columns of a file by role, as stripped text, null where nothing stands there.
+def as_labels(text: pl.Series) -> pl.Series:
+    """Text as 0.0 and 1.0, null where it is neither, nor true, false, yes, no."""
+    import polars as pl
 
-    `roles` maps our name of a column to the names it may have in the file, compared without case, spaces and
-    underscores. A role in `optional` may be missing from the file, and its column then is null. Blank records are
-    skipped. Raises InputError, with the `remedy` for a missing column.
-    """
+    number = text.cast(pl.Float64, strict=False)
+    known = pl.Series(text.name, number.is_in([0.0, 1.0]))
+    return text.str.to_lowercase().replace_strict(_LABELS, default=number.set(~known, None), return_dtype=pl.Float64)
+
+
+def read_table(path: Path, roles: Roles, *, optional: Collection[str] = (), remedy: str = "") -> Table:
+    """`read_raw` and `Table.by_role` in one. Raises InputError, with the `remedy` for a missing column."""
     return read_raw(path).by_role(roles, optional=optional, remedy=remedy)
 
 
@@ -186,14 +227,9 @@ def read_raw(path: Path) -> Table:
 
     if path.is_dir() or not path.exists():  # a pipe is welcome
         raise InputError("no such file", where=path, remedy="Name a CSV, TSV, Parquet or Excel file.")
-    suffix = path.suffix.casefold()
-    try:
-        if suffix == ".parquet":
-            return _whole(path, pl.read_parquet(path))
-        if suffix == ".xlsx":
-            return _whole(path, pl.read_excel(path, engine="calamine", infer_schema_length=None))
-    except Exception as error:
-        raise InputError(f"is not a readable {suffix[1:]} file ({_first_line(error)})", where=path) from None
+    if path.suffix.casefold() in (".parquet", ".xlsx"):
+        return _whole(path, read_binary(path))
+    check_bytes(path, path.stat().st_size)
     data = path.read_bytes()
     _check_text(path, data)
     separator = delimiter(path, data)
@@ -204,6 +240,21 @@ def read_raw(path: Path) -> Table:
     except pl.exceptions.PolarsError as error:
         raise InputError(*_ragged(path, data, separator, error)) from None
     return _whole(path, frame, _RecordLines(path if path.is_file() else data, separator), separator)
+
+
+def read_binary(path: Path) -> pl.DataFrame:
+    """The frame of a Parquet or Excel file; raises InputError where it is none, or too large."""
+    import polars as pl
+
+    excel = path.suffix.casefold() == ".xlsx"
+    try:
+        (check_excel if excel else check_parquet)(path)
+        return pl.read_excel(path, engine="calamine", infer_schema_length=None) if excel else pl.read_parquet(path)
+    except InputError:
+        raise
+    except (Exception, pl.exceptions.PanicException) as error:
+        what = f"is not a readable {path.suffix[1:].casefold()} file ({_first_line(error)})"
+        raise InputError(what, where=path) from None
 
 
 def _whole(path: Path, frame: pl.DataFrame, lines: Sequence[int] | None = None, separator: str = "") -> Table:
@@ -239,36 +290,6 @@ def read_lines(path: Path, columns: Sequence[str], *, may_be_empty: bool = False
     frame = pl.DataFrame(cells, schema=dict.fromkeys(columns, pl.String), orient="row")
     frame = frame.with_columns(pl.all().replace("", None))
     return Table(path, frame, {column: column for column in columns}, range(len(frame)), places)
-
-
-def pick_columns(
-    path: Path, found: Sequence[str], roles: Roles, optional: set[str], remedy: str = ""
-) -> dict[str, str | None]:
-    """The file's column for each role, the first of its names that is there; raises InputError for a missing one."""
-    folded = {_fold(column): column for column in reversed(found)}
-    twice = repeated(found)
-    columns: dict[str, str | None] = {}
-    for role, names in roles.items():
-        column = next((folded[_fold(name)] for name in names if _fold(name) in folded), None)
-        if column is None and role not in optional:
-            raise InputError(
-                f"has no column {' or '.join(repr(name) for name in names[:3])}",
-                where=path,
-                remedy=f"Columns found: {', '.join(found) or 'none'}. {remedy.format(role=role)}".strip(),
-            )
-        if column in twice:
-            raise InputError(f"has the column '{column}' twice", where=f"{path}:1", remedy="Rename one of them.")
-        columns[role] = column
-    return columns
-
-
-def repeated(found: Sequence[str]) -> list[str]:
-    """The columns that stand in a header more than once, but for case."""
-    header: dict[str, list[str]] = {}
-    for column in found:
-        name = column.rpartition("_duplicated_")[0] or column  # as polars calls a repeated one
-        header.setdefault(name.strip().casefold(), []).append(name)
-    return [names[0] for names in header.values() if len(names) > 1]
 
 
 def delimiter(path: Path, data: bytes) -> str:
@@ -346,19 +367,3 @@ def _ragged(path: Path, data: bytes, separator: str, error: Exception) -> tuple[
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def _fold(name: str) -> str:
-    return name.casefold().replace(" ", "").replace("_", "").replace("-", "")
-
-
-def safe_file(folder: Path, name: str) -> Path:
-    """`folder/name`; raises InputError when it is missing or a link that leads out of the folder."""
-    path = folder / name
-    if not path.is_file():
-        raise InputError("no such file", where=path, remedy="The layout needs it; see docs/data.md.")
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise InputError(
-            "is a link out of the folder", where=path, remedy="Copy the file there; links are not followed."
-        )
-    return path

@@ -10,6 +10,7 @@ A folder may come from anybody. What decides which code runs stands in the user'
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.files import describe_validation, read_toml
 
 SETTINGS_FILE = "l2aco.toml"
+LONGEST_NAME = 200
+"""Bytes; what is written beside a file adds a few to its name, and 255 is the most that usual systems take."""
 
 
 class Settings(BaseModel):
@@ -90,9 +93,10 @@ class Workspace:
     def runs(self) -> Path:
         return self.root / "runs"
 
-    def child(self, folder: Path, name: str) -> Path:
-        """`folder/name`; raises UsageError when the name would lead out of the folder."""
-        if not name or name != Path(name).name or name.startswith("."):
+    @staticmethod
+    def child(folder: Path, name: str) -> Path:
+        """`folder/name`, the one way from a name to a path; raises UsageError unless `is_name(name)`."""
+        if not is_name(name):
             raise UsageError(
                 f"'{name}' cannot be a name here", remedy="Use letters, digits, '.', '_' and '-', no slashes."
             )
@@ -150,6 +154,15 @@ def _llm_runs_code(entry: dict[str, Any]) -> bool:
 
 def _encoder_runs_code(entry: dict[str, Any]) -> bool:
     return ":" in str(entry.get("runtime", ""))
+
+
+def is_name(text: str) -> bool:
+    """Whether a file or folder may be called so: it leads nowhere else, is not hidden, and every system takes it."""
+    return (
+        0 < len(text.encode(errors="replace")) <= LONGEST_NAME
+        and not text.startswith(".")
+        and not any(char in "/\\" or unicodedata.category(char) in ("Cc", "Cs") for char in text)
+    )
 
 
 def names_in(folder: Path, marker: str = "manifest.json") -> list[str]:

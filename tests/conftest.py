@@ -19,6 +19,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests marked long")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """One profile for the property tests: 200 examples, 10,000 with --long, and no clock that a busy machine breaks."""
+    from hypothesis import HealthCheck, settings
+
+    examples = 10_000 if config.getoption("--long") else 200
+    quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    settings.register_profile("house", max_examples=examples, deadline=None, suppress_health_check=quiet, database=None)
+    settings.load_profile("house")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--long"):
         return

@@ -23,6 +23,7 @@ def list_(shell: Shell, json: JsonOption = False) -> None:
     """List the profile sets of this workspace and the bundled ones."""
     from l2aco.profiles.sets import list_profile_sets
 
+    sets = list_profile_sets(shell.workspace, progress=shell)
     rows = [
         {
             "set": item.name,
@@ -33,7 +34,7 @@ def list_(shell: Shell, json: JsonOption = False) -> None:
             "failed": sum(1 for _ in item.failures()),
             "where": "bundled" if item.is_bundled else str(item.path),
         }
-        for item in list_profile_sets(shell.workspace)
+        for item in sets
     ]
     shell.table(rows, json=json)
 
@@ -135,29 +136,51 @@ def audit(
     against: Annotated[
         str | None, typer.Option("--against", help="Compare with another profile set, field by field.")
     ] = None,
+    response: Annotated[
+        Path | None,
+        typer.Option(
+            "--response", help="Score the grades of a panel with measured response: rows drugs, columns cell lines."
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with code 1 where there is a fault.")] = False,
     json: JsonOption = False,
 ) -> int | None:
-    """Check a profile set: coverage, wording, near-duplicates, claimed targets, leakage."""
-    from l2aco.profiles.audit.compare import compare_sets
+    """Check a profile set: coverage, wording, near-duplicates, numbers, claimed targets, leakage, agreement.
+
+    In the table of --response the first column names the drugs; smaller values mean more sensitive, as of IC50 and AUC.
+    """
+    from l2aco.profiles.audit.compare import compare_samples, compare_sets
     from l2aco.profiles.audit.report import audit_set
+    from l2aco.profiles.audit.response import check_response
     from l2aco.profiles.sets import open_profile_set
 
     profiles = open_profile_set(set_name, shell.workspace)
+    other = open_profile_set(against, shell.workspace) if against else None
+    measured = check_response(profiles, response) if response else None
     found = audit_set(profiles, _known(shell, dataset) if dataset else None)
-    compared = compare_sets(profiles, open_profile_set(against, shell.workspace)) if against else None
+    compared = compare_sets(profiles, other) if other is not None else None
+    samples = compare_samples(profiles)
     if json:
         value: dict[str, Any] = {
             "set": profiles.name,
             "dataset": dataset,
             "checks": found.rows(),
             "faults": found.faults,
+            "agreement": compared,
+            "samples": samples or None,
+            "response": measured.rows() if measured is not None else None,
         }
-        shell.json({**value, "agreement": compared} if compared is not None else value)
-    else:
-        shell.table(found.rows())
-        if compared is not None:
-            shell.table(compared, title=f"\nAgreement of {profiles.name} with {against}", empty="No entity in common.")
+        shell.json({name: item for name, item in value.items() if item is not None or name == "dataset"})
+        return 1 if strict and found.faults else None
+    shell.table(found.rows())
+    if compared is not None:
+        shell.table(compared, title=f"\nAgreement of {profiles.name} with {against}", empty="No entity in common.")
+    if samples:
+        shell.table(samples, title="\nAgreement of the samples of an entity")
+    if measured is not None:
+        known = f"{measured.lines} cell lines, {measured.drugs} drugs"
+        left = f"{measured.unknown_lines} and {measured.unknown_drugs} of the table have no grades or no class"
+        shell.table(measured.rows(), title=f"\nGrades against response: {known} ({left})")
     return 1 if strict and found.faults else None
 
 

@@ -2,6 +2,9 @@
 
 A verb is a function whose first parameter is `shell: Shell`, decorated with `@verb`. It parses, calls one
 entry function and prints; it holds no logic.
+
+What is printed may hold names and texts of anybody. Here, and only here, they are made safe for the screen: no markup
+is interpreted, and control characters are shown, not sent. JSON is printed as it is, escaped by its own rules.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ import functools
 import inspect
 import json as jsonlib
 import sys
+import traceback
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -23,6 +28,7 @@ from l2aco.progress import Advance
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from l2aco.workspace import Workspace
 
@@ -68,17 +74,23 @@ class Shell:
         return Console(stderr=True, soft_wrap=True, highlight=False)
 
     def say(self, text: str) -> None:
-        """One line of news on standard error; silent with --quiet. Markup in `text` is not interpreted."""
+        """One line of news on standard error; silent with --quiet."""
         if not self.quiet:
-            self.err.print(text, markup=False)
+            self.err.print(_safe(text))
 
     def warn(self, text: str) -> None:
         """What went wrong, on standard error, also with --quiet."""
-        self.err.print(text, markup=False)
+        self.err.print(_safe(text))
 
     def print(self, text: str) -> None:
         """One line of result on standard output."""
-        self.out.print(text, markup=False)
+        self.out.print(_safe(text))
+
+    def fail(self, text: str) -> None:
+        """The error that ends the command, with --verbose after its traceback."""
+        if self.verbose:
+            self.err.print(_safe(traceback.format_exc()))
+        self.err.print(_safe(f"Error: {text}", style="red"))
 
     def json(self, value: Any) -> None:
         """`value` as JSON on standard output; NaN becomes null."""
@@ -103,14 +115,22 @@ class Shell:
             return
         from rich.table import Table
 
-        table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+        table = Table(
+            title=None if title is None else _safe(title),
+            title_justify="left",
+            box=None,
+            header_style="bold",
+            pad_edge=False,
+        )
         numeric = {
             key for key in rows[0] if all(isinstance(row.get(key), int | float) or row.get(key) is None for row in rows)
         }
         for key in rows[0]:
-            table.add_column(key.replace("_", " "), justify="right" if key in numeric else "left", overflow="fold")
+            table.add_column(
+                _safe(key.replace("_", " ")), justify="right" if key in numeric else "left", overflow="fold"
+            )
         for row in rows:
-            table.add_row(*(_cell(row.get(key)) for key in rows[0]))
+            table.add_row(*(_safe(_cell(row.get(key))) for key in rows[0]))
         self.out.print(table)
 
     @contextmanager
@@ -122,7 +142,7 @@ class Shell:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.completed:,.0f}" + ("/{task.total:,.0f}" if total is not None else "")),
             TextColumn("{task.fields[rate]}"),
@@ -131,11 +151,13 @@ class Shell:
             TextColumn("{task.fields[note]}", markup=False),
         )
         with Progress(*columns, console=self.err, transient=not self.verbose) as bar:
-            task = bar.add_task(label, total=total, note="", rate="")
+            task = bar.add_task(visible(label), total=total, note="", rate="")
 
             def advance(done: int = 1, note: str = "") -> None:
                 speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
-                bar.update(task, advance=done, note=note, rate=f"{speed:,.1f} {unit}/s" if speed and unit else "")
+                bar.update(
+                    task, advance=done, note=visible(note), rate=f"{speed:,.1f} {unit}/s" if speed and unit else ""
+                )
 
             yield advance
 
@@ -151,9 +173,30 @@ def _cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value)
-    from rich.markup import escape
+    return str(value)
 
-    return escape(str(value))
+
+def visible(text: str) -> str:
+    """`text` without what a terminal would obey or a reader be misled by: control characters, marks that turn the
+    direction of writing and halves of surrogate pairs become their escapes; line breaks and tabs stay."""
+    return "".join(char if char in "\n\t" or not _is_hidden(char) else _escape(char) for char in text)
+
+
+def _is_hidden(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cs") or char in _DIRECTIONS
+
+
+_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029")
+
+
+def _escape(char: str) -> str:
+    return f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}"
+
+
+def _safe(text: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(visible(str(text)), style=style)
 
 
 def verb(function: Callable[..., Any] | None = None, *, resumes: bool = False) -> Callable[..., Any]:
@@ -179,17 +222,13 @@ def verb(function: Callable[..., Any] | None = None, *, resumes: bool = False) -
         try:
             code = function(shell, **values)
         except L2aCoError as error:
-            if verbose:
-                shell.err.print_exception()
-            shell.err.print(f"Error: {error}", markup=False, style="red")
+            shell.fail(str(error))
             raise typer.Exit(error.exit_code) from None
         except BrokenPipeError:
             raise
         except OSError as error:
-            if verbose:
-                shell.err.print_exception()
             where = f"{error.filename}: " if error.filename else ""
-            shell.err.print(f"Error: {where}{error.strerror or error}", markup=False, style="red")
+            shell.fail(f"{where}{error.strerror or error}")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             shell.err.print("Interrupted." + (" The same command goes on where this one stopped." if resumes else ""))

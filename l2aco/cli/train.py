@@ -33,7 +33,12 @@ def train(
     vectors: Annotated[str | None, typer.Option(help="profiles (default), or a control: shuffled, random.")] = None,
     llm: Annotated[str | None, typer.Option(help="Take the store of this LLM's profiles.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Take the store of this encoder.")] = None,
-    store: Annotated[str | None, typer.Option(help="Take this store (default: the newest not of fake).")] = None,
+    store: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Take this store; repeat it (default: the newest not of fake; Mixed: one of every set), or none."
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="name=value: any hyper-parameter; may be repeated.")
     ] = None,
@@ -41,9 +46,6 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of weights, shuffles and dropout (default: 0).")] = None,
     seeds: Annotated[int, typer.Option(help="Train this many seeds, and summarise.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Folds and seeds that train at the same time.")] = 1,
-    engine: Annotated[
-        str | None, typer.Option(help="Kernels of graph backbones: fast (default), pyg, dgl (extra: dgl).")
-    ] = None,
     faithful: Annotated[
         bool, typer.Option("--faithful", help="The published mathematics and recipe, with what ours repairs.")
     ] = False,
@@ -73,9 +75,8 @@ def train(
         "align.vectors": vectors,
         "llm": llm,
         "encoder": encoder,
-        "store": store,
+        "store": None if not store else [] if store == ["none"] else store,
         "seed": seed,
-        "config.engine": engine,
         "config.faithful": faithful or None,
         "device": device,
         "threads": threads,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.embeddings.encoders.base import Encoder, PartlyEncodedError
+from l2aco.embeddings.encoders.base import Encoder, EncodingInterrupted, PartlyEncodedError
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.encoders.table import DEFAULT_ENCODER, encoder_table, make_encoder, resolve_encoder
 from l2aco.embeddings.spec import EmbedSpec
@@ -215,11 +215,11 @@ class _Embedding:
         ready, long = self._reuse(batch, vectors, siblings)
         todo = np.flatnonzero(~ready)
         advance(int(ready.sum()))
-        failure: PartlyEncodedError | None = None
+        failure: PartlyEncodedError | EncodingInterrupted | None = None
         if len(todo):
             try:
                 vectors[todo] = self.encoder.encode([batch[n].text for n in todo], progress=_Within(self, advance))
-            except PartlyEncodedError as error:
+            except (PartlyEncodedError, EncodingInterrupted) as error:
                 failure, vectors[todo] = error, error.vectors
             long[todo[list(self.encoder.stats.long)]] = True
             if self.encoder.stats.cost_usd is not None:

@@ -138,6 +138,7 @@ def search_entity(
 
     Without `kind`, neighbours are of the entity's own kind. Raises UnknownNameError with the nearest names.
     """
+    check_k(k)
     entity = find_entity(store, name)
     vectors, _ = store.vectors(entity.kind.value, [entity.id], where=where)
     own = store.records().filter(id=entity.id, kind=entity.kind.value).height

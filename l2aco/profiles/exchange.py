@@ -7,6 +7,7 @@ that somebody wrote by hand, with the columns kind, name and text.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,13 +19,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
-from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
-from l2aco.files import atomic_folder, atomic_path, sha256_file, stable_hash, write_json
+from l2aco.errors import DamagedError, InputError, L2aCoError, UnknownNameError, UsageError
+from l2aco.files import atomic_folder, atomic_path, parse_json, sha256_file, stable_hash, write_json
 from l2aco.llm.journal import RECORDS
+from l2aco.profiles.prompt import load_templates
 from l2aco.profiles.record import RECORD_FIELDS, Place, ProfileRecord
-from l2aco.profiles.sets import MANIFEST, ProfileSet
-from l2aco.tables import read_raw
-from l2aco.workspace import Workspace
+from l2aco.profiles.schema import infer_schema, join_schemas
+from l2aco.profiles.sets import MANIFEST, ProfileSet, opened
+from l2aco.tables import read_raw, says_nothing
+from l2aco.workspace import Workspace, is_name
 
 Format = Literal["jsonl", "parquet", "csv", "paper"]
 FORMATS: tuple[Format, ...] = ("jsonl", "parquet", "csv", "paper")
@@ -93,7 +96,8 @@ def _export_paper(profiles: ProfileSet, folder: Path) -> list[Path]:
     llm = profiles.manifest.get("llm") or profiles.name
     files = []
     for kind, word in _PAPER.items():
-        path = folder / f"{word}_descripts_all_{llm}.jsonl"
+        name = f"{word}_descripts_all_{llm}.jsonl"
+        path = Workspace.child(folder, name if is_name(name) else f"{word}_descripts_all_{profiles.name}.jsonl")
         with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as out:
             for record in profiles.records():
                 if record.kind == kind and record.sample == 0:
@@ -129,15 +133,21 @@ def import_set(
         "parquet": lambda: _read_parquet(source),
         "paper": lambda: _read_paper(source, llm or name),
     }
+    target = Workspace.child(workspace.profiles, name)
+    if (known := opened(workspace.profiles, name)) is not None:
+        raise UsageError("exists already", where=known.path, remedy="Choose another name.")
     tally = _Tally(entities)
-    with atomic_folder(workspace.child(workspace.profiles, name)) as partial:
-        with (partial / RECORDS).open("w", encoding="utf-8") as out:
-            for record in tally.keep(readers[form]()):
-                out.write(json.dumps(record.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n")
+    with atomic_folder(target) as partial:
+        try:
+            with (partial / RECORDS).open("w", encoding="utf-8") as out:
+                for record in tally.keep(readers[form]()):
+                    out.write(json.dumps(record.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n")
+        except RecursionError:
+            raise InputError("holds a profile that is nested too deep", where=source) from None
         if not tally.count:
             raise InputError("holds no profiles", where=source)
-        _write_manifest(partial, name, source, form, tally)
-    done = ProfileSet(workspace.profiles / name)
+        _write_manifest(partial, name, source, form, tally, workspace)
+    done = ProfileSet(target)
     return Imported(done, tally.count, tally.repeated, tally.empty, tuple(tally.unresolved))
 
 
@@ -147,7 +157,8 @@ class _Tally:
     def __init__(self, entities: Callable[[], Iterable[Entity]]) -> None:
         self._entities = entities
         self.count = 0
-        self.fields: dict[str, dict[str, Any]] = {}
+        self.schemas: dict[str, dict[str, Any]] = {}
+        self.prompts: dict[str, set[tuple[Any, ...]]] = {}
         self.llms: set[str] = set()
         self.repeated = 0
         self.empty = 0
@@ -157,16 +168,28 @@ class _Tally:
     def keep(self, records: Iterator[ProfileRecord]) -> Iterator[ProfileRecord]:
         for found in records:
             record = self._resolve(found)
-            if not record.text.strip():
+            if says_nothing(record.text):
                 self.empty += 1
             elif {record.key, record.place} & self._seen:
                 self.repeated += 1
             else:
                 self.count += 1
                 self._seen |= {record.key, record.place}
-                self.fields.setdefault(record.kind, {name: _schema_of(value) for name, value in record.fields.items()})
+                self.schemas[record.kind] = join_schemas(self.schemas.get(record.kind, {}), infer_schema(record.fields))
+                made = (record.prompt_name, record.prompt_version, record.prompt_sha256)
+                self.prompts.setdefault(record.kind, set()).add(made)
                 self.llms |= {record.llm} if record.llm else set()
                 yield record
+
+    def schema(self, kind: str, workspace: Workspace) -> dict[str, Any]:
+        """That of the prompt which all profiles of a kind were made with, where it is here; else what they hold."""
+        (name, version, sha256), *others = self.prompts[kind]
+        if name and not others:
+            with contextlib.suppress(L2aCoError):
+                template = load_templates(f"{name}@{version}", workspace).get(kind)
+                if template is not None and template.sha256 == sha256:
+                    return dict(template.schema)
+        return self.schemas[kind]
 
     @cached_property
     def _indexes(self) -> dict[EntityKind, EntityIndex]:
@@ -187,11 +210,7 @@ class _Tally:
         return with_changes(record, entity_id=found.id, entity_name=name, key=key, aliases=found.aliases)
 
 
-def _schema_of(value: Any) -> dict[str, Any]:
-    return {"type": "array", "items": {"type": "string"}} if isinstance(value, list) else {"type": "string"}
-
-
-def _write_manifest(folder: Path, name: str, source: Path, form: Format, tally: _Tally) -> None:
+def _write_manifest(folder: Path, name: str, source: Path, form: Format, tally: _Tally, workspace: Workspace) -> None:
     write_json(
         folder / MANIFEST,
         {
@@ -202,10 +221,7 @@ def _write_manifest(folder: Path, name: str, source: Path, form: Format, tally: 
             "origin": f"Imported from {source.name} ({form}).",
             "records": tally.count,
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "schemas": {
-                kind: {"type": "object", "properties": fields, "required": list(fields)}
-                for kind, fields in tally.fields.items()
-            },
+            "schemas": {kind: tally.schema(kind, workspace) for kind in tally.schemas},
             "sha256": {RECORDS: sha256_file(folder / RECORDS)},
         },
     )
@@ -244,16 +260,15 @@ def _json_lines(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         with source.open(encoding="utf-8") as stream:
             for number, line in enumerate(stream, start=1):
                 if line.strip():
-                    value = json.loads(line)
+                    value = parse_json(line)
                     if not isinstance(value, dict):
                         raise InputError("is not a JSON object", where=f"{source}:{number}")
-                    json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is valid JSON, and no text
                     yield f"{source}:{number}", value
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=source) from None
     except UnicodeDecodeError as error:
         raise _not_utf8(source, error) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"is not JSON ({error})", where=f"{source}:{number}") from None
 
 
@@ -265,20 +280,14 @@ def _record(value: dict[str, Any], where: str) -> ProfileRecord:
     if "key" not in value:
         return _written_by_hand(value, where)
     try:
-        record = ProfileRecord.from_json(value)
-        EntityKind(record.kind)
-        bytes.fromhex(record.key)
-        if not isinstance(record.text, str) or not isinstance(record.fields, dict):
-            raise ValueError("'text' must be text and 'fields' an object")
-        json.dumps(record.to_json(), ensure_ascii=False).encode()
-        return record
-    except (DamagedError, ValueError, TypeError) as error:
-        raise InputError(f"is not a profile ({error})", where=where) from None
+        return ProfileRecord.from_json(value)
+    except DamagedError as error:
+        raise InputError(error.message, where=where) from None
 
 
 def _written_by_hand(value: dict[str, Any], where: str) -> ProfileRecord:
     filled = ((name, item) for name, item in value.items() if isinstance(name, str) and item is not None)
-    row = {name.strip().casefold(): str(item).strip() for name, item in filled}
+    row = {name.strip().casefold(): "" if says_nothing(str(item)) else str(item).strip() for name, item in filled}
     name, given = row.get("name", ""), row.get("id", "")
     if "text" not in row or "kind" not in row or not (name or given):
         raise InputError(
@@ -326,8 +335,8 @@ def _unflat(row: Mapping[str, Any], where: str) -> ProfileRecord:
         if written is None or (written == "" and name != "text"):
             continue
         try:
-            value[name] = json.loads(written) if name in _NESTED else _NUMBERS.get(name, str)(written)
-        except ValueError as error:
+            value[name] = parse_json(written) if name in _NESTED else _NUMBERS.get(name, str)(written)
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             raise InputError(f"column '{name}': {error}", where=where) from None
     return _record(value, where)
 

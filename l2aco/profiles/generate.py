@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from l2aco.entities import Entity
-from l2aco.errors import L2aCoError
+from l2aco.errors import L2aCoError, UnknownNameError, UsageError
 from l2aco.files import atomic_folder, read_json, sha256_file, write_json
 from l2aco.llm.catalog import BUNDLED as BUNDLED_ENGINE
 from l2aco.llm.catalog import Model
@@ -22,11 +22,11 @@ from l2aco.llm.options import EngineOptions, RunLimits
 from l2aco.llm.report import RunReport
 from l2aco.llm.runner import run_requests
 from l2aco.llm.vllm import vllm_command
-from l2aco.profiles.job import Job, plan_job, set_name
-from l2aco.profiles.sets import BUNDLED, MANIFEST, ProfileSet
+from l2aco.profiles.job import Job, plan_job, refuse_other, set_name
+from l2aco.profiles.sets import BUNDLED, MANIFEST, ProfileSet, opened, refuse_foreign
 from l2aco.profiles.spec import ProfileSpec
 from l2aco.progress import Progress, Silent
-from l2aco.workspace import Workspace
+from l2aco.workspace import Workspace, names_in
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,14 @@ def generate_profiles(
         return _install_bundled(job.model, entities, workspace)
     name = set_name(job, workspace)
     folder = workspace.child(workspace.profiles, name)
+    refuse_foreign(folder)
+    if (folder / MANIFEST).exists():
+        refuse_other(job, ProfileSet(folder))  # before a server is started for nothing
     engine = make_engine(job, workspace, folder, progress)
     counter = _Counter(entities)
     total = None if length is None else length * spec.samples
     with Journal(folder, f"profile set '{name}'") as journal:
-        _write_manifest(job, folder, name)
+        _begin(job, folder, name)
         try:
             with progress.task(f"{job.model.alias} writes profiles", total=total, unit="profiles") as advance:
                 run = run_requests(
@@ -93,9 +96,21 @@ def generate_profiles(
     return ProfileReport(ProfileSet(folder), count, requested, run.before + run.answered, run=run)
 
 
+def _begin(job: Job, folder: Path, name: str) -> None:
+    """The manifest of a new set; of an old one it is checked first that it is of this job, and sound."""
+    if (folder / MANIFEST).exists():
+        known = ProfileSet(folder)
+        refuse_other(job, known)
+        known.check()
+    _write_manifest(job, folder, name)
+
+
 def _put_in_order(journal: Journal, job: Job, name: str) -> int:
+    _write_manifest(job, journal.folder, name, checksums={})  # readers compare none while the file is replaced
     count = journal.compact(lambda record: (record["kind"], record["entity_id"], record["sample"]))
-    _write_manifest(job, journal.folder, name, count)
+    records = journal.folder / RECORDS
+    checksums = {RECORDS: sha256_file(records)} if records.exists() else {}
+    _write_manifest(job, journal.folder, name, count, checksums)
     return count
 
 
@@ -144,7 +159,9 @@ def _limits(spec: ProfileSpec) -> RunLimits:
     )
 
 
-def _write_manifest(job: Job, folder: Path, name: str, count: int | None = None) -> None:
+def _write_manifest(
+    job: Job, folder: Path, name: str, count: int | None = None, checksums: dict[str, str] | None = None
+) -> None:
     path = folder / MANIFEST
     old = read_json(path) if path.exists() else {}
     write_json(
@@ -159,23 +176,25 @@ def _write_manifest(job: Job, folder: Path, name: str, count: int | None = None)
             "created_at": old.get("created_at") or datetime.now(UTC).isoformat(timespec="seconds"),
             "spec": job.spec.model_dump(mode="json", exclude_defaults=True),
             "schemas": job.schemas,
-            "sha256": old.get("sha256", {}) if count is None else _checksums(folder),
+            "sha256": old.get("sha256", {}) if checksums is None else checksums,
         },
     )
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    return {RECORDS: sha256_file(folder / RECORDS)} if (folder / RECORDS).exists() else {}
 
 
 def _install_bundled(model: Model, entities: Iterable[Entity], workspace: Workspace) -> ProfileReport:
     """Copy a bundled set into the workspace, and say which of the entities it covers."""
     target = workspace.child(workspace.profiles, model.model)
-    source = BUNDLED / model.model
-    if not (target / MANIFEST).exists():
-        with atomic_folder(target, replace=True) as partial:
+    source = opened(BUNDLED, model.model)
+    if source is None:
+        raise UnknownNameError("bundled profile set", model.model, names_in(BUNDLED, MANIFEST))
+    refuse_foreign(target)
+    try:
+        with atomic_folder(target) as partial:
             for file in (MANIFEST, RECORDS):
-                shutil.copyfile(source / file, partial / file)
+                shutil.copyfile(source.path / file, partial / file)
+    except UsageError:
+        if not (target / MANIFEST).exists():  # else somebody was quicker
+            raise
     installed = ProfileSet(target)
     requested, covered = 0, 0
     missing: list[str] = []

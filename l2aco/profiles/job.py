@@ -9,12 +9,12 @@ from typing import Any
 
 from l2aco.entities import Entity
 from l2aco.errors import InputError, UsageError
-from l2aco.files import read_json, stable_hash
+from l2aco.files import stable_hash
 from l2aco.llm.catalog import BUNDLED, Model, resolve_model
 from l2aco.llm.request import Answer, CallFailed, Request
 from l2aco.profiles.prompt import DEFAULT_PROMPT, Template, load_templates
 from l2aco.profiles.record import ProfileRecord, render_text
-from l2aco.profiles.sets import MANIFEST
+from l2aco.profiles.sets import MANIFEST, ProfileSet, list_profile_sets
 from l2aco.profiles.spec import ProfileSpec
 from l2aco.workspace import Workspace, names_in
 
@@ -149,18 +149,14 @@ def set_name(job: Job, workspace: Workspace) -> str:
 
     The one that was made in the same way, if there is one. Else the LLM's alias for the newest default prompt with
     default sampling, and the alias with a suffix for any other. A set that was made in another way is never
-    written into; for a name given in the spec that is a UsageError.
+    written into; see `refuse_other`. Raises DamagedError where a set cannot tell how it was made: it might be this one.
     """
-    made = {name: read_json(workspace.profiles / name / MANIFEST) for name in names_in(workspace.profiles, MANIFEST)}
     if name := job.spec.set_name:
-        workspace.child(workspace.profiles, name)
-        if name in made and made[name].get("identity") != job.identity:
-            raise UsageError(
-                f"profile set '{name}' was made with another model, prompt or sampling",
-                remedy="Choose another --set; one set never mixes them.",
-            )
-        return name
+        Workspace.child(workspace.profiles, name)
+        known = names_in(workspace.profiles, MANIFEST)
+        return next((other for other in known if other.casefold() == name.casefold()), name)
     alias = job.model.alias
+    made = {item.name: item.manifest for item in list_profile_sets(workspace, bundled=False)}
     same = [name for name, manifest in made.items() if manifest.get("identity") == job.identity]
     if same:
         return alias if alias in same else same[0]
@@ -168,3 +164,13 @@ def set_name(job: Job, workspace: Workspace) -> str:
         return alias
     template = next(iter(job.templates.values()))
     return f"{alias}-{template.name}{template.version}-{stable_hash(job.identity, 6)}"
+
+
+def refuse_other(job: Job, profiles: ProfileSet) -> None:
+    """Raise UsageError unless the set was made in the job's way: one set never mixes two. Asked for while the set is
+    locked, so that nobody makes it another in between."""
+    if profiles.manifest.get("identity") != job.identity:
+        raise UsageError(
+            f"profile set '{profiles.name}' was made with another model, prompt or sampling",
+            remedy="Choose another --set; one set never mixes them.",
+        )

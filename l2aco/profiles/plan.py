@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from l2aco.profiles.job import plan_job, set_name
 from l2aco.profiles.sets import BUNDLED, ProfileSet, opened
 from l2aco.profiles.spec import ProfileSpec
 from l2aco.workspace import Workspace
+
+_TOKENS_OF_A_NUMBER = 8
+"""With its name and the signs around both; in the bundled panels."""
 
 
 @dataclass(frozen=True)
@@ -80,24 +84,32 @@ def plan_costs(
 
 
 def _usual_tokens(schema: Mapping[str, Any]) -> int:
-    """The tokens of an answer, measured on the bundled profiles: the share of a field's limit that gets used."""
-    lengths, limits = 0, 0
-    tokens = 0
+    """The tokens of an answer: of texts the share of their limits that the bundled profiles use, and some a number."""
+    tokens, limit = _measured()
+    letters, numbers = _size(schema)
+    return round(letters * tokens / limit + numbers * _TOKENS_OF_A_NUMBER)
+
+
+@functools.cache
+def _measured() -> tuple[int, int]:
+    """The tokens of every twentieth reference profile, and the letters that its schema allows."""
     reference = ProfileSet(BUNDLED / "reference")
-    for number, record in enumerate(reference.records()):
-        if number % 20 == 0:
-            text = json.dumps(record.fields, ensure_ascii=False)
-            lengths += len(text)
-            limits += _most_letters(reference.schemas[record.kind])
-            tokens += count_tokens(text)
-    return round(_most_letters(schema) * lengths / limits * tokens / lengths)
+    some = [record for number, record in enumerate(reference.records()) if number % 20 == 0]
+    limits = {kind: _size(schema)[0] for kind, schema in reference.schemas.items()}
+    tokens = sum(count_tokens(json.dumps(record.fields, ensure_ascii=False)) for record in some)
+    return tokens, sum(limits[record.kind] for record in some)
 
 
-def _most_letters(schema: Mapping[str, Any]) -> int:
-    total = 0
+def _size(schema: Mapping[str, Any]) -> tuple[int, int]:
+    """The most letters that the texts of an answer may take, and how many numbers and fixed words it holds."""
+    letters = numbers = 0
     for item in schema["properties"].values():
         if item.get("type") == "array":
-            total += item.get("maxItems", 5) * item["items"].get("maxLength", 80)
+            listed = item.get("items")
+            one = listed.get("maxLength", 80) if isinstance(listed, Mapping) else 80
+            letters += item.get("maxItems", 5) * one
+        elif item.get("type") == "string" and "enum" not in item:
+            letters += item.get("maxLength", 400)
         else:
-            total += item.get("maxLength", 12 if "enum" in item else 400)
-    return total
+            numbers += len(item.get("properties", ())) or 1
+    return letters, numbers

@@ -1,17 +1,16 @@
 """Prompt templates: one TOML file for each prompt, version and kind of entity.
 
     prompts/<name>@<version>/<kind>.toml      name, version, kind, schema, system, user
-    prompts/schemas/<name>.json               the JSON schema that a template's `schema` names
 
 A workspace's own prompts/ is looked at first, then the shipped one. Templates are Jinja with `entity` (id,
-name, kind, aliases, facts); a fact that is not known is empty.
+name, kind, aliases, facts) and `words` (the vocabularies of the schema, by field); a fact that is not known is empty.
 """
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.files import describe_validation, read_toml, stable_hash
+from l2aco.profiles.render import MOST_CHARACTERS, NotRendered, render
+from l2aco.profiles.schema import Vocabulary, load_schema
 from l2aco.workspace import Workspace, bundled
 
 DEFAULT_PROMPT = "plain"
+_VERSION = re.compile(r"[1-9][0-9]{0,5}")
 
 
 class _TemplateFile(BaseModel):
@@ -34,13 +36,16 @@ class _TemplateFile(BaseModel):
     kind: str
     about: str = ""
     schema_: str | dict[str, Any] = Field(alias="schema")
-    system: str = Field(min_length=1)
-    user: str = Field(min_length=1)
+    system: str = Field(min_length=1, max_length=MOST_CHARACTERS)
+    user: str = Field(min_length=1, max_length=MOST_CHARACTERS)
 
 
 @dataclass(frozen=True)
 class Template:
-    """The prompt for one kind of entity. `sha256` covers system, user and schema."""
+    """The prompt for one kind of entity. `sha256` covers system, user, schema and words.
+
+    `words` are the vocabularies that the schema names, by field.
+    """
 
     name: str
     version: int
@@ -50,39 +55,30 @@ class Template:
     system: str
     user: str
     path: Path
+    words: Mapping[str, Vocabulary] = field(default_factory=dict)
 
     @cached_property
     def sha256(self) -> str:
-        return stable_hash({"system": self.system, "user": self.user, "schema": list(_ordered(self.schema))})
-
-    @cached_property
-    def _compiled(self) -> tuple[Any, Any]:
-        import jinja2
-
-        environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        try:
-            return environment.from_string(self.system), environment.from_string(self.user)
-        except jinja2.TemplateError as error:
-            raise InputError(f"is not a valid template ({error})", where=self.path) from None
+        words = {"words": _ordered(self.words)} if self.words else {}
+        return stable_hash({"system": self.system, "user": self.user, "schema": list(_ordered(self.schema)), **words})
 
     def render(self, entity: Entity) -> tuple[dict[str, str], ...]:
-        """The messages for one entity; raises InputError where the template uses something unknown."""
-        import jinja2
-
-        facts = _Facts(entity.facts)
-        values = {"id": entity.id, "name": entity.name, "kind": entity.kind.value, "aliases": entity.aliases}
+        """The messages for one entity; raises InputError where the template cannot be used, or not for this one."""
+        about = {
+            "id": entity.id,
+            "name": entity.name,
+            "kind": entity.kind.value,
+            "aliases": list(entity.aliases),
+            "facts": dict(entity.facts),
+        }
+        shipped = self.path.is_relative_to(bundled("prompts"))
         try:
-            system, user = (part.render(entity={**values, "facts": facts}).strip() for part in self._compiled)
-        except jinja2.TemplateError as error:
-            raise InputError(f"cannot be rendered for '{entity.id}' ({error})", where=self.path) from None
+            system, user = render(
+                (self.system, self.user), {"entity": about, "words": dict(self.words)}, trusted=shipped
+            )
+        except NotRendered as problem:
+            raise InputError(f"{problem}, for '{entity.id}'", where=self.path) from None
         return ({"role": "system", "content": system}, {"role": "user", "content": user})
-
-
-class _Facts(dict[str, Any]):
-    """Facts of an entity; one that is not known is empty, so that templates can ask for any."""
-
-    def __missing__(self, key: str) -> str:
-        return ""
 
 
 def _ordered(value: Any) -> Any:
@@ -100,7 +96,7 @@ def list_prompts(workspace: Workspace) -> dict[str, list[int]]:
     for root in (workspace.prompts, bundled("prompts")):
         for folder in root.glob("*@*"):
             name, _, version = folder.name.rpartition("@")
-            if folder.is_dir() and version.isdigit():
+            if folder.is_dir() and _VERSION.fullmatch(version):
                 found.setdefault(name, set()).add(int(version))
     return {name: sorted(versions) for name, versions in sorted(found.items())}
 
@@ -116,7 +112,7 @@ def load_templates(prompt: str, workspace: Workspace) -> dict[str, Template]:
     if name.casefold() not in by_fold:
         raise UnknownNameError("prompt", name, known, remedy="Your own go into prompts/NAME@1/drug.toml.")
     name = by_fold[name.casefold()]
-    version = known[name][-1] if not at else int(written) if written.isdigit() else 0
+    version = known[name][-1] if not at else int(written) if _VERSION.fullmatch(written) else 0
     if version not in known[name]:
         versions = ", ".join(f"{name}@{item}" for item in known[name])
         raise UsageError(f"prompt {name} has no version '{written}'", remedy=f"Known: {versions}.")
@@ -140,19 +136,5 @@ def _read(path: Path, name: str, version: int, kind: str) -> Template:
         raise InputError(
             f"says it is {file.name}@{file.version} for {file.kind}", where=path, remedy="Name and folder must agree."
         )
-    schema = file.schema_ if isinstance(file.schema_, dict) else _read_schema(path, file.schema_)
-    if schema.get("type") != "object" or not schema.get("properties"):
-        raise InputError("its schema is not an object with properties", where=path)
-    return Template(name, version, kind, file.about, schema, file.system, file.user, path)
-
-
-def _read_schema(template: Path, name: str) -> dict[str, Any]:
-    for root in (template.parent.parent, bundled("prompts")):
-        path = root / "schemas" / f"{name}.json"
-        if path.is_file():
-            try:
-                value = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise InputError(f"is not valid JSON ({error})", where=path) from None
-            return dict(value)
-    raise InputError(f"its schema '{name}' is not in schemas/", where=template)
+    schema, words = load_schema(file.schema_, path)
+    return Template(name, version, kind, file.about, schema, file.system, file.user, path, words)

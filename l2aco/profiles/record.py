@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from l2aco.entities import EntityKind
 from l2aco.errors import DamagedError
 
 NOT_EMBEDDED = "confidence"
@@ -59,30 +60,71 @@ class ProfileRecord:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; raises DamagedError when a required field is missing or one is unknown."""
+        """The inverse of `to_json`; raises DamagedError when a required field is missing, one is unknown or holds
+        something else."""
         try:
-            return cls(**{**value, "aliases": tuple(value.get("aliases") or ())})
-        except TypeError as error:
+            aliases = value.get("aliases") or ()
+            record = cls(**{**value, "aliases": tuple(aliases) if isinstance(aliases, list) else aliases})
+            record._check()
+        except (TypeError, ValueError) as error:
             raise DamagedError(f"is not a profile record ({error})", where=str(value.get("key", "record"))) from None
+        return record
+
+    def _check(self) -> None:
+        for name in RECORD_FIELDS:
+            value, wanted = getattr(self, name), _TYPES.get(name, str)
+            optional = value is None and name not in _NEVER_NONE
+            if not optional and (not isinstance(value, wanted) or isinstance(value, bool)):
+                raise ValueError(f"'{name}' holds {type(value).__name__}")
+            if isinstance(value, int | float) and not abs(value) <= _MOST:
+                raise ValueError(f"'{name}' holds a number out of all bounds")
+        if not all(isinstance(alias, str) for alias in self.aliases):
+            raise ValueError("'aliases' holds more than text")
+        bytes.fromhex(self.key)
+        EntityKind(self.kind)
+        if not self.entity_id or self.sample < 0:
+            raise ValueError("'entity_id' is empty, or 'sample' below 0")
 
 
 RECORD_FIELDS = tuple(item.name for item in fields(ProfileRecord))
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "fields": Mapping,
+    "prompt_version": int,
+    "sampling": Mapping,
+    "sample": int,
+    "usage": Mapping,
+    "cost_usd": (int, float),
+    "attempts": int,
+    "latency_s": (int, float),
+    "aliases": tuple,
+}
+"""What a field holds that is not text."""
+_MOST = 2**53
+"""Beyond it whole numbers are not exact everywhere."""
+_NEVER_NONE = ("key", "entity_id", "entity_name", "kind", "fields", "text", "sample")
 
 
 def render_text(fields: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """The canonical text of a profile: the schema's fields in order, one `label: value` a line.
 
-    The label is the field's name with spaces for underscores, lists are joined by `; `, line breaks inside a
-    value become spaces. `confidence` is left out, and so is a field that the profile lacks.
+    The label is the field's name with spaces for underscores, lists are joined by `; `, and so are the named values of
+    a group, each `label value`; line breaks inside a value become spaces. `confidence` is left out, and so is what
+    the profile lacks.
     """
     return "\n".join(
-        f"{name.replace('_', ' ')}: {_flat(fields[name])}"
+        f"{_label(name)}: {_flat(fields[name])}"
         for name in schema["properties"]
-        if name != NOT_EMBEDDED and name in fields
+        if name != NOT_EMBEDDED and fields.get(name) is not None
     )
 
 
+def _label(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def _flat(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{_label(name)} {_flat(item)}" for name, item in value.items() if item is not None)
     if isinstance(value, list | tuple):
         return "; ".join(_flat(item) for item in value)
     return " ".join(str(value).split())

@@ -6,23 +6,30 @@
     profiles/<set>/failures.jsonl    what failed, and why
 
 A set reads its journal too, so nothing that was paid for is hidden while a run goes on. A record line may
-leave out what is null, and `text` where it is the rendering of `fields` by the manifest's schema.
+leave out what is null, and `text` where it is the rendering of `fields` by the manifest's schema. What a later version
+added to a line is passed over. The manifest holds the checksum of records.jsonl, which is compared before it is read.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
 
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
 from l2aco.errors import DamagedError, UnknownNameError, UsageError
-from l2aco.files import read_json
+from l2aco.files import describe_validation, parse_json, read_json
 from l2aco.llm.journal import FAILURES, JOURNAL, RECORDS
-from l2aco.profiles.record import Place, ProfileRecord, render_text
+from l2aco.profiles.record import RECORD_FIELDS, Place, ProfileRecord, render_text
+from l2aco.profiles.schema import check_fields
+from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, names_in
 from l2aco.workspace import bundled as bundled_folder
 
@@ -31,12 +38,14 @@ BUNDLED = bundled_folder("profiles")
 
 
 class ProfileSet:
-    """The records of one folder, read as a stream. `manifest` is the parsed manifest.json."""
+    """The records of one folder, read as a stream. `manifest` is the parsed manifest.json; raises DamagedError where it
+    is none."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
-        self.manifest: dict[str, Any] = read_json(path / MANIFEST)
+        self.manifest = read_manifest(path)
+        self._compared: tuple[int, ...] = ()
 
     @property
     def is_bundled(self) -> bool:
@@ -57,12 +66,14 @@ class ProfileSet:
         """Every entity's record of each sample once, the last that was written: the finished ones in order, then those
         of the journal.
 
-        The set may be written and compacted meanwhile. Raises DamagedError with file and line; a torn last line of the
-        journal is a call that was not finished, and passed over.
+        The set may be written and compacted meanwhile. Raises DamagedError with file and line, or where records.jsonl
+        is not what was written; a torn last line of the journal is a call that was not finished, and passed over.
         """
         with contextlib.ExitStack() as stack:
+            written = self._checksum()
             # The journal is opened first: compaction replaces records.jsonl, and then puts a new journal in its place.
             opened = {name: _open(self.path / name, stack) for name in (JOURNAL, RECORDS)}
+            self._compare(opened[RECORDS], written)
             newest = {record.place: number for number, record in self._parsed(JOURNAL, opened[JOURNAL])}
             held: ProfileRecord | None = None
             for _, record in self._parsed(RECORDS, opened[RECORDS]):
@@ -76,7 +87,33 @@ class ProfileSet:
                     if newest.get(record.place) == number:
                         yield record
 
-    def _parsed(self, name: str, stream: BinaryIO | None) -> Iterator[tuple[int, ProfileRecord]]:
+    def _checksum(self) -> str | None:
+        """What the manifest on disk says of records.jsonl; None while it is being replaced."""
+        return read_manifest(self.path).get("sha256", {}).get(RECORDS)
+
+    def _compare(self, stream: BufferedReader | None, written: str | None) -> None:
+        """Raise DamagedError unless the file, once in each of its states, has the checksum that was written.
+
+        The manifest was read before the file was opened. Where a writer replaced both, it says otherwise now."""
+        found = "is missing"
+        if stream is not None:
+            status = os.fstat(stream.fileno())
+            state = (status.st_ino, status.st_size, status.st_mtime_ns)
+            if state == self._compared:
+                return
+            self._compared = state
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if written is None or found == written or self._checksum() != written:
+            return
+        self._compared = ()
+        raise DamagedError(
+            found if stream is None else "is not what was written: its checksum differs",
+            where=self.path / RECORDS,
+            remedy=f"Restore it from a copy. What you changed yourself becomes a set of its own: "
+            f"l2aco profiles import {self.path / RECORDS} --name NAME",
+        )
+
+    def _parsed(self, name: str, stream: BufferedReader | None) -> Iterator[tuple[int, ProfileRecord]]:
         """The records of one of the files with the numbers of their lines, from the beginning."""
         if stream is None:
             return
@@ -87,25 +124,36 @@ class ProfileSet:
             if not line.strip():
                 continue
             try:
-                yield number, self._record(json.loads(line))
-            except (ValueError, KeyError, TypeError, DamagedError) as error:
+                record = self._record(parse_json(line))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError, DamagedError) as error:
                 raise DamagedError(
                     f"is not a profile record ({error})",
                     where=f"{self.path / name}:{number}",
                     remedy="Restore the file, or remove the line: its entity is then profiled again.",
                 ) from None
+            yield number, record
 
     def _record(self, value: dict[str, Any]) -> ProfileRecord:
-        if "text" not in value:
-            value["text"] = render_text(value["fields"], self.schemas[value["kind"]])
-        return ProfileRecord.from_json(value)
+        known = {name: item for name, item in value.items() if name in RECORD_FIELDS}
+        if "text" not in known:
+            known["text"] = render_text(known["fields"], self.schemas[known["kind"]])
+        return ProfileRecord.from_json(known)
+
+    def check(self) -> None:
+        """Raise DamagedError where something of the set could not be read; what stands in records.jsonl is compared
+        with its checksum, which says as much of it."""
+        with contextlib.ExitStack() as stack:
+            written = self._checksum()
+            self._compare(_open(self.path / RECORDS, stack), written)
+            for _ in self._parsed(JOURNAL, _open(self.path / JOURNAL, stack)):
+                pass
 
     def failures(self) -> Iterator[dict[str, Any]]:
         """The recorded failures: key, entity, reason, message. A later one of an entity's sample counts."""
         latest: dict[Place, dict[str, Any]] = {}
         for line in _complete_lines(self.path / FAILURES):
-            with contextlib.suppress(ValueError):
-                value = json.loads(line)
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                value = parse_json(line)
                 latest[value["kind"], value["entity_id"], value["sample"]] = value
         if latest:
             for record in self.records():
@@ -168,15 +216,79 @@ def _complete_lines(path: Path) -> Iterator[bytes]:
             yield from (line for line in stream if line.endswith(b"\n"))
 
 
-def _open(path: Path, stack: contextlib.ExitStack) -> BinaryIO | None:
+def _open(path: Path, stack: contextlib.ExitStack) -> BufferedReader | None:
     return stack.enter_context(path.open("rb")) if path.exists() else None
 
 
-def list_profile_sets(workspace: Workspace, bundled: bool = True) -> list[ProfileSet]:
-    """The workspace's sets by name, then the bundled ones that it does not hold itself."""
+class _Identity(BaseModel):
+    prompt: dict[str, tuple[str, int, str]] | None = None
+
+
+class _Manifest(BaseModel):
+    """What of a manifest is read; everything else in it is for people."""
+
+    format: Literal[1] = 1
+    llm: str | None = None
+    model: str | None = None
+    records: int | None = None
+    created_at: str | None = None
+    origin: str | None = None
+    coverage: str | None = None
+    identity: _Identity | None = None
+    schemas: dict[EntityKind, dict[str, Any]]
+    sha256: dict[str, str] = {}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a profile set; raises DamagedError where it is missing or says something else."""
+    value = read_json(folder / MANIFEST)
+    try:
+        for schema in _Manifest.model_validate(value).schemas.values():
+            check_fields(schema)
+    except ValueError as error:
+        said = describe_validation(error) if isinstance(error, ValidationError) else str(error)
+        raise DamagedError(
+            f"is not the manifest of a profile set ({said[:300]})",
+            where=folder / MANIFEST,
+            remedy="Restore it, or move its folder away.",
+        ) from None
+    return dict(value)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise UsageError where `folder` is there and holds what no profile set has: nothing of it may be touched."""
+    if not folder.exists() or (folder / MANIFEST).exists():
+        return
+    if not folder.is_dir() or (others := sorted(path.name for path in folder.iterdir() if not _is_ours(path.name))):
+        raise UsageError(
+            "is no profile set" + (f", and holds {', '.join(others[:3])}" if folder.is_dir() else ""),
+            where=folder,
+            remedy="Move it away, or choose another name with --set.",
+        )
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a run that was killed before its manifest was written may have left it."""
+    known = (JOURNAL, RECORDS, FAILURES, MANIFEST)
+    return name in (*known, "server.log", ".server.json") or name.startswith((".writer.", *(f".{it}." for it in known)))
+
+
+def list_profile_sets(workspace: Workspace, bundled: bool = True, progress: Progress | None = None) -> list[ProfileSet]:
+    """The workspace's sets by name, then the bundled ones that it does not hold itself.
+
+    With a `progress`, a damaged set is named to it and left out; without, its DamagedError is raised.
+    """
     own = names_in(workspace.profiles, MANIFEST)
     shipped = [name for name in names_in(BUNDLED, MANIFEST) if name not in own] if bundled else []
-    return [ProfileSet(workspace.profiles / name) for name in own] + [ProfileSet(BUNDLED / name) for name in shipped]
+    found = []
+    for path in [*(workspace.profiles / name for name in own), *(BUNDLED / name for name in shipped)]:
+        try:
+            found.append(ProfileSet(path))
+        except DamagedError as error:
+            if progress is None:
+                raise
+            progress.say(f"Left out: {error}")
+    return found
 
 
 def open_profile_set(name: str, workspace: Workspace) -> ProfileSet:
@@ -184,7 +296,7 @@ def open_profile_set(name: str, workspace: Workspace) -> ProfileSet:
     found = opened(workspace.profiles, name) or opened(BUNDLED, name)
     if found is not None:
         return found
-    sets = [item.name for item in list_profile_sets(workspace)]
+    sets = [item.name for item in list_profile_sets(workspace, progress=Silent())]
     raise UnknownNameError("profile set", name, sets, remedy="`l2aco profiles list` shows all.")
 
 

@@ -8,12 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2aco.data.sources.table import ROLES
+from l2aco.columns import repeated
+from l2aco.data.sources.table import FITS, ROLES
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.runs.newcomers import Acquaintances, describe_newcomers
-from l2aco.tables import read_raw, repeated
+from l2aco.tables import read_raw
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,7 +59,7 @@ def read_pairs(path: Path) -> list[Pair]:
             where=f"{path}:1",
             remedy="Remove or rename one of them.",
         )
-    table = raw.by_role({role: ROLES[role] for role in COLUMNS})
+    table = raw.by_role({role: ROLES[role] for role in COLUMNS}, fits=FITS)
     table.require(*COLUMNS)
     taken = table.names.values()
     others = [name for name, kind in raw.frame.schema.items() if name not in taken and not kind.is_nested()]

@@ -72,7 +72,7 @@ def _named_stores(spec: TrainSpec, workspace: Workspace) -> tuple[str, ...]:
 
     try:
         if spec.store:
-            return tuple(choose_store(workspace, name).name for name in spec.store)
+            return tuple(choose_store(workspace, name, llm=spec.llm, encoder=spec.encoder).name for name in spec.store)
         return (choose_store(workspace, None, llm=spec.llm, encoder=spec.encoder).name,)
     except InputError as error:
         ways = f"{error.remedy} Or train the backbone alone: --align none."

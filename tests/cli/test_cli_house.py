@@ -97,3 +97,63 @@ def test_an_interrupt_is_resumable_not_a_traceback() -> None:
         result = CliRunner().invoke(app, [name])
         assert result.exit_code == 130 and "Interrupted." in result.output
         assert ("goes on where this one stopped" in result.output) is goes_on
+
+
+ODD_NAMES = [
+    "[red]",
+    "[/]",
+    "[/red] b",
+    ":skull: x",
+    "a\x1b[2J\x1b]0;owned\x07b",
+    "a\x9b31mb",
+    "left\u202eright",
+    "del\x7f",
+]
+
+
+def shown(name: str) -> str:
+    return "".join(f"\\x{ord(c):02x}" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in name).replace(
+        "\u202e", "\\u202e"
+    )
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_whatever_a_shell_prints_is_shown_and_not_obeyed(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    shell = Shell(verbose=True)
+    shell.print(f"result {name}")
+    shell.say(f"news {name}")
+    shell.warn(f"warning {name}")
+    shell.table([{f"column {name}": name, "list": [name, 1]}], title=f"title {name}")
+    with shell.task(f"bar {name}", total=1, unit="x") as advance:
+        advance(1, note=name)
+    try:
+        raise ValueError(f"cause {name}")
+    except ValueError:
+        shell.fail(f"error {name}")
+    out, err = capfd.readouterr()
+    for what in ("result", "column", "title"):
+        assert f"{what} {shown(name)}" in out
+    for what in ("news", "warning", "cause", "error"):
+        assert f"{what} {shown(name)}" in err
+    assert f"{shown(name)}, 1" in out, "in a list too"
+    assert not any(c != "\n" and (ord(c) < 32 or 127 <= ord(c) < 160 or c == "\u202e") for c in out + err)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_on_their_way_through_commands(cli: Callable[..., Any], workspace: Any, name: str) -> None:
+    (workspace.root / "a.jsonl").write_text(
+        json.dumps({"kind": "drug", "name": name, "text": f"about {name}", "llm": name}) + "\n"
+    )
+    said = cli("profiles", "import", "a.jsonl", "--name", "mine").stderr
+    assert shown(name) in said, "known to nobody"
+    assert shown(name) in cli("profiles", "list").stdout
+    text = cli("profiles", "show", "mine", name).stdout
+    assert f"about {shown(name)}" in text and "\x1b" not in text
+    error = cli("profiles", "show", "mine", f"{name} x", code=2).output
+    assert shown(name) in error and "Traceback" not in error and "\x1b[2J" not in error
+    assert json.loads(cli("profiles", "show", "mine", name, "--json").stdout)["entity_name"] == name.strip()
+
+
+def test_line_breaks_and_tabs_stay(capfd: pytest.CaptureFixture[str]) -> None:
+    Shell().print("one\ntwo\tthree, åß日本")
+    assert capfd.readouterr().out.splitlines()[0] == "one"

@@ -11,7 +11,7 @@ import pytest
 from l2aco.entities import Entity, EntityKind
 from l2aco.files import write_json
 from l2aco.profiles.audit.compare import compare_sets
-from l2aco.profiles.audit.duplicates import find_twins
+from l2aco.profiles.audit.duplicates import find_groups
 from l2aco.profiles.audit.leakage import check_leakage
 from l2aco.profiles.audit.report import Known, audit_set
 from l2aco.profiles.audit.targets import check_targets
@@ -114,9 +114,9 @@ def test_near_duplicates_of_different_entities_are_found() -> None:
         profile("C", "Alkylates guanine in DNA and kills dividing cells."),
         profile("D", "Potent inhibitor of tubulin polymerisation from the yew tree.", kind="cell_line"),
     ]
-    twins = find_twins(records)
-    assert [(twin.first, twin.second) for twin in twins] == [("A", "B")]
-    assert twins[0].similarity > 0.99
+    (group,) = find_groups(records)
+    assert (group.kind, group.names) == ("drug", ("A", "B"))
+    assert group.similarity > 0.99
 
 
 def test_precision_and_recall_of_claimed_targets() -> None:

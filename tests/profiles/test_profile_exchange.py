@@ -88,7 +88,7 @@ def test_profiles_written_by_hand_need_a_kind_a_name_and_a_text(workspace: Works
     rows = [
         {"Kind": "drug", "Name": "aspirin", "id": None, "text": "COX."},
         {"Kind": "Cell line", "Name": "A375", "id": "A375_SKIN", "text": "BRAF, ünlaut"},
-        {"Kind": "drug", "Name": "nobody", "id": None, "text": "?"},
+        {"Kind": "drug", "Name": "nobody", "id": None, "text": "hm"},
         {"Kind": "drug", "Name": "empty", "id": None, "text": ""},
     ]
     path, frame = workspace.root / f"mine.{suffix}", pl.DataFrame(rows)
@@ -97,7 +97,11 @@ def test_profiles_written_by_hand_need_a_kind_a_name_and_a_text(workspace: Works
     done = import_set(path, "mine", workspace, form=parse_format(None, path), entities=lambda: known)
     assert (done.profiles, done.empty, done.unresolved) == (3, 1, ("nobody", "empty"))
     found = {(record.kind, record.entity_id): record.text for record in done.set.records()}
-    assert found == {("drug", "DB00945"): "COX.", ("cell_line", "A375_SKIN"): "BRAF, ünlaut", ("drug", "nobody"): "?"}
+    assert found == {
+        ("drug", "DB00945"): "COX.",
+        ("cell_line", "A375_SKIN"): "BRAF, ünlaut",
+        ("drug", "nobody"): "hm",
+    }
     back = open_profile_set("mine", workspace)
     assert len({record.key for record in back.records()}) == 3
     assert back.resolve("Aspirin", None).text == "COX."

@@ -9,6 +9,7 @@ import pytest
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.llm.structured import explain
+from l2aco.profiles.numbers import is_numeric
 from l2aco.profiles.prompt import Template, list_prompts, load_templates
 from l2aco.profiles.sets import BUNDLED, ProfileSet
 from l2aco.workspace import Workspace, bundled
@@ -51,6 +52,9 @@ def test_every_schema_bounds_its_texts_and_lists_and_asks_for_all_fields(
     for name, field in schema["properties"].items():
         if field["type"] == "array":
             assert field["maxItems"] and field["items"]["maxLength"], name
+        elif is_numeric(field):
+            for number in field.get("properties", {name: field}).values():
+                assert "enum" in number or number["minimum"] < number["maximum"], name
         elif "enum" not in field:
             assert field["maxLength"], name
 

@@ -177,7 +177,8 @@ def test_the_first_of_several_samples_is_the_one_that_get_returns(tmp_path: Path
 def test_own_sets_hide_bundled_ones_of_the_same_name(workspace: Workspace) -> None:
     a_set(workspace.profiles / "reference", line(1))
     a_set(workspace.profiles / "mine", line(1))
-    assert [item.name for item in list_profile_sets(workspace)] == ["mine", "reference"]
+    names = [item.name for item in list_profile_sets(workspace)]
+    assert names == ["mine", "reference", "reference-molecular", "reference-panel"]
     assert len(open_profile_set("reference", workspace)) == 1
     assert [item.name for item in list_profile_sets(workspace, bundled=False)] == ["mine", "reference"]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
-from l2aco.data.sources.base import ReadOptions, SourceData
+from l2aco.data.measured import Owners, read_measured
+from l2aco.data.sources.base import ReadOptions, SourceData, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
-from l2aco.tables import read_raw, read_table, safe_file
+from l2aco.tables import read_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,7 +48,13 @@ class DeepDDS:
         lines = sorted(rows["cell_line"].unique())
         features = {}
         if (path / EXPRESSION).is_file():
-            features["expression"] = read_expression(safe_file(path, EXPRESSION), lines)
+            known = set(lines)
+            expression = read_measured(
+                safe_file(path, EXPRESSION),
+                lambda names: Owners(EntityKind.cell_line, [name if name in known else "" for name in names]),
+            )
+            features["expression"] = expression.rows
+            notes += expression.notes
         else:
             notes.append(f"No {EXPRESSION} there: the cell lines have no expression.")
         return SourceData(
@@ -106,17 +112,3 @@ class DeepDDS:
         differ = (table.frame.select(key) != labelled.select(key)).select(pl.any_horizontal(key).fill_null(True))
         table.refuse(differ.to_series(), f"is about another triple than {LABELS} there")
         return labelled.select(*key, "label").with_columns(table.numbers("score"))
-
-
-def read_expression(path: Path, lines: list[str]) -> FeatureRows:
-    """Gene expression, float32 (lines, genes): the header names genes, the first column cell lines.
-
-    A second row of transcript ids is passed over; lines not in `lines` are left out.
-    """
-    table = read_raw(path)
-    first, *genes = table.frame.columns
-    table = table.filter(table.frame[first].is_in(lines))
-    if not len(table):
-        raise InputError("is about none of the cell lines of the triples", where=path)
-    table.refuse(table.frame[first].is_duplicated(), "holds '{value}' twice", first)
-    return FeatureRows(EntityKind.cell_line, table.frame[first].to_list(), table.matrix(genes), tuple(genes))

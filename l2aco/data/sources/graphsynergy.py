@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2aco.data.sources.base import Edges, ReadOptions, SourceData, entities_from_names
+from l2aco.data.sources.base import COLUMNS_REMEDY, Edges, ReadOptions, SourceData, entities_from_names, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
-from l2aco.tables import COLUMNS_REMEDY, Table, read_table, safe_file
+from l2aco.tables import Table, read_table
 
 if TYPE_CHECKING:
     import polars as pl

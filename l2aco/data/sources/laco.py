@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from l2aco.data.labels import LabelRule
-from l2aco.data.sources.base import Edges, ReadOptions, SourceData, entities_from_names
+from l2aco.data.sources.base import Edges, ReadOptions, SourceData, entities_from_names, safe_file
 from l2aco.data.splits.released import PARTS
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
-from l2aco.tables import read_lines, safe_file
+from l2aco.tables import read_lines
 
 if TYPE_CHECKING:
     import polars as pl

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
-from l2aco.data.sources.base import ReadOptions, SourceData
+from l2aco.data.sources.base import ReadOptions, SourceData, safe_file
 from l2aco.data.sources.dffndds import read_json_table, read_vectors
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UsageError
-from l2aco.tables import read_lines, read_table, safe_file
+from l2aco.tables import read_lines, read_table
 
 if TYPE_CHECKING:
     import polars as pl

@@ -72,6 +72,6 @@ def _write_faiss(store: EmbeddingStore, target: Path, records: Path) -> None:
     index = faiss.IndexFlatIP(store.dimension)
     for start in range(0, len(rows), PIECE_ROWS):
         index.add(store.rows(rows[start : start + PIECE_ROWS]))
-    write_index(index, target)
     with atomic_path(records) as partial:
         store.records().select("kind", "id", "name", "set", "llm").write_csv(partial, separator="\t")
+        write_index(index, target)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from l2aco.embeddings.encoders.spec import MOST_DIMENSIONS, UNKNOWN, EncoderSpec
-from l2aco.embeddings.store.segments import StoreRecord, read_array
+from l2aco.embeddings.store.segments import StoreRecord, read_array, write_array
 from l2aco.embeddings.store.store import EmbeddingStore
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UsageError
@@ -46,7 +46,7 @@ def write_paper(store: EmbeddingStore, target: Path, force: bool) -> None:
             for name in names:
                 if "\t" in name or "\n" in name:
                     raise InputError(f"the name {name!r} cannot stand in a tab-separated file", where=store.path)
-            np.save(folder / f"{prefix}_embed_all.npy", store.rows(part["row"].to_numpy()), allow_pickle=False)
+            write_array(folder / f"{prefix}_embed_all.npy", store.rows(part["row"].to_numpy()))
             _write_lines(folder / f"{prefix}_map.tsv", [f"{row}\t{name}" for row, name in enumerate(names)])
             known = zip(part["id"], part["llm"].fill_null(""), strict=True)
             _write_lines(folder / f"{prefix}_ids.tsv", [f"{row}\t{id_}\t{llm}" for row, (id_, llm) in enumerate(known)])

@@ -118,16 +118,17 @@ def _open(source: Path) -> tuple[pq.ParquetFile, EncoderSpec]:
     columns = schema(_COLUMNS)
     texts = [name for name, kind in columns.items() if kind == pl.String]
     try:
-        file = open_parquet(source, page_checksum_verification=True, read_dictionary=texts)
-        spec = EncoderSpec.model_validate_json((file.metadata.metadata or {})[_ENCODER])
-        require(file, columns)
-    except KeyError:
-        raise InputError("was not exported by `l2aco store export`: it names no encoder", where=source) from None
+        facts = open_parquet(source)
+        said = (facts.metadata.metadata or {}).get(_ENCODER)
+        if said is None:
+            raise InputError("was not exported by `l2aco store export`: it names no encoder", where=source)
+        spec = EncoderSpec.model_validate_json(said)
+        require(facts, columns)
+        return open_parquet(source, page_checksum_verification=True, read_dictionary=texts), spec
     except ValidationError as error:
         raise InputError(f"names a broken encoder: {describe_validation(error)[:400]}", where=source) from None
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read: {error}", where=source) from None
-    return file, spec
 
 
 def _pieces(file: pq.ParquetFile, source: Path, dimension: int) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:

@@ -153,11 +153,11 @@ def parse_manifest(path: Path) -> Manifest:
     repair = REPAIR.format(name=path.parent.name if path.name == MANIFEST else path.parent.parent.name)
     try:
         value = read_json(path)
-        if not isinstance(value, dict) or "format" not in value:
+        if not isinstance(value, dict) or not isinstance(value.get("format"), int):
             raise DamagedError("is no manifest", where=path)
         if value["format"] != FORMAT:
             raise OtherFormatError(
-                f"has format {str(value['format'])[:20]}, this L2aCo reads {FORMAT}",
+                f"has format {value['format']}, this L2aCo reads {FORMAT}",
                 where=path,
                 remedy="Read it with the L2aCo that wrote it, or a newer one: pip install --upgrade l2aco.",
             )

@@ -167,6 +167,14 @@ def write_segment(
     )
 
 
+def write_array(path: Path, array: np.ndarray) -> None:
+    """An .npy file; raises OSError with the system's cause, which `np.save` leaves out."""
+    plain = np.ascontiguousarray(array)
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(plain))
+        stream.write(plain.data)
+
+
 def read_array(path: Path) -> np.ndarray:
     """The array of an .npy file, mapped, so that what its header claims takes no memory. Raises ValueError, OSError."""
     try:

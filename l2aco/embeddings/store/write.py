@@ -29,6 +29,7 @@ from l2aco.embeddings.store.segments import (
     checked_vectors,
     records_frame,
     schema,
+    write_array,
     write_segment,
 )
 from l2aco.errors import InputError, L2aCoError, UsageError
@@ -228,8 +229,7 @@ def write_dead(root: Path, generation: int, rows: np.ndarray) -> FileInfo | None
         return None
     path = root / "dead" / f"{generation:08d}.npy"
     with atomic_path(path) as partial:
-        with partial.open("wb") as stream:
-            np.save(stream, rows.astype(np.int64), allow_pickle=False)
+        write_array(partial, rows.astype(np.int64))
     return FileInfo.of(root, path)
 
 

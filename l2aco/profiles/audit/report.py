@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from l2aco.entities import Entity, EntityKind
-from l2aco.profiles.audit.duplicates import Twin, find_twins
+from l2aco.profiles.audit.duplicates import Group, find_groups
 from l2aco.profiles.audit.leakage import Leakage, check_leakage
+from l2aco.profiles.audit.panel import Panel, check_panels
 from l2aco.profiles.audit.targets import TargetAgreement, check_targets
 from l2aco.profiles.audit.wording import Wording, check_wording
+from l2aco.profiles.numbers import has_text
 from l2aco.profiles.sets import ProfileSet
 
 _EXAMPLES = 5
@@ -39,13 +41,20 @@ class Audit:
     wanted: Mapping[str, int]
     missing: Mapping[str, Sequence[str]]
     wording: Wording
-    twins: Sequence[Twin]
+    alike: Sequence[Group]
     leakage: Leakage
     targets: TargetAgreement | None
+    panels: Sequence[Panel] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """The table: check, result, judgement (`ok`, `look`, `fault` or empty for plain facts) and details."""
-        return [*self._coverage_rows(), *self._wording_rows(), *self._leakage_rows(), *self._target_rows()]
+        return [
+            *self._coverage_rows(),
+            *self._wording_rows(),
+            *self._panel_rows(),
+            *self._leakage_rows(),
+            *self._target_rows(),
+        ]
 
     @property
     def faults(self) -> list[str]:
@@ -72,8 +81,22 @@ class Audit:
         for kind, (low, middle, high) in wording.words.items():
             rows.append(_row(f"words, {kind}", f"{low} to {high}, median {middle}"))
         rows.append(_look("length out of line", len(wording.out_of_line), _examples(wording.out_of_line)))
-        pairs = _examples(f"{twin.first} / {twin.second} {twin.similarity:.2f}" for twin in self.twins)
-        rows.append(_fault("near-duplicates", len(self.twins), pairs))
+        repeats = sum(len(group.names) - 1 for group in self.alike)
+        groups = _examples(f"{' / '.join(group.names[:3])} {group.similarity:.2f}" for group in self.alike)
+        rows.append(_fault("near-duplicates", repeats, groups))
+        return rows
+
+    def _panel_rows(self) -> list[dict[str, Any]]:
+        rows = []
+        for panel in self.panels:
+            filled = panel.profiles * len(panel.columns)
+            missing = f"{panel.missing:,} of {filled:,} left out" if panel.missing else ""
+            rows += [
+                _row(f"numbers, {panel.kind}", f"{len(panel.columns)} of {panel.profiles}", "", missing),
+                _fault(f"out of range, {panel.kind}", len(panel.broken), _examples(panel.broken)),
+                _look(f"constant columns, {panel.kind}", len(panel.constant), _examples(panel.constant)),
+                _look(f"same numbers, {panel.kind}", len(panel.alike), _examples(" / ".join(it) for it in panel.alike)),
+            ]
         return rows
 
     def _leakage_rows(self) -> list[dict[str, Any]]:
@@ -116,6 +139,7 @@ def audit_set(profiles: ProfileSet, known: Known | None = None) -> Audit:
         if profiles.find(entity) is None:
             absent.append(entity.name)
     drugs = [item for item in known.entities if item.kind is EntityKind.drug]
+    worded = [kind for kind, schema in profiles.schemas.items() if has_text(schema)]
     return Audit(
         set_name=profiles.name,
         profiles=len(profiles),
@@ -123,9 +147,10 @@ def audit_set(profiles: ProfileSet, known: Known | None = None) -> Audit:
         wanted=wanted,
         missing=missing,
         wording=check_wording(profiles.records()),
-        twins=find_twins(profiles.records()),
+        alike=find_groups(record for record in profiles.records() if record.kind in worded),
         leakage=check_leakage(profiles.records(), [(drug.id, (drug.name, *drug.aliases)) for drug in drugs]),
         targets=check_targets(profiles.records(), known.targets, known.symbols),
+        panels=check_panels(profiles),
     )
 
 
