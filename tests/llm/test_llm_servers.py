@@ -429,7 +429,7 @@ def test_a_date_is_waited_for(ask: Ask) -> None:
     [
         (429, {}, {"Retry-After": "86400"}),
         (503, {}, {"Retry-After": formatdate(time.time() + 86400, usegmt=True)}),
-        (200, completion(), {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "23h59m"}),
+        (429, {"error": {"message": "daily quota"}}, {"Retry-After": str(int(time.time()) + 86400)}),
     ],
 )
 def test_a_pause_of_a_day_ends_the_run_and_is_said(ask: Ask, refusal: Answer) -> None:
@@ -437,6 +437,12 @@ def test_a_pause_of_a_day_ends_the_run_and_is_said(ask: Ask, refusal: Answer) ->
         report = ask(6, url, concurrency=3)
     assert report.stopped is not None and "asks for a pause of" in report.stopped
     assert report.seconds < 10
+
+
+def test_a_quota_that_is_said_to_be_used_up_for_a_day_is_tried(ask: Ask) -> None:
+    used_up = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "2100-01-01T00:00:00Z"}
+    with scripted(lambda *_: (200, completion(), used_up)) as url:
+        assert ask(3, url).answered == 3
 
 
 def test_a_long_pause_is_said(ask: Ask, model: Model) -> None:
