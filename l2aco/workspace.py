@@ -42,6 +42,11 @@ class Settings(BaseModel):
     """More entries of the encoder table, by name."""
     _untrusted: frozenset[str] = PrivateAttr(frozenset())
 
+    @property
+    def untrusted(self) -> list[str]:
+        """Keys that were left out of these settings; see `require_trust`."""
+        return sorted(self._untrusted)
+
     def require_trust(self, key: str) -> None:
         """Raise InputError where `key` (`vllm_command`, `llms.NAME`, `encoders.NAME`) was left out of these settings
         because it decides what code runs and stands in a folder's l2aco.toml."""
