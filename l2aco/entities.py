@@ -7,16 +7,20 @@ entities that normalise alike are reported, never merged silently.
 
 from __future__ import annotations
 
-import csv
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from l2aco.columns import columns_called, pick_columns
 from l2aco.errors import InputError, UnknownNameError
+from l2aco.tables import Table, read_lines, read_raw
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class EntityKind(StrEnum):
@@ -161,10 +165,28 @@ class EntityIndex:
 
 
 _COLUMNS = {
-    "name": ("name", "entity", "entity_name", "drug", "drug_name", "cell", "cell_line", "cell_line_name"),
-    "kind": ("kind", "type", "entity_kind"),
-    "id": ("id", "entity_id", "drugbank_id", "depmap_id"),
+    "name": (
+        *("name", "entity", "entity_name", "drug_name", "compound_name", "dname", "drug", "compound"),
+        *("cell_line_name", "cell_line", "cell", "stripped_cell_line_name"),
+    ),
+    "kind": ("kind", "entity_kind", "type"),
+    "id": ("id", "entity_id", "drugbank_id", "depmap_id", "model_id", "chembl_id"),
     "aliases": ("aliases", "alias", "synonyms"),
+    "smiles": ("smiles", "smile", "isomeric_smiles", "canonical_smiles", "canonical_smi", "processed_smiles"),
+    "tissue": ("tissue", "tissue_name", "primary_tissue", "lineage", "oncotree_lineage", "organ", "primary_site"),
+    "disease": ("disease", "primary_disease", "oncotree_primary_disease"),
+}
+_FACTS = ("smiles", "tissue", "disease")
+_SITES = ("site", "sample_collection_site", "collection_site")
+"""Where a sample was taken: the tissue of a line only where nothing says more, and no fluid or lymph node, which the
+tumour had merely spread to."""
+_SPREAD_TO = re.compile(r"effusion|ascites|lymph.?node|fluid", re.IGNORECASE)
+_XREFS = {
+    "drugbank": ("drugbank", "drugbank_id"),
+    "pubchem": ("pubchem", "pubchem_cid", "cid"),
+    "chembl": ("chembl", "chembl_id"),
+    "depmap": ("depmap", "depmap_id"),
+    "cellosaurus": ("cellosaurus", "cellosaurus_id", "rrid"),
 }
 _PAIR_COLUMNS = frozenset({"drugb", "drug2", "drugcol", "compoundb", "compound2"})
 _KINDS = {
@@ -177,112 +199,122 @@ _KINDS = {
 }
 
 
+_SMILES = r"^(Br|Cl|Si|Se|[BCNOPSFIbcnops]|\[[^\[\]]+\]|[-=#$:/\\.()@+%0-9*])+$"
+_LONGEST_NAME = 200
+
+
 def parse_kind(text: str, *, where: str | None = None) -> EntityKind:
     """`drug` or `cell_line` from what people write ("cell line", "Cell-Line", "drugs")."""
-    folded = re.sub(r"[^a-z]", "", text.casefold())
-    if folded not in _KINDS:
+    if _folded_kind(text) not in _KINDS:
         raise InputError(f"'{text}' is no kind of entity", where=where, remedy="Use drug or cell_line.")
-    return _KINDS[folded]
+    return _KINDS[_folded_kind(text)]
 
 
-def read_entities(path: Path, kind: EntityKind | None = None) -> list[Entity]:
-    """Read entities from CSV, TSV, TXT (one name a line) or Parquet.
+def _folded_kind(text: str) -> str:
+    return re.sub(r"[^a-z]", "", text.casefold())
+
+
+def are_names(text: pl.Series) -> bool:
+    """Whether what stands in a column (text, null where nothing does) can be names: mostly no structures, printed
+    vectors or long texts."""
+    known = text.drop_nulls()
+    structure = known.str.contains(_SMILES) & known.str.contains(r"[=#(]")
+    strange = structure | known.str.starts_with("[") | (known.str.len_chars() > _LONGEST_NAME)
+    return not len(known) or 2 * int(strange.sum()) < len(known)
+
+
+def read_entities(
+    path: Path, kind: EntityKind | None = None, tell: Callable[[str], None] = lambda note: None
+) -> list[Entity]:
+    """Read entities from CSV, TSV, Parquet, Excel, or TXT (one name a line).
 
     Columns: name (or id alone, which then is the name), kind, and optionally id and aliases (separated by `;` or `|`);
-    every other column that is not empty becomes a fact. `kind` is used where the file has no such column. Raises
-    InputError naming the file, line and column.
+    every other column that is not empty becomes a fact, those of public registries under `xrefs`. `kind` is used where
+    the file has no such column. `tell` hears of facts that were guessed. Raises InputError naming the file, line and
+    column.
     """
-    if not path.is_file():
-        raise InputError("no such file", where=path, remedy="Name a CSV, TSV, TXT or Parquet file.")
-    entities: list[Entity] = []
-    lines: dict[tuple[str, str], int] = {}
-    for line, row in _rows(path):
-        if not _PAIR_COLUMNS.isdisjoint(re.sub(r"[^a-z0-9]", "", column.casefold()) for column in row):
-            raise InputError(
-                "has two drugs on a line, as a table of measurements has",
-                where=path,
-                remedy=f"l2aco data import {path} --name NAME makes a data set of it, whose entities are known then.",
-            )
-        entity = _entity(path, line, row, kind)
-        if entity.key in lines:
-            raise InputError(
-                f"'{entity.id}' stands on line {lines[entity.key]} already",
-                where=f"{path}:{line}",
-                remedy="Remove one of the two lines, or give them different ids.",
-            )
-        lines[entity.key] = line
-        entities.append(entity)
-    if not entities:
-        raise InputError("holds no entities", where=path, remedy="Give at least one row with a name and a kind.")
-    return entities
-
-
-def delimiter(path: Path) -> str:
-    """Tab for .tsv, .tab, .txt and .dict files, else comma; a semicolon where the header has no other."""
-    usual = "\t" if path.suffix.casefold() in (".tsv", ".tab", ".txt", ".dict") else ","
-    if not path.is_file():  # a pipe can be read but once
-        return usual
-    with path.open(encoding="utf-8-sig", errors="replace") as stream:
-        header = stream.readline(100_000)
-    return ";" if ";" in header and usual not in header else usual
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    suffix = path.suffix.casefold()
-    if suffix == ".parquet":
-        import polars as pl
-
-        try:
-            frame = pl.read_parquet(path)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise InputError(f"is not a readable Parquet file ({error})", where=path) from None
-        for number, record in enumerate(frame.iter_rows(named=True), start=1):
-            yield number, {name: "" if value is None else str(value) for name, value in record.items()}
-        return
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            if suffix == ".txt":
-                for number, text in enumerate(stream, start=1):
-                    if text.strip():
-                        yield number, {"name": text.strip()}
-                return
-            reader = csv.DictReader(stream, delimiter=delimiter(path))
-            for record in reader:
-                if None in record:
-                    raise InputError("has more columns than the header", where=f"{path}:{reader.line_num}")
-                yield reader.line_num, {name: (value or "").strip() for name, value in record.items()}
-    except UnicodeDecodeError as error:
-        raise InputError(f"is not UTF-8 text (byte {error.start})", where=path, remedy="Save it as UTF-8.") from None
-    except csv.Error as error:
-        raise InputError(f"cannot be read as a table ({error})", where=path) from None
-
-
-def _entity(path: Path, line: int, row: dict[str, str], kind: EntityKind | None) -> Entity:
-    folded = {column.strip().casefold().replace(" ", "_"): column for column in row}
-    used: dict[str, str] = {}
-    for role, choices in _COLUMNS.items():
-        column = next((folded[choice] for choice in choices if choice in folded), None)
-        if column is not None:
-            used[role] = column
-    where = f"{path}:{line}"
-    column = used.get("name", used.get("id"))
-    if column is None:
+    raw = read_lines(path, ("name",)) if path.suffix.casefold() == ".txt" else read_raw(path)
+    found = raw.frame.columns
+    if not _PAIR_COLUMNS.isdisjoint(re.sub(r"[^a-z0-9]", "", column.casefold()) for column in found):
+        raise InputError(
+            "has two drugs on a line, as a table of measurements has",
+            where=path,
+            remedy=f"l2aco data import {path} --name NAME makes a data set of it, whose entities are known then.",
+        )
+    columns = _pick(raw, tell)
+    if not {"name", "id"} & columns.keys():
         raise InputError(
             "has no column 'name' or 'id'",
             where=path,
-            remedy=f"Columns found: {', '.join(row) or 'none'}. Name one of them 'name' or 'id'.",
+            remedy=f"Columns found: {', '.join(found)}. Name one of them 'name' or 'id'.",
         )
-    name = row[column]
-    if not name:
-        raise InputError(f"column '{column}' is empty", where=where)
-    if "kind" in used and row[used["kind"]]:
-        kind = parse_kind(row[used["kind"]], where=where)
+    table = raw.texts()
+    table.require(columns.get("name", columns.get("id", "")))
+    entities: dict[tuple[str, str], int] = {}
+    listed = []
+    for number, row in enumerate(table.frame.iter_rows(named=True)):
+        try:
+            entity = _entity(row, columns, kind)
+        except InputError as error:
+            raise InputError(error.message, where=table.where(number), remedy=error.remedy) from None
+        if (before := entities.setdefault(entity.key, number)) != number:
+            raise InputError(
+                f"'{entity.id}' stands on line {table.where(before).rpartition(':')[2]} already",
+                where=table.where(number),
+                remedy="Remove one of the two lines, or give them different ids.",
+            )
+        listed.append(entity)
+    return listed
+
+
+def _pick(raw: Table, tell: Callable[[str], None]) -> dict[str, str]:
+    """The file's column of each role that it has."""
+    fits = {"name": are_names, "kind": _are_kinds, **dict.fromkeys(_FACTS, _is_known)}
+    picked = pick_columns(raw.path, raw.frame.columns, _COLUMNS, _COLUMNS, "", fits, raw.text)
+    columns = {role: name for role, name in picked.items() if name is not None}
+    if "tissue" not in columns and (sites := columns_called(raw.frame.columns, _SITES)):
+        columns["tissue"] = sites[0]
+    guessed = [f"'{columns[role]}' as {role}" for role in _FACTS if columns.get(role, role).strip().casefold() != role]
+    if guessed:
+        tell(f"{raw.path.name}: read {', '.join(guessed)}.")
+    return columns
+
+
+def _are_kinds(text: pl.Series) -> bool:
+    return all(_folded_kind(value) in _KINDS for value in text.drop_nulls().unique())
+
+
+def _is_known(text: pl.Series) -> bool:
+    return text.null_count() < len(text)
+
+
+def _entity(row: Mapping[str, str | None], columns: Mapping[str, str], kind: EntityKind | None) -> Entity:
+    given = {role: value for role, column in columns.items() if (value := row[column]) is not None}
+    name = given.get("name") or given["id"]
+    if "kind" in given:
+        kind = parse_kind(given["kind"])
     if kind is None:
         raise InputError(
             "says neither drug nor cell line",
-            where=where,
             remedy="Add a column 'kind', or pass --kind drug or --kind cell_line.",
         )
-    aliases = tuple(part.strip() for part in re.split(r"[;|]", row.get(used.get("aliases", ""), "")) if part.strip())
-    facts = {column: value for column, value in row.items() if value and column not in used.values()}
-    return Entity(id=row.get(used.get("id", ""), "") or name, kind=kind, name=name, aliases=aliases, facts=facts)
+    if _SPREAD_TO.search(given.get("tissue", "")):
+        del given["tissue"]
+    aliases = tuple(part.strip() for part in re.split(r"[;|]", given.get("aliases", "")) if part.strip())
+    others = {column: value for column, value in row.items() if value and column not in columns.values()}
+    facts = {role: given[role] for role in _FACTS if role in given} | _facts(others)
+    return Entity(id=given.get("id", name), kind=kind, name=name, aliases=aliases, facts=facts)
+
+
+def _facts(columns: Mapping[str, str]) -> dict[str, Any]:
+    """Columns as facts: names lower-cased, those of known registries under `xrefs`."""
+    facts: dict[str, Any] = {}
+    xrefs: dict[str, str] = {}
+    for column, value in columns.items():
+        folded = column.strip().casefold().replace(" ", "_")
+        registry = next((name for name, names in _XREFS.items() if folded in names), None)
+        if registry:
+            xrefs[registry] = value
+        elif folded:
+            facts[folded] = value
+    return facts | ({"xrefs": xrefs} if xrefs else {})

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import glob
 import hashlib
 import json
 import math
@@ -50,50 +48,58 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yields an empty temporary folder; it becomes `path` only when the block ends well.
 
-    With `replace`, an existing folder is moved aside first and removed afterwards; without, an existing
-    one raises UsageError, whether it was there before the block or was made meanwhile. Where a writer was killed
-    between the two, the next one brings the old folder back.
+    With `replace`, an existing folder is moved aside first and removed afterwards; without, an existing one raises
+    UsageError, also one that appears meanwhile. One process at a time makes a folder of a name, another gets
+    LockedError. What killed processes left beside `path` goes first; a folder that one had moved aside comes back.
     """
     if path.is_file():
         raise UsageError("is a file", where=path, remedy="Name a folder.")
     if path.is_symlink():  # the link stays, what it leads to is replaced
         path = path.resolve()
-    for left in path.parent.glob(f".{glob.escape(path.name)}.????????.old"):
-        _settle(path, left)
-    if path.exists() and not replace:
-        raise _exists(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
-    aside = partial.with_suffix(".old")
-    try:
-        yield partial
-        for file in partial.rglob("*"):
-            _sync(file)
-        os.chmod(partial, 0o777 & ~_umask())
-        if replace and path.exists():
-            os.replace(path, aside)
+    _sweep(path.parent)
+    making = path.with_name(f".{path.name}.partial")
+    with WriterLock(making, f"the folder {path.name}"):
+        new, old = making / "new", making / "old"
         try:
-            os.replace(partial, path)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise _exists(path) from None
-            raise
-        _sync(path.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        _settle(path, aside)
+            _settle(making, path)
+            _refuse_existing(path, replace)
+            new.mkdir()
+            yield new
+            for file in new.rglob("*"):
+                _sync(file)
+            _refuse_existing(path, replace)
+            if path.exists():
+                os.replace(path, old)
+            os.replace(new, path)
+            _sync(path.parent)
+        finally:
+            _settle(making, path)
+            shutil.rmtree(making, ignore_errors=True)
 
 
-def _exists(path: Path) -> UsageError:
-    return UsageError("exists already", where=path, remedy="Choose another name, or pass --force where there is one.")
+def _refuse_existing(path: Path, replace: bool) -> None:
+    if path.exists() and not replace:
+        raise UsageError(
+            "exists already", where=path, remedy="Choose another name, or pass --force where there is one."
+        )
 
 
-def _settle(path: Path, aside: Path) -> None:
-    """What was moved aside becomes `path` again where nothing took its place; else it goes."""
-    if path.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-    elif aside.exists():
-        os.replace(aside, path)
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left of folders that they were making in `folder`: our lock is there, and free."""
+    for making in folder.glob(".*.partial"):
+        if not making.is_symlink() and (making / WriterLock.FILE).is_file():
+            with contextlib.suppress(LockedError), WriterLock(making, making.name):
+                _settle(making, making.with_name(making.name[1 : -len(".partial")]))
+                shutil.rmtree(making, ignore_errors=True)
+
+
+def _settle(making: Path, path: Path) -> None:
+    """What was moved aside becomes `path` again where nothing took its place; the rest goes."""
+    old = making / "old"
+    if old.exists() and not path.exists():
+        os.replace(old, path)
+    for left in (making / "new", old):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
@@ -235,6 +241,8 @@ class WriterLock:
     the pid beside it is there to be shown. Raises LockedError naming the pid of the live writer.
     """
 
+    FILE = ".writer.lock"
+
     def __init__(self, folder: Path, what: str) -> None:
         self.folder = folder
         self.what = what
@@ -244,16 +252,17 @@ class WriterLock:
 
         self.folder.mkdir(parents=True, exist_ok=True)
         self._pid = self.folder / ".writer.pid"
-        self._lock = FileLock(self.folder / ".writer.lock")
+        self._lock = FileLock(self.folder / self.FILE)
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            owner = self._pid.read_text().strip() if self._pid.exists() else "unknown"
+            owner = self._pid.read_text(errors="replace").strip() if self._pid.is_file() else ""
             raise LockedError(
-                f"{self.what} is being written by another process (pid {owner})",
+                f"{self.what} is being written by another process (pid {owner if owner.isdigit() else 'unknown'})",
                 where=self.folder,
                 remedy="Wait for it to end, or stop it; what it has finished is kept.",
             ) from None
+        self._pid.unlink(missing_ok=True)  # a link would lead the pid elsewhere
         self._pid.write_text(str(os.getpid()))
         return self
 

@@ -35,7 +35,7 @@ class Entry:
         module, _, attribute = self.target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except ImportError as error:
+        except (ImportError, AttributeError) as error:
             extra = f"[{self.extra}]" if self.extra else ""
             raise UnavailableError(
                 f"{self.name} cannot be loaded: {error}", remedy=f"Install it with: pip install 'l2aco{extra}'"

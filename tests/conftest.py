@@ -83,7 +83,7 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import numpy as np
 
     from l2aco.data.catalog import open_or_simulate
-    from l2aco.embeddings.encoders.table import EncoderSpec
+    from l2aco.embeddings.encoders.spec import EncoderSpec
     from l2aco.embeddings.store.segments import StoreRecord
     from l2aco.embeddings.store.store import EmbeddingStore
 

@@ -17,6 +17,7 @@ from l2aco.models.backbones import backbones
 from l2aco.models.base import Backbone
 from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
+from l2aco.models.vectors import Knowledge
 
 DRUGS, CELLS, PROTEINS = 12, 7, 30
 LONELY_DRUG, LONELY_CELL = 11, 6
@@ -56,10 +57,24 @@ def build_model(
     train_cells: np.ndarray | None = None,
     **given: np.ndarray,
 ) -> Any:
-    """A model over `data`; `given`: its vectors and masks, by the arguments of `with_vectors`."""
+    """A model over `data`; `given`: its vectors and masks, as `knowledge` takes them."""
     inputs = data.inputs(backbones.load(name), train_drugs=train_drugs, train_cells=train_cells)
-    given = {"drug_vectors": None, "cell_vectors": None, **given}
-    return assemble.build_model(name, config, with_vectors(inputs, align, **given, seed=seed), align, seed=seed)
+    known = [knowledge(**given)] if given and align.active else []
+    return assemble.build_model(name, config, with_vectors(inputs, align, known, seed=seed), align, seed=seed)
+
+
+def knowledge(
+    drug_vectors: np.ndarray,
+    cell_vectors: np.ndarray,
+    drug_mask: np.ndarray | None = None,
+    cell_mask: np.ndarray | None = None,
+) -> Knowledge:
+    """A store of these vectors; no mask: all are known."""
+    masks = [
+        np.ones(len(vectors), dtype=bool) if mask is None else mask
+        for vectors, mask in ((drug_vectors, drug_mask), (cell_vectors, cell_mask))
+    ]
+    return Knowledge("store", "encoder", drug_vectors, masks[0], cell_vectors, masks[1])
 
 
 def small_data(seed: int = 0) -> SmallData:

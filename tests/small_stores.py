@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.embeddings.encoders.table import EncoderSpec
+from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.store.segments import StoreRecord
 from l2aco.profiles.record import ProfileRecord
 from l2aco.workspace import Workspace

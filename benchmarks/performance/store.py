@@ -55,7 +55,7 @@ def some_records(first: int, rows: int):
 
 
 def fill(folder: Path, rows: int, seeds: Path | None) -> None:
-    from l2aco.embeddings.encoders.table import EncoderSpec
+    from l2aco.embeddings.encoders.spec import EncoderSpec
     from l2aco.embeddings.store.store import EmbeddingStore
 
     spec = EncoderSpec(name="bench", runtime="transformers", model="bench", dimension=DIMENSION, window=512)
@@ -120,7 +120,8 @@ def median_ms(call, arguments) -> float:
 def measure(folder: Path, seeds: Path | None) -> dict:
     import faiss
 
-    from l2aco.embeddings.store.index import PARAMETERS, recall_at_10
+    from l2aco.embeddings.store.index import recall_at_10
+    from l2aco.embeddings.store.manifest import EFFORT
     from l2aco.embeddings.store.store import EmbeddingStore
 
     out = subprocess.run([sys.executable, "-c", OPEN, str(folder)], capture_output=True, text=True, check=True).stdout
@@ -139,7 +140,7 @@ def measure(folder: Path, seeds: Path | None) -> dict:
     info = store.manifest.index
     if info is None:
         raw = faiss.IndexFlatIP(DIMENSION)
-        for segment in store.segments:
+        for segment in store.generation.segments:
             raw.add(np.ascontiguousarray(segment.vectors))
 
         def bare(query):
@@ -147,15 +148,15 @@ def measure(folder: Path, seeds: Path | None) -> dict:
 
         alone = bare
     else:
-        raw = store.approximate
-        effort = info.parameters[PARAMETERS[info.kind]["effort"]]
+        raw = store.generation.approximate
+        effort = info.parameters[EFFORT[info.kind]]
         wanted = info.parameters["candidates"] * 10
         options = {"efSearch": max(effort, wanted)} if info.kind == "hnsw" else {"nprobe": effort}
         kind = faiss.SearchParametersHNSW if info.kind == "hnsw" else faiss.SearchParametersIVF
         parameters = kind(**options)
 
         flat = faiss.IndexFlatIP(DIMENSION)
-        for segment in store.segments:
+        for segment in store.generation.segments:
             flat.add(np.ascontiguousarray(segment.vectors[: max(info.rows - segment.start, 0)]))
         refined = faiss.IndexRefine(raw, flat)
         refine = faiss.IndexRefineSearchParameters(k_factor=info.parameters["candidates"], base_index_params=parameters)
@@ -182,13 +183,13 @@ def measure(folder: Path, seeds: Path | None) -> dict:
     truth = store.search_rows(queries, 11, exact=True)[1]
     row["recall_at_10"] = recall_at_10(np.full(QUERIES, -2), truth, store.search_rows(queries, 10)[1])
     row["exact_ms"] = median_ms(lambda query: store.search_rows(query[None], 10, exact=True), queries[:10])
-    before = sum(file.bytes for file in store.manifest.files())
+    before = store.manifest.bytes
     fresh = some_records(10_000_000, 1000)
     vectors = mixtures(1000, 5, seeds)
     started = time.perf_counter()
     store.upsert(fresh, vectors)
     row["upsert_1000_s"] = time.perf_counter() - started
-    row["upsert_written_mb"] = (sum(file.bytes for file in store.manifest.files()) - before) / 2**20
+    row["upsert_written_mb"] = (store.manifest.bytes - before) / 2**20
     row["tail_search_ms"] = median_ms(lambda query: store.search_rows(query[None], 10), queries[:40])
     row["disk_mb"] = before / 2**20
     return row

@@ -37,7 +37,9 @@ def import_(
     aliases: Annotated[Path | None, typer.Option(help="Table of alias and id: which names are one entity.")] = None,
     features: Annotated[list[str] | None, typer.Option(help="A feature table, as name=FILE; repeat.")] = None,
     graph: Annotated[Path | None, typer.Option(help="A table of typed edges, such as PrimeKG's kg.csv.")] = None,
-    columns: Annotated[list[str] | None, typer.Option(help="Your name of a column, as role=NAME; repeat.")] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option(help="Your name of a column, as role=NAME, or role= for none; repeat.")
+    ] = None,
     allow_pickle: Annotated[bool, typer.Option(help="Read pickled files; they can run code.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a data set of this name.")] = False,
     json: JsonOption = False,
@@ -57,7 +59,7 @@ def import_(
         aliases=aliases,
         features={feature: Path(file) for feature, file in _pairs("--features", features or []).items()},
         graph=graph,
-        columns=_pairs("--columns", columns or []),
+        columns=_pairs("--columns", columns or [], empty=True),
         allow_pickle=allow_pickle,
         replace=force,
     )
@@ -232,13 +234,13 @@ def merge(
     shell.table(import_report(merged), title=f"merged {merged.name}")
 
 
-def _pairs(option: str, texts: list[str]) -> dict[str, str]:
+def _pairs(option: str, texts: list[str], *, empty: bool = False) -> dict[str, str]:
     from l2aco.errors import UsageError
 
     pairs: dict[str, str] = {}
     for text in texts:
-        name, _, value = text.partition("=")
-        if not name or not value or name in pairs:
+        name, equals, value = text.partition("=")
+        if not name or not equals or not (value or empty) or name in pairs:
             raise UsageError(f"'{text}' does not fit {option}", remedy=f"Write {option} name=VALUE, each name once.")
         pairs[name] = value
     return pairs

@@ -29,6 +29,9 @@ def embed(
     index: Annotated[
         str | None, typer.Option(help="auto, flat, hnsw or ivfpq (default: what the store has; new: auto).")
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Also take from l2aco.toml what decides which code runs.")
+    ] = False,
     budget: Annotated[float | None, typer.Option(help="US dollars that an encoder behind an API may cost.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -39,6 +42,7 @@ def embed(
     from l2aco.embeddings.spec import EmbedSpec
     from l2aco.errors import UsageError
     from l2aco.files import describe_validation
+    from l2aco.workspace import Workspace
 
     try:
         spec = EmbedSpec.model_validate(
@@ -53,7 +57,8 @@ def embed(
         )
     except ValidationError as error:
         raise UsageError(describe_validation(error)) from None
-    reports = embed_profiles(spec, shell.workspace, shell)
+    workspace = Workspace(shell.workspace.root, trust=True) if trust else shell.workspace
+    reports = embed_profiles(spec, workspace, shell)
     columns = ("store", "records", "encoded", "reused", "unchanged", "deleted", "long", "seconds")
     shell.table(
         [vars(report) if json else {key: vars(report)[key] for key in columns} for report in reports], json=json

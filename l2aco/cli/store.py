@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
-
-if TYPE_CHECKING:
-    from l2aco.embeddings.store.store import EmbeddingStore
 
 store_app = typer.Typer(help="Look into, search, check and move embedding stores.", no_args_is_help=True)
 
@@ -30,20 +27,10 @@ def register(app: typer.Typer) -> None:
 @verb
 def list_(shell: Shell, json: JsonOption = False) -> None:
     """The stores of the workspace."""
+    from l2aco.embeddings.store.info import summarise
     from l2aco.embeddings.store.store import list_stores
 
-    rows = [
-        {
-            "store": store.name,
-            "records": len(store),
-            "dimension": store.dimension,
-            "encoder": store.encoder.name,
-            "index": store.manifest.index.kind if store.manifest.index else "flat",
-            "generation": store.manifest.generation,
-            "written": store.manifest.created_at,
-        }
-        for store in list_stores(shell.workspace, shell)
-    ]
+    rows = [summarise(store) for store in list_stores(shell.workspace, shell)]
     shell.table(rows, json=json, empty="No store yet: l2aco embed makes one.")
 
 
@@ -52,6 +39,7 @@ def list_(shell: Shell, json: JsonOption = False) -> None:
 def info(shell: Shell, store: StoreArgument = None, json: JsonOption = False) -> None:
     """What a store holds, which encoder made it, and how it is indexed."""
     from l2aco.embeddings.find import choose_store
+    from l2aco.embeddings.store.info import describe
 
     facts = describe(choose_store(shell.workspace, store, progress=shell))
     if json:
@@ -69,18 +57,22 @@ def search(
     store: Annotated[
         str | None, typer.Option(help="A store (default: the newest, of the LLM and encoder in l2aco.toml).")
     ] = None,
-    top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many results.")] = 10,
+    top: Annotated[int, typer.Option("--top", "-k", help="How many results.")] = 10,
     kind: Annotated[str | None, typer.Option(help="drug or cell_line only.")] = None,
     where: Annotated[
         list[str] | None, typer.Option(help="name=value: a column or profile field, e.g. tissue=skin. Repeatable.")
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Search exactly, whatever the index.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Believe what the store says of its encoder, and send it the text.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Find the nearest profiles to a text, or the nearest entities to an entity."""
     from l2aco.embeddings.find import choose_store, search_entity, search_text
     from l2aco.entities import parse_kind
     from l2aco.errors import UsageError
+    from l2aco.workspace import Workspace
 
     example = 'For example: l2aco search "BRAF melanoma"'
     if text is None and entity is None:
@@ -99,9 +91,18 @@ def search(
         found, hits = search_entity(chosen, entity, top, kind=wanted, where=conditions, exact=exact)
         shell.say(f"Nearest to {found.name} in {chosen.name}:")
     else:
-        device = shell.workspace.settings.device
+        settings = Workspace(shell.workspace.root, trust=True).settings if trust else shell.workspace.settings
         hits = search_text(
-            chosen, text or "", top, kind=wanted, where=conditions, exact=exact, device=device, progress=shell
+            chosen,
+            text or "",
+            top,
+            kind=wanted,
+            where=conditions,
+            exact=exact,
+            device=settings.device,
+            settings=settings,
+            trust=trust,
+            progress=shell,
         )
     rows = [{"score": hit.score, "kind": hit.kind, "id": hit.id, "name": hit.name} for hit in hits]
     for row, hit in zip(rows, hits, strict=True):
@@ -147,12 +148,11 @@ def compact(
     from l2aco.embeddings.find import choose_store
 
     chosen = choose_store(shell.workspace, store, progress=shell)
-    before = describe(chosen)["bytes"]
+    before = chosen.manifest.bytes
     chosen.compact(shell)
     if index is not None:
         chosen.optimise(index, shell)
-    after = describe(chosen)["bytes"]
-    shell.print(f"{chosen.name}: {len(chosen):,} records, {before:,} -> {after:,} bytes.")
+    shell.print(f"{chosen.name}: {len(chosen):,} records, {before:,} -> {chosen.manifest.bytes:,} bytes.")
 
 
 @store_app.command("export")
@@ -205,30 +205,3 @@ def _start(text: str, length: int = 90) -> str:
     line = text.split("\n")[0]
     line = line.split(": ", 1)[-1]
     return line if len(line) <= length else line[: length - 3].rsplit(" ", 1)[0] + " ..."
-
-
-def describe(store: EmbeddingStore) -> dict[str, Any]:
-    """The facts of a store, in the order in which one wants to read them."""
-    manifest = store.manifest
-    counts = manifest.counts
-    return {
-        "store": store.name,
-        "records": len(store),
-        **{name: counts[name] for name in ("kind", "set", "llm", "long") if name in counts},
-        "encoder": manifest.encoder.name,
-        "model": manifest.encoder.model,
-        "revision": manifest.encoder.revision,
-        "pooling": manifest.encoder.pooling,
-        "window": manifest.encoder.window,
-        "longer_texts": manifest.encoder.long,
-        "dimension": manifest.dimension,
-        "metric": manifest.metric,
-        "normalised": manifest.normalised,
-        "precision": sorted({segment.precision for segment in manifest.segments}),
-        "index": manifest.index.model_dump(exclude={"file"}) if manifest.index else "flat (exact)",
-        "generation": manifest.generation,
-        "written": manifest.created_at,
-        "segments": len(manifest.segments),
-        "replaced_or_deleted_rows": manifest.dead_rows,
-        "bytes": sum(file.bytes for file in manifest.files()),
-    }

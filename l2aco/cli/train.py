@@ -33,7 +33,12 @@ def train(
     vectors: Annotated[str | None, typer.Option(help="profiles (default), or a control: shuffled, random.")] = None,
     llm: Annotated[str | None, typer.Option(help="Take the store of this LLM's profiles.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Take the store of this encoder.")] = None,
-    store: Annotated[str | None, typer.Option(help="Take this store (default: the newest not of fake).")] = None,
+    store: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Take this store; repeat it (default: the newest not of fake; Mixed: one of every set), or none."
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="name=value: any hyper-parameter; may be repeated.")
     ] = None,
@@ -73,7 +78,7 @@ def train(
         "align.vectors": vectors,
         "llm": llm,
         "encoder": encoder,
-        "store": store,
+        "store": None if not store else [] if store == ["none"] else store,
         "seed": seed,
         "config.engine": engine,
         "config.faithful": faithful or None,

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from l2aco.data.features.table import FeatureRows
+from l2aco.data.measured import Measured, Owners, read_measured, refuse_repeats
 from l2aco.data.sources.base import Edges, SourceData
 from l2aco.data.sources.dffndds import read_vectors
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UnavailableError
-from l2aco.tables import line_of, matrix, read_raw, read_table, require
+from l2aco.tables import read_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,8 +31,6 @@ EDGE_ROLES = {
 }
 TYPES = {"gene": "protein", "gene/protein": "protein", "genes": "protein", "cellline": "cell_line", "anatomy": "tissue"}
 
-WITHOUT_LINES = (".json", ".npy")
-
 
 def add_graph(data: SourceData, path: Path) -> SourceData:
     """Join a table of typed edges to the graph.
@@ -42,8 +41,9 @@ def add_graph(data: SourceData, path: Path) -> SourceData:
     """
     import polars as pl
 
-    table = read_table(path, EDGE_ROLES, optional=["x_name", "y_name"])
-    require(table, path, ("relation", "x_id", "x_type", "y_id", "y_type"))
+    read = read_table(path, EDGE_ROLES, optional=["x_name", "y_name"])
+    read.require("relation", "x_id", "x_type", "y_id", "y_type")
+    table = read.frame
     for end in ("x", "y"):
         written = pl.col(f"{end}_type").str.to_lowercase().str.replace_all(" ", "_")
         table = table.with_columns(written.replace(TYPES).alias(f"{end}_type"))
@@ -112,50 +112,31 @@ def _find(index: EntityIndex, name: str) -> Entity | None:
 
 
 def add_feature(data: SourceData, name: str, path: Path, *, allow_pickle: bool) -> SourceData:
-    """Join a feature table: CSV, TSV or Parquet with the entity in the first column, JSON of vectors by entity, or,
-    with `allow_pickle`, a pickled .npy of a dict. Entities are found by id, name, alias or cross reference; drugs or
-    cell lines, whichever more of the rows are."""
-    if path.suffix.casefold() == ".json":
-        read = read_vectors(path, EntityKind.drug)
-    elif path.suffix.casefold() == ".npy":
-        read = _read_pickled(path, allow_pickle)
+    """Join a feature table: CSV, TSV, Parquet or Excel with the entities in the first column or in the header, JSON of
+    vectors by entity, or, with `allow_pickle`, a pickled .npy of a dict. Entities are found by id, name, alias or cross
+    reference; drugs or cell lines, whichever more of the names are."""
+
+    def whose(names: Sequence[str]) -> Owners:
+        kinds = ((EntityKind.drug, data.drugs), (EntityKind.cell_line, data.cell_lines))
+        return max((_owners(names, kind, entities) for kind, entities in kinds), key=len)
+
+    suffix = path.suffix.casefold()
+    if suffix in (".json", ".npy"):
+        read = read_vectors(path, EntityKind.drug) if suffix == ".json" else _pickled(path, allow_pickle)
+        found = _measured(path, read, whose(read.ids))
     else:
-        read = _read_matrix(path)
-    owners = max(
-        (
-            _owners(read.ids, kind, entities)
-            for kind, entities in ((EntityKind.drug, data.drugs), (EntityKind.cell_line, data.cell_lines))
-        ),
-        key=lambda found: sum(map(bool, found.ids)),
-    )
-    used = [row for row, owner in enumerate(owners.ids) if owner]
-    if not used:
-        raise InputError("is about none of the drugs and cell lines", where=path, remedy="Its first column names them.")
-    _refuse_repeats(path, read.ids, owners.ids)
+        found = read_measured(path, whose)
     report = {
         **data.report,
-        f"{name}_rows": len(read.ids),
-        f"{name}_rows_used": len(used),
-        f"{name}_rows_passed_over": len(owners.passed_over),
+        f"{name}_rows": len(found.owners.ids),
+        f"{name}_rows_used": len(found.rows.ids),
+        f"{name}_rows_passed_over": len(found.owners.passed_over),
     }
-    notes = list(data.notes)
-    if owners.passed_over:
-        notes.append(f"{path.name}: passed over, for a row that fits better: {', '.join(owners.passed_over)}.")
-    feature = dataclasses.replace(read, kind=owners.kind, ids=owners.ids)
-    return dataclasses.replace(data, features={**data.features, name: feature}, report=report, notes=notes)
+    features = {**data.features, name: found.rows}
+    return dataclasses.replace(data, features=features, report=report, notes=[*data.notes, *found.notes])
 
 
-@dataclasses.dataclass(frozen=True)
-class _Owners:
-    """The entity's id for each row of a feature, empty for nobody's. `passed_over`: rows that are merely like an
-    entity which another row names to the letter."""
-
-    kind: EntityKind
-    ids: list[str]
-    passed_over: list[str]
-
-
-def _owners(names: list[str], kind: EntityKind, entities: list[Entity]) -> _Owners:
+def _owners(names: Sequence[str], kind: EntityKind, entities: list[Entity]) -> Owners:
     index = EntityIndex(kind, entities)
     by_xref = {str(xref): entity for entity in entities for xref in entity.facts.get("xrefs", {}).values()}
     sure = [index.exact(name) or by_xref.get(name) for name in names]
@@ -163,40 +144,27 @@ def _owners(names: list[str], kind: EntityKind, entities: list[Entity]) -> _Owne
     ids: list[str] = []
     passed_over: list[str] = []
     for name, entity in zip(names, sure, strict=True):
-        alike = None if entity else _find(index, name)
+        alike = None if entity or not name else _find(index, name)
         if alike and alike.id in taken:
             passed_over.append(f"'{name}' (like '{alike.name}')")
             alike = None
         found = entity or alike
         ids.append(found.id if found else "")
-    return _Owners(kind, ids, passed_over)
+    return Owners(kind, ids, passed_over)
 
 
-def _refuse_repeats(path: Path, names: list[str], ids: list[str]) -> None:
-    first: dict[str, int] = {}
-    for row, key in enumerate(ids):
-        before = first.setdefault(key, row)
-        if key and before != row:
-            raise InputError(
-                f"rows '{names[before]}' and '{names[row]}' are both about '{key}'",
-                where=path if path.suffix.casefold() in WITHOUT_LINES else f"{path}:{line_of(path, row)}",
-                remedy="Remove one of the two.",
-            )
+def _measured(path: Path, read: FeatureRows, owners: Owners) -> Measured:
+    """Vectors with their owners."""
+    if not owners:
+        raise InputError("is about none of the drugs and cell lines", where=path, remedy="Its keys name them.")
+    refuse_repeats("entries", read.ids, owners.ids, lambda row: str(path))
+    used = [row for row, owner in enumerate(owners.ids) if owner]
+    rows = FeatureRows(owners.kind, [owners.ids[row] for row in used], read.values[used])
+    better = f"{path.name}: passed over, for one that fits better: {', '.join(owners.passed_over)}."
+    return Measured(rows, owners, [better] if owners.passed_over else [])
 
 
-def _read_matrix(path: Path) -> FeatureRows:
-    import polars as pl
-
-    table = read_raw(path)
-    if table.width < 2:
-        raise InputError("has no feature columns beside the first", where=path)
-    first, *columns = table.columns
-    values = matrix(table.select(columns), path, range(len(table)))
-    ids = table[first].cast(pl.String).fill_null("").to_list()
-    return FeatureRows(EntityKind.drug, ids, values, tuple(columns))
-
-
-def _read_pickled(path: Path, allow_pickle: bool) -> FeatureRows:
+def _pickled(path: Path, allow_pickle: bool) -> FeatureRows:
     if not path.is_file():
         raise InputError("no such file", where=path)
     if not allow_pickle:

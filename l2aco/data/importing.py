@@ -104,6 +104,7 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
             gene_symbols=data.gene_symbols,
             features=data.features,
             splits=data.splits,
+            repeats=data.repeats,
             extra={"source": name, "report": {**report, **data.report}, "resolution": resolution, "notes": data.notes},
             replace=spec.replace,
         )

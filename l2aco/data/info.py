@@ -20,6 +20,7 @@ from l2aco.workspace import Workspace
 Rows = list[dict[str, Any]]
 REPORT_WORDS = {
     "rows": "rows read",
+    "nothing_said": "rows of a single drug without a score skipped before",
     "unmeasured": "rows without score or label skipped",
     "self_pairs": "self-pairs dropped",
     "repeats": "repeated measurements merged",

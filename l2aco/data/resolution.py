@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +18,9 @@ from l2aco.data.known import reference_entities
 from l2aco.data.sources.base import SourceData
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind, read_entities
 from l2aco.errors import InputError
-from l2aco.tables import read_table, require
+from l2aco.tables import read_table
 
 EXAMPLES = 3
-_XREF_COLUMNS = {
-    "drugbank": ("drugbank", "drugbank_id"),
-    "pubchem": ("pubchem", "pubchem_cid", "cid"),
-    "chembl": ("chembl", "chembl_id"),
-    "depmap": ("depmap", "depmap_id"),
-    "cellosaurus": ("cellosaurus", "cellosaurus_id", "rrid"),
-}
-_FACT_WORDS = {
-    "smile": "smiles",
-    "canonical_smiles": "smiles",
-    "processed_smiles": "smiles",
-    "sample_collection_site": "tissue",
-    "site": "tissue",
-    "primary_disease": "disease",
-}
 _XREF_SHAPES = {
     "drugbank": re.compile(r"DB\d{5}"),
     "chembl": re.compile(r"CHEMBL\d+"),
@@ -71,13 +56,16 @@ def describe_drugs_and_lines(
             data = rename(data, kind, more)
             found |= matched
         entities = _entities(data, kind)
+        notes: list[str] = []
         described, facts = (
-            attach_facts(entities, table, kind, add=add_entities, known=known) if table else (entities, {})
+            attach_facts(entities, table, kind, add=add_entities, known=known, tell=notes.append)
+            if table
+            else (entities, {})
         )
         described = [_with_shaped_xrefs(entity) for entity in described]
         field = "drugs" if kind is EntityKind.drug else "cell_lines"
         collisions = EntityIndex(kind, described).collisions
-        changes: dict[str, Any] = {field: described, "notes": [*data.notes, *_alike(collisions, kind)]}
+        changes: dict[str, Any] = {field: described, "notes": [*data.notes, *notes, *_alike(collisions, kind)]}
         data = dataclasses.replace(data, **changes)
         report[field] = {
             "spellings_joined": [f"{other} -> {name}" for other, name in spellings.items()],
@@ -127,11 +115,11 @@ def _by_alias_file(entities: list[Entity], path: Path, kind: EntityKind) -> tupl
         {"alias": ("alias", "name"), "id": ("id", "canonical", "canonical_id"), "kind": ("kind",)},
         optional=["kind"],
     )
-    require(table, path, ("alias", "id"))
+    table.require("alias", "id")
     index = EntityIndex(kind, entities)
     renames: dict[str, str] = {}
     unused: list[str] = []
-    for alias, target, written in table.select("alias", "id", "kind").iter_rows():
+    for alias, target, written in table.frame.select("alias", "id", "kind").iter_rows():
         if written is not None and parse_kind(written, where=str(path)) is not kind:
             continue
         entity = index.find(alias)
@@ -236,7 +224,13 @@ def _renamed(rows: Any, columns: Iterable[str], renames: Mapping[str, str]) -> A
 
 
 def attach_facts(
-    entities: list[Entity], path: Path, kind: EntityKind, *, add: bool = False, known: EntityIndex | None = None
+    entities: list[Entity],
+    path: Path,
+    kind: EntityKind,
+    *,
+    add: bool = False,
+    known: EntityIndex | None = None,
+    tell: Callable[[str], None] = lambda note: None,
 ) -> tuple[list[Entity], dict[str, Any]]:
     """Facts of a user's entity table joined to the entities, by id, else by name; what fits none is reported, or added
     as a new entity, under the id of the `known` entity that is called so. A row that names an entity to the letter
@@ -245,9 +239,8 @@ def attach_facts(
     described = {entity.id: entity for entity in entities}
     report: dict[str, list[str]] = {"described": [], "added": [], "facts_unused": []}
     taken: dict[str, str] = {}
-    rows = [row for row in read_entities(path, kind) if row.kind is kind]
+    rows = [row for row in read_entities(path, kind, tell) if row.kind is kind]
     for row in sorted(rows, key=lambda row: (row.id not in described, index.exact(row.name) is None)):
-        facts = _facts(row.facts)
         try:
             found = index.exact(row.id) or index.exact(row.name) or index.find(row.id) or index.find(row.name)
         except InputError:  # the name is ambiguous here
@@ -261,8 +254,8 @@ def attach_facts(
             if own.name == own.id:
                 own = dataclasses.replace(own, name=row.name)
             names = (*row.aliases, row.id)  # an id of another registry becomes an alias, and by its shape an xref
-            described[found.id] = join_entities(own, Entity(found.id, kind, row.name, names, facts))
-        elif add and (new := _new(row, facts, known)).id not in described:
+            described[found.id] = join_entities(own, Entity(found.id, kind, row.name, names, row.facts))
+        elif add and (new := _new(row, known)).id not in described:
             described[new.id] = new
             report["added"].append(row.id)
         else:
@@ -270,25 +263,11 @@ def attach_facts(
     return list(described.values()), {**report, "described": len(taken)}
 
 
-def _new(row: Entity, facts: dict[str, Any], known: EntityIndex | None) -> Entity:
+def _new(row: Entity, known: EntityIndex | None) -> Entity:
     called = known.match(row) if known is not None else None
     if called is None:
-        return Entity(row.id, row.kind, row.name, row.aliases, facts)
-    return _unrepeated(Entity(called.id, row.kind, row.name, (*row.aliases, row.id, *called.aliases), facts))
-
-
-def _facts(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Columns of an entity table as facts: names lower-cased, columns of known registries under `xrefs`."""
-    facts: dict[str, Any] = {}
-    xrefs: dict[str, str] = {}
-    for column, value in columns.items():
-        folded = column.strip().casefold().replace(" ", "_")
-        registry = next((name for name, names in _XREF_COLUMNS.items() if folded in names), None)
-        if registry:
-            xrefs[registry] = str(value)
-        elif folded:
-            facts[_FACT_WORDS.get(folded, folded)] = value
-    return facts | ({"xrefs": xrefs} if xrefs else {})
+        return row
+    return _unrepeated(dataclasses.replace(row, id=called.id, aliases=(*row.aliases, row.id, *called.aliases)))
 
 
 def _with_shaped_xrefs(entity: Entity) -> Entity:

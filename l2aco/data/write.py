@@ -43,6 +43,7 @@ def write_dataset(
     features: Mapping[str, FeatureRows] | None = None,
     splits: Mapping[str, Mapping[str, pl.DataFrame]] | None = None,
     extra: Mapping[str, Any] | None = None,
+    repeats: bool = True,
     replace: bool = False,
 ) -> DataSet:
     """Canonicalise, merge, count and write; nothing is left behind when anything is wrong.
@@ -51,6 +52,7 @@ def write_dataset(
     graph_nodes: ids of the node types other than drug and cell_line, which are `drugs` and `cell_lines`;
     graph_edges: forward relations as (source ids, target ids). No graph where both are missing.
     splits: of the source itself, by setting and part (train, valid, test), as rows of drug_a, drug_b, cell_line.
+    repeats: whether rows of one triple are repeats of one measurement, which tell of its noise.
     extra: more for the manifest, such as `source`, `report` (added to the merge report), `simulated`.
     Raises InputError for a row or edge about an unknown entity, or two entities with one id.
     """
@@ -72,6 +74,8 @@ def write_dataset(
         released = write_released(folder, merged.table, splits or {})
         files = {str(file.relative_to(folder)): sha256_file(file) for file in sorted(folder.rglob("*.*"))}
         manifest = _manifest(name, ordered, merged, rule, graph, files, {**(extra or {}), "released_splits": released})
+        if not repeats:
+            manifest["replicates"] = {}
         write_json(folder / "manifest.json", manifest)
     return DataSet(path)
 

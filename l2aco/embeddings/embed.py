@@ -1,6 +1,6 @@
 """From profiles to vectors: embed what is new, reuse what was embedded before, drop what is gone.
 
-A store `<set>--<encoder>` mirrors its profile set. Work is committed about once a minute, so that a run that is
+A store `<set>--<encoder>` mirrors its profile set. Work is committed every few seconds, so that a run that is
 killed loses at most that; a run with nothing to do loads no model.
 """
 
@@ -15,14 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.embeddings.encoders.base import Encoder, PartlyEncodedError
-from l2aco.embeddings.encoders.table import (
-    DEFAULT_ENCODER,
-    EncoderSpec,
-    encoder_table,
-    make_encoder,
-    resolve_encoder,
-)
+from l2aco.embeddings.encoders.base import Encoder, EncodingInterrupted, PartlyEncodedError
+from l2aco.embeddings.encoders.spec import EncoderSpec
+from l2aco.embeddings.encoders.table import DEFAULT_ENCODER, encoder_table, make_encoder, resolve_encoder
 from l2aco.embeddings.spec import EmbedSpec
 from l2aco.embeddings.store.manifest import MANIFEST
 from l2aco.embeddings.store.segments import IDENTITY, StoreRecord, records_frame
@@ -33,8 +28,9 @@ from l2aco.profiles.sets import ProfileSet, list_profile_sets, open_profile_set
 from l2aco.progress import Advance, Progress, Silent
 from l2aco.workspace import Workspace
 
-COMMIT_SECONDS = 60.0
-FIRST_TEXTS, FEWEST_TEXTS, MOST_TEXTS = 32, 32, 8192
+COMMIT_SECONDS = 5.0
+"""Half of what a user may lose, since no two batches take the same time."""
+FIRST_TEXTS, FEWEST_TEXTS, MOST_TEXTS = 8, 1, 8192
 LONG_JOB_SECONDS = 60.0
 
 
@@ -179,9 +175,12 @@ class _Embedding:
             for store in list_stores(self.workspace, self.progress)
             if store.encoder.fingerprint == self.encoder.spec.fingerprint
         ]
-        size, spent, characters = FIRST_TEXTS, 0.0, 0
+        size, told = FIRST_TEXTS, False
         label = f"{self.profiles.name} with {self.encoder.spec.name}"
-        with self.progress.task(label, total=len(plan.todo), unit="profiles") as advance:
+        with (
+            self.progress.task(label, total=len(plan.todo), unit="profiles") as advance,
+            self._saying_what_is_kept(plan),
+        ):
             while batch := list(islice(wanted, size)):
                 started = time.perf_counter()
                 encoded = self._write(batch, siblings, advance)
@@ -189,12 +188,11 @@ class _Embedding:
                 if not encoded:
                     size = MOST_TEXTS
                     continue
-                spent += time.perf_counter() - started
-                if not characters:
-                    self._say_how_long(spent, sum(len(item.text) for item in batch), plan)
-                characters += sum(len(item.text) for item in batch)
-                rate = self.report.encoded / spent
-                size = int(min(max(rate * COMMIT_SECONDS, FEWEST_TEXTS), MOST_TEXTS))
+                seconds = time.perf_counter() - started
+                if not told:
+                    told = True
+                    self._say_how_long(seconds, sum(len(item.text) for item in batch), plan)
+                size = int(min(max(COMMIT_SECONDS * encoded / seconds, FEWEST_TEXTS), MOST_TEXTS))
         if left:
             raise PartlyDoneError(
                 f"{len(left):,} of {len(plan.todo):,} profiles were not there any more: the set was changed meanwhile",
@@ -202,17 +200,26 @@ class _Embedding:
                 remedy="What is embedded is kept. Run the same command again.",
             )
 
+    @contextmanager
+    def _saying_what_is_kept(self, plan: _Plan) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            kept = self.report.added + self.report.replaced
+            self.progress.say(f"{kept:,} of {len(plan.todo):,} profiles are embedded and kept.")
+            raise
+
     def _write(self, batch: list[StoreRecord], siblings: list[EmbeddingStore], advance: Advance) -> int:
         """Vectors for a batch, reused or encoded, and one commit; returns how many texts were encoded."""
         vectors = np.zeros((len(batch), self.encoder.spec.dimension), dtype=np.float32)
         ready, long = self._reuse(batch, vectors, siblings)
         todo = np.flatnonzero(~ready)
         advance(int(ready.sum()))
-        failure: PartlyEncodedError | None = None
+        failure: PartlyEncodedError | EncodingInterrupted | None = None
         if len(todo):
             try:
                 vectors[todo] = self.encoder.encode([batch[n].text for n in todo], progress=_Within(self, advance))
-            except PartlyEncodedError as error:
+            except (PartlyEncodedError, EncodingInterrupted) as error:
                 failure, vectors[todo] = error, error.vectors
             long[todo[list(self.encoder.stats.long)]] = True
             if self.encoder.stats.cost_usd is not None:
@@ -268,7 +275,7 @@ class _Embedding:
             other = min(faster, key=lambda item: item.megaparameters or 0)
             sooner = total * (other.megaparameters or 0) / spec.megaparameters
             line += f"; {other.name} would take about {_duration(sooner)}"
-        self.progress.say(line + ". What is done is kept about once a minute.")
+        self.progress.say(line + ". What is done is kept every few seconds.")
 
 
 class _Within:

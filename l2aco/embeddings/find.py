@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from l2aco.embeddings.encoders.table import make_encoder
+from l2aco.embeddings.encoders.trust import trusted_encoder
+from l2aco.embeddings.store.exact import check_k
 from l2aco.embeddings.store.store import EmbeddingStore, Hit, list_stores, open_store
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
-from l2aco.progress import Progress
-from l2aco.workspace import Workspace
+from l2aco.progress import Progress, Silent
+from l2aco.workspace import Settings, Workspace
 
 
 def choose_store(
@@ -59,6 +61,17 @@ def choose_store(
     return max(fitting, key=rank)
 
 
+def stores_of_sets(workspace: Workspace) -> list[EmbeddingStore]:
+    """The store of every profile set that was written last and holds something, by name; none of the fake LLM, nor any
+    that is damaged."""
+    newest: dict[str, EmbeddingStore] = {}
+    for store in list_stores(workspace, Silent()):
+        name = store.name.partition("--")[0]
+        if len(store) and set(store.manifest.counts.get("llm", {})) != {"fake"}:
+            newest[name] = max(store, newest.get(name, store), key=lambda item: (item.manifest.created_at, item.name))
+    return sorted(newest.values(), key=lambda store: store.name)
+
+
 def _fits(store: EmbeddingStore, llm: str | None, encoder: str | None, workspace: Workspace) -> bool:
     """Whether a store called `<profile set>--<encoder>` is of this encoder and holds profiles of this LLM (any set of
     it), or of a set of that name."""
@@ -98,10 +111,17 @@ def search_text(
     where: Mapping[str, Any] | None = None,
     exact: bool = False,
     device: str = "auto",
+    settings: Settings | None = None,
+    trust: bool = False,
     progress: Progress | None = None,
 ) -> list[Hit]:
-    """The `k` records nearest to a text, which is encoded as the store's own profiles were."""
-    vector = make_encoder(store.encoder, device=device).encode([text], query=True, progress=progress)[0]
+    """The `k` records nearest to a text, which is encoded as the store's own profiles were.
+
+    By an encoder that this installation or `settings` know, `trust` or not: see `encoders.trust.trusted_encoder`.
+    """
+    check_k(k)
+    encoder = make_encoder(trusted_encoder(store.encoder, settings, trust=trust), device=device)
+    vector = encoder.encode([text], query=True, progress=progress)[0]
     return store.search(vector, k, kind, where, exact)
 
 
@@ -118,6 +138,7 @@ def search_entity(
 
     Without `kind`, neighbours are of the entity's own kind. Raises UnknownNameError with the nearest names.
     """
+    check_k(k)
     entity = find_entity(store, name)
     vectors, _ = store.vectors(entity.kind.value, [entity.id], where=where)
     own = store.records().filter(id=entity.id, kind=entity.kind.value).height

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from l2aco.errors import InputError, UnknownNameError
+from l2aco.errors import InputError, L2aCoError, UnknownNameError
 from l2aco.files import describe_validation
-from l2aco.workspace import SETTINGS_FILE, Settings
+from l2aco.llm.addresses import check_address, origin
+from l2aco.llm.keys import OWNERS, PROVIDERS, check_flags, check_owner
+from l2aco.workspace import Settings
 
+_NO_FLAG = r"^[^-\s]"
+"""Of what is handed to a server's command line: it must not be taken for a flag."""
 BUNDLED = "bundled"
 """What stands as the engine of profiles that ship with L2aCo: nothing is asked."""
-PROVIDERS = {
-    "openai": ("https://api.openai.com/v1", "OPENAI_API_KEY"),
-    "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
-    "together": ("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
-    "deepseek": ("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
-    "mistral": ("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
-    "groq": ("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
-}
-"""`provider:model` for OpenAI-compatible APIs: address, and the variable that holds the key."""
 
 
 class Model(BaseModel):
-    """One entry of the catalog; catalog.toml says what each key means. `engine` is a name of `llm.engine.engines`."""
+    """One entry of the catalog; catalog.toml says what each key means. `engine` is a name of `llm.engine.engines`.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Raises UsageError for an address that is none, InputError for a key that has no business there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     alias: str
     engine: str
-    model: str
-    revision: str | None = None
+    model: str = Field(pattern=_NO_FLAG)
+    revision: str | None = Field(default=None, pattern=_NO_FLAG)
     base_url: str | None = None
     key: str | None = None
     context: int = Field(default=8192, gt=0)
@@ -45,9 +43,18 @@ class Model(BaseModel):
     prices_as_of: str | None = None
     trust_remote_code: bool = False
     chat_template: str | None = None
-    extra: dict[str, Any] = Field(default_factory=dict)
+    extra: dict[str, JsonValue] = Field(default_factory=dict)
     serve: list[str] = Field(default_factory=list)
     note: str = ""
+
+    @model_validator(mode="after")
+    def _keys_stay_at_home(self) -> Self:
+        if self.base_url is not None:
+            check_address(self.base_url)
+        if self.key is not None:
+            check_owner(self.key, self.base_url)
+        check_flags(self.serve)
+        return self
 
     def cost(self, tokens_in: int, tokens_out: int) -> float | None:
         """US dollars for so many tokens, None where no price is known."""
@@ -57,9 +64,9 @@ class Model(BaseModel):
 
 
 def load_catalog(settings: Settings | None = None) -> dict[str, Model]:
-    """Every model by alias, the user's entries of l2aco.toml laid over the shipped ones.
+    """Every model by alias, the entries of the settings laid over the shipped ones.
 
-    Raises InputError that names the entry and key of l2aco.toml that is wrong.
+    Raises InputError that names the entry and key that is wrong; one key in two entries goes to one address.
     """
     shipped = tomllib.loads(Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8"))
     by_fold = {alias.casefold(): alias for alias in shipped}
@@ -67,17 +74,25 @@ def load_catalog(settings: Settings | None = None) -> dict[str, Model]:
     for alias, entry in (settings.llms if settings else {}).items():
         name = by_fold.get(alias.casefold(), alias)
         entries[name] = {**entries.get(name, {}), **entry}
-    return {alias: _parse(alias, entry) for alias, entry in entries.items()}
+    models = {alias: _parse(alias, entry) for alias, entry in entries.items()}
+    homes: dict[str, str] = {}
+    for alias, model in models.items():
+        home = origin(model.base_url or "")
+        if model.key and model.key not in OWNERS and homes.setdefault(model.key, home) != home:
+            raise InputError(
+                f"{model.key} would go to {homes[model.key]} and to {home}",
+                where=f"settings, [llms.{alias}]",
+                remedy="Give each address a key of its own.",
+            )
+    return models
 
 
 def _parse(alias: str, entry: dict[str, Any]) -> Model:
     try:
         return Model(alias=alias, **entry)
-    except (ValidationError, TypeError) as error:
+    except (ValidationError, TypeError, L2aCoError) as error:
         what = describe_validation(error) if isinstance(error, ValidationError) else str(error)
-        raise InputError(
-            what, where=f"{SETTINGS_FILE}: [llms.{alias}]", remedy="`l2aco llms` lists examples."
-        ) from None
+        raise InputError(what, where=f"settings, [llms.{alias}]", remedy="`l2aco llms` lists examples.") from None
 
 
 def resolve_model(name: str, settings: Settings | None = None) -> Model:

@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Self
 
 from l2aco.errors import UnavailableError
+from l2aco.llm.addresses import CHAT, check_address, is_loopback
 from l2aco.llm.catalog import Model
 from l2aco.llm.endpoints import Endpoint, EndpointPool
+from l2aco.llm.keys import OWN_SERVER, OWNERS, belongs_to, key_in, make_mask
 from l2aco.llm.options import EngineOptions
-from l2aco.llm.request import CallFailed, Message, OtherWay, Reason, Reply
-from l2aco.llm.structured import in_words, parse_reply, without_lengths
+from l2aco.llm.refusals import Refused, Said, asked_pause, quota_pause, read_refusal, reason_of
+from l2aco.llm.replies import read_reply
+from l2aco.llm.request import FATAL, CallFailed, Message, OtherWay, Reason, Reply
+from l2aco.llm.structured import parse_reply, without_lengths
+from l2aco.llm.tokens import count_tokens
+from l2aco.llm.ways import Way
 
-MODES = ("json_schema", "json_schema without lengths", "json_object", "text")
-"""Ways to ask for structured output, best first. Each endpoint keeps the first one that it accepts."""
+_LONG_PAUSE_S = 30.0
+"""Longer pauses are said."""
 
 
 class OpenAIEngine:
     """Calls one or several OpenAI-compatible endpoints with the openai SDK.
 
-    Raises UnavailableError when made without an address, or without the key that the model's provider needs.
-    The key is read from the environment and kept out of every message.
+    Raises UnavailableError when made without an address, or without the key that the model's provider needs. The key
+    is `key`, else read from the environment, and kept out of every text. No proxy is asked for this machine's own
+    addresses, and no redirect is followed.
     """
 
     endpoint = "chat.completions"
 
-    def __init__(self, model: Model, options: EngineOptions) -> None:
+    def __init__(self, model: Model, options: EngineOptions, *, key: str | None = None) -> None:
         if not options.base_urls:
             raise UnavailableError(f"no address is known for {model.alias}", remedy="Give one with --base-url.")
+        for url in options.base_urls:
+            check_address(url)
         self.model = model
         self.options = options
-        self._key = _find_key(model, options)
-        self.pool = EndpointPool([Endpoint(url.rstrip("/")) for url in options.base_urls])
+        self._key = key or _find_key(model, options)
+        self._mask = make_mask(self._key)
+        way = Way(limit=model.max_tokens_field)
+        self.pool = EndpointPool([Endpoint(url, way) for url in options.base_urls])
 
     async def __aenter__(self) -> Self:
         import httpx2
@@ -46,11 +58,28 @@ class OpenAIEngine:
             endpoint.client = AsyncOpenAI(
                 api_key=self._key or "none",
                 base_url=endpoint.url,
+                default_query=endpoint.query,
+                default_headers=self._headers(endpoint),
                 max_retries=0,
                 timeout=self.options.timeout_s,
-                http_client=DefaultAioHttpClient(limits=limits, timeout=self.options.timeout_s),
+                http_client=DefaultAioHttpClient(
+                    limits=limits,
+                    timeout=self.options.timeout_s,
+                    trust_env=not is_loopback(endpoint.url),
+                    follow_redirects=False,
+                ),
             )
         return self
+
+    def _headers(self, endpoint: Endpoint) -> dict[str, Any]:
+        """What the SDK reads from the environment for OpenAI is left out for everybody else."""
+        if belongs_to(endpoint.url, OWNERS["OPENAI_API_KEY"]):
+            return {}
+        from openai import Omit
+
+        named = (line.partition(":")[0].strip() for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n"))
+        left_out = {name: Omit() for name in ("OpenAI-Organization", "OpenAI-Project", *named) if name}
+        return {**left_out, "Authorization": f"Bearer {self._key or 'none'}"}
 
     async def __aexit__(self, *_: object) -> None:
         for endpoint in self.pool.endpoints:
@@ -59,63 +88,73 @@ class OpenAIEngine:
                 endpoint.client = None
 
     async def ask(self, messages: tuple[Message, ...], schema: Mapping[str, Any], sampling: Mapping[str, Any]) -> Reply:
-        """One call to the endpoint with the least to do. Raises CallFailed, and OtherWay where its mode changed."""
-        async with self.pool.least_busy() as endpoint:
-            if not endpoint.mode_known and not endpoint.struggles:
-                async with endpoint.learning:
-                    await asyncio.sleep(endpoint.wait_s)  # the call before this one may have been told to wait
-                    if not endpoint.mode_known and not endpoint.struggles:
-                        return await self._learn(endpoint, messages, schema, sampling)
-            if not endpoint.mode_known:
-                return await self._learn(endpoint, messages, schema, sampling)
-            return await self._ask(endpoint, messages, schema, sampling)
+        """One call to the endpoint with the least to do. Raises CallFailed, and OtherWay where its way changed."""
+        while True:
+            async with self.pool.least_busy() as endpoint:
+                if endpoint.settled or endpoint.struggles:
+                    return await self._find_way(endpoint, messages, schema, sampling)
+                async with endpoint.learning:  # one call finds the way for all
+                    if endpoint.over is not None:
+                        raise endpoint.over
+                    if endpoint.wait_s == 0 and not (endpoint.settled or endpoint.struggles):
+                        return await self._find_way(endpoint, messages, schema, sampling)
 
-    async def _learn(
+    async def _find_way(
         self,
         endpoint: Endpoint,
         messages: tuple[Message, ...],
         schema: Mapping[str, Any],
         sampling: Mapping[str, Any],
     ) -> Reply:
-        """Go down the modes until the endpoint accepts one; an answer that does not keep to it ends the call."""
+        """Ask as the endpoint wants to be asked; what it refuses teaches how. An answer that does not keep to the
+        first way ends the call."""
         while True:
-            mode = endpoint.mode
-            last = mode == len(MODES) - 1
+            way = endpoint.way
+            body = way.body(self.model, messages, schema, sampling)
             try:
-                reply = await self._ask(endpoint, messages, schema, sampling)
+                reply = await self._ask(endpoint, body)
             except CallFailed as failure:
+                if isinstance(failure, Refused) and self._learn(endpoint, way, failure, body):
+                    continue
                 endpoint.struggles |= failure.retryable
-                if failure.reason is not Reason.rejected:
-                    raise
-                if last:  # it was this request that was refused, not a way of asking
-                    endpoint.mode = 0
-                    raise
-                self._go_down(endpoint, mode)
+                if failure.reason in FATAL and not endpoint.settled:
+                    endpoint.over = failure
+                raise
             else:
-                if last or not _ignores(reply, schema):
-                    endpoint.mode_known = True
+                if endpoint.settled or way.is_last or not _ignores(reply, schema):
+                    endpoint.settled = True
                     return reply
-                self._go_down(endpoint, mode)
+                self._take(endpoint, way, way.next_mode())
                 raise OtherWay(reply)
 
-    def _go_down(self, endpoint: Endpoint, mode: int) -> None:
-        """To the next mode, unless another call has gone there already."""
-        if endpoint.mode == mode:
-            endpoint.mode += 1
-            self.options.say(f"{endpoint.url} cannot do {MODES[mode]}; trying {MODES[mode + 1]}")
+    def _learn(self, endpoint: Endpoint, way: Way, failure: Refused, body: Mapping[str, Any]) -> bool:
+        """Whether the endpoint can be asked in another way after this refusal."""
+        if failure.reason not in (Reason.rejected, Reason.server_error):
+            return False
+        if endpoint.way != way:  # another call has found one meanwhile
+            return True
+        sure = endpoint.settled or _gist(failure.said) in endpoint.refused
+        if learned := way.after(failure.said, body, sure=sure):
+            self._take(endpoint, way, learned)
+            return True
+        if not endpoint.settled:  # it was this request that was refused, not a way of asking
+            endpoint.refused.add(_gist(failure.said))
+            endpoint.way = replace(way, mode=endpoint.first_way.mode)
+        return False
 
-    async def _ask(
-        self,
-        endpoint: Endpoint,
-        messages: tuple[Message, ...],
-        schema: Mapping[str, Any],
-        sampling: Mapping[str, Any],
-    ) -> Reply:
-        raw = await self._post(
-            endpoint, "/chat/completions", self._body(MODES[endpoint.mode], messages, schema, sampling)
-        )
-        endpoint.hold(_quota_pause(raw.headers))
-        return _read(raw.content)
+    def _take(self, endpoint: Endpoint, way: Way, learned: tuple[Way, str]) -> None:
+        if endpoint.way == way:
+            endpoint.way, said = learned
+            self.options.say(f"{endpoint.url} {said}")
+
+    async def _ask(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Reply:
+        raw = await self._post(endpoint, CHAT, body)
+        self._hold(endpoint, quota_pause(raw.headers))
+        reply = read_reply(raw.content, self._mask)
+        if not reply.tokens_in + reply.tokens_out:  # it counts nothing, but a budget must
+            sent = sum(count_tokens(message["content"]) for message in body["messages"])
+            return replace(reply, tokens_in=sent, tokens_out=count_tokens(reply.text) + count_tokens(reply.thoughts))
+        return reply
 
     async def _post(self, endpoint: Endpoint, path: str, body: Mapping[str, Any]) -> Any:
         """The server's answer to one call, as httpx2.Response. Raises CallFailed."""
@@ -132,33 +171,16 @@ class OpenAIEngine:
         except openai.APIConnectionError as error:
             raise self._connection_failed(endpoint, error) from None
         except openai.APIStatusError as error:
-            raise self._status_failed(endpoint, error) from None
+            raise self._refused(endpoint, path, error.response) from None
         endpoint.came_back()
         return raw
-
-    def _body(
-        self, mode: str, messages: tuple[Message, ...], schema: Mapping[str, Any], sampling: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self.model.model, "messages": list(messages), **self.model.extra}
-        for name, value in sampling.items():
-            body[self.model.max_tokens_field if name == "max_tokens" else name] = value
-        if mode.startswith("json_schema"):
-            sent = schema if mode == "json_schema" else without_lengths(schema)
-            json_schema = {"name": "answer", "schema": sent, "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": json_schema}
-        else:
-            first, *others = messages
-            body["messages"] = [{**first, "content": f"{first['content']}\n\n{in_words(schema)}"}, *others]
-            if mode == "json_object":
-                body["response_format"] = {"type": "json_object"}
-        return body
 
     def _connection_failed(self, endpoint: Endpoint, error: Exception) -> CallFailed:
         """The SDK's transport calls a refused connection a timeout, so what is behind its errors decides."""
         import aiohttp
 
         causes = list(_causes(error))
-        message = f"{endpoint.url}: {self._clean(str(causes[-1]))}"
+        message = f"{endpoint.url}: {self._mask(str(causes[-1]))}"
         if any(isinstance(cause, aiohttp.ClientConnectorError) for cause in causes):
             endpoint.went_away()
             return CallFailed(Reason.connection, message)
@@ -166,29 +188,22 @@ class OpenAIEngine:
             return CallFailed(Reason.timeout, message)
         return CallFailed(Reason.broken_response, message)
 
-    def _status_failed(self, endpoint: Endpoint, error: Any) -> CallFailed:
-        status, code = error.status_code, getattr(error, "code", None)
-        message = self._clean(f"HTTP {status}: {_said(error)}")
-        wait = _retry_after(error.response.headers)
-        if status == 429:
-            if code == "insufficient_quota":
-                return CallFailed(Reason.no_credit, message)
-            endpoint.hold(wait)
-            return CallFailed(Reason.rate_limited, message, retry_after=wait)
-        if status == 402:
-            return CallFailed(Reason.no_credit, message)
-        if status in (401, 403):
-            return CallFailed(Reason.unauthorised, message)
-        if status == 404:
-            return CallFailed(Reason.unknown_model, message)
-        if status in (408, 409) or status >= 500:
-            endpoint.hold(wait)
-            return CallFailed(Reason.server_error, message, retry_after=wait)
-        return CallFailed(Reason.rejected, message)
+    def _refused(self, endpoint: Endpoint, path: str, response: Any) -> Refused:
+        said = read_refusal(response.status_code, response.content, self._mask)
+        wait = asked_pause(response.headers)
+        reason = reason_of(said, wait)
+        if reason in (Reason.rate_limited, Reason.server_error):
+            self._hold(endpoint, wait)
+        if reason is Reason.no_address:
+            to = self._mask(response.headers.get("location", ""))
+            words = f"it redirects to {to}" if to else said.words
+            said = replace(said, words=f"{endpoint.url}{path}: {words}")
+        return Refused(reason, said, retry_after=wait)
 
-    def _clean(self, message: str) -> str:
-        """`message` without the key, whatever a server says."""
-        return message.replace(self._key, "[key]") if self._key else message
+    def _hold(self, endpoint: Endpoint, seconds: float | None) -> None:
+        """Let an endpoint rest as it asked, and say so where that is long."""
+        if endpoint.hold(seconds) and seconds and seconds >= _LONG_PAUSE_S:
+            self.options.say(f"{endpoint.url} asks for a pause of {timedelta(seconds=round(seconds))}")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -208,89 +223,20 @@ def _ignores(reply: Reply, schema: Mapping[str, Any]) -> bool:
     return False
 
 
+def _gist(said: Said) -> str:
+    """What a refusal says, without numbers and quotations, which differ from request to request."""
+    return re.sub(r"\d+|(['\"`]).*?\1", "", said.words)
+
+
 def _find_key(model: Model, options: EngineOptions) -> str | None:
     """The key of the model's provider, for the provider's own address only; L2ACO_API_KEY for a server that the user
     names."""
     if {url.rstrip("/") for url in options.base_urls} != {(model.base_url or "").rstrip("/")}:
-        return _key_in("L2ACO_API_KEY")
-    key = _key_in(model.key) if model.key else None
+        return key_in(OWN_SERVER)
+    key = key_in(model.key) if model.key else None
     if model.key and not key:
         raise UnavailableError(
             f"{model.alias} needs a key, and {model.key} is not set",
             remedy=f"Run: export {model.key}=...  or name an OpenAI-compatible server with --base-url.",
         )
     return key
-
-
-def _key_in(variable: str) -> str | None:
-    key = os.environ.get(variable, "").strip()
-    if not all("!" <= char <= "~" for char in key):
-        raise UnavailableError(
-            f"{variable} holds something that no key has, such as a line break, a space or curly quotes",
-            remedy=f"Set it again: export {variable}=...",
-        )
-    return key or None
-
-
-def _said(error: Any) -> str:
-    body = error.body
-    said = body.get("message") if isinstance(body, dict) else None
-    return str(said or error.message)[:400]
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    if milliseconds := headers.get("retry-after-ms"):
-        return _number(milliseconds, 1000)
-    return _number(headers.get("retry-after", ""), 1)
-
-
-def _number(text: str, divisor: float) -> float | None:
-    try:
-        return max(0.0, float(text) / divisor)
-    except ValueError:
-        return None
-
-
-def _quota_pause(headers: Mapping[str, str]) -> float | None:
-    """How long until a used-up quota is filled again, from `x-ratelimit-*` headers ("6m0s", "320ms")."""
-    pauses = [
-        _duration(headers.get(f"x-ratelimit-reset-{what}", ""))
-        for what in ("requests", "tokens")
-        if headers.get(f"x-ratelimit-remaining-{what}") == "0"
-    ]
-    return max(pauses, default=None)
-
-
-def _duration(text: str) -> float:
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-    return sum(float(number) * units[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text))
-
-
-def _read(content: bytes) -> Reply:
-    """The reply in the body of an answer; raises CallFailed where it is none."""
-    try:
-        value = json.loads(content)
-        choice = value["choices"][0]
-        message = choice["message"]
-        usage = value.get("usage") or {}
-        text, refusal = _text(message.get("content")), message.get("refusal")
-        text.encode()
-        return Reply(
-            text=text,
-            finish_reason=choice.get("finish_reason") or "stop",
-            tokens_in=int(usage.get("prompt_tokens") or 0),
-            tokens_out=int(usage.get("completion_tokens") or 0),
-            model=value.get("model"),
-            refusal=None if refusal is None else str(refusal),
-        )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise CallFailed(Reason.broken_response, f"the body is no chat completion ({error!r})") from None
-
-
-def _text(content: Any) -> str:
-    """What was said; some servers send it in parts."""
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if part.get("type") == "text")
-    if content is not None and not isinstance(content, str):
-        raise TypeError(f"content is no text but {type(content).__name__}")
-    return content or ""

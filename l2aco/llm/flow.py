@@ -26,21 +26,24 @@ def run_in_loop(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 class Gate:
-    """At most `limit` calls at once, and the limit adapts.
+    """At most `limit` calls at once, and the limit adapts, round by round (as many calls as the limit is).
 
-    It doubles each round until the first sign of overload, then grows by one call a round and halves at each
-    further sign, at most once in `CALM_S` seconds (additive increase, multiplicative decrease).
+    It doubles each round until the first round with overload, where more than `LUCK` of the calls met it. Such a round
+    takes off half of the share that met it, so that the limit follows what the endpoint bears; after each calm round
+    it grows, by 1 call, then 2, 4, ... (additive increase, multiplicative decrease; the cut in proportion is that of
+    DCTCP, Alizadeh et al. 2010). A stray refusal among many answers changes nothing.
     """
 
     START = 32
-    CALM_S = 1.0
+    LUCK = 0.2
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.limit = float(min(most, self.START))
         self.in_flight = 0
-        self._exploring = True
-        self._last_cut = -self.CALM_S
+        self._step = self.limit
+        self._well = 0
+        self._badly = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def __aenter__(self) -> None:
@@ -71,15 +74,26 @@ class Gate:
 
     def went_well(self) -> None:
         """A call was answered."""
-        self.limit = min(self.most, self.limit + (1 if self._exploring else 1 / self.limit))
+        self._well += 1
+        self._end_round()
 
     def overloaded(self) -> None:
         """A call met a limit, a server error or a timeout."""
-        self._exploring = False
-        now = time.monotonic()
-        if now - self._last_cut >= self.CALM_S:
-            self._last_cut = now
-            self.limit = max(1.0, self.limit / 2)
+        self._badly += 1
+        self._end_round()
+
+    def _end_round(self) -> None:
+        calls = self._well + self._badly
+        if calls < int(self.limit):
+            return
+        share = self._badly / calls
+        if share > self.LUCK and self._badly > 1:
+            self.limit = max(1.0, self.limit * (1 - share / 2))
+            self._step = 1.0
+        else:
+            self.limit = min(self.most, self.limit + self._step)
+            self._step *= 2
+        self._well = self._badly = 0
 
 
 class Pace:

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from l2aco.errors import DamagedError, InputError
 from l2aco.files import WriterLock, atomic_path
@@ -45,8 +45,9 @@ class Journal:
     def __enter__(self) -> Self:
         self._lock.__enter__()
         try:
-            for left in self.folder.glob(".*.partial"):  # of a writer that was killed
-                left.unlink()
+            for name in ("manifest.json", RECORDS, JOURNAL):
+                for left in self.folder.glob(f".{name}.*.partial"):  # of a writer that was killed
+                    left.unlink()
             self._journal = _open_for_append(self.folder / JOURNAL)
             self._failures = _open_for_append(self.folder / FAILURES)
             self._scan()
@@ -69,7 +70,7 @@ class Journal:
             for key, _ in _keyed_lines(self.folder / name):
                 self._done.add(key)
         for key, line in _keyed_lines(self.folder / FAILURES):
-            self._failed[key] = json.loads(line).get("reason", "")
+            self._failed[key] = str(_parsed(line, self.folder / FAILURES).get("reason", ""))
         for key in self._done & self._failed.keys():
             del self._failed[key]
 
@@ -134,15 +135,23 @@ class Journal:
         """
         if os.fstat(self._journal).st_size:
             sources = [self.folder / RECORDS, self.folder / JOURNAL]
-            index: dict[tuple[Any, ...], tuple[bytes, int, int, int]] = {}
+            index: dict[tuple[Any, ...], _Line] = {}
             for number, source in enumerate(sources):
-                place = 0
+                start = 0
                 for key, line in _keyed_lines(source):
-                    index[order(_parsed(line, source))] = (key, number, place, len(line))
-                    place += len(line)
-            self._copy_sorted(sources, [index[place][1:] for place in sorted(index)])
+                    record = _parsed(line, source)
+                    try:
+                        index[order(record)] = _Line(key, number, start, len(line))
+                    except (KeyError, TypeError) as error:
+                        raise _damaged(line, source, f" without what sorts it ({error})") from None
+                    start += len(line)
+            try:
+                ordered = [index[position] for position in sorted(index)]
+            except TypeError as error:  # numbers in one line, words in another
+                raise DamagedError(f"holds records that cannot be sorted ({error})", where=self.folder) from None
+            self._copy_sorted(sources, ordered)
             self._begin_anew()
-            self._done = {key for key, *_ in index.values()}
+            self._done = {line.key for line in ordered}
         return len(self._done)
 
     def _begin_anew(self) -> None:
@@ -152,22 +161,33 @@ class Journal:
         os.close(self._journal)
         self._journal = _open_for_append(self.folder / JOURNAL)
 
-    def _copy_sorted(self, sources: list[Path], index: list[tuple[int, int, int]]) -> None:
+    def _copy_sorted(self, sources: list[Path], lines: list[_Line]) -> None:
         with contextlib.ExitStack() as stack, atomic_path(self.folder / RECORDS) as partial:
             streams = [stack.enter_context(path.open("rb")) if path.exists() else None for path in sources]
             with partial.open("wb") as out:
-                for number, place, length in index:
-                    stream = streams[number]
+                for line in lines:
+                    stream = streams[line.source]
                     if stream is not None:
-                        stream.seek(place)
-                        out.write(stream.read(length).rstrip(b"\n") + b"\n")
+                        stream.seek(line.start)
+                        out.write(stream.read(line.length).rstrip(b"\n") + b"\n")
             partial.touch()
             if (self.folder / RECORDS).exists():
                 shutil.copymode(self.folder / RECORDS, partial)
 
 
+class _Line(NamedTuple):
+    """Where a record stands: the number of its file, its first byte there, and how many there are."""
+
+    key: bytes
+    source: int
+    start: int
+    length: int
+
+
 def _open_for_append(path: Path) -> int:
     """A handle for appending; a last line without its end is cut off, because it was never finished."""
+    if path.is_symlink():
+        raise DamagedError("is a link, and what it leads to is not ours to write", where=path)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     size = os.fstat(handle).st_size
     tail = b""
@@ -188,7 +208,7 @@ def _keyed_lines(path: Path) -> Iterator[tuple[bytes, bytes]]:
         for number, line in enumerate(stream, start=1):
             try:
                 yield _key_of(line), line
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise DamagedError(
                     "is not a complete record",
                     where=f"{path}:{number}",
@@ -199,12 +219,16 @@ def _keyed_lines(path: Path) -> Iterator[tuple[bytes, bytes]]:
 def _parsed(line: bytes, path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(line))
-    except ValueError:
-        raise DamagedError(
-            f"holds a damaged record ({line[:60].decode(errors='replace')}...)",
-            where=path,
-            remedy="Remove its line: what it held is then asked for again, and nothing else.",
-        ) from None
+    except (ValueError, TypeError, RecursionError):
+        raise _damaged(line, path) from None
+
+
+def _damaged(line: bytes, path: Path, how: str = "") -> DamagedError:
+    return DamagedError(
+        f"holds a damaged record{how} ({line[:60].decode(errors='replace')}...)",
+        where=path,
+        remedy="Remove its line: what it held is then asked for again, and nothing else.",
+    )
 
 
 def _key_of(line: bytes) -> bytes:

@@ -28,7 +28,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What one call brought: the raw text, why it ended, and the tokens it took."""
+    """What one call brought: the raw text, why it ended, and the tokens it took. `thoughts` is what the model wrote
+    beside its answer, where the server keeps that apart."""
 
     text: str
     finish_reason: str
@@ -36,6 +37,7 @@ class Reply:
     tokens_out: int
     model: str | None = None
     refusal: str | None = None
+    thoughts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Reason(StrEnum):
     broken_response = "broken response"
     rejected = "rejected"
     unauthorised = "key refused"
+    forbidden = "access refused"
+    no_address = "no chat API at this address"
     no_credit = "no credit"
     unknown_model = "unknown model"
     refused = "refused by the model"
@@ -75,21 +79,31 @@ TRANSIENT = frozenset(
 )
 """Worth another try: nothing was answered."""
 
-FATAL = frozenset({Reason.unauthorised, Reason.no_credit, Reason.unknown_model})
+UNANSWERED = TRANSIENT | {Reason.forbidden}
+"""Not the request's fault, as far as is known: the next run asks again by itself."""
+
+FATAL = frozenset({Reason.unauthorised, Reason.no_address, Reason.no_credit, Reason.unknown_model})
 """Every further call would end the same way."""
 
 OVERLOAD = frozenset({Reason.rate_limited, Reason.timeout, Reason.server_error})
 """Signs that the endpoint has more work than it can do."""
 
+LONGEST_PAUSE_S = 6 * 3600.0
+"""Where a server asks for more, the call has failed, and its run ends and says so."""
+
 
 class CallFailed(Exception):  # noqa: N818  (not an error of the program)
-    """A call that brought no answer. `retry_after` is what the server asked for, in seconds."""
+    """A call that brought no answer.
 
-    def __init__(self, reason: Reason, message: str, *, retry_after: float | None = None) -> None:
+    `retry_after` is what the server asked for, in seconds; `text` an answer that cannot be used.
+    """
+
+    def __init__(self, reason: Reason, message: str, *, retry_after: float | None = None, text: str = "") -> None:
         super().__init__(f"{reason.value}: {message}")
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+        self.text = text
 
     @property
     def retryable(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,36 +14,69 @@ _REFUSALS = ("i'm sorry", "i am sorry", "i cannot", "i can't", "sorry, but", "as
 
 
 def parse_reply(reply: Reply, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The object in a reply; raises CallFailed with the reason.
+    """The object in a reply; raises CallFailed with the reason and the text that cannot be used.
 
-    Strict: one JSON object, alone or in one code fence, that satisfies the schema. A cut-off reply is never
-    mended, because what is missing cannot be known.
+    One JSON object that satisfies the schema: alone, in one code fence, after the model's thoughts, or in these where
+    the server put everything there. A cut-off reply is never mended, because what is missing cannot be known.
     """
     if reply.refusal:
         raise CallFailed(Reason.refused, reply.refusal[:200])
     if reply.finish_reason == "length":
-        raise CallFailed(Reason.truncated, f"after {reply.tokens_out} tokens")
+        raise CallFailed(Reason.truncated, f"after {reply.tokens_out} tokens", text=reply.text or reply.thoughts)
     if reply.finish_reason == "content_filter":
-        raise CallFailed(Reason.refused, "the provider's content filter")
-    text = _unfence(reply.text.strip())
+        raise CallFailed(Reason.refused, "the provider's content filter", text=reply.text)
+    text = reply.text.strip()
     if not text:
-        raise CallFailed(Reason.empty, f"finish reason {reply.finish_reason}")
+        with contextlib.suppress(CallFailed):
+            return _object_in(reply.thoughts, schema)
+        raise CallFailed(Reason.empty, f"finish reason {reply.finish_reason}", text=reply.thoughts)
+    return _object_in(text, schema)
+
+
+def _object_in(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    answer = _answer_part(text)
     try:
-        value = json.loads(text)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is valid JSON, and no text
+        value = _value(answer)
+        wrong = explain(value, schema)
     except (ValueError, RecursionError) as error:
-        if text.casefold().replace("\u2019", "'").startswith(_REFUSALS):
-            raise CallFailed(Reason.refused, text[:200]) from None
-        raise CallFailed(Reason.invalid_json, str(error)) from None
-    if wrong := explain(value, schema):
-        raise CallFailed(Reason.wrong_schema, wrong)
-    return value
+        if answer.casefold().replace("\u2019", "'").startswith(_REFUSALS):
+            raise CallFailed(Reason.refused, answer[:200]) from None
+        raise CallFailed(Reason.invalid_json, str(error), text=text) from None
+    if wrong and isinstance(value, dict) and len(value) == 1:  # {"answer": {...}}
+        (name, inner), *_ = value.items()
+        if name not in schema.get("properties", {}) and not explain(inner, schema):
+            return dict(inner)
+    if wrong:
+        raise CallFailed(Reason.wrong_schema, wrong, text=text)
+    return dict(value)
 
 
-def _unfence(text: str) -> str:
+_THOUGHTS_END = re.compile(r"</(?:think|thinking|thought|reasoning)>|\[/THINK\]|\u25c1/think\u25b7", re.IGNORECASE)
+_TURN_END = re.compile(r"(<\|\w{1,40}\|>|</s>|<end_of_turn>)\Z")
+_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.IGNORECASE | re.DOTALL)
+
+
+def _answer_part(text: str) -> str:
+    """A text without the model's thoughts, the sign that ends its turn, and one code fence."""
+    ends = [found.end() for found in _THOUGHTS_END.finditer(text)]
+    if ends and not text.startswith("{"):
+        text = text[ends[-1] :].strip()
+    while _TURN_END.search(text):
+        text = _TURN_END.sub("", text).rstrip()
     if text.startswith("```") and text.endswith("```") and "\n" in text:
         return text[text.index("\n") + 1 : -3].strip()
-    return text
+    fenced = _FENCE.findall(text)
+    return fenced[0].strip() if len(fenced) == 1 else text
+
+
+def _value(text: str) -> Any:
+    """The JSON value of a text, which may stand there twice; raises ValueError, also for what no file of ours may
+    hold: numbers that JSON does not know, half a surrogate pair."""
+    value, end = json.JSONDecoder().raw_decode(text)
+    if (rest := text[end:].strip()) and _value(rest) != value:
+        raise ValueError("several JSON values that differ")
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    return value
 
 
 def explain(value: Any, schema: Mapping[str, Any]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import http.client
 import importlib.util
-import json
 import os
+import secrets
 import shlex
 import shutil
 import signal
@@ -20,19 +21,20 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from l2aco.errors import UnavailableError
-from l2aco.files import read_json, write_json
+from l2aco.files import stable_hash
 from l2aco.llm.catalog import Model
 from l2aco.llm.client import OpenAIEngine
+from l2aco.llm.kept import KeptServer, find_server, keep_server
+from l2aco.llm.keys import make_mask
 from l2aco.llm.options import EngineOptions
 from l2aco.llm.request import Message, Reply
 from l2aco.workspace import Settings
 
 START_LIMIT_S = 1800.0
 STOP_LIMIT_S = 20.0
-_KEPT = ".server.json"
 _LOG = "server.log"
 _PR_SET_PDEATHSIG = 1
 
@@ -70,6 +72,7 @@ def vllm_command(settings: Settings | None = None) -> tuple[str, ...] | None:
 class VllmEngine:
     """Starts the server when entered, stops it when left (also on Ctrl-C and errors) unless it is to be kept.
 
+    The server listens on loopback and asks for a token that is made for it, so that it answers nobody else.
     Raises UnavailableError when made where vLLM cannot be started, and, with the server's last words, when it
     dies or does not become ready in half an hour.
     """
@@ -82,13 +85,16 @@ class VllmEngine:
         self._process: subprocess.Popen[bytes] | None = None
         self._client: OpenAIEngine | None = None
         self._folder = options.folder or Path(tempfile.gettempdir())
-        if options.vllm_command is None and self._kept_url() is None:
+        self._mask = make_mask()
+        if options.vllm_command is None and self._kept() is None:
             raise UnavailableError(f"{model.alias} ({model.model}) has nothing to run on here", remedy=WAYS_OUT)
 
     async def __aenter__(self) -> Self:
         try:
-            url = self._kept_url() or await self._start()
-            self._client = OpenAIEngine(self.model, replace(self.options, base_urls=(url,)))
+            server = self._kept()
+            port, token = (server.port, server.token) if server else await self._start()
+            options = replace(self.options, base_urls=(f"http://127.0.0.1:{port}/v1",))
+            self._client = OpenAIEngine(self.model, options, key=token)
             await self._client.__aenter__()
         except BaseException:
             self._stop()
@@ -110,14 +116,13 @@ class VllmEngine:
             raise self._died()
         return await self._client.ask(messages, schema, sampling)
 
-    async def _start(self) -> str:
-        port = _free_port()
+    async def _start(self) -> tuple[int, str]:
+        port, token = _free_port(), secrets.token_urlsafe(24)
         command = [*(self.options.vllm_command or ()), *self._flags(port)]
-        self._folder.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+        environment = {**os.environ, "VLLM_API_KEY": token, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
         self.options.say(f"Starting vLLM for {self.model.model} (log: {self._folder / _LOG})")
         try:
-            with (self._folder / _LOG).open("wb") as log:
+            with _new_file(self._folder / _LOG) as log:
                 self._process = subprocess.Popen(
                     command,
                     stdout=log,
@@ -128,12 +133,16 @@ class VllmEngine:
                 )
         except OSError as error:
             raise UnavailableError(f"vLLM cannot be started: {error}", where=command[0], remedy=WAYS_OUT) from None
-        root = f"http://127.0.0.1:{port}"
-        await self._until_ready(root)
-        url = f"{root}/v1"
+        await self._until_ready(port)
         if self.options.keep_server:
-            write_json(self._folder / _KEPT, {"url": url, "pid": self._process.pid, "model": self.model.model})
-        return url
+            keep_server(self._identity, port, token, self._process.pid)
+        return port, token
+
+    @property
+    def _identity(self) -> str:
+        """What a kept server must agree in to be used again."""
+        served = {"model", "revision", "context", "trust_remote_code", "chat_template", "serve"}
+        return stable_hash([self.model.model_dump(include=served), self.options.vllm_flags], 24)
 
     def _flags(self, port: int) -> list[str]:
         model = self.model
@@ -146,19 +155,19 @@ class VllmEngine:
             flags.append("--trust-remote-code")
         if model.chat_template:
             template = self._folder / "chat_template.jinja"
-            self._folder.mkdir(parents=True, exist_ok=True)
-            template.write_text(model.chat_template, encoding="utf-8")
+            with _new_file(template) as file:
+                file.write(model.chat_template.encode())
             flags += ["--chat-template", str(template)]
         return [*flags, *model.serve, *self.options.vllm_flags]
 
-    async def _until_ready(self, root: str) -> None:
+    async def _until_ready(self, port: int) -> None:
         assert self._process is not None
         deadline = time.monotonic() + START_LIMIT_S
         told = ""
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise self._died()
-            if await asyncio.to_thread(_healthy, root):
+            if await asyncio.to_thread(_healthy, port):
                 self.options.say("vLLM is ready")
                 return
             last = self._last_words(1)
@@ -182,17 +191,12 @@ class VllmEngine:
             text = (self._folder / _LOG).read_bytes()[-16384:].decode(errors="replace")
         except OSError:
             return ""
-        return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+        return self._mask("\n".join([line for line in text.splitlines() if line.strip()][-lines:]))
 
-    def _kept_url(self) -> str | None:
-        """The address of a server that an earlier run left up for this model."""
-        path = self._folder / _KEPT
-        if path.exists():
-            kept = read_json(path)
-            if kept["model"] == self.model.model and _healthy(kept["url"].removesuffix("/v1")):
-                return str(kept["url"])
-            path.unlink()
-        return None
+    def _kept(self) -> KeptServer | None:
+        """A server that an earlier run left up for this model."""
+        server = find_server(self._identity)
+        return server if server is not None and _healthy(server.port) else None
 
     def _stop(self) -> None:
         """End the whole process group: politely, then not."""
@@ -231,14 +235,21 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _healthy(root: str) -> bool:
-    """Whether a server answers at `root`/health; no proxy is asked for a loopback address."""
+def _healthy(port: int) -> bool:
+    """Whether a server answers on this machine's `port`; no proxy is asked."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{root}/health", timeout=5) as answer:
+        with opener.open(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
             return bool(answer.status == 200)
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
+
+
+def _new_file(path: Path) -> BinaryIO:
+    """An empty file for writing, in the place of whatever is called so; a link is not followed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    return path.open("xb")
 
 
 WAYS_OUT = """Ways out:

@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from l2aco.errors import InputError
 from l2aco.models.base import Backbone, Tables
 from l2aco.models.inputs import Inputs
 from l2aco.models.losses import alignment_loss, mean_of, symmetric_kl
 from l2aco.models.spec import AlignSpec
-from l2aco.models.vectors import Vectors
+from l2aco.models.vectors import Vectors, side_by_side
 
 
 class Output(NamedTuple):
@@ -64,8 +65,11 @@ class Aligner(nn.Module):
         self.drug: Side | None = None
         self.cell: Side | None = None
         if self.spec.active:
-            if inputs is None or inputs.drug_vectors is None or inputs.cell_vectors is None:
-                raise ValueError("an active alignment needs the vectors of drugs and cell lines")
+            if inputs is None or not inputs.drug_vectors or not inputs.cell_vectors:
+                raise InputError(
+                    "alignment needs vectors of drugs and of cell lines, and no store brings both",
+                    remedy="Profile and embed them (l2aco profile, l2aco embed), or train with --align none.",
+                )
             measured = backbone.measured() or (None, None)
             self.drug = Side(
                 self.spec.for_kind("drug"), inputs.drug_vectors, backbone.drug_width, inputs.train_drugs, measured[0]
@@ -129,7 +133,7 @@ class Aligner(nn.Module):
             for name, table in known.extra.items()
         }
         tables, drug_read, cell_read = self.backbone.newcomers(inputs, Tables(drug, cell, extra))
-        if self.drug is None or self.cell is None or inputs.drug_vectors is None or inputs.cell_vectors is None:
+        if self.drug is None or self.cell is None:
             return tables
         return tables.with_representations(
             self.drug.of_newcomers(tables.drug, inputs.drug_vectors, drug_read, _mean_length(known.drug)),
@@ -223,12 +227,18 @@ class Side(nn.Module):
     unmeasured: Tensor
 
     def __init__(
-        self, spec: AlignSpec, vectors: Vectors, width: int, train: np.ndarray | None, measured: Tensor | None
+        self,
+        spec: AlignSpec,
+        vectors: Mapping[str, Vectors],
+        width: int,
+        train: np.ndarray | None,
+        measured: Tensor | None,
     ) -> None:
         super().__init__()
         self.spec = spec
-        known = torch.from_numpy(vectors.known.copy())
-        self.register_buffer("vectors", torch.from_numpy(vectors.values.copy()), persistent=False)
+        values, has_one = side_by_side(vectors.values())
+        known = torch.from_numpy(has_one)
+        self.register_buffer("vectors", torch.from_numpy(values), persistent=False)
         self.register_buffer("known", known, persistent=False)
         within = known.clone()
         if spec.scope == "train":
@@ -239,7 +249,7 @@ class Side(nn.Module):
         self.register_buffer(
             "unmeasured", torch.zeros_like(known) if measured is None else ~measured.cpu(), persistent=False
         )
-        self.adapter = _adapter(spec.adapter, vectors.values.shape[1], width)
+        self.adapter = _adapter(spec.adapter, values.shape[1], width)
         self.mix: nn.Linear | None = nn.Linear(2 * width, width) if spec.fusion in ("gate", "concat") else None
 
     def adapted(self, rows: Tensor | None) -> Tensor:
@@ -283,15 +293,16 @@ class Side(nn.Module):
             h = torch.where(_like(gone.unsqueeze(-1), h), g, h)
         return self._mixed(h, g)
 
-    def of_newcomers(self, h: Tensor, vectors: Vectors, read: Tensor, length: Tensor) -> Tensor:
+    def of_newcomers(self, h: Tensor, vectors: Mapping[str, Vectors], read: Tensor, length: Tensor) -> Tensor:
         """What the score reads of entities with representations h (n, ..., d) and these vectors; `read` (n,): of whom
         the backbone read something; `length`: of the usual representation."""
         device = self.vectors.device
-        g = _like(self.adapter(torch.from_numpy(vectors.values).to(device)), h).expand_as(h)
+        values, known = (torch.from_numpy(array).to(device) for array in side_by_side(vectors.values()))
+        g = _like(self.adapter(values), h).expand_as(h)
         if self.spec.loss != "none" or self.imputes:
             direction_alone = self.spec.loss in ("infonce", "l2", "sce") and not self.imputes
             told = F.normalize(g, dim=-1) * length if direction_alone else g
-            silent = ~read.to(device) & torch.from_numpy(vectors.known).to(device)
+            silent = ~read.to(device) & known
             h = torch.where(_like(silent.unsqueeze(-1), h), told, h)
         return self._mixed(h, g)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,9 +17,10 @@ from l2aco.files import describe_validation
 from l2aco.models.alignment import Aligner
 from l2aco.models.backbones import backbones
 from l2aco.models.base import Backbone
+from l2aco.models.estimator import Estimator
 from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
-from l2aco.models.vectors import prepare_vectors
+from l2aco.models.vectors import Knowledge, prepare_vectors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +45,7 @@ def build_model(
         return Aligner(cls(inputs, settings), align, inputs)
 
 
-def parse_config(cls: type[Backbone], config: Mapping[str, Any]) -> Any:
+def parse_config(cls: type[Backbone] | type[Estimator], config: Mapping[str, Any]) -> Any:
     """The backbone's validated hyper-parameters; raises UsageError that names the wrong one."""
     try:
         return cls.Config.model_validate(dict(config))
@@ -55,7 +57,7 @@ def parse_config(cls: type[Backbone], config: Mapping[str, Any]) -> Any:
 
 
 def load_inputs(
-    cls: type[Backbone],
+    cls: type[Backbone] | type[Estimator],
     dataset: DataSet,
     *,
     train_drugs: np.ndarray | None = None,
@@ -86,20 +88,22 @@ def load_inputs(
     )
 
 
-def with_vectors(
-    inputs: Inputs,
-    align: AlignSpec,
-    *,
-    drug_vectors: np.ndarray | None,
-    cell_vectors: np.ndarray | None,
-    drug_mask: np.ndarray | None = None,
-    cell_mask: np.ndarray | None = None,
-    seed: int = 0,
-) -> Inputs:
-    """`inputs` with the profile vectors (Nd, D) and (Nc, D) of its entities as `align` wants them; masks, bool, say who
-    has one (None: all). Raises InputError for vectors that are missing or not finite."""
-    if not align.active:
-        return inputs
-    drugs = prepare_vectors(inputs.drugs, drug_vectors, drug_mask, align, seed=seed, train=inputs.train_drugs)
-    lines = prepare_vectors(inputs.cell_lines, cell_vectors, cell_mask, align, seed=seed, train=inputs.train_cells)
+def with_vectors(inputs: Inputs, align: AlignSpec, knowledge: Sequence[Knowledge], *, seed: int = 0) -> Inputs:
+    """`inputs` with the profile vectors of its entities out of every store, as `align` wants them.
+
+    A store that knows none of a kind brings none of that kind. Raises InputError for vectors that are not finite.
+    """
+    drugs, lines = (
+        {
+            known.store: prepare_vectors(
+                entities, values(known), mask(known), align, seed=seed, train=train, columns=known.columns
+            )
+            for known in knowledge
+            if mask(known).any()
+        }
+        for entities, values, mask, train in (
+            (inputs.drugs, attrgetter("drug_vectors"), attrgetter("drug_mask"), inputs.train_drugs),
+            (inputs.cell_lines, attrgetter("cell_vectors"), attrgetter("cell_mask"), inputs.train_cells),
+        )
+    )
     return replace(inputs, drug_vectors=drugs, cell_vectors=lines)

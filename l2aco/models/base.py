@@ -8,22 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from l2aco.models.config import BackboneConfig
 from l2aco.models.inputs import Inputs
 
 START = 0.01
 """Standard deviation of fresh embeddings. On unseen cell lines 0.01 scores far above 0.05 and 0.1."""
-
-
-class BackboneConfig(BaseModel):
-    """Hyper-parameters that every backbone has; each backbone extends it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    faithful: bool = False
-    """Reproduce the published mathematics, with what it gets wrong."""
 
 
 @dataclass(frozen=True)

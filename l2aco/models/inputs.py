@@ -23,8 +23,8 @@ class Inputs:
 
     features: a `FeatureTable` or `GraphTable` for each name in `Backbone.requires` but the graph, and in `uses` where
     there is one, in the order of `drugs` or `cell_lines`; fitted: the same names, to describe others. drug_vectors,
-    cell_vectors: of the aligner; None where it reads none. train_drugs, train_cells: int64 rows of those in training
-    triples; None where unknown.
+    cell_vectors: profile vectors by store, none where none are read. train_drugs, train_cells: int64 rows of those in
+    training triples; None where unknown.
     """
 
     drugs: Sequence[Entity]
@@ -32,8 +32,8 @@ class Inputs:
     graph: KnowledgeGraph | None = None
     features: Mapping[str, Any] = field(default_factory=dict)
     fitted: Mapping[str, Feature] = field(default_factory=dict)
-    drug_vectors: Vectors | None = None
-    cell_vectors: Vectors | None = None
+    drug_vectors: Mapping[str, Vectors] = field(default_factory=dict)
+    cell_vectors: Mapping[str, Vectors] = field(default_factory=dict)
     train_drugs: Array | None = None
     train_cells: Array | None = None
 
@@ -49,17 +49,17 @@ class Inputs:
         """`drugs` or `cell_lines`."""
         return self.drugs if kind is EntityKind.drug else self.cell_lines
 
-    def of(self, newcomers: Sequence[Entity], vectors: Mapping[tuple[str, str], Array]) -> Self:
+    def of(self, newcomers: Sequence[Entity], vectors: Mapping[tuple[str, str], Mapping[str, Array]]) -> Self:
         """The same of other entities, who have no edges: their features, and their vectors in `vectors`, by
-        `Entity.key`, float (D,) as the store holds them."""
+        `Entity.key` and store, float (D,) as the store holds them."""
         drugs = [entity for entity in newcomers if entity.kind is EntityKind.drug]
         lines = [entity for entity in newcomers if entity.kind is EntityKind.cell_line]
         found = replace(self, drugs=drugs, cell_lines=lines, graph=None, train_drugs=None, train_cells=None)
         return replace(
             found,
             features={name: feature.of(found.entities(feature.kind)) for name, feature in self.fitted.items()},
-            drug_vectors=self.drug_vectors and self.drug_vectors.of([vectors.get(drug.key) for drug in drugs]),
-            cell_vectors=self.cell_vectors and self.cell_vectors.of([vectors.get(line.key) for line in lines]),
+            drug_vectors=_of(self.drug_vectors, drugs, vectors),
+            cell_vectors=_of(self.cell_vectors, lines, vectors),
         )
 
     def lacking(self, entity: Entity) -> list[str]:
@@ -71,4 +71,20 @@ class Inputs:
             if table.kind is entity.kind and not table.mask[row]
         ]
         vectors = self.drug_vectors if entity.kind is EntityKind.drug else self.cell_vectors
-        return names + (["profile vector"] if vectors is not None and not vectors.known[row] else [])
+        several = len(vectors) > 1
+        return names + [
+            f"profile vector in {store}" if several else "profile vector"
+            for store, known in vectors.items()
+            if not known.known[row]
+        ]
+
+
+def _of(
+    fitted: Mapping[str, Vectors],
+    entities: Sequence[Entity],
+    vectors: Mapping[tuple[str, str], Mapping[str, Array]],
+) -> dict[str, Vectors]:
+    return {
+        store: known.of([vectors.get(entity.key, {}).get(store) for entity in entities])
+        for store, known in fitted.items()
+    }

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from l2aco.entities import Entity
 from l2aco.errors import InputError
 from l2aco.models.spec import AlignSpec
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What a store holds of a data set's entities, in their order; zero rows where the mask is False.
+
+    `drug_vectors` (Nd, D) and `cell_vectors` (Nc, D) float32, `drug_mask` (Nd,) and `cell_mask` (Nc,) bool, either of
+    which may be False for all. `columns` names the D dimensions where the store holds numbers.
+    """
+
+    store: str
+    encoder: str
+    drug_vectors: NDArray[np.float32]
+    drug_mask: NDArray[np.bool_]
+    cell_vectors: NDArray[np.float32]
+    cell_mask: NDArray[np.bool_]
+    columns: tuple[str, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """Hex SHA-256 of the vectors and masks: what a run depends on, whatever else the store holds."""
+        digest = hashlib.sha256()
+        for array in (self.drug_vectors, self.drug_mask, self.cell_vectors, self.cell_mask):
+            digest.update(str(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -21,22 +46,27 @@ class Vectors:
     """`values` float32 (n, D), every row finite; `known` bool (n,) is False where a row was imputed.
 
     `centre` (D,): what was taken away before rows were brought to one length, None where nothing was; `absent` (D,):
-    the row of an entity without a vector.
+    the row of an entity without a vector. `columns` names the dimensions of a store of numbers; a store of embeddings
+    has none.
     """
 
     values: NDArray[np.float32]
     known: NDArray[np.bool_]
     centre: NDArray[np.float32] | None
     absent: NDArray[np.float32]
+    columns: tuple[str, ...] = ()
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `of_arrays` makes them of again."""
         centre = {} if self.centre is None else {"centre": self.centre}
-        return {"values": self.values, "known": self.known, "absent": self.absent, **centre}
+        columns = np.array(self.columns, dtype=np.str_)
+        return {"values": self.values, "known": self.known, "absent": self.absent, "columns": columns, **centre}
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        return cls(arrays["values"], arrays["known"], arrays.get("centre"), arrays["absent"])
+        return cls(
+            arrays["values"], arrays["known"], arrays.get("centre"), arrays["absent"], tuple(arrays["columns"].tolist())
+        )
 
     def of(self, others: Sequence[np.ndarray | None]) -> Self:
         """The vectors (D,) of other entities as these were made, None being no vector. Raises InputError for another
@@ -53,14 +83,24 @@ class Vectors:
         return replace(self, values=np.where(known[:, None], values, self.absent).astype(np.float32), known=known)
 
 
+def side_by_side(vectors: Iterable[Vectors]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The vectors of the same entities in several stores as one (n, D1 + D2 + ...), and who is known to any of them."""
+    several = list(vectors)
+    return (
+        np.concatenate([one.values for one in several], axis=1),
+        np.logical_or.reduce([one.known for one in several]),
+    )
+
+
 def prepare_vectors(
     entities: Sequence[Entity],
-    values: np.ndarray | None,
+    values: np.ndarray,
     mask: np.ndarray | None,
     align: AlignSpec,
     *,
     seed: int,
     train: np.ndarray | None = None,
+    columns: tuple[str, ...] = (),
 ) -> Vectors:
     """The vectors (n, D) of `entities`, all of one kind, after checks, imputation, control and standardisation.
 
@@ -75,11 +115,6 @@ def prepare_vectors(
         raise InputError("has no entities to align", remedy="Import a data set with drugs and cell lines.")
     kind = entities[0].kind.value
     plural = kind.replace("_", " ") + "s"
-    if values is None:
-        raise InputError(
-            f"alignment needs vectors of the {plural}, and there are none",
-            remedy="Embed a profile set first (l2aco embed), or train with --align none.",
-        )
     values = np.asarray(values, dtype=np.float32)
     known = np.ones(len(values), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
     if values.ndim != 2 or len(values) != len(entities) or known.shape != (len(values),):
@@ -102,10 +137,10 @@ def prepare_vectors(
     values = np.where(known[:, None], values, absent)
     values = _control(values, known, align, kind, seed)
     if not align.standardise:
-        return Vectors(values, known, None, absent)
+        return Vectors(values, known, None, absent, columns)
     centre = _centre(values, known, train)
     centred = np.where(known[:, None], values - centre, 0.0).astype(np.float32)
-    return Vectors(_directions(centred), known, centre, np.zeros_like(absent))
+    return Vectors(_directions(centred), known, centre, np.zeros_like(absent), columns)
 
 
 def _absent(

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from l2aco.models.base import Backbone, BackboneConfig, Tables
+from l2aco.models.base import Backbone, Tables
+from l2aco.models.config import BackboneConfig
 from l2aco.models.inputs import Inputs
 
 Encode = Callable[[nn.Module, Tensor], Tensor]

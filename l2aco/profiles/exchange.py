@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from l2aco.entities import Entity, EntityIndex, EntityKind, delimiter, parse_kind
+from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
 from l2aco.errors import DamagedError, InputError, L2aCoError, UnknownNameError, UsageError
 from l2aco.files import atomic_folder, atomic_path, parse_json, sha256_file, stable_hash, write_json
 from l2aco.llm.journal import RECORDS
@@ -26,6 +26,7 @@ from l2aco.profiles.prompt import load_templates
 from l2aco.profiles.record import RECORD_FIELDS, Place, ProfileRecord
 from l2aco.profiles.schema import infer_schema, join_schemas
 from l2aco.profiles.sets import MANIFEST, ProfileSet, opened
+from l2aco.tables import read_raw, says_nothing
 from l2aco.workspace import Workspace, is_name
 
 Format = Literal["jsonl", "parquet", "csv", "paper"]
@@ -167,7 +168,7 @@ class _Tally:
     def keep(self, records: Iterator[ProfileRecord]) -> Iterator[ProfileRecord]:
         for found in records:
             record = self._resolve(found)
-            if not record.text.strip():
+            if says_nothing(record.text):
                 self.empty += 1
             elif {record.key, record.place} & self._seen:
                 self.repeated += 1
@@ -286,7 +287,7 @@ def _record(value: dict[str, Any], where: str) -> ProfileRecord:
 
 def _written_by_hand(value: dict[str, Any], where: str) -> ProfileRecord:
     filled = ((name, item) for name, item in value.items() if isinstance(name, str) and item is not None)
-    row = {name.strip().casefold(): str(item).strip() for name, item in filled}
+    row = {name.strip().casefold(): "" if says_nothing(str(item)) else str(item).strip() for name, item in filled}
     name, given = row.get("name", ""), row.get("id", "")
     if "text" not in row or "kind" not in row or not (name or given):
         raise InputError(
@@ -306,17 +307,11 @@ def _written_by_hand(value: dict[str, Any], where: str) -> ProfileRecord:
 
 
 def _read_csv(source: Path) -> Iterator[ProfileRecord]:
-    try:
-        with source.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, delimiter=delimiter(source))
-            for row in reader:
-                yield _unflat(row, f"{source}:{reader.line_num}")
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=source) from None
-    except UnicodeDecodeError as error:
-        raise _not_utf8(source, error) from None
-    except csv.Error as error:
-        raise InputError(f"cannot be read as CSV ({error})", where=source) from None
+    table = read_raw(source)
+    table.check_cells()
+    for number, row in enumerate(table.frame.iter_rows(named=True)):
+        if any(row.values()):
+            yield _unflat({**row, "text": row["text"] or ""} if "text" in row else row, table.where(number))
 
 
 def _read_parquet(source: Path) -> Iterator[ProfileRecord]:

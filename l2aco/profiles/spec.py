@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from l2aco.llm.addresses import check_address
+from l2aco.llm.keys import check_flags
 from l2aco.llm.options import EngineOptions, RunLimits
 from l2aco.profiles.prompt import DEFAULT_PROMPT
 
@@ -49,22 +50,13 @@ class ProfileSpec(BaseModel):
     @classmethod
     def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
-            try:
-                parts = urlsplit(url)
-                known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-            except ValueError:
-                known = False
-            if not known:
-                raise ValueError(f"'{url}' is no address of a server, such as http://localhost:8000/v1")
-            if parts.username or parts.password:
-                raise ValueError("keys do not stand in addresses, which are written down: export L2ACO_API_KEY=...")
+            check_address(url)
         return urls
 
     @field_validator("vllm_flags")
     @classmethod
     def _no_key(cls, flags: tuple[str, ...]) -> tuple[str, ...]:
-        if any(flag.partition("=")[0] == "--api-key" for flag in flags):
-            raise ValueError("flags are written down, keys are not: export VLLM_API_KEY=... and L2ACO_API_KEY=...")
+        check_flags(flags)
         return flags
 
     @model_validator(mode="after")

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
 from l2aco.errors import UnavailableError, UsageError
+from l2aco.runs.environment import describe_machine
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
-
-PACKAGES = ("l2aco", "torch", "torch-geometric", "numpy", "numba", "scipy", "polars", "faiss-cpu", "safetensors")
 
 
 def choose_device(name: str) -> torch.device:
@@ -67,20 +64,9 @@ def _glibc() -> Any:
 
 
 def describe_environment(device: torch.device, threads: int) -> dict[str, Any]:
-    """Versions and machine, as they are written to environment.json; no paths, no user, no host name."""
-    return {
-        "python": platform.python_version(),
-        "platform": f"{sys.platform} {platform.machine()}",
-        "cpu_count": os.cpu_count(),
-        "threads": threads,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "cuda": torch.version.cuda if device.type == "cuda" else None,
-        "packages": {name: _version(name) for name in PACKAGES},
+    """`describe_machine`, with the device."""
+    gpu = device.type == "cuda"
+    return describe_machine(threads) | {
+        "device": torch.cuda.get_device_name(device) if gpu else "cpu",
+        "cuda": torch.version.cuda if gpu else None,
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -17,7 +17,7 @@ from l2aco.runs.breakdown import breakdown, strata
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
     from l2aco.data.splits.spec import Split, SplitSpec
-    from l2aco.runs.knowledge import Knowledge
+    from l2aco.models.vectors import Knowledge
     from l2aco.runs.run import Run
     from l2aco.workspace import Workspace
 
@@ -67,7 +67,7 @@ def result_row(model: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def naive_baselines(dataset: DataSet, split: Split, knowledge: Knowledge | None = None) -> list[dict[str, Any]]:
+def naive_baselines(dataset: DataSet, split: Split, knowledge: Sequence[Knowledge] = ()) -> list[dict[str, Any]]:
     """The naive predictors on the test rows, as rows of the table; kNN over profiles where there is `knowledge`.
 
     They are fitted on training and validation rows. Their threshold is the share of positives among these. They depend
@@ -75,7 +75,7 @@ def naive_baselines(dataset: DataSet, split: Split, knowledge: Knowledge | None 
     """
     from l2aco.runs.naive import VERSION
 
-    vectors = None if knowledge is None else knowledge.hash
+    vectors = [(one.store, one.hash) for one in knowledge]
     path = dataset.path / "naive" / f"{stable_hash([VERSION, dataset.hash, split.hash, vectors], 16)}.json"
     with suppress(DamagedError):
         return list(with_nan(read_json(path)))
@@ -84,15 +84,16 @@ def naive_baselines(dataset: DataSet, split: Split, knowledge: Knowledge | None 
     return rows
 
 
-def _naive_rows(dataset: DataSet, split: Split, knowledge: Knowledge | None) -> list[dict[str, Any]]:
+def _naive_rows(dataset: DataSet, split: Split, knowledge: Sequence[Knowledge]) -> list[dict[str, Any]]:
     from l2aco.runs.naive import predict_naive
 
     triples = dataset.triples
     threshold = float(triples.label[np.concatenate([split.train, split.valid])].mean())
-    vectors: dict[str, Any] = {}
-    if knowledge is not None:
-        vectors["cell_vectors"] = {"profile": (knowledge.cell_vectors, knowledge.cell_mask)}
-        vectors["drug_vectors"] = {"profile": (knowledge.drug_vectors, knowledge.drug_mask)}
+    names = {one.store: "profile" if len(knowledge) == 1 else one.store for one in knowledge}
+    vectors = {
+        "cell_vectors": {names[one.store]: (one.cell_vectors, one.cell_mask) for one in knowledge},
+        "drug_vectors": {names[one.store]: (one.drug_vectors, one.drug_mask) for one in knowledge},
+    }
     label, line = triples.label[split.test], triples.cell_line[split.test]
     return [
         result_row(name, breakdown(label, probabilities, line, threshold=threshold))
@@ -100,7 +101,7 @@ def _naive_rows(dataset: DataSet, split: Split, knowledge: Knowledge | None) -> 
     ]
 
 
-def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Knowledge | None = None) -> list[dict[str, Any]]:
+def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Sequence[Knowledge] = ()) -> list[dict[str, Any]]:
     """Mean test metrics of the naive predictors over the folds of a setting."""
     from l2aco.data.splits.make import make_split, num_folds
 
@@ -113,20 +114,22 @@ def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Knowledge |
 
 
 def evaluate_run(run: Run, device: str = "auto") -> dict[str, Any]:
-    """The metrics of a run's validation and test rows, computed anew from its weights: `test` and `valid`.
+    """`test`: the metrics of a run's test rows, computed anew from its weights; `valid` as they were, since a backbone
+    that is fitted at once has taken up those rows since.
 
     Raises DamagedError for a corrupt file, MismatchError for a run of another version.
     """
     predictor = run.predictor(device)
 
-    def score(part: Literal["valid", "test"]) -> Scored:
+    def rows_of(part: Literal["valid", "test"], *, anew: bool) -> Scored:
         rows = run.predictions(part)
         asked = (rows["drug_a"].to_list(), rows["drug_b"].to_list(), rows["cell_line"].to_list())
-        at = predictor.rows(EntityKind.cell_line, asked[2])
-        return Scored(rows["label"].to_numpy(), predictor.predict(*asked), at)
+        probability = predictor.predict(*asked) if anew else rows["probability"].to_numpy()
+        return Scored(rows["label"].to_numpy(), probability, predictor.rows(EntityKind.cell_line, asked[2]))
 
     triples = run.counts(EntityKind.cell_line)["triples"].to_numpy()
-    return test_metrics(predictor.entities(EntityKind.cell_line), triples, score("valid"), score("test"))
+    lines = predictor.entities(EntityKind.cell_line)
+    return test_metrics(lines, triples, rows_of("valid", anew=False), rows_of("test", anew=True))
 
 
 def comparison(run: Run, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -203,5 +206,5 @@ def naive_table(
     except ValidationError as error:
         raise UsageError(describe_validation(error)) from None
     dataset = open_or_simulate(dataset_name, workspace)
-    knowledge = load_knowledge(store, dataset, workspace) if store is not None else None
+    knowledge = load_knowledge([store] if store is not None else [], dataset, workspace)
     return evaluate_naive(dataset, split, knowledge=knowledge)

@@ -31,7 +31,9 @@ def save_inputs(inputs: Inputs, path: Path) -> None:
     """Write what `read_inputs` reads."""
     entities = {kind.value: [_entity(entity) for entity in inputs.entities(kind)] for kind in EntityKind}
     listed = [name for name, feature in inputs.fitted.items() if isinstance(feature, Listed)]
-    described = json.dumps({"entities": entities, "features": list(inputs.features), "listed": listed}, default=str)
+    stores = {name: list(getattr(inputs, name)) for name in VECTORS}
+    facts = {"entities": entities, "features": list(inputs.features), "listed": listed, "stores": stores}
+    described = json.dumps(facts, default=str)
     arrays: dict[str, Array] = {"described": np.frombuffer(described.encode(), dtype=np.uint8)}
     for name in inputs.features:
         arrays |= _under(f"table/{name}", inputs.features[name].arrays())
@@ -39,9 +41,9 @@ def save_inputs(inputs: Inputs, path: Path) -> None:
     if inputs.graph is not None:
         arrays |= _under("graph", inputs.graph.arrays())
     for name in VECTORS:
-        vectors: Vectors | None = getattr(inputs, name)
-        if vectors is not None:
-            arrays |= _under(name, vectors.arrays())
+        vectors: Mapping[str, Vectors] = getattr(inputs, name)
+        for store in vectors:
+            arrays |= _under(f"{name}/{store}", vectors[store].arrays())
     arrays |= {name: getattr(inputs, name) for name in ROWS if getattr(inputs, name) is not None}
     with atomic_path(path) as partial, partial.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
@@ -52,9 +54,8 @@ def read_inputs(path: Path) -> Inputs:
 
     A feature is looked up by its name in the registry: the file names no code.
     """
+    arrays = read_arrays(path)
     with _damage_told(path):
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
         described = json.loads(arrays["described"].tobytes())
         entities = _entities(described)
         fitted = {name: _restored(name, name in described["listed"], arrays) for name in described["features"]}
@@ -65,11 +66,17 @@ def read_inputs(path: Path) -> Inputs:
             graph=KnowledgeGraph.of_arrays(graph) if graph else None,
             features={name: table_of(_part(f"table/{name}", arrays)) for name in described["features"]},
             fitted=fitted,
-            drug_vectors=_vectors("drug_vectors", arrays),
-            cell_vectors=_vectors("cell_vectors", arrays),
+            drug_vectors=_vectors("drug_vectors", described, arrays),
+            cell_vectors=_vectors("cell_vectors", described, arrays),
             train_drugs=arrays.get("train_drugs"),
             train_cells=arrays.get("train_cells"),
         )
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """All arrays of an .npz, none of which is a pickle; raises DamagedError."""
+    with _damage_told(path), np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def read_entities(path: Path) -> dict[EntityKind, list[Entity]]:
@@ -96,9 +103,8 @@ def _damage_told(path: Path) -> Iterator[None]:
         raise DamagedError(f"cannot be read ({error})", where=path, remedy="Train the run again.") from None
 
 
-def _vectors(name: str, arrays: Mapping[str, Array]) -> Vectors | None:
-    part = _part(name, arrays)
-    return Vectors.of_arrays(part) if part else None
+def _vectors(name: str, described: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, Vectors]:
+    return {store: Vectors.of_arrays(_part(f"{name}/{store}", arrays)) for store in described["stores"][name]}
 
 
 def _restored(name: str, listed: bool, arrays: Mapping[str, Array]) -> Feature:

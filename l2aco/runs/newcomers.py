@@ -42,13 +42,13 @@ class Acquaintances:
         yield EntityIndex(kind, self.run.entities(kind))
         yield EntityIndex(kind, self.given)
         yield EntityIndex(kind, self._today.get(kind, []))
-        if self.store is not None:
+        for store in self.stores:
             from l2aco.embeddings.find import stored_entities
 
-            yield EntityIndex(kind, stored_entities(self.store, kind))
+            yield EntityIndex(kind, stored_entities(store, kind))
 
     def _way_in(self, kind: EntityKind, name: str) -> str | None:
-        if self.run.spec.store is None:
+        if not self.run.spec.store:
             return None
         return (
             f"One that nobody screened needs a profile: l2aco profile --name '{name}' --kind {kind.value} --llm ..., "
@@ -65,14 +65,15 @@ class Acquaintances:
         return {}
 
     @cached_property
-    def store(self) -> EmbeddingStore | None:
-        """The run's store as it is today; None where it reads none, or it is gone."""
+    def stores(self) -> list[EmbeddingStore]:
+        """The run's stores as they are today, without those that are gone."""
         from l2aco.embeddings.store.store import open_store
 
-        if self.run.spec.store is not None:
+        found = []
+        for name in self.run.spec.store or ():
             with suppress(UnknownNameError, InputError):
-                return open_store(self.run.spec.store, self.run.workspace)
-        return None
+                found.append(open_store(name, self.run.workspace))
+        return found
 
     def admit(self, predictor: Predictor, entities: Sequence[Entity]) -> Predictor:
         """`predictor`, told of those among `entities` that it does not know, with their vectors in the store.
@@ -83,24 +84,25 @@ class Acquaintances:
         new = list({entity.key: entity for entity in entities if entity.key not in known}.values())
         return predictor.admit(new, self._vectors(new)) if new else predictor
 
-    def _vectors(self, entities: Sequence[Entity]) -> dict[tuple[str, str], np.ndarray[Any, Any]]:
+    def _vectors(self, entities: Sequence[Entity]) -> dict[tuple[str, str], dict[str, np.ndarray[Any, Any]]]:
         from l2aco.embeddings.find import vectors_of
 
-        if self.store is None:
-            return {}
-        trained = self.run.manifest["encoder"]
-        if self.store.encoder.name != trained:
-            raise MismatchError(
-                f"the run was trained on vectors of {trained}, the store {self.store.name} holds those of "
-                f"{self.store.encoder.name}",
-                where=self.run.path,
-                remedy=f"Embed again with `l2aco embed --encoder {trained}`.",
-            )
-        found: dict[tuple[str, str], np.ndarray[Any, Any]] = {}
-        for kind in EntityKind:
-            asked = [entity for entity in entities if entity.kind is kind]
-            vectors, mask = vectors_of(self.store, kind, asked)
-            found |= {entity.key: vectors[row] for row, entity in enumerate(asked) if mask[row]}
+        found: dict[tuple[str, str], dict[str, np.ndarray[Any, Any]]] = {}
+        for store in self.stores:
+            trained = self.run.manifest["encoders"][store.name]
+            if store.encoder.name != trained:
+                raise MismatchError(
+                    f"the run was trained on vectors of {trained}, the store {store.name} holds those of "
+                    f"{store.encoder.name}",
+                    where=self.run.path,
+                    remedy=f"Embed again with `l2aco embed --encoder {trained}`.",
+                )
+            for kind in EntityKind:
+                asked = [entity for entity in entities if entity.kind is kind]
+                vectors, mask = vectors_of(store, kind, asked)
+                for row, entity in enumerate(asked):
+                    if mask[row]:
+                        found.setdefault(entity.key, {})[store.name] = vectors[row]
         return found
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2aco.data.sources.table import ROLES
-from l2aco.entities import Entity, EntityKind, delimiter
+from l2aco.columns import repeated
+from l2aco.data.sources.table import FITS, ROLES
+from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.runs.newcomers import Acquaintances, describe_newcomers
-from l2aco.tables import pick_columns
+from l2aco.tables import read_raw
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,56 +48,27 @@ def pairs_from(path: Path | None, drug_a: str | None, drug_b: str | None, cell_l
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Pairs out of CSV or TSV with columns for two drugs and a cell line, called as `l2aco data import` knows them; the
+    """Pairs out of a table with columns for two drugs and a cell line, called as `l2aco data import` knows them; the
     other columns are carried along. Raises InputError with file and line."""
-    if path.is_dir() or not path.exists():  # a pipe is welcome
-        raise InputError("no such file", where=path, remedy=f"Name a table with columns {', '.join(COLUMNS)}.")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, delimiter=delimiter(path))
-            given = [name.strip() for name in reader.fieldnames or ()]
-            if not given:
-                raise InputError("is empty", where=path, remedy=f"Give it the columns {', '.join(COLUMNS)}.")
-            columns = _columns(path, given)
-            reader.fieldnames = given
-            pairs = [_pair(row, columns, f"{path}:{reader.line_num}") for row in reader]
-    except UnicodeDecodeError as error:
-        raise InputError(f"is not UTF-8 text (byte {error.start})", where=path, remedy="Save it as UTF-8.") from None
-    except csv.Error as error:
-        raise InputError(f"cannot be read as a table ({error})", where=path) from None
-    if not pairs:
-        raise InputError("holds no pairs", where=path, remedy="Give at least one line below the header.")
-    return pairs
+    import polars as pl
 
-
-def _columns(path: Path, given: list[str]) -> dict[str, str]:
-    """The file's name of each column."""
-    found = pick_columns(path, given, {role: ROLES[role] for role in COLUMNS}, set(COLUMNS))
-    missing = [role for role, name in found.items() if name is None]
-    if missing:
+    raw = read_raw(path)
+    if again := repeated(raw.frame.columns):
         raise InputError(
-            f"has no column {' and no column '.join(missing)}",
-            where=f"{path}:1",
-            remedy=f"Columns found: {', '.join(given)}. Needed: {', '.join(COLUMNS)}.",
-        )
-    header = [name.casefold() for name in given]
-    columns = {role: name for role, name in found.items() if name is not None}
-    if twice := [name for place, name in enumerate(given) if name.casefold() in header[place + 1 :]]:
-        raise InputError(
-            f"has the column {' and the column '.join(twice)} twice",
+            f"has the column {' and the column '.join(again)} twice",
             where=f"{path}:1",
             remedy="Remove or rename one of them.",
         )
-    return columns
-
-
-def _pair(row: dict[str, str | None], columns: dict[str, str], where: str) -> Pair:
-    values = {role: (row.get(name) or "").strip() for role, name in columns.items()}
-    for role, value in values.items():
-        if not value:
-            raise InputError(f"column {columns[role]} is empty", where=where)
-    more = {name: value or "" for name, value in row.items() if isinstance(name, str) and name not in columns.values()}
-    return Pair(**values, where=where, more=more)
+    table = raw.by_role({role: ROLES[role] for role in COLUMNS}, fits=FITS)
+    table.require(*COLUMNS)
+    taken = table.names.values()
+    others = [name for name, kind in raw.frame.schema.items() if name not in taken and not kind.is_nested()]
+    carried = raw.frame[table.rows].select(pl.col(others).cast(pl.String, strict=False).fill_null(""))
+    more = carried.to_dicts() if others else [{}] * len(table)
+    return [
+        Pair(**row, where=table.where(number), more=more[number])
+        for number, row in enumerate(table.frame.iter_rows(named=True))
+    ]
 
 
 def resolve_pairs(pairs: Sequence[Pair], acquaintances: Acquaintances) -> list[tuple[Entity, Entity, Entity]]:

@@ -5,24 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
-import torch
 
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import UnknownNameError, UsageError
-from l2aco.models.assemble import ScoringModel, build_model
-from l2aco.models.base import Tables
+from l2aco.models.backbones import backbones
+from l2aco.models.estimator import Estimator
 from l2aco.models.inputs import Inputs
+from l2aco.models.spec import AlignSpec
 from l2aco.runs.calibration import Calibration
-from l2aco.runs.device import choose_device, computing
-from l2aco.runs.inputs import read_inputs
-from l2aco.runs.scoring import Rows, score_rows
-from l2aco.runs.weights import load_weights
+from l2aco.runs.inputs import read_arrays, read_inputs
 
 if TYPE_CHECKING:
     from l2aco.runs.run import Run
+
+
+class Scorer(Protocol):
+    """A fitted model; `models.estimator.Estimator` and `runs.network.Network` are."""
+
+    def admit(self, newcomers: Inputs) -> Self:
+        """One that also scores these entities, whose rows stand behind the others."""
+
+    def probabilities(self, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """float64 (n,): of synergy, for int64 rows (n,)."""
 
 
 @dataclass(frozen=True)
@@ -31,37 +38,37 @@ class Predictor:
 
     inputs: Inputs
     """Of the entities that the model was trained with."""
-    model: ScoringModel
-    device: torch.device
-    threads: int
+    scorer: Scorer
+    align: AlignSpec
     calibration: Calibration
     threshold: float
     """The decision threshold, chosen on validation rows."""
     newcomers: Inputs | None = None
     """Of the entities that `admit` was told of."""
 
-    def admit(self, entities: Sequence[Entity], vectors: Mapping[tuple[str, str], np.ndarray] | None = None) -> Self:
+    def admit(
+        self, entities: Sequence[Entity], vectors: Mapping[tuple[str, str], Mapping[str, np.ndarray]] | None = None
+    ) -> Self:
         """A predictor that also knows `entities`, which the model was not trained with.
 
         It reads of them what their facts give (SMILES, tissue, the numbers of a feature by column) and `vectors`, by
-        `Entity.key`: profile vectors float (D,) as the run's store holds them. Without anything to read, an entity is
-        predicted as the average of its kind; `newcomers.lacking(entity)` says what was missing. Entities that are
-        known already stay as they are. Raises UsageError for a control, whose vectors are nobody's.
+        `Entity.key` and store: profile vectors float (D,) as the run's stores hold them. Without anything to read, an
+        entity is predicted as the average of its kind; `lacking(entity)` says what was missing. Entities that are known
+        already stay as they are. Raises UsageError for a control, whose vectors are nobody's.
         """
         known = self._row
         more = {entity.key: entity for entity in entities if entity.key not in known}
         if not more:
             return self
-        spec = self.model.spec
-        if spec.active and spec.vectors != "profiles":
+        if self.align.vectors != "profiles":
             raise UsageError(
-                f"the run is a control (vectors = {spec.vectors}), which knows nobody but those it was trained with",
+                f"the run is a control (vectors = {self.align.vectors}) and knows nobody but those it was trained with",
                 remedy="Predict with a run of true profiles.",
             )
-        before = [] if self.newcomers is None else [*self.newcomers.drugs, *self.newcomers.cell_lines]
-        if before:
+        if self.newcomers is not None:
             raise UsageError("newcomers are admitted once", remedy="Give them all to one call.")
-        return replace(self, newcomers=self.inputs.of(list(more.values()), vectors or {}))
+        newcomers = self.inputs.of(list(more.values()), vectors or {})
+        return replace(self, newcomers=newcomers, scorer=self.scorer.admit(newcomers))
 
     def entities(self, kind: EntityKind) -> list[Entity]:
         """All that can be asked for, those of the training first."""
@@ -77,15 +84,6 @@ class Predictor:
     @cached_property
     def _row(self) -> dict[tuple[str, str], int]:
         return {entity.key: row for kind in EntityKind for row, entity in enumerate(self.entities(kind))}
-
-    @cached_property
-    def _tables(self) -> Any:
-        """The entities, encoded once: the weights no longer change."""
-        with torch.inference_mode():
-            known = self.model.tables()
-            if self.newcomers is None:
-                return known
-            return Tables.joined(known, self.model.newcomers(self.newcomers))
 
     def rows(self, kind: EntityKind, entities: Sequence[str | Entity]) -> np.ndarray:
         """int64 (n,): where ids, or entities, stand in `entities(kind)`; raises UnknownNameError."""
@@ -125,10 +123,7 @@ class Predictor:
         # A product may round a row by its place: each unordered triple is scored once, so that it has one probability.
         first, second = np.minimum(a, b), np.maximum(a, b)
         _, places, inverse = np.unique((first * drugs + second) * lines + c, return_index=True, return_inverse=True)
-        with computing(self.device, self.threads):
-            on_a, on_b, on_c = (torch.as_tensor(rows[places], device=self.device) for rows in (first, second, c))
-            distinct = score_rows(self.model, Rows(on_a, on_b, on_c, torch.empty(len(places))), self._tables)
-        probabilities = distinct[inverse]
+        probabilities = self.scorer.probabilities(first[places], second[places], c[places])[inverse]
         return self.calibration.apply(probabilities) if calibrated else probabilities
 
 
@@ -138,19 +133,20 @@ def load_predictor(run: Run, *, device: str = "auto") -> Predictor:
     Raises DamagedError for a corrupt file, MismatchError for a run of another version.
     """
     run.check_format()
-    chosen = choose_device(run.workspace.settings.device if device == "auto" else device)
     spec = run.spec
-    assert spec.backbone is not None
-    with computing(chosen, spec.threads):
-        inputs = read_inputs(run.file("inputs.npz"))
-        model = build_model(spec.backbone, spec.config, inputs, spec.align, seed=spec.seed)
-        load_weights(model, run.file("model.safetensors"))
-        model.to(chosen).eval()
+    kind = backbones.load(str(spec.backbone))
+    inputs = read_inputs(run.file("inputs.npz"))
+    scorer: Scorer
+    if issubclass(kind, Estimator):
+        scorer = kind.restore(inputs, kind.Config.model_validate(spec.config), read_arrays(run.file("model.npz")))
+    else:
+        from l2aco.runs.network import load_network
+
+        scorer = load_network(run, inputs, device)
     return Predictor(
         inputs=inputs,
-        model=model,
-        device=chosen,
-        threads=spec.threads,
+        scorer=scorer,
+        align=spec.align,
         calibration=Calibration(**run.metrics["calibration"]),
         threshold=run.metrics["test"]["threshold"],
     )

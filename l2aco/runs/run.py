@@ -87,8 +87,12 @@ class Run:
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
-        """One record an epoch: epoch, seconds, learning_rate, loss, its parts, valid_<metric>."""
+        """One record an epoch: epoch, seconds, learning_rate, loss, its parts, valid_<metric>; none where a backbone is
+        fitted at once."""
         import polars as pl
+
+        if "history.csv" not in self.manifest["files"]:
+            return []
 
         return pl.read_csv(self.file("history.csv")).to_dicts()
 
@@ -143,7 +147,7 @@ class Run:
             "pair_mean_auroc": pair,
             "auprc": pooled["auprc"],
             "macro_auroc": metrics["test"]["macro"]["auroc"],
-            "epochs": metrics["training"]["epochs"],
+            "epochs": metrics["training"].get("epochs"),
         }
 
 
@@ -151,6 +155,8 @@ def align_label(spec: TrainSpec) -> str:
     """How alignment reads in a run's id: the loss, with fusion, scope and control where they are not the default."""
     align = spec.align
     parts: list[str] = [align.loss]
+    if not align.active and spec.store:
+        parts = ["knowledge", *([align.vectors + str(align.draw or "")] if align.vectors != "profiles" else [])]
     if align.fusion and align.fusion != "none":
         parts.append(align.fusion)
     if align.active and align.scope != "batch":

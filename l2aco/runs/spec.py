@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.errors import UsageError
@@ -24,8 +24,8 @@ GivenRecipe: Any = create_model("GivenRecipe", **_FIELDS)
 class TrainSpec(GivenRecipe):
     """One run. None means "the default", which `training.choose.complete` writes in before anything is trained.
 
-    `store` names the embedding store; `llm` and `encoder` choose one where `store` is None. `config` holds the
-    backbone's hyper-parameters; the values of `Recipe` are fields too.
+    `store` names the embedding stores, () being none; `llm` and `encoder` choose one where `store` is None. `config`
+    holds the backbone's hyper-parameters; the values of `Recipe` are fields too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,13 +35,18 @@ class TrainSpec(GivenRecipe):
     config: dict[str, Any] = Field(default_factory=dict)
     split: SplitSpec = Field(default_factory=lambda: SplitSpec(setting="novel-cell"))
     align: AlignSpec = Field(default_factory=AlignSpec)
-    store: str | None = None
+    store: tuple[str, ...] | None = None
     llm: str | None = None
     encoder: str | None = None
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: str = "auto"
     threads: int = Field(default=1, ge=1)
     """CPU threads of this process: small graphs gain nothing from more, and lose under load."""
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

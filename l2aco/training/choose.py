@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from l2aco.errors import InputError, UsageError
+from l2aco.models.backbones import backbones
+from l2aco.models.estimator import Estimator
+from l2aco.models.spec import AlignSpec
 from l2aco.runs.spec import TrainSpec
 
 if TYPE_CHECKING:
-    from l2aco.embeddings.store.store import EmbeddingStore
     from l2aco.workspace import Workspace
 
 DEMO = "demo"
@@ -29,11 +31,12 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
         "backbone": choose_backbone(spec.backbone, dataset, workspace),
         "device": settings.device if spec.device == "auto" else spec.device,
     }
-    if spec.align.active:
-        store = _choose_store(spec, workspace)
-        found |= {"store": store.name, "llm": None, "encoder": None}
+    if issubclass(backbones.load(str(found["backbone"])), Estimator):
+        align = AlignSpec(loss="none", standardise=False, vectors=spec.align.vectors, draw=spec.align.draw)
+        found |= {"store": _stores_at_hand(spec, workspace), "align": align}
     else:
-        found |= {"store": None, "llm": None, "encoder": None}
+        found["store"] = _named_stores(spec, workspace) if spec.align.active else ()
+    found |= {"llm": None, "encoder": None}
     return spec.model_copy(update=found)
 
 
@@ -56,7 +59,6 @@ def choose_dataset(name: str | None, workspace: Workspace) -> str:
 def choose_backbone(name: str | None, dataset: str, workspace: Workspace) -> str:
     """`name`, else the setting, else what fits the data set: without a knowledge graph, one that needs none."""
     from l2aco.data.catalog import open_dataset
-    from l2aco.models.backbones import backbones
 
     name = name or workspace.settings.backbone
     if name is None:
@@ -64,11 +66,26 @@ def choose_backbone(name: str | None, dataset: str, workspace: Workspace) -> str
     return backbones.get(name).name
 
 
-def _choose_store(spec: TrainSpec, workspace: Workspace) -> EmbeddingStore:
+def _named_stores(spec: TrainSpec, workspace: Workspace) -> tuple[str, ...]:
+    """The stores that the spec names, else the one that it describes."""
     from l2aco.embeddings.find import choose_store
 
     try:
-        return choose_store(workspace, spec.store, llm=spec.llm, encoder=spec.encoder)
+        if spec.store:
+            return tuple(choose_store(workspace, name, llm=spec.llm, encoder=spec.encoder).name for name in spec.store)
+        return (choose_store(workspace, None, llm=spec.llm, encoder=spec.encoder).name,)
     except InputError as error:
         ways = f"{error.remedy} Or train the backbone alone: --align none."
         raise InputError(f"{error.message}, and alignment needs one", where=error.where, remedy=ways) from None
+
+
+def _stores_at_hand(spec: TrainSpec, workspace: Workspace) -> tuple[str, ...]:
+    """What a backbone reads that takes all the knowledge it gets: the stores named or described, else the newest one of
+    every profile set but those of the fake."""
+    from l2aco.embeddings.find import choose_store, stores_of_sets
+
+    if spec.store is not None:
+        return tuple(choose_store(workspace, name).name for name in spec.store)
+    if spec.llm is not None or spec.encoder is not None:
+        return _named_stores(spec, workspace)
+    return tuple(store.name for store in stores_of_sets(workspace))

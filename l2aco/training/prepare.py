@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +13,15 @@ from l2aco.data.dataset import DataSet
 from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import Split
 from l2aco.errors import UsageError
-from l2aco.models.assemble import ScoringModel, build_model, load_inputs, with_vectors
+from l2aco.models.assemble import ScoringModel, build_model, load_inputs, parse_config, with_vectors
 from l2aco.models.backbones import backbones
+from l2aco.models.base import Backbone
+from l2aco.models.estimator import Estimator
 from l2aco.models.inputs import Inputs
 from l2aco.models.recipe import Recipe
+from l2aco.models.vectors import Knowledge
 from l2aco.progress import Progress, Silent
-from l2aco.runs.knowledge import Knowledge, load_knowledge
+from l2aco.runs.knowledge import load_knowledge
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.choose import complete
 
@@ -28,40 +31,60 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a complete spec leads to. `spec` holds every value that was chosen, `recipe` those of optimisation."""
+    """What a complete spec leads to. `spec` holds every value that was chosen; `recipe` those of optimisation and
+    `model` the untrained model, where `kind` is a network."""
 
     spec: TrainSpec
-    recipe: Recipe
+    kind: type[Backbone] | type[Estimator]
     dataset: DataSet
     split: Split
-    knowledge: Knowledge | None
+    knowledge: Sequence[Knowledge]
     inputs: Inputs
-    model: ScoringModel
+    recipe: Recipe | None = None
+    model: ScoringModel | None = None
 
 
 def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()) -> Setup:
-    """Complete the spec, load what it names and build the untrained model from its seed."""
+    """Complete the spec, load what it names and build an untrained network from its seed."""
     given = spec.store or spec.llm or spec.encoder
     spec = complete(spec, workspace)
-    if given is not None and spec.store is None:
-        progress.say(f"{given} is not used: neither --align nor --fusion reads profile vectors")
+    if given and not spec.store:
+        named = given if isinstance(given, str) else ", ".join(given)
+        progress.say(f"{named} is not used: neither --align nor --fusion reads profile vectors")
     assert spec.dataset is not None and spec.backbone is not None
+    kind: type[Backbone] | type[Estimator] = backbones.load(spec.backbone)
     dataset = open_dataset(spec.dataset, workspace)
     split = make_split(dataset, spec.split)
-    knowledge = load_knowledge(spec.store, dataset, workspace) if spec.store is not None else None
-    if knowledge is not None:
-        _report_missing(knowledge, dataset, progress)
+    knowledge = load_knowledge(spec.store or (), dataset, workspace)
+    for known in knowledge:
+        _report_missing(known, dataset, progress)
     triples, train = dataset.triples, split.train
     inputs = load_inputs(
-        backbones.load(spec.backbone),
+        kind,
         dataset,
         train_drugs=np.union1d(triples.drug_a[train], triples.drug_b[train]),
         train_cells=np.unique(triples.cell_line[train]),
     )
-    if knowledge is not None:
-        inputs = with_vectors(inputs, spec.align, **knowledge.arguments(), seed=spec.seed)
-    model = build_model(spec.backbone, spec.config, inputs, spec.align, seed=spec.seed)
-    _report_unmeasured(model, dataset, progress)
+    inputs = with_vectors(inputs, spec.align, knowledge, seed=spec.seed)
+    setup = Setup(spec, kind, dataset, split, knowledge, inputs)
+    return _of_estimator(setup, kind) if issubclass(kind, Estimator) else _of_network(setup, progress)
+
+
+def _of_estimator(setup: Setup, kind: type[Estimator]) -> Setup:
+    spec = setup.spec
+    if unread := [name for name in Recipe.model_fields if getattr(spec, name) is not None]:
+        raise UsageError(
+            f"{kind.__name__} is fitted at once and has no {', '.join(unread)}",
+            remedy=f"Leave that out; `l2aco backbones {spec.backbone}` shows its settings.",
+        )
+    config = parse_config(kind, spec.config).model_dump(mode="json", exclude_none=True)
+    return replace(setup, spec=spec.model_copy(update={"config": config}))
+
+
+def _of_network(setup: Setup, progress: Progress) -> Setup:
+    spec = setup.spec
+    model = build_model(str(spec.backbone), spec.config, setup.inputs, spec.align, seed=spec.seed)
+    _report_unmeasured(model, setup.dataset, progress)
     recipe = spec.recipe(model.optimizer_defaults)
     config = model.backbone.config.model_dump(mode="json", exclude_none=True)
     if recipe.compile and "neighbours" in config:
@@ -70,7 +93,7 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
             remedy="Leave one of them out.",
         )
     spec = spec.model_copy(update={**recipe.model_dump(), "config": config, "align": model.spec})
-    return Setup(spec, recipe, dataset, split, knowledge, inputs, model)
+    return replace(setup, spec=spec, recipe=recipe, model=model)
 
 
 def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress) -> None:

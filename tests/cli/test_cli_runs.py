@@ -27,7 +27,7 @@ def test_runs_are_listed_shown_and_compared_by_what_differs(lab, cli):
     assert compared[1]["seed"] == 3 and compared[1]["align.loss"] == "none" and compared[1]["same_test"]
     assert "dataset" not in compared[0] and "epochs" not in compared[0]
     shell = json.loads(cli("runs", "show", "infonce", "--json").stdout)
-    assert shell["metrics"]["baselines"] and shell["spec"]["store"] == "reference--toy"
+    assert shell["metrics"]["baselines"] and shell["spec"]["store"] == ["reference--toy"]
 
 
 def test_runs_are_compared_by_what_they_were_tested_on(lab, cli):

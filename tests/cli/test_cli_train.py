@@ -35,7 +35,7 @@ def test_with_no_other_flag_it_takes_the_demo_the_newest_real_store_and_says_so(
     assert "training GCN on demo" in result.stderr and "store reference--toy" in result.stderr
     assert "novel-cell fold 0" in result.stderr
     run = open_run(None, lab)
-    assert run.spec.store == "reference--toy" and run.spec.align.loss == "infonce"
+    assert run.spec.store == ("reference--toy",) and run.spec.align.loss == "infonce"
     for name in ("pair mean", "drug mean", "additive mean", "GCN"):
         assert name in result.stdout
     assert f"run {run.id}" in result.stdout
@@ -126,7 +126,7 @@ def test_an_engine_is_an_option(lab, cli):
 def test_alone_it_needs_no_store(lab, cli):
     shutil.rmtree(lab.embeddings)
     assert "no profile vectors" in cli("train", *QUICK, "--align", "none").stderr
-    assert open_run(None, lab).spec.store is None
+    assert open_run(None, lab).spec.store == ()
 
 
 def test_without_a_store_it_names_the_ways_out(lab, cli):
@@ -146,7 +146,7 @@ def test_with_profiles_that_are_not_embedded_it_says_embed(lab, cli):
 def test_the_store_follows_llm_and_encoder(lab, cli):
     shutil.copytree(lab.embeddings / "reference--toy", lab.embeddings / "qwen--toy")
     cli("train", *QUICK, "--llm", "reference")
-    assert open_run(None, lab).spec.store == "reference--toy"
+    assert open_run(None, lab).spec.store == ("reference--toy",)
     error = cli("train", *QUICK, "--llm", "gpt-5", code=1).stderr
     assert "no embedding store of LLM 'gpt-5'" in error and "reference--toy" in error
 
@@ -279,7 +279,7 @@ def test_a_table_without_a_graph_trains_what_needs_none(lab, cli, tmp_path):
     assert "knowledge graph" in refused and "--backbone MLP" in refused and "--graph" in refused
     cli("train", *quick, "--dataset", "rich", "--set", "hidden=16")
     poor, rich = (open_run(f"{name}-MLP", lab).predictor() for name in ("screen", "rich"))
-    assert rich.model.backbone.cell.values.shape[1] == poor.model.backbone.cell.values.shape[1] + 2
+    assert rich.scorer.model.backbone.cell.values.shape[1] == poor.scorer.model.backbone.cell.values.shape[1] + 2
     assert "rank" in cli("recommend", "--cell", lines[0].name, "--top", 3).stdout
 
 
@@ -307,11 +307,11 @@ def test_predict_names_the_line_of_what_it_cannot_use(lab, cli):
     a, b, line = dataset.drugs[0], dataset.drugs[1], dataset.cell_lines[2]
     cases = {
         f"drug_a,drug_b,cell_line\n{a.id},{b.id},{line.id}\n{a.name[:-1]}x,{b.id},{line.id}\n": (":3", a.name),
-        f"drug_a,cell_line\n{a.id},{line.id}\n": (":1", "no column drug_b"),
+        f"drug_a,cell_line\n{a.id},{line.id}\n": ("", "no column 'drug_b'"),
         "": ("", "is empty"),
-        "drug_a,drug_b,cell_line\n": ("", "holds no pairs"),
+        "drug_a,drug_b,cell_line\n": ("", "holds no rows"),
         f"drug_a,drug_b,cell_line\n{a.id},{a.id},{line.id}\n": (":2", "same drug"),
-        f"drug_a,drug_b,cell_line\n{a.id},,{line.id}\n": (":2", "column drug_b is empty"),
+        f"drug_a,drug_b,cell_line\n{a.id},,{line.id}\n": (":2", "column 'drug_b' is empty"),
     }
     for text, (where, message) in cases.items():
         (lab.root / "pairs.csv").write_text(text)
@@ -352,7 +352,7 @@ def test_what_a_backbone_fuses_by_default_stays_with_it(lab, cli):
     spec = open_run(None, lab).path / "spec.toml"
     cli("train", "--spec", spec, "--align", "none")
     alone = open_run(None, lab).spec
-    assert alone.backbone == "KGNN" and alone.align.fusion == "none" and alone.store is None
+    assert alone.backbone == "KGNN" and alone.align.fusion == "none" and alone.store == ()
     cli("train", "--spec", spec, "--backbone", "GCN", "--set", "epochs=1")
     assert open_run(None, lab).spec.align.fusion == "none"
     cli("train", "--spec", spec, "--seed", 3)
@@ -379,7 +379,7 @@ def test_an_llm_is_not_taken_for_another_whose_name_begins_alike(lab, cli):
     assert "no embedding store of LLM 'gpt-5'" in cli("train", *QUICK, "--llm", "gpt-5", code=1).stderr
     store_of("gpt-5", "gpt-5-other--toy")
     cli("train", "--backbone", "GCN", "--set", "epochs=1", "--llm", "gpt-5")
-    assert open_run(None, lab).spec.store == "gpt-5-other--toy"
+    assert open_run(None, lab).spec.store == ("gpt-5-other--toy",)
 
 
 def test_the_llm_of_the_settings_chooses_the_store(lab, cli):
@@ -450,7 +450,7 @@ def test_vectors_are_found_by_name_where_ids_differ(lab, cli, tmp_path):
     cli("data", "import", tmp_path / "s.csv", "--name", "other", "--drugs", tmp_path / "drugs.csv")
     other = open_dataset("other", lab)
     assert not {drug.id for drug in other.drugs} & {drug.id for drug in demo.drugs}
-    found, known = (load_knowledge("reference--toy", dataset, lab) for dataset in (other, demo))
+    found, known = (load_knowledge(["reference--toy"], dataset, lab)[0] for dataset in (other, demo))
     assert found.drug_mask.all() and found.cell_mask.all()
     place = {drug.name: row for row, drug in enumerate(demo.drugs)}
     for row, drug in enumerate(other.drugs):

@@ -17,7 +17,7 @@ from l2aco.models.backbones import backbones
 from l2aco.models.base import Backbone
 from l2aco.models.spec import AlignSpec
 
-NAMES = [entry.name for entry in backbones]
+NAMES = [entry.name for entry in backbones if issubclass(entry.load(), Backbone)]
 ALIGNED = {
     "alone": AlignSpec(loss="none"),
     "infonce": AlignSpec(),

@@ -199,7 +199,7 @@ def test_a_feature_table_of_the_users_is_matched_by_name_alias_and_xref(workspac
     ("text", "message"),
     [
         ("id,g1\nX,1\nY,high\n", r"f\.csv:3: column 'g1' holds 'high'"),
-        ('id,g1\n"X\nX",1\nY,high\n', r"f\.csv:4: column 'g1' holds 'high'"),
+        ('id,g1\n"X\nX",1\nX,2\nY,high\n', r"f\.csv:5: column 'g1' holds 'high'"),
         ("id,g1\nnobody,1\n", "is about none"),
         ("id\nX\n", "no feature columns"),
     ],
@@ -227,7 +227,7 @@ def test_the_row_of_the_very_line_counts_and_one_that_is_like_it_is_reported(wor
     [
         ("f.csv", 'id,g1\n"Z\nZ",5\nX,1\nX,2\n', r"f\.csv:5: rows 'X' and 'X' are both about 'X'"),
         ("f.csv", "id,g1\nX-,1\nY,1\n-x,2\n", r"f\.csv:4: rows 'X-' and '-x' are both about 'X'"),
-        ("f.json", '{"X-": [1], "-x": [2]}', r"f\.json: rows 'X-' and '-x'"),
+        ("f.json", '{"X-": [1], "-x": [2]}', r"f\.json: entries 'X-' and '-x'"),
     ],
 )
 def test_two_rows_of_one_line_are_refused(workspace: Workspace, file: str, text: str, message: str) -> None:

@@ -70,7 +70,7 @@ def test_several_scores_must_be_chosen_from(cli: Cli, workspace: Workspace) -> N
 @pytest.mark.parametrize("missing", ["NA", "nan", "#N/A", ""])
 def test_a_word_for_nothing_is_no_name(cli: Cli, workspace: Workspace, missing: str) -> None:
     error = imported(cli, workspace, "drug1,drug2,cell,score\n" + ROWS + f"Erlotinib,{missing},A375,1\n", code=1).stderr
-    assert "column 'drug_b' is empty" in error and "s.csv:4" in error
+    assert "column 'drug2' is empty" in error and "s.csv:4" in error
 
 
 def test_repeats_that_are_copies_tell_nothing_of_the_noise(cli: Cli, workspace: Workspace) -> None:

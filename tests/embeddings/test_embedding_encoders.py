@@ -12,15 +12,8 @@ import pytest
 from small_stores import WORDS, save_bert
 
 from l2aco.embeddings.encoders.base import Encoder
-from l2aco.embeddings.encoders.table import (
-    ENCODERS,
-    RUNTIMES,
-    EncoderSpec,
-    encoder_table,
-    load_encoder,
-    make_encoder,
-    resolve_encoder,
-)
+from l2aco.embeddings.encoders.spec import RUNTIMES, EncoderSpec
+from l2aco.embeddings.encoders.table import ENCODERS, encoder_table, load_encoder, make_encoder, resolve_encoder
 from l2aco.errors import InputError, L2aCoError, UnavailableError, UnknownNameError, UsageError
 from l2aco.registry import Entry
 from l2aco.workspace import Settings

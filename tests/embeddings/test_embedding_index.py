@@ -96,10 +96,10 @@ def test_the_size_chooses_the_kind():
 
 def test_an_index_that_lags_far_behind_is_due(indexed, monkeypatch):
     kind = indexed.manifest.index.kind
-    assert not is_due(indexed, kind)
+    assert not is_due(indexed.generation, kind)
     monkeypatch.setattr(index_module, "TAIL_ROWS", 10)
     indexed.upsert(some_records(range(4000, 4700)), some_vectors(700, 32))
-    assert is_due(indexed, kind)
+    assert is_due(indexed.generation, kind)
 
 
 def test_an_index_that_misses_too_much_is_not_used(make_store, monkeypatch):
@@ -116,13 +116,10 @@ def test_candidates_from_several_segments_get_their_exact_scores(kind, clustered
     for first in range(0, 3000, 1000):
         store.upsert(some_records(range(first, first + 1000)), clustered[first : first + 1000])
     store.optimise(kind)
-    assert len(store.segments) > 2
+    assert len(store.generation.segments) > 2
     scores, rows = store.search_rows(clustered[::300], 10)
-    assert {int(np.searchsorted([s.start for s in store.segments], row, side="right")) for row in rows.flat} >= {
-        2,
-        3,
-        4,
-    }
+    starts = [segment.start for segment in store.generation.segments]
+    assert {2, 3, 4} <= set(np.searchsorted(starts, rows.ravel(), side="right").tolist())
     for query, own_scores, own_rows in zip(clustered[::300], scores, rows, strict=True):
         np.testing.assert_allclose(own_scores, store.rows(own_rows) @ (query / np.linalg.norm(query)), atol=1e-5)
         assert (np.diff(own_scores) <= 0).all()

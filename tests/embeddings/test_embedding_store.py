@@ -7,6 +7,7 @@ import pytest
 from small_stores import SPEC, some_records, some_vectors
 
 from l2aco.embeddings.store import segments
+from l2aco.embeddings.store.generation import Generation
 from l2aco.embeddings.store.manifest import parse_manifest
 from l2aco.embeddings.store.store import EmbeddingStore, Hit
 from l2aco.errors import DamagedError, InputError, LockedError, UnknownNameError, UsageError
@@ -190,10 +191,10 @@ def test_a_generation_can_still_be_opened_after_the_next(make_store):
     writer = make_store(20)
     manifest = parse_manifest(writer.path / "manifest.json")
     writer.compact()
-    assert len(EmbeddingStore(writer.path, manifest)) == 20
+    assert len(EmbeddingStore(Generation.of(writer.path, manifest))) == 20
     writer.compact()
     with pytest.raises(DamagedError):
-        EmbeddingStore(writer.path, manifest)
+        EmbeddingStore(Generation.of(writer.path, manifest))
 
 
 def test_opening_follows_a_writer_that_is_ahead(make_store, monkeypatch):
@@ -203,7 +204,7 @@ def test_opening_follows_a_writer_that_is_ahead(make_store, monkeypatch):
     writer.compact()
     writer.compact()
     answers = iter([manifest, writer.manifest])
-    monkeypatch.setattr("l2aco.embeddings.store.store.parse_manifest", lambda path: next(answers))
+    monkeypatch.setattr("l2aco.embeddings.store.generation.parse_manifest", lambda path: next(answers))
     assert len(EmbeddingStore.open(writer.path)) == 10
 
 

@@ -13,7 +13,8 @@ from werkzeug import Response
 
 from l2aco.embeddings import embed as embed_module
 from l2aco.embeddings.embed import embed_profiles
-from l2aco.embeddings.encoders.table import EncoderSpec, make_encoder, resolve_encoder
+from l2aco.embeddings.encoders.spec import EncoderSpec
+from l2aco.embeddings.encoders.table import make_encoder, resolve_encoder
 from l2aco.embeddings.spec import EmbedSpec
 from l2aco.embeddings.store.store import open_store
 from l2aco.errors import L2aCoError, MismatchError, PartlyDoneError, UnavailableError
@@ -36,8 +37,14 @@ def answer(texts, *, as_base64=True):
 
 
 @pytest.fixture
-def server(httpserver, monkeypatch):
+def server(httpserver, monkeypatch, own_settings):
+    """A server that the user's own configuration names: it gets the key."""
     monkeypatch.setenv("L2ACO_API_KEY", KEY)
+    own_settings.write_text(
+        "".join(
+            f'[encoders.own{n}]\nbase_url = "{httpserver.url_for(path)}"\n' for n, path in enumerate(("/v1/", "/e/v1"))
+        )
+    )
     httpserver.seen = []
 
     def serve(respond):
@@ -116,17 +123,6 @@ def test_the_budget_stops_before_the_call_that_would_break_it(server):
     assert len(http.seen) == 1
 
 
-def test_a_text_beyond_the_window_is_sent_in_pieces_and_averaged(server):
-    http = server(ok)
-    encoder = encoder_for(http)
-    long = "x" * 200 + "y" * 50
-    rows = encoder.encode(["short", long])
-    assert encoder.stats.long == (1,)
-    pieces = [vector_of("x" * 200), vector_of("y" * 50)]
-    mean = sum(weight * piece / np.linalg.norm(piece) for weight, piece in zip((200, 50), pieces, strict=True))
-    np.testing.assert_allclose(rows[1], mean / np.linalg.norm(mean), atol=1e-6)
-
-
 def test_many_texts_go_in_several_calls(server):
     http = server(ok)
     texts = ["t" * (number + 1) for number in range(150)]
@@ -155,17 +151,17 @@ def test_what_came_back_beside_a_refused_text_is_kept(server, workspace, monkeyp
     here = settings_for(workspace, http)
     texts = [*("t" * (number + 1) for number in range(149)), "bad"]
     write_set(here, "one", [profile(f"C{place}", text) for place, text in enumerate(texts)])
-    with pytest.raises(PartlyDoneError, match=r"(?s)no vectors for 22 texts: rejected.*What is embedded is kept"):
+    with pytest.raises(PartlyDoneError, match=r"(?s)no vectors for 1 texts: rejected.*What is embedded is kept"):
         embed_profiles(EmbedSpec(), here)
     store = open_store("one--api", here)
-    assert sorted(store.records()["id"]) == sorted(f"C{number}" for number in range(128))
+    assert sorted(store.records()["id"]) == sorted(f"C{number}" for number in range(149))
     np.testing.assert_allclose(
         store.vectors("cell_line", ["C5"])[0][0], vector_of(texts[5]) / np.linalg.norm(vector_of(texts[5])), atol=1e-6
     )
     answers["bad"] = lambda body: None
     (report,) = embed_profiles(EmbedSpec(), here)
-    assert (report.unchanged, report.encoded) == (128, 22)
-    assert sorted(map(len, http.seen)) == [22, 22, 128]
+    assert (report.unchanged, report.encoded) == (149, 1)
+    assert http.seen[-1] == ["bad"]
 
 
 def test_after_a_lasting_failure_no_further_call_is_made(server):
@@ -196,9 +192,9 @@ def test_vectors_of_two_servers_are_not_mixed(server, workspace):
     here = settings_for(workspace, http)
     write_set(here, "one", [profile("C1", "one")])
     embed_profiles(EmbedSpec(), here)
-    elsewhere = settings_for(workspace, http, "/elsewhere/v1")
+    elsewhere = settings_for(workspace, http, "/e/v1")
     write_set(here, "one", [profile("C1", "one"), profile("C2", "three")])
-    with pytest.raises(MismatchError, match=r"base_url .*/v1' there, .*/elsewhere/v1' here"):
+    with pytest.raises(MismatchError, match=r"base_url .*/v1' there, .*/e/v1' here"):
         embed_profiles(EmbedSpec(), elsewhere)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from small_stores import SPEC, profile, some_records, some_vectors, write_set
 
-from l2aco.embeddings.encoders.table import UNKNOWN, make_encoder
+from l2aco.embeddings.encoders.spec import UNKNOWN
+from l2aco.embeddings.encoders.table import make_encoder
 from l2aco.embeddings.store.exchange import export_store, import_store
 from l2aco.errors import InputError, MismatchError, UnavailableError, UsageError
 from l2aco.profiles.sets import open_profile_set

@@ -16,7 +16,8 @@ from l2aco.errors import DamagedError, LockedError
 from l2aco.files import WriterLock
 from l2aco.runs.run import UNFINISHED, list_runs
 from l2aco.runs.spec import TrainSpec
-from l2aco.training.train import STATE, train
+from l2aco.training.network import STATE
+from l2aco.training.train import train
 
 SPEC = TrainSpec(backbone="GCN", epochs=12, patience=100, schedule="one-cycle")
 SCRIPT = """
@@ -132,7 +133,7 @@ def test_a_run_outlives_its_data_set_and_its_store(lab, cli):
 def test_newcomers_are_not_read_from_a_store_of_another_encoder(lab, cli):
     import shutil
 
-    from l2aco.embeddings.encoders.table import EncoderSpec
+    from l2aco.embeddings.encoders.spec import EncoderSpec
     from l2aco.embeddings.store.segments import StoreRecord
     from l2aco.embeddings.store.store import EmbeddingStore
 

@@ -104,14 +104,15 @@ def test_reads_txt_and_parquet_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("", "holds no entities"),
+        ("", "is empty"),
+        ("name,kind\n", "holds no rows"),
         ("smiles,kind\nCC,drug\n", "has no column 'name' or 'id'"),
         ("id,kind\nA,drug\n,drug\n", r":3: column 'id' is empty"),
         ("name,kind\nA,drug\n,drug\n", r":3: column 'name' is empty"),
         ("name,kind\nA,planet\n", r":2: 'planet' is no kind"),
         ("name\nA\n", r":2: says neither drug nor cell line"),
         ("name,kind\nA,drug\nB,drug\nA,drug\n", r":4: 'A' stands on line 2 already"),
-        ("name,kind\nA,drug,x,y\n", r":2: has more columns"),
+        ("name,kind\nA,drug,x,y\n", r":2: has 4 columns, the header 2"),
     ],
 )
 def test_bad_files_say_where(tmp_path: Path, content: str, expected: str) -> None:

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from l2aco.errors import UnavailableError
-from l2aco.files import read_json, write_toml
+from l2aco.files import read_json, write_json, write_toml
 from l2aco.llm.catalog import Model, resolve_model
+from l2aco.llm.fake.server import FakeServer
+from l2aco.llm.kept import find_server, keep_server
 from l2aco.llm.options import EngineOptions
 from l2aco.llm.vllm import VllmEngine, vllm_command
 from l2aco.workspace import Settings, user_settings_path
@@ -26,13 +28,23 @@ print("flags:", *flags, flush=True)
 if "--never" in flags:
     open("child.pid", "w").write(str(os.getpid())); time.sleep(600)
 if "--die" in flags:
-    print("ValueError: the model is too large", flush=True); sys.exit(3)
+    print("ValueError: the model is too large", os.environ.get("HF_TOKEN"), flush=True); sys.exit(3)
+open("token", "w").write(os.environ["VLLM_API_KEY"])
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open("child.pid", "w").write(str(child.pid))
 from l2aco.llm.fake.server import FakeServer
 time.sleep(0.3)
 FakeServer(port=int(flags[flags.index("--port") + 1])).serve()
 """
+
+
+NO_COMMAND = ("/no/such/python",)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("L2ACO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -147,21 +159,82 @@ def test_a_server_that_never_gets_ready_is_stopped(
 
 def test_a_command_that_is_not_there_is_one_clear_error(ask: Any, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="cannot be started"):
-        ask(1, engine=engine(("/no/such/python",), tmp_path, []))
+        ask(1, engine=engine(NO_COMMAND, tmp_path, []))
 
 
-def test_a_kept_server_serves_the_next_run_too(command: tuple[str, ...], ask: Any, tmp_path: Path) -> None:
+def kept_record(cache: Path) -> Path:
+    (path,) = (cache / "servers").iterdir()
+    assert path.stat().st_mode & 0o077 == path.parent.stat().st_mode & 0o077 == 0
+    return path
+
+
+def test_a_kept_server_serves_the_next_run_too(command: tuple[str, ...], ask: Any, tmp_path: Path, cache: Path) -> None:
     said: list[str] = []
     assert ask(3, engine=engine(command, tmp_path / "server", said, keep_server=True)).answered == 3
-    kept = read_json(tmp_path / "server" / ".server.json")
+    pid = read_json(kept_record(cache))["pid"]
     try:
-        assert alive(kept["pid"])
-        assert any(f"kill {kept['pid']}" in line for line in said)
-        second = engine(("/no/such/python",), tmp_path / "server", said)
+        assert alive(pid)
+        assert any(f"kill {pid}" in line for line in said)
+        second = engine(NO_COMMAND, tmp_path / "another folder", said)
         assert ask(5, engine=second).answered == 2
-        assert alive(kept["pid"])
+        assert alive(pid)
+        with pytest.raises(UnavailableError, match="cannot be started"):
+            ask(9, engine=engine(NO_COMMAND, tmp_path, said, vllm_flags=("--other",)))
     finally:
-        os.killpg(kept["pid"], signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)
+    assert gone(pid)
+    with pytest.raises(UnavailableError, match="cannot be started"):
+        ask(9, engine=engine(NO_COMMAND, tmp_path, said))
+
+
+@pytest.mark.parametrize("change", [{"started": "1"}, {"pid": 1}, {"port": "80"}, {"started": ""}, {"more": 1}])
+def test_a_server_that_is_not_the_one_that_was_started_is_not_asked(change: dict[str, Any], cache: Path) -> None:
+    keep_server("x", 80, "token", os.getpid())
+    assert find_server("x") is not None
+    path = kept_record(cache)
+    write_json(path, {**read_json(path), **change})
+    assert find_server("x") is None
+
+
+@pytest.mark.parametrize("pid", [1, os.getpid()], ids=["init", "own"])
+def test_what_lies_in_a_set_names_no_server(ask: Any, tmp_path: Path, pid: int) -> None:
+    with FakeServer() as other:
+        write_json(tmp_path / "set" / ".server.json", {"url": other.url, "pid": pid, "model": "owner/m"})
+        with pytest.raises(UnavailableError, match="cannot be started"):
+            ask(1, engine=engine(NO_COMMAND, tmp_path / "set", []))
+        assert other.calls == 0
+
+
+def test_the_server_gets_a_token_of_its_own_and_no_proxy_sees_it(
+    command: tuple[str, ...], ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("L2ACO_API_KEY", "sk-for-another-server")
+    with FakeServer() as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url.removesuffix("/v1"))
+        assert ask(2, engine=engine(command, tmp_path / "server", [])).answered == 2
+        assert proxy.calls == 0
+    token = (tmp_path / "token").read_text()
+    assert len(token) > 20 and "sk-" not in token
+
+
+def test_a_log_takes_the_place_of_a_link(command: tuple[str, ...], ask: Any, tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    for name in ("server.log", "chat_template.jinja"):
+        (tmp_path / f"mine {name}").write_text("mine")
+        (tmp_path / "server" / name).symlink_to(tmp_path / f"mine {name}")
+    model = Model(alias="m", engine="vllm", model="owner/m", chat_template="{{ messages }}")
+    assert ask(1, engine=engine(command, tmp_path / "server", [], model=model)).answered == 1
+    assert {path.read_text() for path in tmp_path.glob("mine *")} == {"mine"}
+
+
+def test_a_key_in_the_last_words_is_not_shown(
+    command: tuple[str, ...], ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_planted0123456789")
+    with pytest.raises(UnavailableError) as caught:
+        ask(1, engine=engine(command, tmp_path, [], vllm_flags=("--die",)))
+    assert "[key]" in str(caught.value) and "hf_planted" not in str(caught.value)
 
 
 def test_traps_of_a_model_become_flags(command: tuple[str, ...], ask: Any, tmp_path: Path) -> None:

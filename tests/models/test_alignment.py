@@ -217,7 +217,6 @@ def test_a_missing_vector_becomes_the_mean_direction() -> None:
 @pytest.mark.parametrize(
     ("values", "mask", "message"),
     [
-        (None, None, "there are none"),
         (np.zeros((3, 4)), None, r"\(12, D\)"),
         (np.zeros((DRUGS, 4)), np.zeros(DRUGS, dtype=bool), "holds none of the 12 drugs"),
         (np.full((DRUGS, 4), np.inf), None, "not finite"),

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from small_data import CELLS, DRUGS, small_data, vectors
+from small_data import CELLS, DRUGS, knowledge, small_data, vectors
 
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import EntityKind
 from l2aco.models.alignment import Aligner
 from l2aco.models.assemble import with_vectors
-from l2aco.models.base import BackboneConfig
+from l2aco.models.config import BackboneConfig
 from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
 from l2aco.models.wrap import wrap_module
@@ -42,7 +42,7 @@ def build(wrapped: Any, align: AlignSpec, *, faithful: bool = False) -> Aligner:
     given = vectors()
     torch.manual_seed(0)
     trained = {name: given.pop(name) for name in ("train_drugs", "train_cells")}
-    inputs = with_vectors(data.inputs(wrapped, **trained), align, **given)
+    inputs = with_vectors(data.inputs(wrapped, **trained), align, [knowledge(**given)] if align.active else [])
     return Aligner(wrapped(inputs, BackboneConfig(faithful=faithful)), align, inputs)
 
 

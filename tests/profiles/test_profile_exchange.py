@@ -88,7 +88,7 @@ def test_profiles_written_by_hand_need_a_kind_a_name_and_a_text(workspace: Works
     rows = [
         {"Kind": "drug", "Name": "aspirin", "id": None, "text": "COX."},
         {"Kind": "Cell line", "Name": "A375", "id": "A375_SKIN", "text": "BRAF, ünlaut"},
-        {"Kind": "drug", "Name": "nobody", "id": None, "text": "?"},
+        {"Kind": "drug", "Name": "nobody", "id": None, "text": "hm"},
         {"Kind": "drug", "Name": "empty", "id": None, "text": ""},
     ]
     path, frame = workspace.root / f"mine.{suffix}", pl.DataFrame(rows)
@@ -97,7 +97,11 @@ def test_profiles_written_by_hand_need_a_kind_a_name_and_a_text(workspace: Works
     done = import_set(path, "mine", workspace, form=parse_format(None, path), entities=lambda: known)
     assert (done.profiles, done.empty, done.unresolved) == (3, 1, ("nobody", "empty"))
     found = {(record.kind, record.entity_id): record.text for record in done.set.records()}
-    assert found == {("drug", "DB00945"): "COX.", ("cell_line", "A375_SKIN"): "BRAF, ünlaut", ("drug", "nobody"): "?"}
+    assert found == {
+        ("drug", "DB00945"): "COX.",
+        ("cell_line", "A375_SKIN"): "BRAF, ünlaut",
+        ("drug", "nobody"): "hm",
+    }
     back = open_profile_set("mine", workspace)
     assert len({record.key for record in back.records()}) == 3
     assert back.resolve("Aspirin", None).text == "COX."
@@ -117,7 +121,7 @@ def test_profiles_written_by_hand_need_a_kind_a_name_and_a_text(workspace: Works
         ("a.jsonl", json.dumps({**WHOLE, "text": None}), "a.jsonl:1.*text"),
         ("a.jsonl", json.dumps({**WHOLE, "text": "\ud83d"}), "a.jsonl:1"),
         ("a.csv", b"kind,name,text\ndrug,\xe9,x\n", "a.csv.*UTF-8"),
-        ("a.csv", "kind,name,text\ndrug,A," + "x" * 200_000, "a.csv.*field"),
+        ("a.csv", "kind,name,text\ndrug,A," + "x" * 200_000, "a.csv:2: column 'text' holds more than 100,000"),
         ("a.jsonl", "not json\n", "a.jsonl:1"),
         ("a.jsonl", "", "no profiles"),
         ("a.csv", "key,kind\n00,drug\n", "a.csv:2"),

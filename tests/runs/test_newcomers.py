@@ -17,6 +17,7 @@ from l2aco.embeddings.store.store import open_store
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import UnknownNameError, UsageError
 from l2aco.models.backbones import backbones
+from l2aco.models.base import Backbone
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.run import open_run
 from l2aco.runs.spec import TrainSpec
@@ -55,7 +56,7 @@ def test_a_line_that_no_screen_holds_is_predicted_from_its_profile_vector(lab, c
     assert abs(found[0] - found[1]) > 1e-6
     run = open_run(None, lab)
     for seed, by_cli in zip((1, 2), found, strict=True):
-        predictor = run.predictor().admit([LINE], {LINE.key: unit(seed)})
+        predictor = run.predictor().admit([LINE], {LINE.key: {STORE: unit(seed)}})
         assert predictor.predict(["DB00530"], ["DB00317"], [LINE])[0] == pytest.approx(by_cli)
     caption = cli("recommend", "--cell", "BT-20", "--top", 3).stderr
     assert "never seen in training" in caption and "not in the run's data set" in caption
@@ -96,13 +97,15 @@ def test_adding_rows_to_the_data_set_does_not_stop_a_run(lab, cli):
     json.loads(cli("evaluate", "--json").stdout)
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in backbones])
+@pytest.mark.parametrize("name", [entry.name for entry in backbones if issubclass(entry.load(), Backbone)])
 @pytest.mark.parametrize("align", ["none", "infonce", "gate"])
 def test_every_backbone_speaks_of_newcomers(lab, name, align):
     spec = AlignSpec(loss="none") if align == "none" else AlignSpec(fusion="gate" if align == "gate" else None)
     run = train(TrainSpec(backbone=name, epochs=1, align=spec), lab)
     newcomers = [LINE, Entity("MX-1", EntityKind.cell_line, "MX-1"), ASPIRIN]
-    told = run.predictor().admit(newcomers, {LINE.key: unit(1), newcomers[1].key: unit(2), ASPIRIN.key: unit(3)})
+    told = run.predictor().admit(
+        newcomers, {LINE.key: {STORE: unit(1)}, newcomers[1].key: {STORE: unit(2)}, ASPIRIN.key: {STORE: unit(3)}}
+    )
     known = run.entities(EntityKind.cell_line)[0].id
     drugs = [drug.id for drug in run.entities(EntityKind.drug)[:2]]
     a, b, c = [drugs[0]] * 4, [drugs[1], drugs[1], "aspirin", "aspirin"], ["BT-20", "MX-1", known, "BT-20"]
@@ -114,10 +117,21 @@ def test_every_backbone_speaks_of_newcomers(lab, name, align):
     )
 
 
+@pytest.mark.parametrize("name", [entry.name for entry in backbones if not issubclass(entry.load(), Backbone)])
+def test_backbones_that_are_fitted_at_once_speak_of_newcomers(lab, cli, name):
+    cli("train", "--backbone", name)
+    embedded(lab, LINE, 1)
+    first = probability(cli, *PAIR, "--cell", "BT-20")
+    embedded(lab, LINE, 2)
+    assert first != probability(cli, *PAIR, "--cell", "BT-20")
+    assert "pair mean" in cli("runs", "show").stdout and json.loads(cli("evaluate", "--json").stdout)["test"]["pooled"]
+    assert "not in the run's data set" in cli("recommend", "--cell", "BT-20", "--top", 3).stderr
+
+
 def test_a_control_knows_nobody_else(lab):
     run = train(TrainSpec(backbone="MLP", epochs=1, align=AlignSpec(vectors="shuffled")), lab)
     with pytest.raises(UsageError, match="control"):
-        run.predictor().admit([LINE], {LINE.key: unit(1)})
+        run.predictor().admit([LINE], {LINE.key: {STORE: unit(1)}})
     with pytest.raises(UnknownNameError, match="BT-20"):
         run.predictor().predict(["DB00530"], ["DB00317"], ["BT-20"])
 

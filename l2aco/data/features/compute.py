@@ -27,7 +27,12 @@ FEATURES = Registry(
         Entry("molecule_graphs", f"{_HERE}.molecule_graphs:MoleculeGraphs", "drugs: atoms (78 features) and bonds"),
         Entry("substructures", f"{_HERE}.substructures:Substructures", "drugs: 50 frequent pieces of SMILES (ESPF)"),
         Entry("tissue", f"{_HERE}.cells:Tissue", "cell lines: one-hot tissue"),
-        Entry("cell_proteins", f"{_HERE}.cells:CellProteins", "cell lines: over- and under-expressed proteins, signed"),
+        Entry(
+            "cell_proteins",
+            f"{_HERE}.cells:CellProteins",
+            "cell lines: over- and under-expressed proteins, signed",
+            facts={"graph": True},
+        ),
     ),
 )
 
@@ -85,7 +90,9 @@ def _entry(dataset: DataSet, name: str) -> Entry:
 
 def has_feature(dataset: DataSet, name: str) -> bool:
     """Whether `fit_feature` gives one: the source brought it, or it can be computed."""
-    return name in FEATURES or name in brought_features(dataset)
+    if name in brought_features(dataset):
+        return True
+    return name in FEATURES and (dataset.has_graph or not FEATURES.get(name).facts.get("graph"))
 
 
 def brought_features(dataset: DataSet) -> list[str]:

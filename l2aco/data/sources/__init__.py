@@ -43,6 +43,6 @@ SOURCES = Registry(
             "l2aco.data.sources.laco_features:LacoHan",
             "the paper's release, HANSynergy/data/<name>/<set>",
         ),
-        Entry("table", "l2aco.data.sources.table:Table", "one CSV, TSV, Parquet or Excel file of triples"),
+        Entry("table", "l2aco.data.sources.table:Triples", "one CSV, TSV, Parquet or Excel file of triples"),
     ),
 )

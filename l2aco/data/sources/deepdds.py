@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
-from l2aco.data.sources.base import ReadOptions, SourceData
+from l2aco.data.measured import Owners, read_measured
+from l2aco.data.sources.base import ReadOptions, SourceData, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
-from l2aco.tables import labels, matrix, numbers, place, read_raw, read_table, require, safe_file
+from l2aco.tables import read_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,7 +48,13 @@ class DeepDDS:
         lines = sorted(rows["cell_line"].unique())
         features = {}
         if (path / EXPRESSION).is_file():
-            features["expression"] = read_expression(safe_file(path, EXPRESSION), lines)
+            known = set(lines)
+            expression = read_measured(
+                safe_file(path, EXPRESSION),
+                lambda names: Owners(EntityKind.cell_line, [name if name in known else "" for name in names]),
+            )
+            features["expression"] = expression.rows
+            notes += expression.notes
         else:
             notes.append(f"No {EXPRESSION} there: the cell lines have no expression.")
         return SourceData(
@@ -63,8 +69,8 @@ class DeepDDS:
 
     def _smiles(self, path: Path) -> dict[str, str]:
         table = read_table(path, {"name": ("name",), "smiles": ("smile", "smiles")})
-        require(table, path, ("name", "smiles"))
-        return dict(table.select("name", "smiles").iter_rows())
+        table.require("name", "smiles")
+        return dict(table.frame.select("name", "smiles").iter_rows())
 
     def _labels(self, path: Path, smiles: dict[str, str]) -> pl.DataFrame:
         """Rows with drug names in the place of their SMILES."""
@@ -73,7 +79,7 @@ class DeepDDS:
         table = read_table(
             path, {"drug_a": ("drug1",), "drug_b": ("drug2",), "cell_line": ("cell",), "label": ("label",)}
         )
-        require(table, path, ("drug_a", "drug_b", "cell_line", "label"))
+        table.require("drug_a", "drug_b", "cell_line", "label")
         names: dict[str, str] = {}
         for name, written in smiles.items():
             if written in names:
@@ -81,14 +87,12 @@ class DeepDDS:
                     f"gives '{names[written]}' and '{name}' the same SMILES", where=path.parent / "smiles.csv"
                 )
             names[written] = name
-        for column in ("drug_a", "drug_b"):
-            strange = table.filter(~table[column].is_in(list(names)))
-            if len(strange):
-                raise InputError(
-                    f"column '{column}' holds a SMILES that smiles.csv does not",
-                    where=place(path, strange),
-                )
-        return table.with_columns(pl.col("drug_a").replace(names), pl.col("drug_b").replace(names), labels(table, path))
+        for role in ("drug_a", "drug_b"):
+            strange = ~table.frame[role].is_in(list(names))
+            table.refuse(strange, "column '{column}' holds a SMILES that smiles.csv does not", role)
+        return table.frame.with_columns(
+            pl.col("drug_a").replace(names), pl.col("drug_b").replace(names), table.labels()
+        )
 
     def _with_scores(self, labelled: pl.DataFrame, path: Path) -> pl.DataFrame:
         import polars as pl
@@ -105,24 +109,6 @@ class DeepDDS:
         key = ["drug_a", "drug_b", "cell_line"]
         if len(table) != len(labelled):
             raise InputError(f"has {len(table)} rows, {LABELS} {len(labelled)}", where=path)
-        differ = (table.select(key) != labelled.select(key)).select(pl.any_horizontal(key)).to_series()
-        if differ.any():
-            raise InputError(f"is about another triple than {LABELS} there", where=place(path, table.filter(differ)))
-        return labelled.select(*key, "label").with_columns(numbers(table, path, "score"))
-
-
-def read_expression(path: Path, lines: list[str]) -> FeatureRows:
-    """Gene expression, float32 (lines, genes): the header names genes, the first column cell lines.
-
-    A second row of transcript ids is passed over; lines not in `lines` are left out.
-    """
-    table = read_raw(path)
-    first, *genes = table.columns
-    wanted = table[first].is_in(lines)
-    table = table.filter(wanted)
-    if not len(table):
-        raise InputError("is about none of the cell lines of the triples", where=path)
-    if table[first].is_duplicated().any():
-        raise InputError(f"holds '{table.filter(table[first].is_duplicated())[first][0]}' twice", where=path)
-    values = matrix(table.select(genes), path, wanted.arg_true().to_list())
-    return FeatureRows(EntityKind.cell_line, table[first].to_list(), values, tuple(genes))
+        differ = (table.frame.select(key) != labelled.select(key)).select(pl.any_horizontal(key).fill_null(True))
+        table.refuse(differ.to_series(), f"is about another triple than {LABELS} there")
+        return labelled.select(*key, "label").with_columns(table.numbers("score"))

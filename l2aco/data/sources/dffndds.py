@@ -6,17 +6,19 @@ Public files: sorachel/DFFNDDS, folder drugcombdb/.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from l2aco.bounds import check_bytes
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
-from l2aco.data.sources.base import ReadOptions, SourceData
+from l2aco.data.sources.base import ReadOptions, SourceData, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
-from l2aco.tables import MAX_CELL, labels, numbers, read_table, require, safe_file
+from l2aco.tables import MAX_CELL, read_table
 
 DRUGS = "drug_set.json"
 TRIPLES = "labeled_triples*.csv"
@@ -45,12 +47,12 @@ class Dffndds:
                 "label": ("label",),
             },
         )
-        require(table, file, ("drug_a", "drug_b", "cell_line", "label"))
-        for column in ("drug_a", "drug_b"):
-            table = table.with_columns(numbers(table, file, column, dtype="int").cast(pl.String))
-        table = table.with_columns(labels(table, file))
-        used = sorted(pl.concat([table["drug_a"], table["drug_b"]]).unique())
-        lines = sorted(table["cell_line"].unique())
+        table.require("drug_a", "drug_b", "cell_line", "label")
+        rows = table.frame.with_columns(
+            *(table.whole_numbers(role).cast(pl.String) for role in ("drug_a", "drug_b")), table.labels()
+        )
+        used = sorted(pl.concat([rows["drug_a"], rows["drug_b"]]).unique())
+        lines = sorted(rows["cell_line"].unique())
         known = read_json_table(safe_file(path, DRUGS))
         drugs = [_drug(cid, known.get(cid, {})) for cid in used]
         notes = []
@@ -66,7 +68,7 @@ class Dffndds:
         return SourceData(
             drugs=drugs,
             cell_lines=[Entity(line, EntityKind.cell_line, line) for line in lines],
-            rows=table.select("drug_a", "drug_b", "cell_line", "label"),
+            rows=rows.select("drug_a", "drug_b", "cell_line", "label"),
             label_rule=LabelRule(kind="shipped"),
             features=features,
             report={"drugs_without_smiles": without},
@@ -76,16 +78,20 @@ class Dffndds:
 
 
 def read_json_table(path: Path) -> dict[str, Any]:
-    """A JSON object of objects or vectors by id; raises InputError with the line."""
+    """A JSON object of objects or vectors by id, whole numbers as ids without the .0 that pandas gives them; raises
+    InputError with the line."""
+    check_bytes(path, path.stat().st_size)
     try:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"is not UTF-8 text (byte {error.start})", where=path) from None
     except json.JSONDecodeError as error:
         raise InputError(f"is not JSON ({error.msg})", where=f"{path}:{error.lineno}") from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, lists 100,000 deep
+        raise InputError(f"is not JSON of a data set ({error})", where=path) from None
     if not isinstance(found, dict) or not found:
         raise InputError("is not a JSON object of entries by id", where=path)
-    return found
+    return {re.sub(r"^(\d+)\.0+$", r"\1", key.strip()): value for key, value in found.items()}
 
 
 def read_vectors(path: Path, kind: EntityKind) -> FeatureRows:
@@ -93,7 +99,7 @@ def read_vectors(path: Path, kind: EntityKind) -> FeatureRows:
     found = read_json_table(path)
     try:
         values = np.array(list(found.values()), dtype=np.float32)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise InputError("holds vectors of different lengths, or something that is no number", where=path) from None
     if values.ndim != 2 or not np.isfinite(values).all():
         raise InputError("does not hold one vector of finite numbers for each entry", where=path)

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2aco.data.sources.base import Edges, ReadOptions, SourceData, entities_from_names
+from l2aco.data.sources.base import COLUMNS_REMEDY, Edges, ReadOptions, SourceData, entities_from_names, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
-from l2aco.tables import COLUMNS_REMEDY, numbers, read_table, require, safe_file
+from l2aco.tables import Table, read_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -95,22 +95,20 @@ class GraphSynergy:
 
     def _combinations(self, path: Path, options: ReadOptions) -> pl.DataFrame:
         table = read_table(path, options.named(_COMBINATION_ROLES), remedy=COLUMNS_REMEDY)
-        require(table, path, ("name_a", "name_b", "cell_line", "drug_a", "drug_b"))
-        return table.with_columns(numbers(table, path, "score"))
+        table.require("name_a", "name_b", "cell_line", "drug_a", "drug_b")
+        return table.frame.with_columns(table.numbers("score"))
 
     def _targets(self, path: Path) -> pl.DataFrame:
         table = read_table(path, {"drug": ("drug",), "protein": ("protein",)})
-        require(table, path, ("drug", "protein"))
-        return table.with_columns(_gene_ids(table, path, "protein"))
+        table.require("drug", "protein")
+        return table.frame.with_columns(_gene_ids(table, "protein"))
 
     def _cell_proteins(self, path: Path) -> pl.DataFrame:
         table = read_table(path, _CELL_ROLES)
-        require(table, path, ("protein", "cell_line", "tissue", "weight"))
-        table = table.with_columns(_gene_ids(table, path, "protein"), numbers(table, path, "weight"))
-        odd = table.filter(~table["weight"].is_in([1.0, -1.0]))
-        if len(odd):
-            raise InputError(f"column 'weight' holds {odd['weight'][0]:g}; 1 and -1 are known", where=path)
-        return table
+        table.require("protein", "cell_line", "tissue", "weight")
+        weight = table.numbers("weight")
+        table.refuse(~weight.is_in([1.0, -1.0]), "column '{column}' holds {value}; 1 and -1 are known", "weight")
+        return table.frame.with_columns(_gene_ids(table, "protein"), weight)
 
     def _tissues(self, cells: pl.DataFrame, path: Path) -> dict[str, str]:
         pairs = cells.select("cell_line", "tissue").unique(maintain_order=True)
@@ -128,16 +126,16 @@ class GraphSynergy:
             if (path / name).exists():
                 file = safe_file(path, name)
                 table = read_table(file, {"a": ("protein_a",), "b": ("protein_b",)})
-                require(table, file, ("a", "b"))
-                return table.with_columns(_gene_ids(table, file, "a"), _gene_ids(table, file, "b")), []
+                table.require("a", "b")
+                return table.frame.with_columns(_gene_ids(table, "a"), _gene_ids(table, "b")), []
         empty = pl.DataFrame({"a": [], "b": []}, schema={"a": pl.String, "b": pl.String})
         return empty, ["No protein-protein_network.xlsx there: the graph has no protein-protein edges."]
 
 
-def _gene_ids(table: pl.DataFrame, path: Path, column: str) -> pl.Series:
+def _gene_ids(table: Table, role: str) -> pl.Series:
     import polars as pl
 
-    return numbers(table, path, column, dtype="int").cast(pl.String)
+    return table.whole_numbers(role).cast(pl.String)
 
 
 def _with_targets(drugs: list[Entity], targets: pl.DataFrame, symbols: dict[str, str]) -> list[Entity]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from l2aco.data.labels import LabelRule
-from l2aco.data.sources.base import Edges, ReadOptions, SourceData, entities_from_names
+from l2aco.data.sources.base import Edges, ReadOptions, SourceData, entities_from_names, safe_file
 from l2aco.data.splits.released import PARTS
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
-from l2aco.tables import labels, place, read_lines, require, safe_file
+from l2aco.tables import read_lines
 
 if TYPE_CHECKING:
     import polars as pl
@@ -85,29 +85,22 @@ class LacoGraph:
         import polars as pl
 
         table = read_lines(path, COLUMNS)
-        require(table, path, COLUMNS)
-        for column, target in (("kg_a", "drug_a"), ("kg_b", "drug_b"), ("kg_cell", "cell_line")):
-            table = table.with_columns(
-                table[column].replace_strict(names, default=None, return_dtype=pl.String).alias(target)
-            )
-            strange = table.filter(table[target].is_null())
-            if len(strange):
-                raise InputError(
-                    f"names the graph id '{strange[column][0]}', which entities.dict does not hold",
-                    where=place(path, strange),
-                )
-        return table.with_columns(labels(table, path)).drop("line")
+        table.require(*COLUMNS)
+        ids = []
+        for role, target in (("kg_a", "drug_a"), ("kg_b", "drug_b"), ("kg_cell", "cell_line")):
+            found = table.frame[role].replace_strict(names, default=None, return_dtype=pl.String).alias(target)
+            table.refuse(found.is_null(), "names the graph id '{value}', which entities.dict does not hold", role)
+            ids.append(found)
+        return table.frame.with_columns(*ids, table.labels())
 
     def _edges(self, path: Path, types: dict[str, str], relations: set[str]) -> Edges:
         import polars as pl
 
         table = read_lines(path, ("head", "relation", "tail"), may_be_empty=True)
-        require(table, path, ("head", "relation", "tail"))
-        for column, known in (("head", set(types)), ("relation", relations), ("tail", set(types))):
-            strange = table.filter(~table[column].is_in(list(known)))
-            if len(strange):
-                raise InputError(f"the {column} '{strange[column][0]}' is in no .dict file", where=place(path, strange))
-        typed = table.with_columns(
+        table.require("head", "relation", "tail")
+        for role, known in (("head", set(types)), ("relation", relations), ("tail", set(types))):
+            table.refuse(~table.frame[role].is_in(list(known)), "the {column} '{value}' is in no .dict file", role)
+        typed = table.frame.with_columns(
             pl.col("head").replace_strict(types).alias("source"), pl.col("tail").replace_strict(types).alias("target")
         )
         return {
@@ -130,11 +123,8 @@ def find_datasets(path: Path) -> list[Path]:
 def _dictionary(path: Path, *, may_be_empty: bool = False) -> dict[str, str]:
     """Name by id; raises InputError where an id stands twice, or two ids have one name."""
     table = read_lines(path, ("id", "name"), may_be_empty=may_be_empty)
-    require(table, path, ("id", "name"))
-    for column in ("id", "name"):
-        twice = table.filter(table[column].is_duplicated())
-        if len(twice):
-            raise InputError(
-                f"the {column} '{twice[column][0]}' stands in it several times", where=place(path, twice[-1:])
-            )
-    return dict(table.select("id", "name").iter_rows())
+    table.require("id", "name")
+    for role in ("id", "name"):
+        again = ~table.frame[role].is_first_distinct()
+        table.refuse(again, "the {column} '{value}' stands in it several times", role)
+    return dict(table.frame.select("id", "name").iter_rows())

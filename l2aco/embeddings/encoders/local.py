@@ -19,7 +19,7 @@ import numpy as np
 
 from l2aco.embeddings.encoders.base import Encoder
 from l2aco.embeddings.encoders.fetch import model_folder
-from l2aco.errors import UnavailableError, UsageError
+from l2aco.errors import L2aCoError, UnavailableError, UsageError
 from l2aco.progress import Advance, Progress
 
 if TYPE_CHECKING:
@@ -75,7 +75,15 @@ class LocalEncoder(Encoder):
             self.used_precision = {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(dtype, "fp32")
             folder = model_folder(self.spec)
             progress.say(f"Loading {self.spec.name} on {', '.join(devices)} ({self.used_precision}) ...")
-            self.tokenizer, model = self._load(folder, devices[0], dtype)
+            try:
+                self.tokenizer, model = self._load(folder, devices[0], dtype)
+            except L2aCoError:
+                raise
+            except Exception as error:  # whatever a library says of a model's files
+                said = (str(error) or type(error).__name__).splitlines()[0][:300]
+                raise UnavailableError(
+                    f"the model of {self.spec.name} cannot be loaded: {said}", where=folder
+                ) from error
             replicas = [copy.deepcopy(model).to(device) for device in devices[1:]]
             self._models = list(zip(devices, [model, *replicas], strict=True))
         return self._models

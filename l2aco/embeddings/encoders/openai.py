@@ -1,20 +1,24 @@
 """Embeddings from an OpenAI-compatible API, through the client that profiles are written with.
 
-Nothing is sent that the budget does not cover: the price of a whole call is known before it is made. Texts that
-are longer than the model's window are sent in pieces, whose vectors are averaged by length.
+Nothing is sent that the budget does not cover: the price of a whole call is known before it is made. How many texts
+a server takes at once, in which encoding, and how long they may be, is learned from what it refuses; see `lengths`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-from itertools import accumulate
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
 
-from l2aco.embeddings.encoders.base import Encoder, PartlyEncodedError
+from l2aco.embeddings.encoders.answers import Vectors, read_vectors
+from l2aco.embeddings.encoders.base import Encoder, EncodingInterrupted, PartlyEncodedError
+from l2aco.embeddings.encoders.lengths import SHORTEST, is_of_length, shorter, whole_words, window_ends
+from l2aco.embeddings.encoders.spec import EncoderSpec
+from l2aco.embeddings.encoders.trust import is_named
 from l2aco.errors import L2aCoError
 from l2aco.llm.catalog import Model
 from l2aco.llm.client import OpenAIEngine
@@ -23,68 +27,142 @@ from l2aco.llm.options import EngineOptions
 from l2aco.llm.request import CallFailed, Reason
 from l2aco.llm.tokens import count_tokens
 from l2aco.progress import Advance, Progress
+from l2aco.workspace import user_settings_path
 
 OPENAI_URL = "https://api.openai.com/v1"
 CALL_TEXTS, CALL_TOKENS = 128, 100_000
 """One call carries at most so many texts and, by estimate, tokens."""
 ATTEMPTS = 8
-_Answers = tuple[np.ndarray, int, list[CallFailed]]
-"""float32 (pieces, D), NaN where there is no vector; the tokens that were billed; the calls that failed."""
+REFUSALS = (Reason.rejected, Reason.refused)
+"""Of a request; anything else is about the server or the key."""
+_TEXTS_AT_ONCE = re.compile(r"batch|too many|at most|no more than|larger than|maximum|inputs|array", re.IGNORECASE)
+
+
+@dataclass
+class Manners:
+    """What a server has taught: how many texts it takes at once, whether in base64, and from how many letters on a text
+    goes alone, since one of this length was refused; `fits` letters of it were taken."""
+
+    texts: int = CALL_TEXTS
+    base64: bool = True
+    alone: float = float("inf")
+    fits: int | None = None
+
+    def learn(self, failure: CallFailed, texts: int) -> bool:
+        """Whether a refusal of so many texts says how to ask instead."""
+        if self.base64 and re.search("base64|encoding_format", failure.message):
+            self.base64 = False
+            return True
+        numbers = [int(number) for number in re.findall(r"\d+", failure.message)]
+        fewer = [number for number in numbers if 0 < number < texts]
+        if fewer and _TEXTS_AT_ONCE.search(failure.message) and texts <= self.texts:
+            self.texts = max(fewer)
+            return True
+        return False
 
 
 class _Client(OpenAIEngine):
-    """The client's connections, key, waiting and errors, for the other endpoint."""
+    """The client's connections, waiting and errors, for the other endpoint.
 
-    async def embed(self, texts: list[str]) -> tuple[np.ndarray, int]:
-        """float32 (n, D), D as the server has it, and the tokens that were billed. Raises CallFailed."""
-        body = {"model": self.model.model, "input": texts, "encoding_format": "base64"}
+    The provider's key goes to the provider, L2ACO_API_KEY to addresses of the user's own configuration alone.
+    """
+
+    def __init__(self, spec: EncoderSpec, options: EngineOptions) -> None:
+        model = Model(alias=spec.name, engine="openai", model=spec.model, base_url=OPENAI_URL, key="OPENAI_API_KEY")
+        super().__init__(model, options)
+        if spec.base_url is not None and not is_named(spec.base_url):
+            self._key = None
+
+    async def embed(self, texts: list[str], manners: Manners) -> Vectors:
+        """Vectors of the size that the server has. Raises CallFailed."""
+        body = {"model": self.model.model, "input": texts}
+        if manners.base64:
+            body["encoding_format"] = "base64"
         async with self.pool.least_busy() as endpoint:
             raw = await self._post(endpoint, "/embeddings", body)
-        return _read(raw.content, len(texts))
+        return read_vectors(raw.content, len(texts), self.masked)
+
+    def masked(self, text: str) -> str:
+        return text.replace(self._key, "[key]") if self._key else text
 
 
-def _read(content: bytes, texts: int) -> tuple[np.ndarray, int]:
-    try:
-        value = json.loads(content)
-        rows = {item["index"]: _row(item["embedding"]) for item in value["data"]}
-        vectors = np.stack([rows[number] for number in range(texts)])
-        return vectors, int((value.get("usage") or {}).get("prompt_tokens") or 0)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CallFailed(Reason.broken_response, f"the body holds no such vectors ({error!r})") from None
+@dataclass
+class _Work:
+    """What is to be sent, and what came of it. A piece without a vector is a row of NaN."""
 
+    pieces: list[str]
+    rows: list[int]
+    """Which text each piece is of."""
+    vectors: np.ndarray
+    tokens: int = 0
+    long: set[int] = field(default_factory=set)
+    failures: list[CallFailed] = field(default_factory=list)
+    over: bool = False
+    """Whether any further call would end the same way."""
 
-def _row(value: str | list[float]) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(value), "<f4") if isinstance(value, str) else np.array(value, np.float32)
+    def add(self, row: int, piece: str) -> int:
+        """Another piece of a text that turned out to be too long."""
+        self.pieces.append(piece)
+        self.rows.append(row)
+        self.vectors = np.vstack([self.vectors, np.full_like(self.vectors[:1], np.nan)])
+        return len(self.pieces) - 1
 
 
 class OpenAIEncoder(Encoder):
     """An embeddings API as an encoder; the key comes from the environment."""
 
     _spent = 0.0
+    _manners: Manners
 
     def _encode(self, texts: list[str], progress: Progress) -> np.ndarray:
-        pieces = [(row, piece) for row, text in enumerate(texts) for piece in _pieces(text, self.spec.window)]
-        rows = np.array([row for row, _ in pieces])
-        self.stats.long = tuple(np.flatnonzero(np.bincount(rows, minlength=len(texts)) > 1).tolist())
-        self._afford([piece for _, piece in pieces])
-        with progress.task(f"embedding with {self.spec.name}", total=len(pieces), unit="texts") as advance:
-            vectors, tokens, failures = run_in_loop(self._all([piece for _, piece in pieces], advance))
-        self.stats.tokens = tokens
+        self._manners = getattr(self, "_manners", Manners())
+        work = self._work(texts)
+        self._afford(work.pieces)
+        interrupted = False
+        with progress.task(f"embedding with {self.spec.name}", total=len(work.pieces), unit="texts") as advance:
+            try:
+                run_in_loop(_Calls(self.spec, self._manners, work, progress.say, advance, self._check_size).run())
+            except KeyboardInterrupt:
+                interrupted = True
+        self.stats.tokens, self.stats.long = work.tokens, tuple(sorted(work.long))
         if self.spec.price_per_million is not None:
-            self.stats.cost_usd = tokens * self.spec.price_per_million / 1e6
+            self.stats.cost_usd = work.tokens * self.spec.price_per_million / 1e6
             self._spent += self.stats.cost_usd
-        table = np.zeros((len(texts), self.spec.dimension), dtype=np.float32)
-        weights = np.array([len(piece) for _, piece in pieces], dtype=np.float32)
-        np.add.at(table, rows, vectors / np.linalg.norm(vectors, axis=1, keepdims=True) * weights[:, None])
-        if failures:
-            self._fail(failures[-1], table)
+        table = self._joined(work, len(texts))
+        if interrupted:
+            raise EncodingInterrupted(table)
+        if work.failures:
+            self._fail(work.failures, table)
         return table
 
-    def _fail(self, failure: CallFailed, table: np.ndarray) -> NoReturn:
+    def _work(self, texts: list[str]) -> _Work:
+        """The texts whole, or in windows where the model's tokenizer is at hand."""
+        pieces, rows, long = [], [], set()
+        for row, text in enumerate(texts):
+            ends = window_ends(text, self.spec) or [len(text)]
+            if len(ends) > 1:
+                long.add(row)
+            kept = ends if self.spec.long == "chunk" else ends[:1]
+            pieces += [text[start:end] for start, end in zip([0, *kept], kept, strict=False)]
+            rows += [row] * len(kept)
+        vectors = np.full((len(pieces), self.spec.dimension), np.nan, dtype=np.float32)
+        return _Work(pieces, rows, vectors, long=long)
+
+    def _joined(self, work: _Work, texts: int) -> np.ndarray:
+        """float32 (texts, D): the length-weighted mean over the pieces of each text; NaN where one has no vector."""
+        table = np.zeros((texts, self.spec.dimension), dtype=np.float32)
+        weights = np.array([len(piece) for piece in work.pieces], dtype=np.float32)[:, None]
+        np.add.at(table, work.rows, work.vectors / np.linalg.norm(work.vectors, axis=1, keepdims=True) * weights)
+        return table
+
+    def _fail(self, failures: list[CallFailed], table: np.ndarray) -> NoReturn:
         missing = np.isnan(table).any(axis=1)
+        remedy = "What is embedded is kept. Run the same command again when the cause is gone."
+        url = self.spec.base_url
+        if url is not None and failures[-1].reason is Reason.unauthorised and not is_named(url):
+            remedy = f"No key was sent to {url}: it stands in no [encoders] entry of {user_settings_path()}."
         cause = L2aCoError(
-            f"{self.spec.name} gave no vectors for {missing.sum():,} texts: {failure}",
-            remedy="What is embedded is kept. Run the same command again when the cause is gone.",
+            f"{self.spec.name} gave no vectors for {missing.sum():,} texts: {failures[-1]}", remedy=remedy
         )
         raise cause if missing.all() else PartlyEncodedError(cause, table)
 
@@ -106,71 +184,138 @@ class OpenAIEncoder(Encoder):
                 remedy="What is embedded is kept. Give a larger --budget and run the same command again.",
             )
 
-    async def _all(self, pieces: list[str], advance: Advance) -> _Answers:
-        """A call that is refused stops no other; after any other failure no further call is made."""
-        model = Model(
-            alias=self.spec.name,
-            engine="openai",
-            model=self.spec.model,
-            base_url=OPENAI_URL,
-            key="OPENAI_API_KEY",
-        )
-        options = EngineOptions(base_urls=(self.spec.base_url or OPENAI_URL,), concurrency=8)
-        gate = asyncio.Semaphore(options.concurrency)
-        calls = _calls(pieces)
-        vectors = np.full((len(pieces), self.spec.dimension), np.nan, dtype=np.float32)
-        billed: list[int] = []
-        failures: list[CallFailed] = []
 
-        async def one(client: _Client, start: int, call: list[str]) -> None:
+class _Calls:
+    """The calls for one piece of work. A call that is refused is made smaller, down to the text that is at fault; after
+    a failure that is not about the request no further call is made."""
+
+    def __init__(
+        self,
+        spec: EncoderSpec,
+        manners: Manners,
+        work: _Work,
+        say: Callable[[str], None],
+        advance: Advance,
+        check_size: Callable[[np.ndarray], None],
+    ) -> None:
+        self.spec, self.manners, self.work = spec, manners, work
+        self.advance, self.check_size, self.say = advance, check_size, say
+        self.options = EngineOptions(base_urls=(spec.base_url or OPENAI_URL,), concurrency=8, say=say)
+        self._given = len(work.pieces)
+        self._answered = False
+        self._waits = False
+
+    async def run(self) -> None:
+        gate = asyncio.Semaphore(self.options.concurrency)
+        first, *others = self._bundles()
+
+        async def one(call: list[int]) -> None:
             async with gate:
-                if any(failure.reason is not Reason.rejected for failure in failures):
-                    return
-                try:
-                    rows, tokens = await self._patiently(client, call)
-                except CallFailed as failure:
-                    failures.append(failure)
-                    return
-            self._check_size(rows)
-            vectors[start : start + len(call)] = rows
-            billed.append(tokens)
-            advance(len(call))
+                await self._settle(call)
 
+        async with _Client(self.spec, self.options) as self.client:
+            await self._settle(first)  # what one call learns, all know
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for call in others:
+                        group.create_task(one(call))
+            except BaseExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+
+    def _bundles(self) -> Iterator[list[int]]:
+        """The pieces, by number, as many as go into a call."""
+        call: list[int] = []
+        tokens = 0
+        for number, piece in enumerate(self.work.pieces):
+            count = count_tokens(piece)
+            if call and (len(call) == CALL_TEXTS or tokens + count > CALL_TOKENS):
+                yield call
+                call, tokens = [], 0
+            call.append(number)
+            tokens += count
+        yield call
+
+    async def _settle(self, call: list[int]) -> None:
+        """Vectors for these pieces, in one call or in the smaller ones that the server takes."""
+        together = [number for number in call if len(self.work.pieces[number]) < self.manners.alone]
+        if len(call) > 1 and len(together) < len(call):
+            for number in set(call) - set(together):
+                await self._settle([number])
+            call = together
+        for start in range(0, len(call), size := self.manners.texts):
+            await self._ask(call[start : start + size])
+
+    async def _ask(self, call: list[int]) -> None:
+        work = self.work
+        if work.over:
+            return
         try:
-            async with _Client(model, options) as client, asyncio.TaskGroup() as group:
-                for start, call in zip(accumulate(map(len, calls), initial=0), calls, strict=False):
-                    group.create_task(one(client, start, call))
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return vectors, sum(billed), failures
+            found = await self._patiently([work.pieces[number] for number in call])
+        except CallFailed as failure:
+            if failure.reason not in REFUSALS:
+                work.over = True
+                work.failures.append(failure)
+            elif self.manners.learn(failure, len(call)):
+                await self._settle(call)
+            elif len(call) > 1:
+                await self._halve(call)
+            else:
+                await self._refused(call[0], failure)
+            return
+        self.check_size(found.rows)
+        work.vectors[call] = found.rows
+        work.tokens += found.tokens
+        self._answered = True
+        if found.odd:
+            work.failures.append(CallFailed(Reason.broken_response, found.odd))
+        self.advance(sum(number < self._given for number in call))
 
-    async def _patiently(self, client: _Client, call: list[str]) -> tuple[np.ndarray, int]:
+    async def _halve(self, call: list[int]) -> None:
+        """Where both halves are taken whole, it was their number that was refused."""
+        failures, long = len(self.work.failures), len(self.work.long)
+        half = (len(call) + 1) // 2
+        for part in (call[:half], call[half:]):
+            await self._ask(part)
+        if len(self.work.failures) == failures and len(self.work.long) == long:
+            self.manners.texts = min(self.manners.texts, half)
+
+    async def _refused(self, number: int, failure: CallFailed) -> None:
+        """A text that is refused alone: shortened if it is too long, else at fault."""
+        work, piece = self.work, self.work.pieces[number]
+        if not is_of_length(failure.message) or len(piece) <= SHORTEST:
+            # two different texts are refused and none was taken: that is not about the texts
+            work.over = not self._answered and bool(work.failures)
+            work.failures.append(failure)
+            return
+        self.manners.alone = min(self.manners.alone, len(piece))
+        letters = shorter(piece, failure.message, self.spec.window)
+        if self.manners.fits is not None and self.manners.fits < len(piece):
+            letters = whole_words(piece, max(self.manners.fits, letters))
+        work.long.add(work.rows[number])
+        work.pieces[number] = piece[:letters]
+        await self._ask([number])
+        if np.isnan(work.vectors[number]).any():
+            return
+        taken = len(work.pieces[number])
+        self.manners.fits = taken
+        if self.spec.long == "chunk" and taken == letters:
+            await self._settle([work.add(work.rows[number], piece[letters:])])
+
+    async def _patiently(self, texts: list[str]) -> Vectors:
         """One call, made again while its failure is of a passing kind; the client itself keeps a server's pauses."""
-        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+        from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+        from tenacity import wait_random_exponential as wait
+
+        def tell(state: RetryCallState) -> None:
+            if not self._waits and state.outcome is not None:
+                self._waits = True
+                self.say(f"{self.options.base_urls[0]}: {state.outcome.exception()}; trying again")
 
         patience = AsyncRetrying(
             stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.5, max=30),
+            wait=wait(multiplier=0.5, max=30),
             retry=retry_if_exception(lambda error: isinstance(error, CallFailed) and error.retryable),
+            before_sleep=tell,
             reraise=True,
         )
-        return await patience(client.embed, call)
-
-
-def _pieces(text: str, window: int) -> list[str]:
-    """Parts of a text that surely fit the window: English has more than two letters a token."""
-    size = 2 * window
-    return [text[start : start + size] for start in range(0, len(text), size)]
-
-
-def _calls(pieces: list[str]) -> list[list[str]]:
-    calls: list[list[str]] = []
-    tokens = 0
-    for piece in pieces:
-        count = count_tokens(piece)
-        if not calls or len(calls[-1]) == CALL_TEXTS or tokens + count > CALL_TOKENS:
-            calls.append([])
-            tokens = 0
-        calls[-1].append(piece)
-        tokens += count
-    return calls
+        return await patience(self.client.embed, texts, self.manners)

@@ -17,7 +17,9 @@ class SentenceEncoder(LocalEncoder):
     def _load(self, folder: Path, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
         from sentence_transformers import SentenceTransformer
 
-        model = SentenceTransformer(str(folder), device=device, model_kwargs={"dtype": dtype})
+        model = SentenceTransformer(
+            str(folder), device=device, model_kwargs={"dtype": dtype}, trust_remote_code=False, local_files_only=True
+        )
         model.max_seq_length = self.spec.window
         return model.tokenizer, model.eval()
 

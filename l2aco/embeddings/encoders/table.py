@@ -1,8 +1,9 @@
 """The table of encoders, and how a name becomes one.
 
 A name is looked up in l2aco.toml (`[encoders.<name>]`), in the table below, then taken as the path of a
-folder or as a Hugging Face id. Everything that determines a vector stands in the `EncoderSpec`; a store
-keeps it and refuses vectors of another. Nothing here loads a model.
+folder or as a Hugging Face id. A new encoder is a file with a class, and a line here: a model for a runtime that
+there is says its facts in the line, a class of its own says them itself (`Encoder.facts`). Nothing here loads a
+model.
 """
 
 from __future__ import annotations
@@ -10,71 +11,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from l2aco.errors import InputError, UnavailableError, UnknownNameError
-from l2aco.files import describe_validation, stable_hash
+from l2aco.embeddings.encoders.base import Encoder
+from l2aco.embeddings.encoders.spec import RUNTIMES, EncoderSpec
+from l2aco.errors import InputError, UnknownNameError
+from l2aco.files import describe_validation
 from l2aco.registry import Entry, Registry
 from l2aco.workspace import Settings
 
-if TYPE_CHECKING:
-    from l2aco.embeddings.encoders.base import Encoder
-
 DEFAULT_ENCODER = "bge-large-en-v1.5"
-
-RUNTIMES = {
-    "flag": "l2aco.embeddings.encoders.flag:FlagEncoder",
-    "flag-m3": "l2aco.embeddings.encoders.flag:FlagM3Encoder",
-    "sentence-transformers": "l2aco.embeddings.encoders.sentence:SentenceEncoder",
-    "transformers": "l2aco.embeddings.encoders.transformer:TransformerEncoder",
-    "openai": "l2aco.embeddings.encoders.openai:OpenAIEncoder",
-}
-"""What runs a model: FlagEmbedding, sentence-transformers, plain transformers, or an embeddings API."""
-UNKNOWN = "unknown"
-"""The runtime of imported vectors whose encoder nobody named."""
-
-
-class EncoderSpec(BaseModel):
-    """One row of the table; also the section `[encoders.<name>]` of l2aco.toml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    runtime: str
-    """A key of RUNTIMES, or "module:class" of a third party."""
-    model: str
-    """A Hugging Face id, a folder, `package:<module>` for weights inside a package, or the API's model name."""
-    revision: str | None = None
-    """The commit of the weights; `sha256:...` of the files for a folder."""
-    dimension: int = Field(gt=0)
-    window: int = Field(gt=2)
-    """Tokens that the model reads at once, special tokens included."""
-    pooling: Literal["cls", "mean", "model"] = "model"
-    """`model`: as the model's own files or the API say."""
-    query_instruction: str = ""
-    """Put before a search text, never before a profile."""
-    passage_instruction: str = ""
-    long: Literal["cut", "chunk"] = "cut"
-    """Longer texts: the first window only, or the length-weighted mean over consecutive windows."""
-    megaparameters: float | None = None
-    """Parameters in the layers, in millions: what encoding time grows with."""
-    base_url: str | None = None
-    price_per_million: float | None = None
-    """US dollars for a million tokens, where an API charges."""
-    summary: str = ""
-    extra: str | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of what determines a vector. A folder counts by its content, not by where it lies; a model behind an
-        API by its server, too, where that is named: two may serve different weights under one name."""
-        model = self.revision if (self.revision or "").startswith("sha256:") else [self.model, self.revision]
-        server = [self.base_url.rstrip("/")] if self.base_url else []
-        return stable_hash(
-            [model, self.dimension, self.window, self.pooling, self.passage_instruction, self.long, *server], length=16
-        )
 
 
 def _entry(name: str, runtime: str, summary: str, *, aliases: Sequence[str] = (), **facts: Any) -> Entry:
@@ -178,9 +126,11 @@ def resolve_encoder(name: str, settings: Settings | None = None) -> EncoderSpec:
 
     A table entry is known at once; a folder is read; another Hugging Face id is looked for in the local cache
     and downloaded when it is missing. Raises UnknownNameError with the nearest names, InputError for a
-    section of l2aco.toml that is wrong, UnavailableError for an id that can be found nowhere.
+    section of l2aco.toml that is wrong or not trusted, UnavailableError for an id that can be found nowhere.
     """
-    own = (settings or Settings()).encoders
+    settings = settings or Settings()
+    settings.require_trust(f"encoders.{name}")
+    own = settings.encoders
     if section := next((key for key in own if key.casefold() == name.casefold()), None):
         return _checked(section, own[section], f"l2aco.toml, [encoders.{section}]")
     if name in ENCODERS:
@@ -217,15 +167,27 @@ def load_encoder(
 def make_encoder(
     spec: EncoderSpec, *, device: str = "auto", precision: str = "auto", budget_usd: float | None = None
 ) -> Encoder:
-    """The encoder of a spec, as a store keeps it."""
-    if spec.runtime == UNKNOWN:
-        raise UnavailableError(
-            "the encoder of these vectors is not known",
-            remedy="Import them again with --encoder NAME to search by text; --entity works without.",
-        )
-    entry = Entry(spec.name, RUNTIMES.get(spec.runtime, spec.runtime), extra=spec.extra)
-    encoder: Encoder = entry.load()(spec, device=device, precision=precision, budget_usd=budget_usd)
-    return encoder
+    """The encoder of a spec, whose runtime is imported: for the spec of a store ask `trust.trusted_encoder` first."""
+    _check_runtime(spec)
+    kind = Entry(spec.name, RUNTIMES.get(spec.runtime, spec.runtime), extra=spec.extra).load()
+    if not (isinstance(kind, type) and issubclass(kind, Encoder)):
+        raise InputError(f"{spec.runtime} is no class of an encoder", where=f"encoder {spec.name}")
+    return kind(spec, device=device, precision=precision, budget_usd=budget_usd)
+
+
+def installed_like(said: EncoderSpec) -> EncoderSpec | None:
+    """The encoder of the table, or of an installed package, that makes the same vectors as `said`."""
+    for entry in ENCODERS:
+        # what a third party's class makes is known after its import only
+        if (entry.facts or entry.name == said.name) and (known := _from_table(entry)).fingerprint == said.fingerprint:
+            return known
+    return None
+
+
+def section_like(said: EncoderSpec, settings: Settings) -> EncoderSpec | None:
+    """The encoder of an [encoders] section that makes the same vectors as `said`."""
+    found = (resolve_encoder(name, settings) for name in settings.encoders)
+    return next((own for own in found if own.fingerprint == said.fingerprint), None)
 
 
 def encoder_table(settings: Settings | None = None) -> list[EncoderSpec]:
@@ -249,9 +211,13 @@ def _checked(name: str, facts: dict[str, Any], where: str) -> EncoderSpec:
         spec = EncoderSpec(name=name, **facts)
     except ValidationError as error:
         raise InputError(describe_validation(error), where=where) from None
-    if spec.runtime not in RUNTIMES and ":" not in spec.runtime:
-        raise UnknownNameError("runtime", spec.runtime, RUNTIMES)
+    _check_runtime(spec)
     return spec
+
+
+def _check_runtime(spec: EncoderSpec) -> None:
+    if spec.runtime not in RUNTIMES and not re.fullmatch(r"\w+(\.\w+)*:\w+", spec.runtime):
+        raise UnknownNameError("runtime", spec.runtime, RUNTIMES)
 
 
 def _names(own: Iterable[str]) -> list[str]:

@@ -23,8 +23,9 @@ class TransformerEncoder(LocalEncoder):
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        model = AutoModel.from_pretrained(str(folder), dtype=dtype, local_files_only=True)
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True), model.to(device).eval()
+        here: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        model = AutoModel.from_pretrained(str(folder), dtype=dtype, **here)
+        return AutoTokenizer.from_pretrained(str(folder), **here), model.to(device).eval()
 
     def _forward(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         hidden: torch.Tensor = model(**batch).last_hidden_state

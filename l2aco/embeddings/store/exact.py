@@ -5,44 +5,48 @@ It is what `IndexFlatIP` runs, without a second copy of the vectors, and it sees
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from l2aco.embeddings.store import gpu
+from l2aco.embeddings.store.generation import Generation
 from l2aco.errors import InputError, UsageError
 
-if TYPE_CHECKING:
-    from l2aco.embeddings.store.store import EmbeddingStore
-
+MOST_RESULTS = 1_000_000
 FEW = 0.02
 """Fewer than this share of the rows are copied together before they are searched."""
 
 
 def unit_queries(vectors: np.ndarray, dimension: int, k: int) -> np.ndarray:
-    """float32 (n, D) of unit length; raises InputError for another shape, NaN or zero, UsageError for k < 1."""
+    """float32 (n, D) of unit length; raises InputError for another shape, NaN or zero, UsageError for a wrong k."""
     queries = np.ascontiguousarray(vectors, dtype=np.float32)
     if queries.ndim != 2 or queries.shape[1] != dimension:
         raise InputError(f"a query of shape {queries.shape[1:]}, where the store holds vectors of size {dimension}")
     norms = np.sqrt(np.einsum("nd,nd->n", queries, queries))[:, None]
     if not np.isfinite(norms).all() or (norms == 0).any():
         raise InputError("a query vector is not finite or is zero")
-    if k < 1:
-        raise UsageError(f"k is {k}", remedy="Ask for at least one result.")
+    check_k(k)
     return queries / norms
 
 
+def check_k(k: int) -> None:
+    """Raise UsageError for a number of results that no search can give."""
+    if not 1 <= k <= MOST_RESULTS:
+        raise UsageError(f"k is {k:,}", remedy=f"Ask for 1 to {MOST_RESULTS:,} results.")
+
+
 def exact_search(
-    store: EmbeddingStore, queries: np.ndarray, k: int, allowed: np.ndarray | None, first: int = 0
+    generation: Generation, queries: np.ndarray, k: int, allowed: np.ndarray | None, first: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores and rows (n, k) over the allowed rows from number `first` on; -1 where there are fewer."""
     if allowed is not None:
         rows = np.flatnonzero(allowed[first:]) + first
         if len(rows) <= max(FEW * len(allowed), 1000):
-            scores, places = knn(queries, store.rows(rows), min(k, len(rows)))
+            scores, places = knn(queries, generation.rows(rows), min(k, len(rows)))
             return merge([(scores, rows[places])], len(queries), k)
     found = []
-    for segment in store.segments:
+    for segment in generation.segments:
         skip = max(first - segment.start, 0)
         if skip >= segment.rows:
             continue

@@ -7,20 +7,21 @@ index is built and kept in the manifest.
 
 from __future__ import annotations
 
+import errno
+import os
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from l2aco.embeddings.store import gpu
 from l2aco.embeddings.store.exact import exact_search, merge, unit_queries
-from l2aco.embeddings.store.manifest import REPAIR, FileInfo, IndexInfo
-from l2aco.errors import DamagedError, UsageError
+from l2aco.embeddings.store.generation import Generation
+from l2aco.embeddings.store.manifest import CANDIDATES, EFFORT, FileInfo, IndexInfo
+from l2aco.errors import UsageError
 from l2aco.files import atomic_path
 from l2aco.progress import Progress
-
-if TYPE_CHECKING:
-    from l2aco.embeddings.store.store import EmbeddingStore
 
 CHOICES = ("auto", "flat", "hnsw", "ivfpq")
 FLAT_ROWS = 100_000
@@ -37,10 +38,10 @@ NARROW = 0.1
 """A filter that leaves a smaller share of the rows is answered exactly: fast there, and certain."""
 
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "hnsw": {"effort": "efSearch", "efforts": (32, 64, 128, 256, 512), "candidates": (2,)},
-    "ivfpq": {"effort": "nprobe", "efforts": (8, 16, 32, 64, 128, 256), "candidates": (10, 20, 40)},
+    "hnsw": {"efforts": (32, 64, 128, 256, 512), "candidates": (2,)},
+    "ivfpq": {"efforts": (8, 16, 32, 64, 128, 256), "candidates": (10, 20, 40)},
 }
-"""What makes a kind of index try harder, the steps that are tried, and how many candidates for each result."""
+"""The steps in which a kind of index may try harder, and how many candidates for each result."""
 
 
 def check_choice(choice: str) -> None:
@@ -56,31 +57,31 @@ def kind_for(choice: str, rows: int) -> str:
     return "flat" if rows <= FLAT_ROWS else "hnsw" if rows <= HNSW_ROWS else "ivfpq"
 
 
-def is_due(store: EmbeddingStore, kind: str) -> bool:
+def is_due(generation: Generation, kind: str) -> bool:
     """Whether an index of `kind` is to be built: there is none, another, or one that lags far behind."""
-    index = store.manifest.index
-    if kind == "flat" or not len(store):
+    index = generation.manifest.index
+    if kind == "flat" or not len(generation):
         return False
     if index is None or index.kind != kind:
         return True
-    return store.manifest.total - index.rows > max(TAIL_SHARE * index.rows, TAIL_ROWS)
+    return generation.manifest.total - index.rows > max(TAIL_SHARE * index.rows, TAIL_ROWS)
 
 
 def search(
-    store: EmbeddingStore, vectors: np.ndarray, k: int, allowed: np.ndarray | None, exact: bool
+    generation: Generation, vectors: np.ndarray, k: int, allowed: np.ndarray | None, exact: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """See `EmbeddingStore.search_rows`."""
-    queries = unit_queries(vectors, store.dimension, k)
-    info = store.manifest.index
+    queries = unit_queries(vectors, generation.dimension, k)
+    info = generation.manifest.index
     if exact or info is None or (allowed is not None and allowed.sum() < NARROW * len(allowed)):
-        return exact_search(store, queries, k, allowed)
-    effort = int(info.parameters[PARAMETERS[info.kind]["effort"]])
+        return exact_search(generation, queries, k, allowed)
+    effort = int(info.parameters[EFFORT[info.kind]])
     head = None if allowed is None else allowed[: info.rows]
-    near = propose(store.approximate, info.kind, queries, k * int(info.parameters["candidates"]), effort, head)
-    found = rescore(store, queries, near, k)
-    if store.manifest.total == info.rows:
+    near = propose(generation.approximate, info.kind, queries, k * int(info.parameters[CANDIDATES]), effort, head)
+    found = rescore(generation, queries, near, k)
+    if generation.manifest.total == info.rows:
         return found
-    return merge([found, exact_search(store, queries, k, allowed, first=info.rows)], len(queries), k)
+    return merge([found, exact_search(generation, queries, k, allowed, first=info.rows)], len(queries), k)
 
 
 def propose(
@@ -102,16 +103,16 @@ def propose(
     return rows
 
 
-def rescore(store: EmbeddingStore, queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def rescore(generation: Generation, queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Candidates (n, c) by their exact score: the best k, as (scores, rows)."""
     import faiss
 
     rows = np.sort(rows, axis=1)
     scores = np.full(rows.shape, -np.inf, dtype=np.float32)
-    starts = [segment.start for segment in store.segments] + [store.manifest.total]
+    starts = [segment.start for segment in generation.segments] + [generation.manifest.total]
     for query, near, own in zip(queries, rows, scores, strict=True):
         edges = np.searchsorted(near, starts).tolist()
-        for segment, (start, stop) in zip(store.segments, pairwise(edges), strict=True):
+        for segment, (start, stop) in zip(generation.segments, pairwise(edges), strict=True):
             if start < stop:  # a run of candidates, read where they lie in the mapped file
                 places = near[start:stop] - segment.start
                 faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]
@@ -119,73 +120,63 @@ def rescore(store: EmbeddingStore, queries: np.ndarray, rows: np.ndarray, k: int
                     faiss.swig_ptr(query),
                     faiss.swig_ptr(segment.vectors),
                     faiss.swig_ptr(places),
-                    store.dimension,
+                    generation.dimension,
                     1,
                     len(places),
                 )
     return merge([(scores, rows)], len(queries), k)
 
 
-def read_index(store: EmbeddingStore, info: IndexInfo) -> Any:
-    """The FAISS index of a store, mapped where its kind allows."""
-    import faiss
-
-    path = store.path / info.file.path
-    flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY if info.kind == "ivfpq" else faiss.IO_FLAG_MMAP_IFC
-    try:
-        index = faiss.read_index(str(path), flags)
-    except RuntimeError as error:
-        message = str(error).splitlines()[0]
-        raise DamagedError(message, where=path, remedy=REPAIR.format(name=store.name)) from None
-    if index.ntotal != info.rows or index.d != store.dimension:
-        raise DamagedError(
-            f"holds {index.ntotal:,} x {index.d}, not {info.rows:,} x {store.dimension}",
-            where=path,
-            remedy=REPAIR.format(name=store.name),
-        )
-    return index
-
-
-def build_index(store: EmbeddingStore, kind: str, file: str, progress: Progress) -> IndexInfo | None:
+def build_index(generation: Generation, kind: str, file: str, progress: Progress) -> IndexInfo | None:
     """Build an index over all rows, find the least effort that reaches TARGET_RECALL, and write it.
 
     None, with a line that says so, where no effort reaches it: the store is then searched exactly.
     """
-    import faiss
 
-    total = store.manifest.total
+    total = generation.manifest.total
     with progress.task(f"building {kind} over {total:,} vectors", total=total, unit="vectors") as advance:
-        index = _new_index(store, kind)
-        for segment in store.segments:
+        index = _new_index(generation, kind)
+        for segment in generation.segments:
             for start in range(0, segment.rows, 65_536):
                 block = np.ascontiguousarray(segment.vectors[start : start + 65_536])
                 index.add(block)
                 advance(len(block))
-    effort, candidates, recall, queries = _tune(store, index, kind)
-    name = PARAMETERS[kind]["effort"]
+    effort, candidates, recall, queries = _tune(generation, index, kind)
+    name = EFFORT[kind]
     progress.say(f"{kind} index: recall@10 {recall:.3f} at {name} {effort}, on {queries} of its own rows.")
     if recall < TARGET_RECALL:
         progress.say("That is too little: the store is searched exactly.")
         return None
-    path = store.path / "index" / file
-    with atomic_path(path) as partial:
-        faiss.write_index(index, str(partial))
-    parameters = {name: effort, "candidates": candidates, **_shape(index, kind)}
+    path = generation.root / "index" / file
+    write_index(index, path)
+    parameters = {name: effort, CANDIDATES: candidates, **_shape(index, kind)}
     return IndexInfo(
         kind=kind,
         rows=total,
         parameters=parameters,
         recall_at_10=round(recall, 4),
         queries=queries,
-        file=FileInfo.of(store.path, path),
+        file=FileInfo.of(generation.root, path),
     )
 
 
-def _new_index(store: EmbeddingStore, kind: str) -> Any:
+def write_index(index: Any, path: Path) -> None:
+    """Write an index atomically; raises OSError where FAISS cannot write it."""
+    import faiss
+
+    with atomic_path(path) as partial:
+        try:
+            faiss.write_index(index, str(partial))
+        except RuntimeError as error:  # FAISS wraps what the system said
+            full = os.strerror(errno.ENOSPC) in str(error)
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(error).splitlines()[0], str(path)) from None
+
+
+def _new_index(generation: Generation, kind: str) -> Any:
     """An empty index of the store's size, trained where its kind needs that."""
     import faiss
 
-    d, total = store.dimension, store.manifest.total
+    d, total = generation.dimension, generation.manifest.total
     inner = faiss.METRIC_INNER_PRODUCT
     if kind == "hnsw":
         # fp16 in the graph: half the memory, and candidates are scored again in float32.
@@ -200,7 +191,7 @@ def _new_index(store: EmbeddingStore, kind: str) -> Any:
     gpu.speed_up_training(index)
     rng = np.random.default_rng(SEED)
     wanted = min(total, max(40 * lists, 20_000))
-    index.train(store.rows(np.sort(rng.choice(total, wanted, replace=False))))
+    index.train(generation.rows(np.sort(rng.choice(total, wanted, replace=False))))
     return index
 
 
@@ -208,20 +199,20 @@ def _shape(index: Any, kind: str) -> dict[str, int]:
     return {"M": 32} if kind == "hnsw" else {"nlist": int(index.nlist), "code_bytes": int(index.code_size)}
 
 
-def _tune(store: EmbeddingStore, index: Any, kind: str) -> tuple[int, int, float, int]:
+def _tune(generation: Generation, index: Any, kind: str) -> tuple[int, int, float, int]:
     """(effort, candidates, recall@10, queries): the least that reaches the target, else the most that was tried.
 
     The queries are rows of the store; each is left out of its own neighbours.
     """
     rng = np.random.default_rng(SEED)
-    rows = np.sort(rng.choice(np.flatnonzero(store.alive), min(SAMPLE, len(store)), replace=False))
-    queries = store.rows(rows)
-    allowed = None if store.manifest.dead is None else store.alive
-    _, truth = exact_search(store, queries, 11, allowed)
+    rows = np.sort(rng.choice(np.flatnonzero(generation.alive), min(SAMPLE, len(generation)), replace=False))
+    queries = generation.rows(rows)
+    allowed = None if generation.manifest.dead is None else generation.alive
+    _, truth = exact_search(generation, queries, 11, allowed)
     effort, candidates, recall = 0, 0, 0.0
     for effort, candidates in product(PARAMETERS[kind]["efforts"], PARAMETERS[kind]["candidates"]):
         near = propose(index, kind, queries, 11 * candidates, effort, allowed)
-        recall = recall_at_10(rows, truth, rescore(store, queries, near, 11)[1])
+        recall = recall_at_10(rows, truth, rescore(generation, queries, near, 11)[1])
         if recall >= TARGET_RECALL:
             break
     return effort, candidates, recall, len(rows)

@@ -7,18 +7,20 @@
     embeddings/<store>/dead/<n>.npy             int64 numbers of the rows that a later write replaced or deleted
     embeddings/<store>/index/<n>.faiss          an approximate index over the first rows, where one pays
 
-Rows are numbered through the segments in the manifest's order.
+Rows are numbered through the segments in the manifest's order. A manifest may come from anybody: its files are plain
+names in these folders, and its numbers are bounded.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from l2aco.embeddings.encoders.table import EncoderSpec
+from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.errors import DamagedError
 from l2aco.files import describe_validation, read_json, sha256_file, stable_hash, write_json
 
@@ -26,6 +28,13 @@ MANIFEST = "manifest.json"
 GENERATIONS = "generations"
 FORMAT = 1
 REPAIR = "`l2aco store verify --repair {name}` rebuilds what can be rebuilt."
+FOLDERS = ("segments", "dead", "index")
+MOST_ROWS = 2**32 - 1
+"""Rows are numbered with 32 bits."""
+EFFORT = {"hnsw": "efSearch", "ivfpq": "nprobe"}
+"""Which parameter makes a kind of index try harder."""
+CANDIDATES = "candidates"
+Count = Annotated[int, Field(ge=0, le=MOST_ROWS)]
 
 
 class FileInfo(BaseModel):
@@ -33,8 +42,8 @@ class FileInfo(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: str
-    bytes: int
+    path: str = Field(pattern=rf"^({'|'.join(FOLDERS)})/[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
+    bytes: int = Field(ge=0)
     sha256: str
 
     @classmethod
@@ -48,7 +57,7 @@ class SegmentInfo(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    rows: int
+    rows: int = Field(gt=0, le=MOST_ROWS)
     precision: str
     vectors: FileInfo
     records: FileInfo
@@ -62,12 +71,18 @@ class IndexInfo(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: str
-    rows: int
-    parameters: dict[str, Any]
-    recall_at_10: float
+    kind: str = Field(pattern="^(hnsw|ivfpq)$")
+    rows: Count
+    parameters: dict[str, Annotated[int, Field(gt=0, le=2**20)]]
+    recall_at_10: float = Field(ge=0, le=1)
     queries: int
     file: FileInfo
+
+    @model_validator(mode="after")
+    def _can_be_searched(self) -> IndexInfo:
+        if missing := {EFFORT[self.kind], CANDIDATES} - self.parameters.keys():
+            raise ValueError(f"no {' and no '.join(sorted(missing))}")
+        return self
 
 
 class Manifest(BaseModel):
@@ -76,7 +91,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: int = FORMAT
-    generation: int
+    generation: int = Field(gt=0, lt=10**8)
     created_at: str
     encoder: EncoderSpec
     fingerprint: str
@@ -87,8 +102,24 @@ class Manifest(BaseModel):
     counts: dict[str, Any] = {}
     segments: tuple[SegmentInfo, ...] = ()
     dead: FileInfo | None = None
-    dead_rows: int = 0
+    dead_rows: Count = 0
     index: IndexInfo | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Manifest:
+        if self.dimension != self.encoder.dimension:
+            raise ValueError(f"dimension {self.dimension}, and {self.encoder.dimension} of the encoder")
+        if self.total > MOST_ROWS:
+            raise ValueError(f"{self.total:,} rows")
+        if self.dead_rows > self.total or (self.dead is None) != (self.dead_rows == 0):
+            raise ValueError(f"{self.dead_rows:,} dead rows among {self.total:,}")
+        if self.index is not None and self.index.rows > self.total:
+            raise ValueError(f"an index of {self.index.rows:,} rows over {self.total:,}")
+        if not all(isinstance(self.counts.get(name, {}), dict) for name in ("kind", "set", "llm")):
+            raise ValueError("counts that are no counts")
+        if len({file.path for file in self.files()}) < len(self.files()):
+            raise ValueError("one file stands for two")
+        return self
 
     @property
     def total(self) -> int:
@@ -100,6 +131,11 @@ class Manifest(BaseModel):
         """Rows that count."""
         return self.total - self.dead_rows
 
+    @property
+    def bytes(self) -> int:
+        """What its files weigh together."""
+        return sum(file.bytes for file in self.files())
+
     def files(self) -> list[FileInfo]:
         """Every file that this generation needs."""
         found = [file for segment in self.segments for file in (segment.vectors, segment.records)]
@@ -108,22 +144,45 @@ class Manifest(BaseModel):
         return found
 
 
+class OtherFormatError(DamagedError):
+    """A manifest of another version of L2aCo: nothing is wrong with it, and nothing of it is ours to change."""
+
+
 def parse_manifest(path: Path) -> Manifest:
-    """Read a manifest; raises DamagedError that names the store and how to mend it."""
+    """Read a manifest; raises DamagedError that names the store and how to mend it, OtherFormatError."""
     repair = REPAIR.format(name=path.parent.name if path.name == MANIFEST else path.parent.parent.name)
     try:
         value = read_json(path)
-        if not isinstance(value, dict) or "format" not in value:
+        if not isinstance(value, dict) or not isinstance(value.get("format"), int):
             raise DamagedError("is no manifest", where=path)
         if value["format"] != FORMAT:
-            raise DamagedError(f"has format {value['format']}, this L2aCo reads {FORMAT}", where=path)
+            raise OtherFormatError(
+                f"has format {value['format']}, this L2aCo reads {FORMAT}",
+                where=path,
+                remedy="Read it with the L2aCo that wrote it, or a newer one: pip install --upgrade l2aco.",
+            )
         if value.pop("checksum", None) != stable_hash(value):
             raise DamagedError("does not match its own checksum", where=path)
         return Manifest.model_validate(value)
-    except ValidationError as error:
-        raise DamagedError(f"is no manifest ({describe_validation(error)})", where=path, remedy=repair) from None
+    except OtherFormatError:
+        raise
     except DamagedError as error:
         raise DamagedError(error.message, where=error.where, remedy=repair) from None
+    except (ValueError, RecursionError) as error:
+        said = describe_validation(error) if isinstance(error, ValidationError) else str(error)
+        raise DamagedError(f"is no manifest ({said[:400]})", where=path, remedy=repair) from None
+
+
+def check_file(root: Path, file: FileInfo, *, content: bool) -> str | None:
+    """What is wrong with a file of a store, or None; without `content` only its size is compared."""
+    path = root / file.path
+    if not path.exists():
+        return "is missing"
+    if path.stat().st_size != file.bytes:
+        return f"has {path.stat().st_size:,} bytes, not {file.bytes:,}"
+    if content and sha256_file(path) != file.sha256:
+        return "does not match its checksum"
+    return None
 
 
 def commit(root: Path, manifest: Manifest) -> None:
@@ -136,21 +195,39 @@ def commit(root: Path, manifest: Manifest) -> None:
 
 def kept_generations(root: Path) -> list[Path]:
     """The copies that lie in the store, newest first."""
-    return sorted((root / GENERATIONS).glob("*.json"), reverse=True)
+    return sorted((path for path in _files(root / GENERATIONS) if _COPY.fullmatch(path.name)), reverse=True)
+
+
+_COPY = re.compile(r"[0-9]{8}\.json")
+_DATA = re.compile(r"[0-9]{8}(-[0-9]+)?\.(npy|parquet|faiss)")
+_PARTIAL = re.compile(rf"\.({_COPY.pattern}|{_DATA.pattern}|{re.escape(MANIFEST)})\.[a-z0-9_]{{8}}\.partial")
 
 
 def sweep(root: Path, manifest: Manifest) -> None:
-    """Remove what neither this generation nor the one before needs: readers of the last one may still be at work."""
-    copies = kept_generations(root)
+    """Remove what neither this generation nor the one before needs: readers of the last one may still be at work.
+
+    Only files that a writer of a store names like this, of generations up to this one; no link is followed.
+    """
+
+    def is_past(path: Path) -> bool:
+        return int(path.name[:8]) <= manifest.generation
+
+    copies = [path for path in kept_generations(root) if is_past(path)]
     keep = {file.path for file in manifest.files()}
     for copy in copies[:2]:
         with contextlib.suppress(DamagedError):
             keep |= {file.path for file in parse_manifest(copy).files()}
     for copy in copies[2:]:
         copy.unlink(missing_ok=True)
-    for partial in (*root.glob(".*.partial"), *(root / GENERATIONS).glob(".*.partial")):
-        partial.unlink(missing_ok=True)
-    for folder in ("segments", "dead", "index"):
-        for path in (root / folder).glob("*"):
-            if path.relative_to(root).as_posix() not in keep:
+    for folder in ("", GENERATIONS, *FOLDERS):
+        for path in _files(root / folder):
+            old = folder in FOLDERS and _DATA.fullmatch(path.name) and is_past(path)
+            if _PARTIAL.fullmatch(path.name) or (old and f"{folder}/{path.name}" not in keep):
                 path.unlink(missing_ok=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder of ours; none where it, or what lies in it, is a link."""
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]

@@ -7,18 +7,30 @@ damaged list of dead rows is worked out again from the records: the last row of 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from l2aco.embeddings.store.manifest import MANIFEST, Manifest, SegmentInfo, commit, kept_generations, parse_manifest
-from l2aco.embeddings.store.segments import IDENTITY, Segment
-from l2aco.embeddings.store.store import EmbeddingStore, check_file
-from l2aco.embeddings.store.write import count_records, optimise, write_dead, writing
+from l2aco.embeddings.store.generation import Generation, read_dead, read_index
+from l2aco.embeddings.store.manifest import (
+    GENERATIONS,
+    MANIFEST,
+    Manifest,
+    OtherFormatError,
+    SegmentInfo,
+    check_file,
+    commit,
+    kept_generations,
+    parse_manifest,
+)
+from l2aco.embeddings.store.segments import HEAVY, IDENTITY, LIGHT, Segment
+from l2aco.embeddings.store.write import PIECE_ROWS, count_records, optimise, write_dead, writing
 from l2aco.errors import DamagedError
-from l2aco.progress import Progress, Silent
+from l2aco.progress import Advance, Progress, Silent
 
 
 @dataclass(frozen=True)
@@ -30,19 +42,17 @@ class Problem:
 
 
 def verify(root: Path, progress: Progress | None = None) -> list[Problem]:
-    """Compare every byte with its checksum, and the manifest with its copy; an empty list is a sound store."""
+    """Compare every byte with its checksum and the manifest with its copy, and read every file as all others do.
+
+    An empty list is a sound store: nothing that it holds would be refused later.
+    """
     try:
         manifest = parse_manifest(root / MANIFEST)
     except DamagedError as error:
         return [Problem(MANIFEST, error.message)]
-    problems = []
-    files = manifest.files()
-    with (progress or Silent()).task("verifying", total=sum(file.bytes for file in files), unit="bytes") as advance:
-        for file in files:
-            if message := check_file(root, file.path, file.bytes, file.sha256):
-                problems.append(Problem(file.path, message))
-            advance(file.bytes)
-    copy = root / "generations" / f"{manifest.generation:08d}.json"
+    with (progress or Silent()).task("verifying", total=manifest.bytes, unit="bytes") as advance:
+        problems = [Problem(path, message) for path, message in _damages(root, manifest, advance).items()]
+    copy = root / GENERATIONS / f"{manifest.generation:08d}.json"
     if not copy.exists() or copy.read_bytes() != (root / MANIFEST).read_bytes():
         problems.append(Problem(copy.relative_to(root).as_posix(), "is not the copy of manifest.json"))
     return problems
@@ -51,38 +61,71 @@ def verify(root: Path, progress: Progress | None = None) -> list[Problem]:
 def repair(root: Path, progress: Progress | None = None) -> list[str]:
     """Mend a store; one line for each thing done, none where the store is sound.
 
-    Raises DamagedError where no manifest is left: then the store must be embedded again.
+    Raises DamagedError where no manifest is left: then the store must be embedded again; OtherFormatError where the
+    manifest is another version's.
     """
     progress = progress or Silent()
     with writing(root):
         done: list[str] = []
         manifest = _manifest(root, done)
-        bad = {problem.path: problem.message for problem in _data_problems(root, manifest)}
-        if bad:
+        if bad := _damages(root, manifest):
             manifest = _without_damaged(root, manifest, bad, done)
         elif not done and verify(root):
             done.append("wrote the copy of manifest.json again")
         if done:
             commit(root, manifest)
-    store = EmbeddingStore.open(root)
+    mended = Generation.committed(root)
     if any("index" in line for line in done):
-        optimise(store, None, progress)
+        optimise(mended, None, progress)
     return done
 
 
-def _data_problems(root: Path, manifest: Manifest) -> list[Problem]:
-    found = [(file.path, check_file(root, file.path, file.bytes, file.sha256)) for file in manifest.files()]
-    return [Problem(path, message) for path, message in found if message]
+def _damages(root: Path, manifest: Manifest, advance: Advance | None = None) -> dict[str, str]:
+    """What is wrong with which file: its bytes, or, where these are right, what every reader of it would refuse."""
+    found: dict[str, str] = {}
+    for file in manifest.files():
+        if message := check_file(root, file, content=True):
+            found[file.path] = message
+        if advance is not None:
+            advance(file.bytes)
+    for read in _readers(root, manifest, found):
+        try:
+            read()
+        except DamagedError as error:
+            found[Path(error.where or root).relative_to(root).as_posix()] = error.message
+    return found
+
+
+def _readers(root: Path, manifest: Manifest, bad: Container[str]) -> Iterator[Callable[[], object]]:
+    start = 0
+    for info in manifest.segments:
+        if info.vectors.path not in bad and info.records.path not in bad:
+            yield partial(_read_segment, root, info, start, manifest.dimension)
+        start += info.rows
+    if manifest.dead is not None and manifest.dead.path not in bad:
+        yield partial(read_dead, root, manifest)
+    if manifest.index is not None and manifest.index.file.path not in bad:
+        yield partial(read_index, root, manifest.index, manifest.dimension)
+
+
+def _read_segment(root: Path, info: SegmentInfo, start: int, dimension: int) -> None:
+    segment = Segment(root, info, start, dimension)
+    for first in range(0, info.rows, PIECE_ROWS):
+        segment.take(np.arange(first, min(first + PIECE_ROWS, info.rows)), (*LIGHT, *HEAVY))
 
 
 def _manifest(root: Path, done: list[str]) -> Manifest:
     try:
         return parse_manifest(root / MANIFEST)
+    except OtherFormatError:
+        raise
     except DamagedError:
         pass
     for copy in kept_generations(root):
         try:
             found = parse_manifest(copy)
+        except OtherFormatError:
+            raise
         except DamagedError:
             continue
         done.append(f"brought manifest.json back from the copy of generation {found.generation}")
@@ -103,20 +146,21 @@ def _without_damaged(root: Path, manifest: Manifest, bad: dict[str, str], done: 
     kept: list[SegmentInfo] = []
     lost = 0
     alive = []
-    dead = _dead_rows(root, manifest, bad)
+    dead = None if manifest.dead is not None and manifest.dead.path in bad else read_dead(root, manifest)
     start = 0
     for info in manifest.segments:
-        mask = np.ones(info.rows, dtype=bool)
-        if dead is not None:
-            mask[dead[(dead >= start) & (dead < start + info.rows)] - start] = False
+        own = (
+            np.zeros(0, dtype=np.int64) if dead is None else dead[(dead >= start) & (dead < start + info.rows)] - start
+        )
         start += info.rows
         damaged = [file.path for file in (info.vectors, info.records) if file.path in bad]
-        if not damaged:
-            kept.append(info)
-            alive.append(mask)
+        if damaged:
+            lost += info.rows - len(own)
+            done.append(f"took out segment {info.name}: {damaged[0]} {bad[damaged[0]]}")
             continue
-        lost += int(mask.sum())
-        done.append(f"took out segment {info.name}: {damaged[0]} {bad[damaged[0]]}")
+        kept.append(info)
+        alive.append(np.ones(info.rows, dtype=bool))
+        alive[-1][own] = False
     mask = np.concatenate(alive) if alive else np.zeros(0, dtype=bool)
     if dead is None:
         mask = _newest(root, manifest, kept)
@@ -129,14 +173,7 @@ def _without_damaged(root: Path, manifest: Manifest, bad: dict[str, str], done: 
     gone = np.flatnonzero(~mask)
     changes |= {"segments": tuple(kept), "dead": write_dead(root, changes["generation"], gone), "dead_rows": len(gone)}
     staged = manifest.model_copy(update=changes)
-    return staged.model_copy(update={"counts": count_records(EmbeddingStore(root, staged).narrow)})
-
-
-def _dead_rows(root: Path, manifest: Manifest, bad: dict[str, str]) -> np.ndarray | None:
-    """The rows that no longer count; None where their list is damaged."""
-    if manifest.dead is None:
-        return np.zeros(0, dtype=np.int64)
-    return None if manifest.dead.path in bad else np.load(root / manifest.dead.path, allow_pickle=False)
+    return staged.model_copy(update={"counts": count_records(Generation.of(root, staged).narrow)})
 
 
 def _newest(root: Path, manifest: Manifest, kept: list[SegmentInfo]) -> np.ndarray:

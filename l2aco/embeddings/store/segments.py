@@ -7,15 +7,16 @@ hold what is asked for.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from l2aco.embeddings.store.manifest import REPAIR, FileInfo, SegmentInfo
+from l2aco.embeddings.store.parquet import open_parquet, require
 from l2aco.errors import DamagedError, InputError
 from l2aco.files import atomic_path, sha256_bytes, stable_hash
 
@@ -28,6 +29,7 @@ IDENTITY = ("kind", "id", "set", "sample")
 """What makes two records the same: a later one replaces the earlier."""
 LIGHT = ("key", "kind", "id", "name", "aliases", "set", "llm", "prompt", "sample", "text_sha256", "long", "hash")
 HEAVY = ("text", "fields")
+NULLABLE = ("llm", "prompt")
 NARROW = ("kind", "id", "set", "sample", "llm", "long")
 """What writing and looking up need of every row: a third of the memory of LIGHT."""
 
@@ -81,28 +83,7 @@ def records_frame(records: Iterable[StoreRecord]) -> pl.DataFrame:
     """One row a record, with the columns LIGHT and HEAVY; raises InputError for an empty or broken text."""
     import polars as pl
 
-    rows = []
-    for record in records:
-        where = f"{record.kind} {record.id}"
-        if not record.id or not record.kind:
-            raise InputError("a record needs a kind and an id", where=where)
-        if not isinstance(record.text, str) or not record.text.strip():
-            raise InputError("the profile is empty", where=where, remedy="Profile it again, or leave it out.")
-        try:
-            digest = record.text_sha256
-        except UnicodeEncodeError as error:
-            raise InputError(f"the profile is not valid Unicode text ({error.reason})", where=where) from None
-        rows.append(
-            {
-                **{name: getattr(record, name) for name in LIGHT if name not in ("aliases", "text_sha256", "hash")},
-                "aliases": "|".join(record.aliases),
-                "text_sha256": digest,
-                "hash": record.hash,
-                "text": record.text,
-                "fields": json.dumps(dict(record.fields), ensure_ascii=False),
-            }
-        )
-    frame = pl.DataFrame(rows, schema=schema((*LIGHT, *HEAVY)))
+    frame = pl.DataFrame([_row(record) for record in records], schema=schema((*LIGHT, *HEAVY)))
     doubled = frame.filter(frame.select(IDENTITY).is_duplicated())
     if doubled.height:
         first = doubled.row(0, named=True)
@@ -111,6 +92,26 @@ def records_frame(records: Iterable[StoreRecord]) -> pl.DataFrame:
             remedy="Give one record for each kind, id, set and sample.",
         )
     return frame
+
+
+def _row(record: StoreRecord) -> dict[str, Any]:
+    where = f"{record.kind} {record.id}".encode("utf-8", "replace").decode()
+    if not record.id or not record.kind:
+        raise InputError("a record needs a kind and an id", where=where)
+    if not isinstance(record.text, str) or not record.text.strip():
+        raise InputError("the profile is empty", where=where, remedy="Profile it again, or leave it out.")
+    try:
+        row = {
+            **{name: getattr(record, name) for name in LIGHT if name != "aliases"},
+            "aliases": "|".join(record.aliases),
+            "text": record.text,
+            "fields": json.dumps(dict(record.fields), ensure_ascii=False),
+        }
+        for value in row.values():
+            str(value).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the profile is not valid Unicode text ({error.reason})", where=where) from None
+    return row
 
 
 def checked_vectors(vectors: np.ndarray, rows: int, dimension: int) -> np.ndarray:
@@ -166,6 +167,26 @@ def write_segment(
     )
 
 
+def write_array(path: Path, array: np.ndarray) -> None:
+    """An .npy file; raises OSError with the system's cause, which `np.save` leaves out."""
+    plain = np.ascontiguousarray(array)
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(plain))
+        stream.write(plain.data)
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of an .npy file, mapped, so that what its header claims takes no memory. Raises ValueError, OSError."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # numpy evaluates the header as a Python literal, with all that this can raise
+        raise ValueError(
+            f"is no array ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        ) from None
+
+
 class Segment:
     """A segment, opened for reading; `start` is the number of its first row in the store."""
 
@@ -176,25 +197,24 @@ class Segment:
         self._root = root
         path = root / info.vectors.path
         try:
-            self.vectors: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+            self.vectors: np.ndarray = read_array(path)
         except (OSError, ValueError) as error:
             raise self._damaged(path, str(error)) from None
-        if self.vectors.shape != (info.rows, dimension) or self.vectors.dtype != np.float32:
+        wanted = self.vectors.shape == (info.rows, dimension) and self.vectors.dtype == np.float32
+        if not wanted or not self.vectors.flags.c_contiguous:
             raise self._damaged(path, f"holds {self.vectors.dtype} {self.vectors.shape}")
         # Held open, so that a reader keeps its generation when a writer removes the file.
         self._file = self._open_records(root / info.records.path)
 
     def _open_records(self, path: Path) -> Any:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         try:
-            found = pq.ParquetFile(path, memory_map=True)
-        except (OSError, pa.ArrowException) as error:
+            found = open_parquet(path, memory_map=True)
+            require(found, schema((*LIGHT, *HEAVY)))
+            if found.metadata.num_rows != self.rows:
+                raise ValueError(f"holds {found.metadata.num_rows:,} records, not {self.rows:,}")
+            return found
+        except (OSError, ValueError) as error:
             raise self._damaged(path, str(error)) from None
-        if found.metadata.num_rows != self.rows:
-            raise self._damaged(path, f"holds {found.metadata.num_rows} records, not {self.rows}")
-        return found
 
     def _damaged(self, path: Path, message: str) -> DamagedError:
         return DamagedError(message.splitlines()[0], where=path, remedy=REPAIR.format(name=self._root.name))
@@ -211,14 +231,16 @@ class Segment:
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
         """Some columns of every row, with `row` numbers of the store."""
-        return self._frame(lambda: self._file.read(list(columns))).with_row_index("row", offset=self.start)
+        frame = self._frame(self.rows, columns, lambda: self._file.read(list(columns)))
+        return frame.with_row_index("row", offset=self.start)
 
     def take(self, rows: np.ndarray, columns: Sequence[str]) -> pl.DataFrame:
         """Some columns of some rows (numbers within the segment), in that order."""
         of_row = np.searchsorted(self._groups, rows, side="right") - 1
         groups = np.unique(of_row)
-        pieces = self._frame(lambda: self._file.read_row_groups(groups.tolist(), list(columns)))
         before = np.concatenate([[0], np.diff(self._groups)[groups].cumsum()])
+        read = partial(self._file.read_row_groups, groups.tolist(), list(columns))
+        pieces = self._frame(int(before[-1]), columns, read)
         places = before[np.searchsorted(groups, of_row)] + rows - self._groups[of_row]
         return pieces[places]
 
@@ -229,13 +251,23 @@ class Segment:
         sizes = [facts.row_group(number).num_rows for number in range(facts.num_row_groups)]
         return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
-    def _frame(self, read: Any) -> pl.DataFrame:
+    def _frame(self, rows: int, columns: Sequence[str], read: Callable[[], Any]) -> pl.DataFrame:
+        """What `read` reads, in our types. Raises DamagedError where it is not `rows` full rows."""
         import polars as pl
         import pyarrow as pa
 
+        path = self._root / self.info.records.path
         try:
-            frame = pl.from_arrow(read())
-        except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
-            raise self._damaged(self._root / self.info.records.path, str(error)) from None
-        assert isinstance(frame, pl.DataFrame)
+            table = read()
+            table.validate(full=True)  # polars trusts that text is UTF-8
+            frame = pl.from_arrow(table)
+            assert isinstance(frame, pl.DataFrame)
+            frame = frame.select(pl.col(name).cast(kind) for name, kind in schema(columns).items())
+        except (OSError, ValueError, MemoryError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+            raise self._damaged(path, str(error)) from None
+        empty = [name for name in columns if name not in NULLABLE and frame[name].null_count()]
+        if frame.height != rows or empty:
+            raise self._damaged(
+                path, f"lacks {empty[0]} in some rows" if empty else f"holds {frame.height:,} rows here"
+            )
         return frame

@@ -1,8 +1,8 @@
 """Writing a store: stage new files beside the old, then move the one pointer.
 
-Every function takes the writer's lock, reads the committed generation again, and commits the next. Killed or
-out of disk at any moment, it leaves the committed generation as it was; what it staged is swept by the next
-writer.
+Every function takes a generation and returns the one after it: under the writer's lock it reads what is committed
+again, and commits the next. Killed or out of disk at any moment, it leaves the committed generation as it was;
+what it staged is swept by the next writer.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.embeddings.encoders.table import EncoderSpec
+from l2aco.embeddings.encoders.spec import EncoderSpec
+from l2aco.embeddings.store.generation import Generation
 from l2aco.embeddings.store.index import build_index, check_choice, is_due, kind_for
-from l2aco.embeddings.store.manifest import MANIFEST, FileInfo, Manifest, commit, sweep
+from l2aco.embeddings.store.manifest import FOLDERS, GENERATIONS, MANIFEST, FileInfo, Manifest, commit, sweep
 from l2aco.embeddings.store.segments import (
     HEAVY,
     IDENTITY,
@@ -28,19 +29,20 @@ from l2aco.embeddings.store.segments import (
     checked_vectors,
     records_frame,
     schema,
+    write_array,
     write_segment,
 )
-from l2aco.errors import L2aCoError, UsageError
+from l2aco.errors import InputError, L2aCoError, UsageError
 from l2aco.files import WriterLock, atomic_path
-from l2aco.progress import Advance, Progress
+from l2aco.progress import Advance, Progress, Silent
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from l2aco.embeddings.store.store import EmbeddingStore
-
 MANY_SEGMENTS = 16
 """More than so many pieces are joined after a series of writes."""
+MOST_SEGMENTS = 128
+"""More are joined at once: each holds a file open."""
 PIECE_ROWS = 65_536
 
 
@@ -54,7 +56,14 @@ class UpsertReport:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """The one writer's lock; a full disk becomes a clear error."""
+    """The one writer's lock, in folders of the store's own; a full disk becomes a clear error."""
+    for folder in (GENERATIONS, *FOLDERS):
+        if (path / folder).is_symlink():
+            raise InputError(
+                "is a link, and a store is written in its own folder only",
+                where=path / folder,
+                remedy="Put the folder that it leads to in its place.",
+            )
     with WriterLock(path, "the embedding store"):
         try:
             yield
@@ -74,6 +83,11 @@ def create(path: Path, encoder: EncoderSpec, index: str) -> None:
     with writing(path):
         if (path / MANIFEST).exists():
             raise UsageError("exists already", where=path, remedy="Open it, or choose another name.")
+        ours = {GENERATIONS, *FOLDERS}
+        if others := sorted(item.name for item in path.iterdir() if item.name not in ours and item.name[0] != "."):
+            raise UsageError(
+                f"holds '{others[0]}', which is not of a store", where=path, remedy="Move it away, or the folder."
+            )
         first = Manifest(
             generation=1,
             created_at=_now(),
@@ -86,138 +100,127 @@ def create(path: Path, encoder: EncoderSpec, index: str) -> None:
         commit(path, first)
 
 
-def upsert(store: EmbeddingStore, records: Sequence[StoreRecord], vectors: np.ndarray, precision: str) -> UpsertReport:
+def upsert(
+    before: Generation, records: Sequence[StoreRecord], vectors: np.ndarray, precision: str
+) -> tuple[Generation, UpsertReport]:
     """See `EmbeddingStore.upsert`. Everything is checked before the first byte is written."""
     frame = records_frame(records)
-    checked = checked_vectors(vectors, frame.height, store.dimension)
+    checked = checked_vectors(vectors, frame.height, before.dimension)
     if not frame.height:
-        return UpsertReport(0, 0)
-    with writing(store.path):
-        store.reload()
-        old = _rows_of(store, frame)
-        manifest = store.manifest
-        number = manifest.generation + 1
-        segment = write_segment(
-            store.path, f"{number:08d}-0", [(frame, checked)], frame.height, store.dimension, precision
-        )
-        _next(store, {"segments": (*manifest.segments, segment)}, dead=_also_dead(store, old) if len(old) else None)
-    return UpsertReport(added=frame.height - len(old), replaced=len(old))
+        return before, UpsertReport(0, 0)
+    with writing(before.root):
+        now = before.newest()
+        old = now.rows_of(frame, IDENTITY)
+        name = f"{now.manifest.generation + 1:08d}-0"
+        segment = write_segment(now.root, name, [(frame, checked)], frame.height, now.dimension, precision)
+        dead = _also_dead(now, old) if len(old) else None
+        after = _next(now, {"segments": (*now.manifest.segments, segment)}, dead=dead)
+        after = _join_small(after, MOST_SEGMENTS, Silent())
+    return after, UpsertReport(added=frame.height - len(old), replaced=len(old))
 
 
-def delete(store: EmbeddingStore, kind: str | None, where: Mapping[str, Any] | None) -> int:
+def delete(before: Generation, kind: str | None, where: Mapping[str, Any] | None) -> tuple[Generation, int]:
     """See `EmbeddingStore.delete`."""
     if kind is None and not where:
         raise UsageError("what is to be deleted?", remedy="Give a kind or a condition.")
-    with writing(store.path):
-        store.reload()
-        if not store.segments:
-            return 0
-        rows = np.flatnonzero(store.matching(kind, where))
-        if len(rows):
-            _next(store, {}, dead=_also_dead(store, rows))
-        return len(rows)
+    with writing(before.root):
+        now = before.newest()
+        return _without(now, np.flatnonzero(now.matching(kind, where)))
 
 
-def delete_records(store: EmbeddingStore, identities: Iterable[tuple[Any, ...]]) -> int:
+def delete_records(before: Generation, identities: Iterable[tuple[Any, ...]]) -> tuple[Generation, int]:
     """See `EmbeddingStore.delete_records`."""
     import polars as pl
 
     gone = pl.DataFrame(list(identities), schema=schema(IDENTITY), orient="row")
-    with writing(store.path):
-        store.reload()
-        rows = _rows_of(store, gone)
-        if len(rows):
-            _next(store, {}, dead=_also_dead(store, rows))
-        return len(rows)
+    with writing(before.root):
+        now = before.newest()
+        return _without(now, now.rows_of(gone, IDENTITY))
 
 
-def _rows_of(store: EmbeddingStore, records: pl.DataFrame) -> np.ndarray:
-    """The numbers of the live rows that hold these identities now."""
-    return store.narrow.join(records.select(IDENTITY), on=IDENTITY, how="semi")["row"].to_numpy()
+def _without(now: Generation, rows: np.ndarray) -> tuple[Generation, int]:
+    return (_next(now, {}, dead=_also_dead(now, rows)) if len(rows) else now), len(rows)
 
 
-def _also_dead(store: EmbeddingStore, rows: np.ndarray) -> np.ndarray:
-    return np.union1d(np.flatnonzero(~store.alive), rows)
+def _also_dead(now: Generation, rows: np.ndarray) -> np.ndarray:
+    return np.union1d(np.flatnonzero(~now.alive), rows)
 
 
-def optimise(store: EmbeddingStore, choice: str | None, progress: Progress) -> None:
+def optimise(before: Generation, choice: str | None, progress: Progress) -> Generation:
     """See `EmbeddingStore.optimise`."""
-    with writing(store.path):
-        store.reload()
-        manifest = store.manifest
-        if choice is not None and choice != manifest.index_choice:
+    with writing(before.root):
+        now = before.newest()
+        if choice is not None and choice != now.manifest.index_choice:
             check_choice(choice)
-            _next(store, {"index_choice": choice})
-        if len(manifest.segments) > MANY_SEGMENTS:
-            large = [number for number, item in enumerate(manifest.segments) if item.rows >= manifest.total / 8]
-            _join(store, large[-1] + 1 if large and large[-1] + 1 < len(manifest.segments) else 0, progress)
-        _index(store, progress)
+            now = _next(now, {"index_choice": choice})
+        return _index(_join_small(now, MANY_SEGMENTS, progress), progress)
 
 
-def compact(store: EmbeddingStore, progress: Progress) -> None:
+def compact(before: Generation, progress: Progress) -> Generation:
     """See `EmbeddingStore.compact`."""
-    with writing(store.path):
-        store.reload()
-        _join(store, 0, progress)
-        _index(store, progress)
+    with writing(before.root):
+        return _index(_join(before.newest(), 0, progress), progress)
 
 
-def _join(store: EmbeddingStore, first: int, progress: Progress) -> None:
+def _join_small(now: Generation, most: int, progress: Progress) -> Generation:
+    """Join what lies behind the last large segment, where there are more than `most` in all."""
+    segments = now.manifest.segments
+    if len(segments) <= most:
+        return now
+    large = [number for number, item in enumerate(segments) if item.rows >= now.manifest.total / 8]
+    return _join(now, large[-1] + 1 if large and large[-1] + 1 < len(segments) else 0, progress)
+
+
+def _join(now: Generation, first: int, progress: Progress) -> Generation:
     """Rewrite the live rows of the segments from number `first` on as one segment."""
-    manifest = store.manifest
-    start = store.segments[first].start if store.segments else 0
-    rows = np.flatnonzero(store.alive[start:]) + start
+    manifest = now.manifest
+    start = now.segments[first].start if now.segments else 0
+    rows = np.flatnonzero(now.alive[start:]) + start
     changes: dict[str, Any] = {"segments": manifest.segments[:first]}
     if len(rows):
         precisions = {segment.precision for segment in manifest.segments[first:]}
         precision = precisions.pop() if len(precisions) == 1 else "mixed"
         with progress.task("joining segments", total=len(rows), unit="rows") as advance:
-            pieces = _pieces(store, rows, advance)
+            pieces = _pieces(now, rows, advance)
             name = f"{manifest.generation + 1:08d}-0"
-            joined = write_segment(store.path, name, pieces, len(rows), store.dimension, precision)
+            joined = write_segment(now.root, name, pieces, len(rows), now.dimension, precision)
         changes["segments"] += (joined,)
-    before = np.flatnonzero(~store.alive[:start])
     if manifest.index is not None and manifest.index.rows > start:
         changes["index"] = None
-    _next(store, changes, dead=before)
+    return _next(now, changes, dead=np.flatnonzero(~now.alive[:start]))
 
 
-def _pieces(store: EmbeddingStore, rows: np.ndarray, advance: Advance) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
+def _pieces(now: Generation, rows: np.ndarray, advance: Advance) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
     for first in range(0, len(rows), PIECE_ROWS):
         part = rows[first : first + PIECE_ROWS]
-        yield store.take(part, (*LIGHT, *HEAVY)), store.rows(part)
+        yield now.take(part, (*LIGHT, *HEAVY)), now.rows(part)
         advance(len(part))
 
 
-def _index(store: EmbeddingStore, progress: Progress) -> None:
+def _index(now: Generation, progress: Progress) -> Generation:
     """Build, replace or drop the index, as the size of the store and the user's choice ask for."""
-    kind = kind_for(store.manifest.index_choice, len(store))
-    if kind == "flat" and store.manifest.index is not None:
-        _next(store, {"index": None})
-    elif is_due(store, kind):
-        file = f"{store.manifest.generation + 1:08d}.faiss"
-        _next(store, {"index": build_index(store, kind, file, progress)})
+    kind = kind_for(now.manifest.index_choice, len(now))
+    if kind == "flat" and now.manifest.index is not None:
+        return _next(now, {"index": None})
+    if is_due(now, kind):
+        return _next(now, {"index": build_index(now, kind, f"{now.manifest.generation + 1:08d}.faiss", progress)})
+    return now
 
 
-def _next(store: EmbeddingStore, changes: dict[str, Any], dead: np.ndarray | None = None) -> None:
-    """Commit the generation after the store's with `changes`, and move the store on to it.
+def _next(now: Generation, changes: dict[str, Any], dead: np.ndarray | None = None) -> Generation:
+    """Commit the generation after `now`, with `changes`.
 
     `dead` are all rows that no longer count, in the numbering after the changes; None leaves them as they are.
     """
-    manifest = store.manifest
-    number = manifest.generation + 1
+    number = now.manifest.generation + 1
     if dead is not None:
-        changes |= {"dead": write_dead(store.path, number, dead), "dead_rows": len(dead)}
-    staged = manifest.model_copy(update={**changes, "generation": number, "created_at": _now()})
-    try:
-        store.look_through(staged)
-        staged = staged.model_copy(update={"counts": count_records(store.narrow)})
-        commit(store.path, staged)
-    except BaseException:
-        store.look_through(manifest)
-        raise
-    store.look_through(staged)
-    sweep(store.path, staged)
+        changes |= {"dead": write_dead(now.root, number, dead), "dead_rows": len(dead)}
+    staged = now.manifest.model_copy(update={**changes, "generation": number, "created_at": _now()})
+    after = Generation.of(now.root, staged, near=now)
+    after = replace(after, manifest=staged.model_copy(update={"counts": count_records(after.narrow)}))
+    commit(after.root, after.manifest)
+    sweep(after.root, after.manifest)
+    return after
 
 
 def write_dead(root: Path, generation: int, rows: np.ndarray) -> FileInfo | None:
@@ -226,8 +229,7 @@ def write_dead(root: Path, generation: int, rows: np.ndarray) -> FileInfo | None
         return None
     path = root / "dead" / f"{generation:08d}.npy"
     with atomic_path(path) as partial:
-        with partial.open("wb") as stream:
-            np.save(stream, rows.astype(np.int64), allow_pickle=False)
+        write_array(partial, rows.astype(np.int64))
     return FileInfo.of(root, path)
 
 

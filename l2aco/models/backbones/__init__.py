@@ -25,6 +25,7 @@ backbones = Registry(
             "HAN", "han", "hierarchical attention, five interacting fields", ("graph", "morgan"), "Wang et al. 2019"
         ),
         _entry("RGCN", "rgcn", "relational graph convolution", ("graph",), "Schlichtkrull et al. 2018"),
+        _entry("Mixed", "mixed", "mixed-effects model over kernels of all that is known", (), "Henderson 1975"),
         _entry("MLP", "mlp", "fingerprints, tissue, expression; no graph", ("morgan", "tissue"), "Preuer et al. 2018"),
     ),
 )

@@ -22,7 +22,8 @@ from torch import Tensor
 from l2aco.data.features.table import FeatureTable, Scaling
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
-from l2aco.models.base import Backbone, BackboneConfig, Tables
+from l2aco.models.base import Backbone, Tables
+from l2aco.models.config import BackboneConfig
 from l2aco.models.heads import PairHead
 from l2aco.models.inputs import Inputs
 from l2aco.models.towers import Tower

@@ -13,8 +13,9 @@ from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from torch import Tensor, nn
 
 from l2aco.data.graph import KnowledgeGraph
-from l2aco.models.base import START, Backbone, BackboneConfig, Tables
+from l2aco.models.base import START, Backbone, Tables
 from l2aco.models.compiled.dropout import relu_dropout
+from l2aco.models.config import BackboneConfig
 from l2aco.models.heads import PairHead
 from l2aco.models.inputs import Inputs
 from l2aco.models.kg.blocks import Merger, Restricted, distinct, merged, receptive_field

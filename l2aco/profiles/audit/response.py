@@ -13,11 +13,10 @@ from l2aco.profiles.audit.compare import spearman
 from l2aco.profiles.numbers import numbers_of
 from l2aco.profiles.record import NOT_EMBEDDED
 from l2aco.profiles.sets import ProfileSet
-from l2aco.tables import numbers, read_raw
+from l2aco.tables import read_raw
 
 if TYPE_CHECKING:
     import numpy as np
-    import polars as pl
 
 _FEWEST_LINES = 5
 
@@ -61,13 +60,13 @@ def check_response(profiles: ProfileSet, path: Path) -> Response:
     """
     class_field, grade_field, words = _grading(profiles)
     table = read_raw(path)
-    drugs, *lines = table.columns
+    drugs, *lines = table.frame.columns
     grades = _grades(profiles, grade_field, lines)
     known = [line for line in lines if line in grades]
-    measured = _measured(table, path, known)
+    measured = table.matrix(known, words="row")
     by_drug: list[tuple[str, str, float]] = []
     unknown = 0
-    for row, name in enumerate(table[drugs]):
+    for row, name in enumerate(table.frame[drugs]):
         record = profiles.find(Entity(str(name), EntityKind.drug, str(name))) if name is not None else None
         drug_class = record.fields.get(class_field) if record is not None else None
         if drug_class not in words:
@@ -109,16 +108,6 @@ def _grades(profiles: ProfileSet, field: str, lines: list[str]) -> dict[str, Map
         if record is not None:
             found[line] = numbers_of(record.fields, schema)
     return found
-
-
-def _measured(table: pl.DataFrame, path: Path, lines: list[str]) -> np.ndarray:
-    """float64 (n rows, n lines), NaN where not measured."""
-    import numpy as np
-    import polars as pl
-
-    rows = table.select(pl.col(lines).cast(pl.String).str.strip_chars().replace("", None)).with_row_index("row")
-    columns = [numbers(rows, path, line).to_numpy() for line in lines]
-    return np.array(columns, dtype=np.float64).T.reshape(len(table), len(lines))
 
 
 def _column(grades: Mapping[str, Mapping[str, float | None]], lines: list[str], column: str) -> np.ndarray:

@@ -1,0 +1,75 @@
+"""Which column of a file means what: by what it is called, and by what stands in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from l2aco.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Roles = Mapping[str, Sequence[str]]
+"""Our name of a column, and the names that it may have in a file."""
+Fit = Callable[["pl.Series"], bool]
+"""Whether what stands in a column (text, null where nothing does) can be what the column's name promises."""
+
+
+def pick_columns(
+    path: Path,
+    found: Sequence[str],
+    roles: Roles,
+    optional: Collection[str],
+    remedy: str,
+    fits: Mapping[str, Fit],
+    text: Callable[[str], pl.Series],
+) -> dict[str, str | None]:
+    """The file's column for each role: the first of its names that is among the `found`, compared without case, spaces
+    and underscores, and in which stands what fits the role.
+
+    A role with a single name, as a user gives it, is not asked to fit, and no other takes its column. Where nothing
+    fits, the first is taken all the same, but for an `optional` role that it is not called like: that one then has no
+    column. `text` gives a column's content. Raises InputError, with the `remedy`, where a role has no column.
+    """
+    twice = repeated(found)
+    sure = {column for names in roles.values() if len(names) == 1 for column in columns_called(found, names)}
+    columns: dict[str, str | None] = {}
+    for role, names in roles.items():
+        there = columns_called(found, names)
+        if len(names) > 1:
+            there = [column for column in there if column not in sure]
+            if role in fits and (len(there) > 1 or role in optional):
+                fitting = [column for column in there if fits[role](text(column))]
+                there = fitting or [item for item in there if role not in optional or _fold(item) == _fold(role)]
+        column = there[0] if there else None
+        if column is None and role not in optional:
+            raise InputError(
+                f"has no column {' or '.join(repr(name) for name in names[:3])}",
+                where=path,
+                remedy=f"Columns found: {', '.join(found) or 'none'}. {remedy.format(role=role)}".strip(),
+            )
+        if column in twice:
+            raise InputError(f"has the column '{column}' twice", where=f"{path}:1", remedy="Rename one of them.")
+        columns[role] = column
+    return columns
+
+
+def columns_called(found: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The columns among the `found` that have one of these names, in the order of the names."""
+    folded = {_fold(column): column for column in reversed(found)}
+    return [folded[fold] for fold in dict.fromkeys(map(_fold, names)) if fold in folded]
+
+
+def repeated(found: Sequence[str]) -> list[str]:
+    """The columns that stand in a header more than once, but for case."""
+    header: dict[str, list[str]] = {}
+    for column in found:
+        name = column.rpartition("_duplicated_")[0] or column  # as polars calls a repeated one
+        header.setdefault(name.strip().casefold(), []).append(name)
+    return [names[0] for names in header.values() if len(names) > 1]
+
+
+def _fold(name: str) -> str:
+    return name.casefold().replace(" ", "").replace("_", "").replace("-", "")

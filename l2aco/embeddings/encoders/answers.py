@@ -1,0 +1,91 @@
+"""The body of an answer of an embeddings API: vectors, or what was wrong instead."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from l2aco.llm.request import CallFailed, Reason
+
+_REASONS = {401: Reason.unauthorised, 403: Reason.unauthorised, 402: Reason.no_credit, 404: Reason.unknown_model}
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """`rows` float32 (n, D), D as the server has it, NaN where a text got no vector; `odd` says why there are such."""
+
+    rows: np.ndarray
+    tokens: int
+    odd: str = ""
+
+
+def read_vectors(content: bytes, texts: int, mask: Callable[[str], str]) -> Vectors:
+    """The vectors of so many texts, in their order. Raises CallFailed where the body holds none, or an error."""
+    try:
+        value = json.loads(content)
+        if isinstance(value, Mapping) and value.get("error"):
+            raise _failure(value["error"], mask)
+        placed = _placed(value["data"], texts)
+        rows = {place: _row(item.get("embedding")) for place, item in placed.items()}
+        tokens = value.get("usage", {}).get("prompt_tokens") if isinstance(value.get("usage"), Mapping) else 0
+        tokens = int(tokens) if isinstance(tokens, int | float) and 0 <= tokens < 1e12 else 0
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise CallFailed(Reason.broken_response, f"the body holds no vectors ({mask(repr(error))[:200]})") from None
+    sizes = {row.size for row in rows.values() if row is not None}
+    if len(sizes) != 1:
+        raise CallFailed(Reason.broken_response, "the vectors are of several sizes" if sizes else "it holds no vector")
+    table = np.full((texts, sizes.pop()), np.nan, dtype=np.float32)
+    for place, row in rows.items():
+        if row is not None:
+            table[place] = row
+    norms = np.linalg.norm(table, axis=1)
+    good = np.isfinite(norms) & (norms > 0)
+    table[~good] = np.nan
+    return Vectors(table, tokens, "" if good.all() else _oddity(rows, norms, texts))
+
+
+def _placed(data: Any, texts: int) -> dict[int, Mapping[str, Any]]:
+    """Each item by the place of its text. Without any index the order counts."""
+    items = list(data)
+    if texts == 1 and len(items) == 1:
+        return {0: items[0]}
+    places = [item.get("index") for item in items]
+    if places == [None] * texts:
+        return dict(enumerate(items))
+    if not all(type(place) is int and 0 <= place < texts for place in places):
+        raise ValueError("an index that belongs to no text")
+    if len(set(places)) < len(places):  # text by text it is clear
+        raise CallFailed(Reason.rejected, "the answer does not say which vector is of which text")
+    return dict(zip(places, items, strict=True))
+
+
+def _row(value: Any) -> np.ndarray | None:
+    if value is None:
+        return None
+    row = np.frombuffer(base64.b64decode(value), "<f4") if isinstance(value, str) else np.asarray(value, np.float32)
+    if row.ndim != 1 or not row.size:
+        raise ValueError("a vector that is none")
+    return row
+
+
+def _oddity(rows: Mapping[int, np.ndarray | None], norms: np.ndarray, texts: int) -> str:
+    if len(rows) < texts:
+        return f"it answered {len(rows)} of {texts} texts"
+    if any(row is None for row in rows.values()):
+        return "it answered null in place of a vector"
+    return "it answered a vector of zeros" if (norms == 0).any() else "it answered a vector that is not finite"
+
+
+def _failure(error: Any, mask: Callable[[str], str]) -> CallFailed:
+    """An error that came with the status of success: its own code counts."""
+    code = str(error.get("code")) if isinstance(error, Mapping) else ""
+    status = int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
+    words = mask(str(error.get("message") or error) if isinstance(error, Mapping) else str(error))[:400]
+    reason = Reason.rate_limited if status == 429 else Reason.server_error if status >= 500 else Reason.rejected
+    return CallFailed(_REASONS.get(status, reason), f"HTTP 200 with an error: {words}")

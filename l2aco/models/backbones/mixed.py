@@ -1,0 +1,170 @@
+"""Mixed: a mixed-effects model (a Gaussian process) of synergy scores, over kernels of all that is known.
+
+Random effects of pair, drug, cell line, drug x line and pair x line; cell lines, and drugs, share what they do through
+kernels of every store of profiles and of measured features, beside a part of their own. Variances and kernel weights
+are chosen by restricted maximum likelihood on training rows (docs/design/mixed.md).
+
+Shapes: stores (n, D) and features (n, F) -> factors (n, <= 64) a kernel; scores of the pairs (n,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from l2aco.data.triples import Triples
+from l2aco.entities import EntityKind
+from l2aco.models.config import BackboneConfig
+from l2aco.models.estimator import Array, Estimator
+from l2aco.models.inputs import Inputs
+from l2aco.models.mixed.model import fit, score
+from l2aco.models.mixed.posterior import Draws, Prediction, draw_posterior, predict
+from l2aco.models.mixed.state import Entities, Knowledge, State
+from l2aco.models.mixed.target import TargetName
+from l2aco.models.mixed.terms import NOISE
+from l2aco.models.mixed.update import update
+from l2aco.progress import Progress, Silent
+
+LOGGED = frozenset({"expression"})
+"""Features that are counts: where no value is negative, their logarithm is read."""
+
+
+class MixedConfig(BackboneConfig):
+    target: Literal["score", "label", "rank"] | None = None
+    """What is modelled: a robust function of the score, the label, or the rank of the score (default: the score where
+    the data set has scores, else the label)."""
+    kernels: Literal["all", "stores", "none"] = "all"
+    """What cell lines and drugs share their effects through: the stores and the measured features, the stores alone, or
+    nothing, which is the baseline that says what knowledge adds."""
+    draws: int = Field(default=24, ge=2)
+    """Simulated data sets by which variances are chosen; more are surer and slower."""
+
+
+@dataclass(frozen=True)
+class Mixed(Estimator):
+    """See the module."""
+
+    Config: ClassVar[type[BackboneConfig]] = MixedConfig
+    uses: ClassVar[frozenset[str]] = frozenset({"expression", "cell_proteins", "tissue", "morgan"})
+    citation: ClassVar[str] = "Henderson. Best linear unbiased estimation and prediction under a selection model. 1975."
+
+    inputs: Inputs
+    config: MixedConfig
+    state: State
+    drugs: Entities
+    lines: Entities
+    cut: float
+    """Above it, on the standardised target, lies the share of training rows that is synergistic."""
+
+    @classmethod
+    def fit(
+        cls, inputs: Inputs, config: Any, triples: Triples, *, seed: int = 0, progress: Progress = Silent()
+    ) -> Self:
+        target: TargetName = config.target or ("score" if np.isfinite(triples.score).any() else "label")
+        drugs, lines = (_entities(inputs, kind, config) for kind in EntityKind)
+        with progress.task("choosing variances") as advance:
+            state = fit(
+                triples.drug_a,
+                triples.drug_b,
+                triples.cell_line,
+                drugs=drugs,
+                lines=lines,
+                score=triples.score,
+                label=triples.label,
+                target=target,
+                draws=config.draws,
+                seed=seed,
+                told=lambda step, variances: advance(1, f"noise {variances[NOISE]:.3f}"),
+            )
+        cut = float(np.quantile(state.y, 1.0 - np.clip(triples.label.mean(), 0.001, 0.999)))
+        return cls(inputs, config, state, drugs, lines, cut)
+
+    def refit(self, triples: Triples) -> Self:
+        state, drugs, lines = update(
+            self.state,
+            triples.drug_a,
+            triples.drug_b,
+            triples.cell_line,
+            drugs=self.drugs,
+            lines=self.lines,
+            score=triples.score,
+            label=triples.label,
+        )
+        return replace(self, state=state, drugs=drugs, lines=lines)
+
+    def admit(self, newcomers: Inputs) -> Self:
+        drugs, lines = (
+            _joined(known, _entities(newcomers, kind, self.config))
+            for known, kind in ((self.drugs, EntityKind.drug), (self.lines, EntityKind.cell_line))
+        )
+        return replace(self, drugs=drugs, lines=lines)
+
+    def probabilities(self, a: Array, b: Array, c: Array) -> Array:
+        from scipy.stats import norm
+
+        mean = score(self.state, a, b, c, drugs=self.drugs, lines=self.lines)
+        return np.asarray(norm.cdf((mean - self.cut) / np.sqrt(self.state.variances[NOISE])))
+
+    def moments(self, a: Array, b: Array, c: Array) -> Prediction:
+        """Mean and variance of a measurement, noise included, on the standardised target's scale."""
+        return predict(self.state, self._draws, a, b, c, drugs=self.drugs, lines=self.lines)
+
+    @cached_property
+    def _draws(self) -> Draws:
+        return draw_posterior(self.state)
+
+    def arrays(self) -> dict[str, Array]:
+        numbers = {"of_drugs": _numbers(self.drugs), "of_lines": _numbers(self.lines)}
+        return {**self.state.arrays(), **numbers, "cut": np.array(self.cut)}
+
+    @classmethod
+    def restore(cls, inputs: Inputs, config: Any, arrays: Mapping[str, Array]) -> Self:
+        drugs, lines = (
+            replace(_entities(inputs, kind, config), number=arrays[name])
+            for kind, name in ((EntityKind.drug, "of_drugs"), (EntityKind.cell_line, "of_lines"))
+        )
+        return cls(inputs, config, State.of(arrays), drugs, lines, float(arrays["cut"]))
+
+    def facts(self) -> dict[str, Any]:
+        """The target, the share of its variance of every effect, and the kernels that told nobody apart."""
+        return {
+            "target": self.state.target.name,
+            "variances": {name: round(value, 5) for name, value in self.state.variances.items()},
+            "ignored_kernels": list(self.state.ignored),
+        }
+
+
+def _entities(inputs: Inputs, kind: EntityKind, config: MixedConfig) -> Entities:
+    """The entities of a kind with a kernel for each store and each feature of theirs."""
+    kernels: dict[str, Knowledge] = {}
+    if config.kernels != "none":
+        vectors = inputs.drug_vectors if kind is EntityKind.drug else inputs.cell_vectors
+        for store, known in vectors.items():
+            values = np.where(known.known[:, None], known.values, np.nan)
+            kernels[store] = Knowledge(values, "columns" if known.columns else "rows")
+    if config.kernels == "all":
+        for name, table in inputs.features.items():
+            if table.kind is kind:
+                signed = name not in LOGGED or table.values.min(initial=0) < 0
+                values = (table if signed else table.logged()).values.astype(np.float64)
+                kernels[name] = Knowledge(np.where(table.mask[:, None], values, np.nan), "rows")
+    return Entities(len(inputs.entities(kind)), kernels)
+
+
+def _numbers(entities: Entities) -> Array:
+    return np.arange(entities.size) if entities.number is None else entities.number
+
+
+def _joined(known: Entities, new: Entities) -> Entities:
+    """Both, one behind the other; nobody among the new was there when the model was fitted."""
+    kernels = {
+        name: replace(of_known, values=np.concatenate([of_known.values, new.kernels[name].values]))
+        for name, of_known in known.kernels.items()
+    }
+    number = np.concatenate([_numbers(known), np.full(new.size, -1)])
+    return Entities(known.size + new.size, kernels, number)

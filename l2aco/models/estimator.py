@@ -1,0 +1,62 @@
+"""Backbones of the second kind: predictors that are fitted at once instead of trained by gradients. No torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from l2aco.data.triples import Triples
+from l2aco.models.config import BackboneConfig
+from l2aco.models.inputs import Inputs
+from l2aco.progress import Progress, Silent
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Estimator(ABC):
+    """Scores a pair of drugs in a cell line after what it has been fitted to; the order of the pair changes nothing.
+
+    Class attributes say what it reads, as those of `models.base.Backbone` do. Profile vectors reach it by store, in
+    `Inputs.drug_vectors` and `cell_vectors`, raw; a control's are shuffled or random already. Rows are int64 (n,) of
+    `Inputs.drugs` and `cell_lines`, and behind them those of the newcomers that `admit` was told of.
+    """
+
+    Config: ClassVar[type[BackboneConfig]] = BackboneConfig
+    requires: ClassVar[frozenset[str]] = frozenset()
+    uses: ClassVar[frozenset[str]] = frozenset()
+    citation: ClassVar[str] = ""
+
+    @classmethod
+    @abstractmethod
+    def fit(
+        cls, inputs: Inputs, config: Any, triples: Triples, *, seed: int = 0, progress: Progress = Silent()
+    ) -> Self:
+        """Learn from `triples`, whose rows are those of `inputs`."""
+
+    @abstractmethod
+    def refit(self, triples: Triples) -> Self:
+        """What it is once it also knows these measurements; nothing that was chosen is chosen anew."""
+
+    @abstractmethod
+    def admit(self, newcomers: Inputs) -> Self:
+        """One that also scores these entities."""
+
+    @abstractmethod
+    def probabilities(self, a: Array, b: Array, c: Array) -> Array:
+        """float64 (n,): of synergy."""
+
+    @abstractmethod
+    def arrays(self) -> dict[str, Array]:
+        """All that was learned, without pickles."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, inputs: Inputs, config: Any, arrays: Mapping[str, Array]) -> Self:
+        """The estimator whose `arrays()` these are."""
+
+    def facts(self) -> dict[str, Any]:
+        """What a reader of the run wants to know of the fit, such as chosen weights; JSON."""
+        return {}

@@ -1,0 +1,149 @@
+"""A fitted mixed model as arrays: saved to and loaded from one npz."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from l2aco.models.mixed.covariance import Covariance, Rows
+from l2aco.models.mixed.kernels import FeatureMap, Scaling
+from l2aco.models.mixed.target import Target
+from l2aco.models.mixed.terms import Term
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """values (n, p) of n entities, NaN where unknown; scaling: see `kernels.fit_features`."""
+
+    values: Array
+    scaling: Scaling = "columns"
+
+
+@dataclass(frozen=True)
+class Entities:
+    """n drugs or cell lines that rows point to by their place.
+
+    number: int64 (n,), who each is among the entities that the model was fitted with, -1 for one that was not there
+    (None: the same n entities in the same order). kernels: what is known of them, by the kernel's name; a kernel that
+    the model has and that is missing here counts as unknown for all of them.
+    """
+
+    size: int
+    kernels: Mapping[str, Knowledge] = field(default_factory=dict)
+    number: Array | None = None
+
+    def __post_init__(self) -> None:
+        from l2aco.errors import InputError
+
+        for name, known in self.kernels.items():
+            if len(known.values) != self.size:
+                raise InputError(f"the kernel '{name}' has {len(known.values)} rows for {self.size} entities")
+
+
+@dataclass(frozen=True)
+class State:
+    """rows: the training rows, entities counted among those that trained; alpha (n,): V^-1 y. drug_numbers,
+    line_numbers: which of the entities given trained, ascending. line_maps, drug_maps: the kernels; phi, psi: their
+    factors of the training entities. variances: by term and `noise`, in units of the standardised target's variance.
+    ignored: kernels that do not tell the training entities apart."""
+
+    target: Target
+    variances: dict[str, float]
+    rows: Rows
+    y: Array
+    alpha: Array
+    drug_numbers: Array
+    line_numbers: Array
+    line_maps: dict[str, FeatureMap]
+    drug_maps: dict[str, FeatureMap]
+    phi: dict[str, Array]
+    psi: dict[str, Array]
+    ignored: tuple[str, ...] = ()
+
+    @cached_property
+    def terms(self) -> tuple[Term, ...]:
+        return tuple(Term.parse(name) for name in self.variances if "|" in name)
+
+    @cached_property
+    def covariance(self) -> Covariance:
+        return Covariance(self.rows, self.terms, self.phi, self.psi)
+
+    @cached_property
+    def pair_keys(self) -> Array:
+        """int64 (pairs,), ascending: the pairs that trained, as `Rows.pair_keys` numbers them."""
+        return np.unique(self.rows.pair_keys)
+
+    @cached_property
+    def coefficients(self) -> dict[str, Array]:
+        """By term: (groups, r), the posterior mean of its coefficients."""
+        covariance, alpha = self.covariance, self.alpha[:, None]
+        return {
+            str(term): self.variances[str(term)]
+            * covariance.left[term.left].collect(alpha, covariance.right[term.right])[:, :, 0]
+            for term in self.terms
+        }
+
+    def weights(self) -> dict[str, dict[str, float]]:
+        """By left side: the share of each right side in its variance."""
+        found: dict[str, dict[str, float]] = {}
+        for term in self.terms:
+            found.setdefault(term.left, {})[term.right] = self.variances[str(term)]
+        return {left: {name: v / sum(parts.values()) for name, v in parts.items()} for left, parts in found.items()}
+
+    def arrays(self) -> dict[str, Array]:
+        """Everything, as arrays for `numpy.savez`; `State.of` is the way back."""
+        found: dict[str, Array] = {
+            "target": np.array([self.target.name]),
+            "target_numbers": np.array([self.target.centre, self.target.width, self.target.mean, self.target.sd]),
+            "target_knots": self.target.knots,
+            "terms": np.array(list(self.variances)),
+            "variances": np.array(list(self.variances.values())),
+            "a": self.rows.a,
+            "b": self.rows.b,
+            "c": self.rows.c,
+            "y": self.y,
+            "alpha": self.alpha,
+            "drug_numbers": self.drug_numbers,
+            "line_numbers": self.line_numbers,
+            "ignored": np.array(self.ignored, dtype=np.str_),
+        }
+        for side, maps, factors in (("line", self.line_maps, self.phi), ("drug", self.drug_maps, self.psi)):
+            found[f"{side}_kernels"] = np.array(list(maps), dtype=np.str_)
+            for place, (name, fitted) in enumerate(maps.items()):
+                parts = (fitted.centre, fitted.scale, fitted.basis, np.array([fitted.size, fitted.unit]), factors[name])
+                found.update({f"{side}_{place}_{part}": array for part, array in enumerate(parts)})
+        return found
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Array]) -> State:
+        """The state of `arrays()`."""
+        centre, width, mean, sd = map(float, arrays["target_numbers"])
+        name: Any = str(arrays["target"][0])
+        maps: dict[str, dict[str, FeatureMap]] = {"line": {}, "drug": {}}
+        factors: dict[str, dict[str, Array]] = {"line": {}, "drug": {}}
+        for side in maps:
+            for place, kernel in enumerate(map(str, arrays[f"{side}_kernels"])):
+                middle, scale, basis, numbers, factor = (arrays[f"{side}_{place}_{part}"] for part in range(5))
+                maps[side][kernel] = FeatureMap(middle, scale, basis, float(numbers[0]), bool(numbers[1]))
+                factors[side][kernel] = factor
+        drugs, lines = arrays["drug_numbers"], arrays["line_numbers"]
+        return cls(
+            Target(name, centre, width, arrays["target_knots"], mean, sd),
+            dict(zip(map(str, arrays["terms"]), map(float, arrays["variances"]), strict=True)),
+            Rows(arrays["a"], arrays["b"], arrays["c"], len(drugs), len(lines)),
+            arrays["y"],
+            arrays["alpha"],
+            drugs,
+            lines,
+            maps["line"],
+            maps["drug"],
+            factors["line"],
+            factors["drug"],
+            tuple(map(str, arrays["ignored"])),
+        )

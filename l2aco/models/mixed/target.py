@@ -1,0 +1,68 @@
+"""What is modelled: the label, a robust function of the score, or its rank; standardised on training rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from l2aco.errors import UsageError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+TargetName = Literal["label", "score", "rank"]
+TARGETS: tuple[TargetName, ...] = ("label", "score", "rank")
+
+
+@dataclass(frozen=True)
+class Target:
+    """score: tanh((score - centre) / width). rank: the share of training scores below, from `knots`, -1 to 1. label: 0
+    or 1. All less `mean` and over `sd`, their mean and standard deviation on the training rows."""
+
+    name: TargetName
+    centre: float
+    width: float
+    knots: Array
+    mean: float
+    sd: float
+
+    def __call__(self, score: Array | None, label: Array | None) -> Array:
+        """float64 (n,): the modelled value; NaN where the score that it needs is NaN."""
+        return (self._bent(score, label) - self.mean) / self.sd
+
+    def _bent(self, score: Array | None, label: Array | None) -> Array:
+        source = label if self.name == "label" else score
+        if source is None:
+            raise UsageError(f"the target {self.name} needs {'labels' if self.name == 'label' else 'scores'}")
+        values = np.asarray(source, dtype=np.float64)
+        if self.name == "label":
+            return values
+        if self.name == "score":
+            return np.tanh((values - self.centre) / self.width)
+        ranks = 2.0 * np.interp(values, self.knots, np.linspace(0.0, 1.0, len(self.knots))) - 1.0
+        return np.where(np.isnan(values), np.nan, ranks)
+
+
+def fit_target(name: TargetName, score: Array | None, label: Array | None) -> Target:
+    """From the training rows' scores (n,) and labels (n,): whichever the target needs.
+
+    score: the centre is the median and the width the median absolute deviation from it (3 on DrugCombDB, 15 on O'Neil's
+    Loewe scores), so half of the rows lie where tanh is nearly straight, and the rest cannot outweigh them.
+    Raises UsageError for a target that is not known, has no values, or the same for all rows.
+    """
+    if name not in TARGETS:
+        raise UsageError(f"there is no target '{name}'", remedy=f"Choose one of {', '.join(TARGETS)}.")
+    source = label if name == "label" else score
+    values = np.zeros(0) if source is None else np.asarray(source, dtype=np.float64)
+    values = values[~np.isnan(values)]
+    if not len(values) or values.min() == values.max():
+        raise UsageError(
+            f"the target {name} needs training rows that differ in their {'label' if name == 'label' else 'score'}",
+            remedy="Choose another target, or other training rows.",
+        )
+    centre = float(np.median(values))
+    width = float(np.median(np.abs(values - centre))) or float(np.std(values))
+    knots = np.quantile(values, np.linspace(0.0, 1.0, 1001)) if name == "rank" else np.zeros(0)
+    raw = Target(name, centre, width, np.maximum.accumulate(knots), 0.0, 1.0)
+    bent = raw(values, values)
+    return Target(name, centre, width, raw.knots, float(bent.mean()), float(bent.std()))

@@ -1,0 +1,59 @@
+"""A trained network as what a predictor asks: probabilities of rows, also of newcomers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+
+from l2aco.models.assemble import ScoringModel, build_model
+from l2aco.models.base import Tables
+from l2aco.models.inputs import Inputs
+from l2aco.runs.device import choose_device, computing
+from l2aco.runs.scoring import Rows, score_rows
+from l2aco.runs.weights import load_weights
+
+if TYPE_CHECKING:
+    from l2aco.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model in evaluation mode on its device."""
+
+    model: ScoringModel
+    device: torch.device
+    threads: int
+    newcomers: Inputs | None = None
+
+    def admit(self, newcomers: Inputs) -> Self:
+        """One that also scores these entities, whose rows stand behind the others."""
+        return replace(self, newcomers=newcomers)
+
+    @cached_property
+    def _tables(self) -> Any:
+        """The entities, encoded once: the weights no longer change."""
+        with torch.inference_mode():
+            known = self.model.tables()
+            return known if self.newcomers is None else Tables.joined(known, self.model.newcomers(self.newcomers))
+
+    def probabilities(self, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """float64 (n,): of synergy, for int64 rows (n,)."""
+        with computing(self.device, self.threads):
+            on_a, on_b, on_c = (torch.as_tensor(rows, device=self.device) for rows in (a, b, c))
+            return score_rows(self.model, Rows(on_a, on_b, on_c, torch.empty(len(a))), self._tables)
+
+
+def load_network(run: Run, inputs: Inputs, device: str) -> Network:
+    """The run's model with its weights; raises DamagedError for a corrupt file."""
+    chosen = choose_device(run.workspace.settings.device if device == "auto" else device)
+    spec = run.spec
+    assert spec.backbone is not None
+    with computing(chosen, spec.threads):
+        model = build_model(spec.backbone, spec.config, inputs, spec.align, seed=spec.seed)
+        load_weights(model, run.file("model.safetensors"))
+        model.to(chosen).eval()
+    return Network(model, chosen, spec.threads)

@@ -1,0 +1,53 @@
+"""Fitting a backbone of the second kind, which knows no epochs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from l2aco.data.triples import Triples
+from l2aco.files import atomic_path
+from l2aco.models.assemble import parse_config
+from l2aco.models.estimator import Estimator
+from l2aco.progress import Progress
+from l2aco.runs.environment import describe_machine
+from l2aco.training.prepare import Setup
+from l2aco.training.trained import Trained
+
+
+def fit_estimator(kind: type[Estimator], setup: Setup, progress: Progress) -> Trained:
+    """Fit on training rows, score the validation rows, then take these up too before the test rows are scored: nothing
+    is left that they would have to choose."""
+    triples, split = setup.dataset.triples, setup.split
+    started = time.perf_counter()
+    fitted = kind.fit(
+        setup.inputs,
+        parse_config(kind, setup.spec.config),
+        triples.take(split.train),
+        seed=setup.spec.seed,
+        progress=progress,
+    )
+    valid = scored(fitted, triples.take(split.valid))
+    whole = fitted.refit(triples.take(split.valid))
+    seconds = round(time.perf_counter() - started, 3)
+
+    def write(folder: Path) -> None:
+        with atomic_path(folder / "model.npz") as partial, partial.open("wb") as stream:
+            arrays: dict[str, Any] = whole.arrays()
+            np.savez_compressed(stream, **arrays)
+
+    return Trained(
+        valid=valid,
+        test=scored(whole, triples.take(split.test)),
+        facts={"seconds": seconds, **whole.facts()},
+        environment=describe_machine(setup.spec.threads),
+        write=write,
+    )
+
+
+def scored(estimator: Estimator, triples: Triples) -> np.ndarray:
+    """float64 (n,): probabilities of the rows."""
+    return estimator.probabilities(triples.drug_a, triples.drug_b, triples.cell_line)

@@ -1,0 +1,125 @@
+"""Training a network: the loop from where it stands, its state on disk, and what comes out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from l2aco.progress import Progress
+from l2aco.runs.device import choose_device, computing, describe_environment
+from l2aco.runs.scoring import Rows, score_rows
+from l2aco.runs.weights import save_weights
+from l2aco.training.callbacks import Callback
+from l2aco.training.checkpoint import load_state, save_state
+from l2aco.training.loop import Fit, Record
+from l2aco.training.plot import plot_history
+from l2aco.training.prepare import Setup
+from l2aco.training.trained import Trained
+
+if TYPE_CHECKING:
+    from l2aco.workspace import Workspace
+
+STATE = "state.pt"
+
+
+def train_network(
+    setup: Setup,
+    unfinished: Path,
+    workspace: Workspace,
+    progress: Progress,
+    *,
+    name: str,
+    callbacks: Sequence[Callback],
+    state_seconds: float,
+) -> Trained:
+    """Train from the state in `unfinished`, or from the beginning, and score validation and test rows with the best
+    weights."""
+    device = choose_device(workspace.settings.device if setup.spec.device == "auto" else setup.spec.device)
+    with ExitStack() as stack:
+        stack.enter_context(computing(device, setup.spec.threads))
+        fit = make_fit(setup, device)
+        if (unfinished / STATE).exists():
+            load_state(fit, unfinished / STATE)
+            progress.say(f"going on after epoch {fit.state.epoch} of the run that was interrupted")
+        for callback in callbacks:
+            stack.enter_context(callback.watching(name, setup.spec))
+        started = time.perf_counter()
+        _fit(fit, progress, callbacks, unfinished / STATE, state_seconds)
+        seconds = time.perf_counter() - started
+
+        def scored(rows: np.ndarray) -> np.ndarray:
+            return score_rows(fit.model, Rows.of(setup.dataset.triples, rows, device))
+
+        def write(folder: Path) -> None:
+            import polars as pl
+
+            pl.DataFrame(fit.state.history).write_csv(folder / "history.csv")
+            save_weights(fit.model, folder / "model.safetensors")
+            plot_history(fit.state.history, fit.recipe.metric, name, folder / "history.png")
+
+        return Trained(
+            valid=score_rows(fit.model, fit.valid_rows),
+            test=scored(setup.split.test),
+            facts=training_facts(fit, seconds, setup.model.spread() if setup.model else {}),
+            environment=describe_environment(device, setup.spec.threads),
+            write=write,
+        )
+
+
+def make_fit(setup: Setup, device: torch.device) -> Fit:
+    """The fit at its beginning, model and rows on the device."""
+    assert setup.model is not None and setup.recipe is not None
+    setup.model.to(device)
+    train_rows = Rows.of(setup.dataset.triples, setup.split.train, device)
+    valid_rows = Rows.of(setup.dataset.triples, setup.split.valid, device)
+    return Fit(setup.model, train_rows, valid_rows, setup.recipe, setup.spec.seed)
+
+
+def _fit(fit: Fit, progress: Progress, callbacks: Sequence[Callback], state: Path, state_seconds: float) -> None:
+    with progress.task("training", total=fit.recipe.epochs, unit="epochs") as advance:
+        advance(fit.state.epoch)
+        fit.run(_after_epoch(fit, advance, callbacks, state, state_seconds))
+
+
+def _after_epoch(
+    fit: Fit, advance: Any, callbacks: Sequence[Callback], state: Path, state_seconds: float
+) -> Callable[[Record], None]:
+    saved = time.monotonic()
+
+    def after(record: Record) -> None:
+        nonlocal saved
+        metric = fit.metric
+        advance(
+            1,
+            f"loss {record['loss']:.3f}  {metric.title} {record[f'valid_{metric.name}']:.3f}"
+            f"  best {fit.state.best_value:.3f} (epoch {fit.state.best_epoch})",
+        )
+        for callback in callbacks:
+            callback.epoch(record)
+        if time.monotonic() - saved >= state_seconds:
+            save_state(fit, state)
+            saved = time.monotonic()
+
+    return after
+
+
+def training_facts(fit: Fit, seconds: float, spread: dict[str, float]) -> dict[str, Any]:
+    """How long training took and where it stopped."""
+    state = fit.state
+    return {
+        "epochs": state.epoch,
+        "best_epoch": state.best_epoch,
+        "best_value": state.best_value,
+        "metric": fit.metric.name,
+        "seconds": round(seconds, 3),
+        "seconds_per_epoch": round(sum(record["seconds"] for record in state.history) / len(state.history), 4),
+        "steps_per_epoch": fit.batches,
+        "parameters": sum(item.numel() for item in fit.model.parameters() if item.requires_grad),
+        "adapter_spread": spread,
+    }

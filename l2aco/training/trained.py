@@ -1,0 +1,87 @@
+"""What a training hands over, whichever kind of backbone it was, and how it becomes a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from l2aco.entities import EntityKind
+from l2aco.files import atomic_folder, sha256_file, write_json, write_toml
+from l2aco.runs.calibration import fit_calibration
+from l2aco.runs.evaluate import Scored, naive_baselines, test_metrics
+from l2aco.runs.inputs import save_inputs
+from l2aco.runs.knowledge import combined_hash
+from l2aco.runs.predictions import counts_frame, predictions_frame
+from l2aco.runs.run import FORMAT, Run, free_path
+from l2aco.training.prepare import Setup
+
+if TYPE_CHECKING:
+    from l2aco.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Trained:
+    """valid, test: float64 probabilities of the split's rows. facts: `training` of metrics.json. write: puts the
+    model's own files into a folder."""
+
+    valid: np.ndarray
+    test: np.ndarray
+    facts: dict[str, Any]
+    environment: dict[str, Any]
+    write: Callable[[Path], None]
+
+
+def save_run(setup: Setup, trained: Trained, name: str, workspace: Workspace) -> Run:
+    """Evaluate on validation and test rows and write the run's folder, whole or not at all."""
+    import polars as pl
+
+    dataset, split = setup.dataset, setup.split
+    triples = dataset.triples
+    valid, test = (
+        Scored(triples.label[rows], probabilities, triples.cell_line[rows])
+        for rows, probabilities in ((split.valid, trained.valid), (split.test, trained.test))
+    )
+    calibration = fit_calibration(valid.label, valid.probability)
+    counts = counts_frame(dataset, split.train)
+    of_lines = counts.filter(kind=EntityKind.cell_line.value)["triples"].to_numpy()
+    metrics = test_metrics(dataset.cell_lines, of_lines, valid, test) | {
+        "baselines": naive_baselines(dataset, split, setup.knowledge),
+        "calibration": {"slope": calibration.slope, "intercept": calibration.intercept},
+        "training": trained.facts,
+    }
+    predictions = [
+        predictions_frame(dataset, part, rows, found.probability, calibration.apply(found.probability))
+        for part, rows, found in (("valid", split.valid, valid), ("test", split.test, test))
+    ]
+    path = free_path(workspace.runs, name)
+    with atomic_folder(path) as folder:
+        write_toml(folder / "spec.toml", setup.spec.model_dump(mode="json"))
+        write_json(folder / "environment.json", trained.environment)
+        write_json(folder / "metrics.json", metrics)
+        pl.concat(predictions).write_parquet(folder / "predictions.parquet")
+        counts.write_parquet(folder / "entities.parquet")
+        save_inputs(setup.inputs, folder / "inputs.npz")
+        trained.write(folder)
+        write_json(folder / "manifest.json", describe_run(setup, folder, path.name))
+    return Run(path, workspace)
+
+
+def describe_run(setup: Setup, folder: Path, name: str) -> dict[str, Any]:
+    """manifest.json: what the run was made from, and the checksums of its files in `folder`."""
+    return {
+        "format": FORMAT,
+        "id": name,
+        "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "simulated": setup.dataset.simulated,
+        "held_out": setup.split.held_out,
+        "dataset_hash": setup.dataset.hash,
+        "split_hash": setup.split.hash,
+        "vectors_hash": combined_hash(setup.knowledge),
+        "encoders": {known.store: known.encoder for known in setup.knowledge},
+        "files": {file.name: sha256_file(file) for file in sorted(folder.iterdir())},
+    }

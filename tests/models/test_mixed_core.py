@@ -1,0 +1,275 @@
+"""The mixed model's core against what is known: planted effects, an exact Gaussian process, itself."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from l2aco.errors import InputError, UsageError
+from l2aco.models.mixed import covariance as covariance_module
+from l2aco.models.mixed.model import fit, score
+from l2aco.models.mixed.posterior import draw_posterior, predict
+from l2aco.models.mixed.state import Entities, Knowledge, State
+from l2aco.models.mixed.terms import Term, default_terms
+from l2aco.models.mixed.update import update
+
+DRUGS, LINES = 9, 14
+TERMS = (
+    *default_terms(["panel", "text"], ["fingerprint"]),
+    Term("drug:fingerprint", "panel"),
+    Term("partner:fingerprint", "own"),
+)
+VARIANCES = {str(term): 0.05 + 0.02 * place for place, term in enumerate(TERMS)} | {"noise": 0.5}
+
+
+def world(seed=0, drugs=DRUGS, lines=LINES, rows=300):
+    """Triples with both orders of pairs, features with gaps, and scores of no particular structure."""
+    rng = np.random.default_rng(seed)
+    a, b, c = rng.integers(0, drugs, rows), rng.integers(0, drugs - 1, rows), rng.integers(0, lines - 2, rows)
+    b = np.where(b >= a, b + 1, b)
+    panel = rng.standard_normal((lines, 5))
+    panel[rng.random(panel.shape) < 0.1] = np.nan
+    about = {
+        "drugs": Entities(drugs, {"fingerprint": Knowledge(rng.standard_normal((drugs, 4)))}),
+        "lines": Entities(
+            lines, {"panel": Knowledge(panel), "text": Knowledge(rng.standard_normal((lines, 30)), "rows")}
+        ),
+    }
+    return a, b, c, rng.standard_normal(rows) * 4, about
+
+
+def dense_kernel(state, one, two, drugs, lines):
+    """The prior covariance between two sets of triples, written out from the definition."""
+    a, b, c = one
+    e, f, g = two
+    right = {"one": np.ones((lines.size, lines.size)), "own": np.eye(lines.size)}
+    for name, fitted in state.line_maps.items():
+        right[name] = inner(fitted, lines.kernels[name].values)
+    left = {name: inner(fitted, drugs.kernels[name].values) for name, fitted in state.drug_maps.items()}
+    left[""] = np.eye(drugs.size)
+    total = np.zeros((len(a), len(e)))
+    for term in state.terms:
+        kind, _, kernel = term.left.partition(":")
+        if kind == "all":
+            part = np.ones_like(total)
+        elif kind == "pair":
+            part = ((a[:, None] == e) & (b[:, None] == f)) | ((a[:, None] == f) & (b[:, None] == e))
+        elif kind == "drug":
+            k = left[kernel]
+            part = k[np.ix_(a, e)] + k[np.ix_(a, f)] + k[np.ix_(b, e)] + k[np.ix_(b, f)]
+        else:
+            k, same = left[kernel], left[""]
+            ends = [(a, b), (b, a)]
+            part = sum(
+                same[np.ix_(own, other)] * k[np.ix_(mate, others_mate)]
+                for own, mate in ends
+                for other, others_mate in [(e, f), (f, e)]
+            )
+        total += state.variances[str(term)] * part * right[term.right][np.ix_(c, g)]
+    return total
+
+
+def inner(fitted, values):
+    """K of the map, by centring and scaling alone."""
+    scaled = np.nan_to_num(np.divide(values - fitted.centre, np.where(fitted.scale > 0, fitted.scale, np.inf)))
+    if fitted.unit:
+        scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
+    return scaled @ scaled.T / fitted.size**2
+
+
+def exact(state, seen, y, asked, drugs, lines):
+    """Mean and variance of measurements by dense linear algebra."""
+    noise = state.variances["noise"]
+    v = dense_kernel(state, seen, seen, drugs, lines) + noise * np.eye(len(y))
+    cross = dense_kernel(state, asked, seen, drugs, lines)
+    prior = np.diag(dense_kernel(state, asked, asked, drugs, lines))
+    return cross @ np.linalg.solve(v, y), prior - np.sum(cross * np.linalg.solve(v, cross.T).T, axis=1) + noise
+
+
+def all_triples(drugs, lines):
+    one, two = np.triu_indices(drugs, 1)
+    return np.repeat(one, lines), np.repeat(two, lines), np.tile(np.arange(lines), len(one))
+
+
+@pytest.mark.parametrize("largest", [20_000_000, 10], ids=["table of pairs", "rows of pairs"])
+def test_equals_an_exact_gaussian_process(monkeypatch, largest):
+    monkeypatch.setattr(covariance_module, "LARGEST_TABLE", largest)
+    a, b, c, scores, about = world()
+    keep = (a < DRUGS - 2) & (b < DRUGS - 2)  # two drugs and two lines are new when asked for
+    seen = a[keep], b[keep], c[keep]
+    state = fit(*seen, score=scores[keep], terms=TERMS, variances=VARIANCES, tolerance=1e-11, **about)
+    asked = all_triples(DRUGS, LINES)
+    mean, variance = exact(state, seen, state.y, asked, **about)
+    np.testing.assert_allclose(score(state, *asked, **about), mean, atol=1e-6)
+    draws = draw_posterior(state, count=1500, seed=1)
+    found = predict(state, draws, *asked, **about)
+    np.testing.assert_allclose(found.mean, mean, atol=1e-6)
+    np.testing.assert_allclose(found.variance, variance, rtol=0.12)
+
+
+def test_the_variance_is_exact_where_nothing_is_drawn():
+    """A new line of two new drugs: only the prior speaks, less what kernels have learned."""
+    a, b, c, scores, about = world(rows=3)
+    tiny = dict.fromkeys(VARIANCES, 1e-09) | {"noise": 0.5, "drug|own": 0.2, "all|own": 0.3}
+    state = fit(a, b, c, score=scores, terms=TERMS, variances=tiny, **about)
+    new = Entities(1, number=np.array([-1]))
+    found = predict(state, draw_posterior(state, count=8), [0], [0], [0], drugs=new, lines=new)
+    np.testing.assert_allclose(found.variance, 0.5 + 4 * 0.2 + 0.3, atol=1e-6)
+
+
+def test_the_order_of_a_pair_never_matters():
+    a, b, c, scores, about = world()
+    one = fit(a, b, c, score=scores, terms=TERMS, variances=VARIANCES, **about)
+    other = fit(b, a, c, score=scores, terms=TERMS, variances=VARIANCES, **about)
+    e, f, g = all_triples(DRUGS, LINES)
+    np.testing.assert_array_equal(score(one, e, f, g, **about), score(one, f, e, g, **about))
+    np.testing.assert_allclose(score(one, e, f, g, **about), score(other, e, f, g, **about), atol=1e-6)
+
+
+def test_a_saved_state_predicts_the_same():
+    a, b, c, scores, about = world()
+    state = fit(a, b, c, score=scores, target="rank", terms=TERMS, variances=VARIANCES, **about)
+    stream = io.BytesIO()
+    np.savez(stream, **state.arrays())
+    stream.seek(0)
+    loaded = State.of(np.load(stream, allow_pickle=False))
+    asked = all_triples(DRUGS, LINES)
+    np.testing.assert_array_equal(score(loaded, *asked, **about), score(state, *asked, **about))
+    assert loaded.variances == state.variances
+    np.testing.assert_array_equal(loaded.target(scores, None), state.target(scores, None))
+
+
+def test_rows_taken_up_later_count_as_if_they_had_been_there():
+    a, b, c, scores, about = world()
+    first = np.concatenate([np.arange(200), [250]])  # all lines that train are there
+    later = np.setdiff1d(np.arange(300), first)
+    asked = all_triples(DRUGS, LINES)
+    state = fit(a[first], b[first], c[first], score=scores[first], terms=TERMS, variances=VARIANCES, **about)
+    grown, drugs, lines = update(state, a[later], b[later], c[later], score=scores[later], **about)
+    order = np.concatenate([first, later])
+    y = state.target(scores[order], None)
+    mean, _ = exact(state, (a[order], b[order], c[order]), y, asked, **about)
+    np.testing.assert_allclose(score(grown, *asked, drugs=drugs, lines=lines), mean, atol=1e-6)
+
+
+def test_a_new_line_is_taken_up_and_found_again():
+    a, b, c, scores, about = world()
+    state = fit(a, b, c, score=scores, terms=TERMS, variances=VARIANCES, **about)
+    values = {name: Knowledge(x.values[[12, 13]], x.scaling) for name, x in about["lines"].kernels.items()}
+    new = Entities(2, values, np.array([-1, -1]))
+    few = np.arange(3), np.arange(1, 4), np.array([0, 0, 1])
+    grown, drugs, lines = update(state, *few, drugs=about["drugs"], lines=new, score=np.array([9.0, 8.0, -9.0]))
+    seen = np.concatenate([a, few[0]]), np.concatenate([b, few[1]]), np.concatenate([c, few[2] + 12])
+    y = np.concatenate([state.y, state.target(np.array([9.0, 8.0, -9.0]), None)])
+    asked = few[0], few[1], few[2] + 12
+    mean, variance = exact(state, seen, y, asked, **about)
+    found = predict(grown, draw_posterior(grown, count=600), *few, drugs=drugs, lines=lines)
+    np.testing.assert_allclose(found.mean, mean, atol=1e-6)
+    np.testing.assert_allclose(found.variance, variance, rtol=0.15)
+
+
+def planted(seed=0, drugs=24, lines=40, level=0.3, per_pair=25):
+    """Scores made of a line's level and the drugs' slopes, both linear in the first of three known numbers."""
+    rng = np.random.default_rng(seed)
+    known = rng.standard_normal((lines, 3))
+    one, two = np.triu_indices(drugs, 1)
+    a, b = np.repeat(one, per_pair), np.repeat(two, per_pair)
+    c = np.concatenate([rng.permutation(lines)[:per_pair] for _ in one])
+    slope, pair = rng.standard_normal(drugs) * 0.4, np.repeat(rng.standard_normal(len(one)) * 0.6, per_pair)
+    signal = level * known[c, 0] + (slope[a] + slope[b]) * known[c, 0] + pair
+    return a, b, c, signal, signal + rng.standard_normal(len(a)) * 0.8, known
+
+
+def test_finds_the_kernel_that_matters_and_what_it_says_of_new_lines():
+    a, b, c, signal, scores, known = planted()
+    rng = np.random.default_rng(5)
+    lines = Entities(40, {"true": Knowledge(known[:, :1]), "noise": Knowledge(rng.standard_normal((40, 10)))})
+    drugs = Entities(24)
+    train = c < 30
+    state = fit(a[train], b[train], c[train], score=scores[train], drugs=drugs, lines=lines)
+    share = state.weights()
+    assert share["drug"]["true"] > 10 * share["drug"]["noise"]
+    assert share["pair"]["noise"] < 0.1 and share["pair"]["one"] > 0.8
+    new = ~train
+    with_kernels = score(state, a[new], b[new], c[new], drugs=drugs, lines=lines)
+    alone = fit(a[train], b[train], c[train], score=scores[train], drugs=drugs, lines=Entities(40))
+    without = score(alone, a[new], b[new], c[new], drugs=drugs, lines=Entities(40))
+    assert np.corrcoef(with_kernels, signal[new])[0, 1] > np.corrcoef(without, signal[new])[0, 1] + 0.1
+
+
+def test_intervals_of_new_lines_hold_what_they_promise():
+    a, b, c, _, scores, known = planted(seed=3)
+    lines, drugs, train = Entities(40, {"true": Knowledge(known)}), Entities(24), c < 30
+    state = fit(a[train], b[train], c[train], score=scores[train], drugs=drugs, lines=lines)
+    new = ~train
+    found = predict(state, draw_posterior(state), a[new], b[new], c[new], drugs=drugs, lines=lines)
+    low, high = found.interval(0.9)
+    truth = state.target(scores[new], None)
+    assert 0.85 < np.mean((low <= truth) & (truth <= high)) < 0.95
+
+
+def test_kernels_that_say_nothing_are_ignored_and_named():
+    a, b, c, scores, about = world()
+    broken = {"constant": Knowledge(np.ones((LINES, 3))), "empty": Knowledge(np.full((LINES, 2), np.nan))}
+    lines = Entities(LINES, {**about["lines"].kernels, **broken})
+    state = fit(a, b, c, score=scores, drugs=about["drugs"], lines=lines, draws=4)
+    assert set(state.ignored) == {"constant", "empty"}
+    assert not any("constant" in name or "empty" in name for name in state.variances)
+
+
+def test_infinite_features_and_other_columns_are_refused():
+    a, b, c, scores, about = world()
+    with pytest.raises(InputError, match="infinite"):
+        fit(
+            a,
+            b,
+            c,
+            score=scores,
+            drugs=about["drugs"],
+            lines=Entities(LINES, {"x": Knowledge(np.full((LINES, 1), np.inf))}),
+        )
+    with pytest.raises(InputError, match="3 rows for 14"):
+        Entities(LINES, {"x": Knowledge(np.zeros((3, 1)))})
+    state = fit(a, b, c, score=scores, terms=TERMS, variances=VARIANCES, **about)
+    other = Entities(LINES, {"panel": Knowledge(np.zeros((LINES, 4)))})
+    with pytest.raises(InputError, match=r"\(14, 4\), not \(n, 5\)"):
+        score(state, a, b, c, drugs=about["drugs"], lines=other)
+
+
+def test_a_line_of_which_nothing_is_known_gets_what_holds_for_all_and_a_wide_variance():
+    a, b, c, scores, about = world()
+    state = fit(a, b, c, score=scores, terms=TERMS, variances=VARIANCES, **about)
+    unknown = Entities(1, {}, np.array([-1]))
+    asked = np.array([0]), np.array([1]), np.array([0])
+    found = predict(state, draw_posterior(state), *asked, drugs=about["drugs"], lines=unknown)
+    everywhere = {str(term) for term in state.terms if term.right == "one"}
+    only = {name: x if name in everywhere else 0 * x for name, x in state.coefficients.items()}
+    state.__dict__["coefficients"] = only
+    np.testing.assert_allclose(found.mean, score(state, *asked, drugs=about["drugs"], lines=unknown))
+    trained = predict(state, draw_posterior(state), *asked, **about)
+    assert found.variance[0] > trained.variance[0]
+
+
+def test_one_line_alone_is_fitted_and_two_rows_are_enough():
+    a, b, c, scores, about = world()
+    state = fit(a, b, 0 * c, score=scores, draws=4, **about)
+    assert set(state.ignored) == {"panel", "text"}
+    assert np.isfinite(score(state, *all_triples(DRUGS, LINES), **about)).all()
+    with pytest.raises(UsageError, match="differ"):
+        fit(a[:1], b[:1], c[:1], score=scores[:1], **about)
+
+
+@pytest.mark.parametrize("target", ["label", "score", "rank"])
+def test_targets_ignore_units_and_outliers(target):
+    a, b, c, scores, about = world()
+    label = (scores > 0).astype(int)
+    asked = all_triples(DRUGS, LINES)
+    found = []
+    for unit, far in ((1.0, 50.0), (7.0, 620.0)):
+        values = scores * unit
+        values[0] = far * unit
+        state = fit(a, b, c, score=values, label=label, target=target, terms=TERMS, variances=VARIANCES, **about)
+        found.append(score(state, *asked, **about))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)
