@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from any_input import any_json, nearly
+from any_bytes import altered_json, json_values
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,7 +86,7 @@ def test_what_breaks_the_schema_is_an_error_with_its_field(field: str, value: An
     assert field in str(caught.value)
 
 
-@given(nearly(WHOLE) | any_json)
+@given(altered_json(WHOLE) | json_values())
 def test_numbers_are_finite_in_range_and_in_one_order_whatever_a_profile_holds(fields: Any) -> None:
     if not isinstance(fields, dict):
         return
@@ -100,7 +100,11 @@ def test_numbers_are_finite_in_range_and_in_one_order_whatever_a_profile_holds(f
     assert {found[column] for column in COLUMNS if "=" in column} <= {0.0, 1.0, None}
 
 
-@given(st.dictionaries(st.text(min_size=1, max_size=5), any_json | nearly(SCHEMA["properties"]["grades"]), max_size=4))
+@given(
+    st.dictionaries(
+        st.text(min_size=1, max_size=5), json_values() | altered_json(SCHEMA["properties"]["grades"]), max_size=4
+    )
+)
 def test_columns_of_any_schema(properties: dict[str, Any]) -> None:
     schema = {"properties": properties}
     try:
