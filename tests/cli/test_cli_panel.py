@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from small_stores import save_bert, tiny_settings
 
+from l2aco.llm.fake.server import FakeServer
 from l2aco.workspace import Workspace
 
 Cli = Callable[..., Any]
@@ -38,6 +39,16 @@ def test_a_panel_from_the_fake_model_is_shown_and_audited(cli: Cli, made: str) -
     assert {(row["kind"], row["field"]) for row in found["agreement"]} >= {
         ("cell_line", "sensitivity"), ("cell_line", "doubling_time_hours"), ("drug", "sensitivity_class")
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("formats", [("json_schema", "json_object"), ("json_object",), ()])
+def test_a_panel_is_asked_of_any_server(cli: Cli, workspace: Workspace, formats: tuple[str, ...]) -> None:
+    (workspace.root / "mine.csv").write_text(LISTED)
+    with FakeServer(formats=formats) as server:
+        arguments = ("--llm", "qwen", "--base-url", server.url, "--prompt", "panel", "--entities", "mine.csv")
+        report = json.loads(cli("profile", *arguments, "--json").stdout)
+    assert (report["written"], report["failed"], report["repairs"]) == (5, 0, 0)
+    cli("profiles", "audit", report["set"], "--strict")
 
 
 def test_samples_of_a_panel_are_compared(cli: Cli, workspace: Workspace) -> None:
