@@ -29,7 +29,7 @@ from l2aco.models.assemble import build_model
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.device import computing
-from l2aco.training.optim import backward, make_optimizer
+from l2aco.training.optim import make_optimiser
 
 BATCH = 1024
 SETTLING, STEPS = 10, 9
@@ -99,7 +99,7 @@ def generate(edges: int, drugs: int, cells: int) -> Generated:
 
 def step(name: str, data: Generated, triples: int, config: dict[str, Any]) -> float:
     model: Any = build_model(name, config, data, AlignSpec(loss="none"))  # type: ignore[arg-type]
-    optimizer = make_optimizer(model, Recipe())
+    optimiser = make_optimiser(model, Recipe())
     a, b = torch.randint(0, len(data.drugs), (2, triples))
     c, y = torch.randint(0, len(data.cell_lines), (triples,)), torch.randint(0, 2, (triples,)).float()
     order = torch.randperm(triples)
@@ -108,9 +108,9 @@ def step(name: str, data: Generated, triples: int, config: dict[str, Any]) -> fl
         started = time.process_time()
         index = order[number * BATCH : (number + 1) * BATCH]
         logits = model(a[index], b[index], c[index]).logits[0]
-        backward(F.binary_cross_entropy_with_logits(logits, y[index]), optimizer)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        F.binary_cross_entropy_with_logits(logits, y[index]).backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
         times.append((time.process_time() - started) * 1000)
     return float(np.median(times[SETTLING:]))
 

@@ -119,7 +119,7 @@ class PlainHomogeneous(PlainModel):
         self.graph = dgl.graph((torch.from_numpy(edges[0]), torch.from_numpy(edges[1])), num_nodes=count)
         self.embedding = nn.Embedding(count, backbone.config.embedding)
         with torch.no_grad():
-            self.embedding.weight[torch.from_numpy(backbone.nodes)] = backbone.embedding[backbone.merger.row_of]
+            self.embedding.weight[torch.from_numpy(backbone.field.nodes["node"])] = backbone.field.embeddings["node"]
         self.layers = nn.ModuleList(_dgl_layer(dgl, conv) for conv in backbone.convs)
 
     def represent(self) -> tuple[Tensor, Tensor]:

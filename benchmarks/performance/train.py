@@ -39,8 +39,7 @@ from l2aco.models.base import START
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.scoring import Rows
-from l2aco.training.loop import with_steps
-from l2aco.training.optim import backward, make_optimizer
+from l2aco.training.optim import make_optimiser
 from l2aco.workspace import Workspace
 
 PLAIN = {"GCN": PlainHomogeneous, "KGNN": PlainHomogeneous, "HGAT": PlainRelational}
@@ -160,16 +159,16 @@ def same_training(pair: Contest, size: int) -> float:
     """Largest difference of the probabilities that both predict for a batch, after `TRAINED` steps of each on the same
     batches, the batch among them."""
     ours, plain, samples, _ = pair
-    our_optimizer = make_optimizer(ours, Recipe(batch_size=size))
-    optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
+    our_optimiser = make_optimiser(ours, Recipe(batch_size=size))
+    optimiser = torch.optim.Adam(plain.parameters(), lr=1e-3)
     batches = list(itertools.islice(DataLoader(samples, batch_size=size), TRAINED))
     for a, b, c, *others in batches:
         y, *vectors = (values.to(torch.get_default_dtype()) for values in others)
         output = ours(a, b, c)
-        backward(F.binary_cross_entropy_with_logits(output.logits[0], y) + sum(output.losses.values()), our_optimizer)
+        (F.binary_cross_entropy_with_logits(output.logits[0], y) + sum(output.losses.values())).backward()
         logits, extra = plain(a, b, c, tuple(vectors))
         (F.binary_cross_entropy_with_logits(logits, y) + extra).backward()
-        for one in (our_optimizer, optimizer):
+        for one in (our_optimiser, optimiser):
             one.step()
             one.zero_grad()
     with torch.no_grad():
@@ -178,26 +177,26 @@ def same_training(pair: Contest, size: int) -> float:
 
 
 def our_steps(model: Any, train: Rows, size: int) -> Iterator[Any]:
-    optimizer = make_optimizer(model, Recipe(batch_size=size))
+    optimiser = make_optimiser(model, Recipe(batch_size=size))
     while True:
-        for batch, step in with_steps(model, train.batches(torch.randperm(len(train)), math.ceil(len(train) / size))):
-            output = model(batch.a, batch.b, batch.c, step)
+        for batch in train.batches(torch.randperm(len(train)), math.ceil(len(train) / size)):
+            output = model(batch.a, batch.b, batch.c)
             loss = F.binary_cross_entropy_with_logits(output.logits[0], batch.y) + sum(output.losses.values())
-            backward(loss, optimizer)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
             yield loss
 
 
 def plain_steps(model: Any, samples: Samples, size: int) -> Iterator[Any]:
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     while True:
         for a, b, c, y, *vectors in DataLoader(samples, batch_size=size, shuffle=True):
-            optimizer.zero_grad()
+            optimiser.zero_grad()
             logits, extra = model(a, b, c, tuple(vectors))
             loss = F.binary_cross_entropy_with_logits(logits, y) + extra
             loss.backward()
-            optimizer.step()
+            optimiser.step()
             yield loss
 
 
@@ -206,7 +205,7 @@ def interleaved(runs: dict[str, Iterator[Any]], threads: dict[str, int], turns: 
 
     In every turn steps go untimed for `SETTLING` seconds before the timed ones: caches are then those of a training
     that goes on, and the other's pool of threads (torch and DGL bring one each) no longer spins on a core. A turn's
-    time is the mean of `STEPS` steps, as many as ours looks up at once, so that the looking up is in it.
+    time is the mean of `STEPS` steps.
     """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for number in range(turns + 2):

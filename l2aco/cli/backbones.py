@@ -17,6 +17,7 @@ def backbones_verb(
 ) -> None:
     """List the predictors that can be trained, or show one with its hyper-parameters."""
     from l2aco.models.backbones import backbones
+    from l2aco.models.estimator import Estimator
 
     if name is None:
         rows = [
@@ -31,6 +32,7 @@ def backbones_verb(
         shell.table(rows, json=json)
         return
     backbone = backbones.load(name)
+    training = {} if issubclass(backbone, Estimator) else backbone.default_recipe(faithful=False).changed
     parameters: list[dict[str, Any]] = [
         {"parameter": key, "default": field.default, "meaning": field.description or ""}
         for key, field in backbone.Config.model_fields.items()
@@ -43,7 +45,7 @@ def backbones_verb(
                 "uses": sorted(backbone.uses),
                 "citation": backbone.citation,
                 "parameters": parameters,
-                "training": backbone.defaults(faithful=False),
+                "training": training,
             }
         )
         return
@@ -56,7 +58,8 @@ def backbones_verb(
             for row in parameters
         ]
     )
-    shell.print("Training: " + ", ".join(f"{key}={value}" for key, value in backbone.defaults(faithful=False).items()))
+    told = ", ".join(f"{key}={value}" for key, value in training.items())
+    shell.print(f"Training: {told or 'fitted at once'}")
 
 
 def register(app: typer.Typer) -> None:

@@ -46,9 +46,6 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of weights, shuffles and dropout (default: 0).")] = None,
     seeds: Annotated[int, typer.Option(help="Train this many seeds, and summarise.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Folds and seeds that train at the same time.")] = 1,
-    engine: Annotated[
-        str | None, typer.Option(help="Kernels of graph backbones: fast (default), pyg, dgl (extra: dgl).")
-    ] = None,
     faithful: Annotated[
         bool, typer.Option("--faithful", help="The published mathematics and recipe, with what ours repairs.")
     ] = False,
@@ -80,7 +77,6 @@ def train(
         "encoder": encoder,
         "store": None if not store else [] if store == ["none"] else store,
         "seed": seed,
-        "config.engine": engine,
         "config.faithful": faithful or None,
         "device": device,
         "threads": threads,

@@ -7,10 +7,9 @@ g(e); the fusion feeds g(e) to the score. See docs/design/alignment.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations, pairwise
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,23 +17,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from l2aco.errors import InputError
-from l2aco.models.base import Backbone, Tables
+from l2aco.models.base import Backbone, Output, Tables
 from l2aco.models.inputs import Inputs
 from l2aco.models.losses import alignment_loss, mean_of, symmetric_kl
+from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
 from l2aco.models.vectors import Vectors, side_by_side
 
 
-class Output(NamedTuple):
-    """`logits` (P, B), one row a stochastic pass; `losses`: weighted auxiliary losses, to be added up."""
-
-    logits: Tensor
-    losses: dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Step:
-    """The entities that one training step encodes (None: all), and the triples in their local rows."""
+class Step(NamedTuple):
+    """The entities that one training step encodes (None: all), and its triples in their rows."""
 
     drugs: Tensor | None
     cells: Tensor | None
@@ -62,8 +54,8 @@ class Aligner(nn.Module):
         self.spec = (spec or AlignSpec(loss="none")).for_backbone(backbone.fusion)
         self.train_drugs = None if inputs is None else inputs.train_drugs
         self.train_cells = None if inputs is None else inputs.train_cells
-        self.drug: Side | None = None
-        self.cell: Side | None = None
+        self.drug: KindAdapter | None = None
+        self.cell: KindAdapter | None = None
         if self.spec.active:
             if inputs is None or not inputs.drug_vectors or not inputs.cell_vectors:
                 raise InputError(
@@ -71,21 +63,19 @@ class Aligner(nn.Module):
                     remedy="Profile and embed them (l2aco profile, l2aco embed), or train with --align none.",
                 )
             measured = backbone.measured() or (None, None)
-            self.drug = Side(
-                self.spec.for_kind("drug"), inputs.drug_vectors, backbone.drug_width, inputs.train_drugs, measured[0]
-            )
-            self.cell = Side(
-                self.spec.for_kind("cell"), inputs.cell_vectors, backbone.cell_width, inputs.train_cells, measured[1]
-            )
+            of_drugs = backbone.drug_width, inputs.train_drugs, measured[0]
+            of_cells = backbone.cell_width, inputs.train_cells, measured[1]
+            self.drug = KindAdapter(self.spec.for_kind("drug"), inputs.drug_vectors, *of_drugs)
+            self.cell = KindAdapter(self.spec.for_kind("cell"), inputs.cell_vectors, *of_cells)
 
     @property
-    def optimizer_defaults(self) -> dict[str, Any]:
-        """How the backbone wants to be trained, by the names of `training.spec.Recipe`."""
-        return self.backbone.optimizer_defaults()
+    def recipe(self) -> Recipe:
+        """How the backbone is trained where nothing else is asked for."""
+        return self.backbone.default_recipe(faithful=self.backbone.config.faithful)
 
-    def forward(self, a: Tensor, b: Tensor, c: Tensor, step: Step | None = None) -> Output:
-        """Logits (P, B) and weighted losses for rows a, b, c (B,); `step`: what `steps` made of them, where it did."""
-        step = step or self.steps([(a, b, c)])[0]
+    def forward(self, a: Tensor, b: Tensor, c: Tensor) -> Output:
+        """Logits (P, B) and weighted losses for rows a, b, c (B,)."""
+        step = self._step(a, b, c)
         logits: list[Tensor] = []
         parts: dict[str, list[Tensor]] = {}
         encoded = None
@@ -108,7 +98,7 @@ class Aligner(nn.Module):
         self._refuse_training()
         if self.backbone.encodes_all:
             return self._fused(self.backbone.encode(), None, None)
-        none = torch.empty(0, dtype=torch.int64, device=self._device())
+        none = torch.empty(0, dtype=torch.int64, device=next(self.backbone.parameters()).device)
         drugs = torch.arange(self.backbone.num_drugs, device=none.device).split(chunk)
         cells = torch.arange(self.backbone.num_cells, device=none.device).split(chunk)
         of_drugs = [self._fused(self.backbone.encode(rows, none), rows, none) for rows in drugs]
@@ -149,32 +139,31 @@ class Aligner(nn.Module):
         """How far the normalised g(e) of a kind lie apart, sqrt(1 - |mean|^2): near 1 where they differ, near 0
         where a trainable adapter has collapsed (l2 and sce can)."""
         with torch.no_grad():
-            sides = {"drug": self.drug, "cell": self.cell}
-            return {name: side.spread() for name, side in sides.items() if side is not None}
+            adapters = {"drug": self.drug, "cell": self.cell}
+            return {name: adapter.spread() for name, adapter in adapters.items() if adapter is not None}
 
     def _refuse_training(self) -> None:
         if self.training:
             raise RuntimeError("call eval() first: dropout and masking belong to training")
 
-    def _device(self) -> torch.device:
-        return next(self.backbone.parameters()).device
+    def _step(self, a: Tensor, b: Tensor, c: Tensor) -> Step:
+        """Which entities a step encodes: where `encode` costs what its rows cost, those of the step and of the loss.
 
-    def steps(self, batches: Sequence[tuple[Tensor, Tensor, Tensor]]) -> list[Step]:
-        """What `forward` needs of each batch of rows (a, b, c) before any weights: done for many at once, it costs a
-        fraction of the time."""
+        A backbone that encodes all of them at once is spared those that a small step does not read. In a larger step
+        hardly any are left out; a GPU would be waited for.
+        """
         backbone = self.backbone
         beyond = self.drug is not None and self.spec.scope != "batch"
-        if not backbone.encodes_rows(max(len(a) for a, _, _ in batches)) or (beyond and backbone.encodes_all):
-            return [Step(None, None, a, b, c) for a, b, c in batches]
-        more_drugs = (self.drug.scope,) if self.drug is not None and beyond else ()
-        more_cells = (self.cell.scope,) if self.cell is not None and beyond else ()
-        drugs = distinct([torch.cat([a, b, *more_drugs]) for a, b, _ in batches], backbone.num_drugs)
-        cells = distinct([torch.cat([c, *more_cells]) for _, _, c in batches], backbone.num_cells)
-        found = []
-        for (a, _, _), (ids, local), (lines, at) in zip(batches, drugs, cells, strict=True):
-            size = len(a)
-            found.append(Step(ids, lines, local[:size], local[size : 2 * size], at[:size]))
-        return found
+        small = a.device.type == "cpu" and 2 * len(a) < backbone.num_drugs and not beyond
+        # compiled, all steps have one shape
+        if torch.compiler.is_compiling() or (backbone.encodes_all and not small):
+            return Step(None, None, a, b, c)
+        adapters = (self.drug, self.cell) if beyond else (None, None)
+        more_drugs, more_cells = (adapter.within.nonzero()[:, 0] if adapter else a[:0] for adapter in adapters)
+        drugs, of_drugs = torch.cat([a, b, more_drugs]).unique(return_inverse=True)
+        cells, of_cells = torch.cat([c, more_cells]).unique(return_inverse=True)
+        count = len(a)
+        return Step(drugs, cells, of_drugs[:count], of_drugs[count : 2 * count], of_cells[:count])
 
     def _masked(self, tables: Tables) -> Tables:
         rate = self.spec.mask_features
@@ -188,7 +177,7 @@ class Aligner(nn.Module):
             return tables
         return tables.with_representations(self.drug.fuse(tables.drug, drugs), self.cell.fuse(tables.cell, cells))
 
-    def _alignment(self, tables: Tables, step: Step, logits: Tensor) -> Mapping[str, Tensor]:
+    def _alignment(self, tables: Tables, step: Step, logits: Tensor) -> dict[str, Tensor]:
         if self.drug is None or self.cell is None or self.spec.loss == "none":
             return {}
         if self.spec.loss == "kl":
@@ -206,24 +195,13 @@ class Aligner(nn.Module):
         }
 
 
-def distinct(parts: Sequence[Tensor], count: int) -> list[tuple[Tensor, Tensor]]:
-    """For each part: its distinct numbers below `count`, ascending, and where each of its elements stands in them."""
-    keys = torch.cat([part + number * count for number, part in enumerate(parts)])
-    found, places = keys.unique(return_inverse=True)
-    starts = torch.searchsorted(found, torch.arange(len(parts) + 1, device=found.device) * count).tolist()
-    split = places.split([len(part) for part in parts])
-    return [
-        (found[start:stop] - number * count, local - start)
-        for number, (local, (start, stop)) in enumerate(zip(split, pairwise(starts), strict=True))
-    ]
-
-
-class Side(nn.Module):
-    """One kind of entity: its vectors, adapter and fusion."""
+class KindAdapter(nn.Module):
+    """One kind of entity: its vectors, its adapter, and what is made of both."""
 
     vectors: Tensor
     known: Tensor
-    scope: Tensor
+    within: Tensor
+    """Bool (n,): which entities the loss is over, where they are encoded."""
     unmeasured: Tensor
 
     def __init__(
@@ -245,7 +223,7 @@ class Side(nn.Module):
             if train is None:
                 raise ValueError("scope train needs the rows of the entities in training")
             within &= torch.zeros_like(known).scatter(0, torch.as_tensor(train, dtype=torch.int64), True)
-        self.register_buffer("scope", within.nonzero().flatten(), persistent=False)
+        self.register_buffer("within", within, persistent=False)
         self.register_buffer(
             "unmeasured", torch.zeros_like(known) if measured is None else ~measured.cpu(), persistent=False
         )
@@ -262,14 +240,13 @@ class Side(nn.Module):
 
     def loss(self, views: Tensor, rows: Tensor | None, seen: Tensor) -> Tensor:
         """The alignment loss of views (n, V, d) of the entities at `rows`; `seen`: local rows of the batch."""
-        if rows is None:
-            chosen = self.scope if self.spec.scope != "batch" else seen.unique()
-            chosen = chosen if self.spec.scope != "batch" else chosen[self.known[chosen]]
-            views, at = views[chosen], chosen
-        else:
-            inside = self.known_at(rows) if self.spec.scope == "batch" else torch.isin(rows, self.scope)
-            # usually all are, and taking them out again would cost as much as the loss
-            views, at = (views, rows) if inside.all() else (views[inside], rows[inside])
+        at = rows
+        if at is None:
+            at = seen.unique() if self.spec.scope == "batch" else self.within.nonzero()[:, 0]
+            views = views[at]
+        inside = self.within[at]
+        if not inside.all():  # usually all are, and taking them out again would cost as much as the loss
+            views, at = views[inside], at[inside]
         if not len(at):
             return views.sum() * 0.0
         return alignment_loss(views, self.adapted(at), self.spec)
@@ -284,7 +261,7 @@ class Side(nn.Module):
         imputes = spec.impute or (spec.modality_dropout > 0 and self.training)
         if spec.fusion == "none" and not imputes:
             return h
-        g = _like(self.adapted(rows), h).expand_as(h)
+        g = self.replace(h, rows)
         if imputes:
             gone = self.unmeasured if rows is None else self.unmeasured[rows]
             gone = gone if spec.impute else torch.zeros_like(gone)

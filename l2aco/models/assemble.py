@@ -27,13 +27,10 @@ if TYPE_CHECKING:
 
     from l2aco.data.dataset import DataSet
 
-ScoringModel = Aligner
-"""What the loop trains and the predictor calls."""
-
 
 def build_model(
     backbone: str, config: Mapping[str, Any], inputs: Inputs, align: AlignSpec, *, seed: int = 0
-) -> ScoringModel:
+) -> Aligner:
     """A backbone with its aligner over `inputs`, initialised from `seed`; `config`: hyper-parameters of the backbone.
 
     Raises UnknownNameError for an unknown backbone, UsageError for a bad hyper-parameter.

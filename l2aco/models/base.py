@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from l2aco.models.config import BackboneConfig
 from l2aco.models.inputs import Inputs
+from l2aco.models.recipe import Recipe
 
 START = 0.01
 """Standard deviation of fresh embeddings. On unseen cell lines 0.01 scores far above 0.05 and 0.1."""
@@ -53,17 +54,10 @@ class Backbone(nn.Module, ABC):
     uses: ClassVar[frozenset[str]] = frozenset()
     """Names of features that are read where the data set has them."""
     citation: ClassVar[str] = ""
-    optimiser: ClassVar[Mapping[str, Any]] = {
-        "optimizer": "adam",
-        "learning_rate": 1e-3,
-        "weight_decay": 0.0,
-        "schedule": "none",
-        "batch_size": 128,
-        "patience": 20,
-    }
-    """Defaults of training, by the names of `training.spec.Recipe`; `optimiser_faithful` overrides them for the
-    faithful variant."""
-    optimiser_faithful: ClassVar[Mapping[str, Any]] = {}
+    recipe: ClassVar[Recipe] = Recipe(batch_size=128)
+    """How it is trained where nothing else is asked for."""
+    recipe_faithful: ClassVar[Recipe | None] = None
+    """The same of the faithful variant; None: as the other."""
     encodes_all: ClassVar[bool] = True
     """True where one pass over every entity is what `encode` does best (graphs); False where its cost is that of the
     rows asked for, so that an evaluation asks for them in pieces."""
@@ -90,8 +84,7 @@ class Backbone(nn.Module, ABC):
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
         """Represent the entities at these rows (int64, ascending), in this order; None stands for all of them.
 
-        A backbone with `encodes_all` is asked for rows only in a training step that `encodes_rows` says yes to, and
-        then for rows of both kinds.
+        A backbone with `encodes_all` is asked for rows of both kinds, or of neither.
         """
 
     @abstractmethod
@@ -125,19 +118,39 @@ class Backbone(nn.Module, ABC):
         nobody = torch.zeros(counts["drug"], dtype=torch.bool), torch.zeros(counts["cell"], dtype=torch.bool)
         return tables, *nobody
 
-    def encodes_rows(self, triples: int) -> bool:
-        """Whether a training step of so many triples asks `encode` for its own entities, instead of for all."""
-        return not (self.encodes_all or torch.compiler.is_compiling())  # compiled, all steps have one shape
-
     @classmethod
-    def defaults(cls, *, faithful: bool) -> dict[str, Any]:
-        """Defaults of training, of the repaired or of the faithful variant."""
-        return {**Backbone.optimiser, **cls.optimiser, **(cls.optimiser_faithful if faithful else {})}
-
-    def optimizer_defaults(self) -> dict[str, Any]:
-        """Defaults of training for this configuration."""
-        return self.defaults(faithful=self.config.faithful)
+    def default_recipe(cls, *, faithful: bool) -> Recipe:
+        """How the repaired or the faithful variant is trained where nothing else is asked for."""
+        return cls.recipe_faithful or cls.recipe if faithful else cls.recipe
 
 
 def _views(table: Tensor) -> Tensor:
     return table.unsqueeze(1) if table.dim() == 2 else table
+
+
+class Output(NamedTuple):
+    """`logits` (P, B), one row a stochastic pass; `losses`: weighted auxiliary losses, to be added up."""
+
+    logits: Tensor
+    losses: Mapping[str, Tensor]
+
+
+class ScoringModel(Protocol):
+    """What the training loop trains and a predictor calls: a torch module with a step and a score."""
+
+    training: bool
+
+    def __call__(self, a: Tensor, b: Tensor, c: Tensor) -> Output:
+        """A training step's half, for int64 rows (B,) of drugs and cell lines."""
+
+    def tables(self) -> Any:
+        """What `score` reads of every entity. Evaluation only."""
+
+    def score(self, tables: Any, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        """Logits (B,) for rows (B,). Evaluation only."""
+
+    def train(self, mode: bool = True) -> Any: ...
+    def eval(self) -> Any: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from l2aco.models.compiled.compile import for_cpu
-from l2aco.models.compiled.dropout import Dropout
-from l2aco.models.compiled.pairs import PairLogits
+from l2aco.models.compiled.compile import array, for_cpu
+from l2aco.models.compiled.pairs import pair_gradients, pair_logits
+from l2aco.models.dropout import Dropout, byte_cut, random_bytes
 
 
 class PairHead(nn.Module):
@@ -48,12 +51,10 @@ class PairHead(nn.Module):
 
     def forward(self, drug: Tensor, cell: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         """Logits (B,) from tables drug (Nd, d), cell (Nc, c) and rows a, b, c (B,)."""
-        drug, a, b = needed(drug, a, b)
-        cell, c = needed(cell, c)
         if self.symmetric and for_cpu(drug, cell, self.out.weight) and not torch.is_autocast_enabled("cpu"):
             maps = self.drug.weight, self.cell.weight, self.cell.bias, self.out.weight, self.out.bias
             rate = self.dropout.p if self.training else 0.0
-            return PairLogits.apply(drug, cell, *maps, a, b, c, rate)  # type: ignore[no-any-return]
+            return _PairLogits.apply(drug, cell, *maps, a, b, c, rate)  # type: ignore[no-any-return]
         hidden = self._hidden(self.drug(drug), self.cell(cell), a, b, c)
         return self.out(self.dropout(hidden)).squeeze(-1)
 
@@ -70,15 +71,54 @@ class PairHead(nn.Module):
         return torch.cat([hidden.mean(0), joint], dim=1)
 
 
+class _PairLogits(torch.autograd.Function):
+    """Logits (B,) of the symmetric head for rows a, b, c (B,) of the tables drug (Nd, d) and cell (Nc, c).
+
+    The weights are those of `PairHead`: `of_drug` maps a drug to gate and skip as the first, gate and skip as the
+    second, and the pair's factor (5h); `of_cell` a cell line to gate, skip and context (3h); `out` weighs the hidden
+    units, what drugs do alone, then together (2h). A hidden unit is dropped with probability `rate`. Raises IndexError
+    for rows outside the tables.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        drug: Tensor,
+        cell: Tensor,
+        of_drug: Tensor,
+        of_cell: Tensor,
+        cell_bias: Tensor,
+        out: Tensor,
+        out_bias: Tensor,
+        a: Tensor,
+        b: Tensor,
+        c: Tensor,
+        rate: float,
+    ) -> Tensor:
+        width = out.shape[1]
+        cut, scale = byte_cut(rate) if rate else (0, 1.0)
+        drawn = random_bytes(len(a), width) if rate else torch.zeros(1, width, dtype=torch.uint8)
+        drugs, cells = array(drug @ of_drug.T), array(torch.addmm(cell_bias, cell, of_cell.T))
+        given = (drugs, cells, np.tanh(cells[:, width:]), array(out)[0] * scale, *map(array, (a, b, c, drawn)), cut)
+        logits = drug.new_empty(len(a))
+        if not pair_logits(*given, logits.numpy()):
+            raise IndexError(f"rows outside the tables of {len(drug)} drugs and {len(cell)} cell lines")
+        ctx.save_for_backward(drug, cell, of_drug, of_cell)
+        ctx.given, ctx.scale = given, scale
+        return logits.add_(out_bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        drug, cell, of_drug, of_cell = ctx.saved_tensors
+        drugs, cells, _, out = ctx.given[:4]
+        grads = np.zeros_like(drugs), np.zeros_like(cells), np.zeros_like(out)
+        pair_gradients(*ctx.given, array(grad), *grads)
+        to_drugs, to_cells, to_out = map(torch.from_numpy, grads)
+        weights = to_drugs.T @ drug, to_cells.T @ cell, to_cells.sum(0), to_out.unsqueeze(0) * ctx.scale
+        return to_drugs @ of_drug, to_cells @ of_cell, *weights, grad.sum(0, keepdim=True), *[None] * 4
+
+
 def _residual(x: Tensor) -> Tensor:
     gate, skip = torch.chunk(x, 2, dim=-1)
     return F.relu(gate) + skip
-
-
-def needed(table: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
-    """A table (n, d) and rows of it: just these rows, and where each stands in them, where they are fewer than all."""
-    asked = sum(map(len, rows))
-    if asked < len(table):
-        places = torch.arange(asked, device=table.device).split([len(some) for some in rows])
-        return table.index_select(0, torch.cat(rows)), *places
-    return table, *rows

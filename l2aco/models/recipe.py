@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -16,7 +16,7 @@ class Recipe(BaseModel):
 
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=1024, ge=1)
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimiser: Literal["adam", "adamw"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["none", "one-cycle", "plateau"] = "none"
     weight_decay: float = Field(default=0.0, ge=0)
@@ -29,6 +29,11 @@ class Recipe(BaseModel):
     grad_accumulation: int = Field(default=1, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The values that somebody chose."""
+        return self.model_dump(exclude_unset=True)
 
     @field_validator("metric")
     @classmethod

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from l2aco.data.features.table import FeatureTable
 from l2aco.models.base import START
-from l2aco.models.compiled.dropout import Dropout
+from l2aco.models.dropout import Dropout
 
 
 class Tower(nn.Module):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,8 +11,6 @@ import torch
 
 from l2aco.errors import UnavailableError, UsageError
 from l2aco.runs.environment import describe_machine
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
 def choose_device(name: str) -> torch.device:
@@ -36,13 +32,9 @@ def choose_device(name: str) -> torch.device:
 
 @contextmanager
 def computing(device: torch.device, threads: int) -> Iterator[None]:
-    """Fix the CPU threads, freed memory that stays at hand and, on a GPU, deterministic kernels, inside the block."""
+    """Fix the CPU threads and, on a GPU, deterministic kernels, inside the block."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
-    libc = _glibc()
-    if libc is not None:
-        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -51,16 +43,6 @@ def computing(device: torch.device, threads: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
-        if libc is not None:
-            libc.mallopt(M_TRIM_THRESHOLD, 2**17)
-            libc.malloc_trim(0)
-
-
-def _glibc() -> Any:
-    """The C library where it is glibc, which else returns large blocks to the system at the end of a step, to get them
-    back zeroed in the next: a fifth of a step on graphs of millions of edges."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
 
 
 def describe_environment(device: torch.device, threads: int) -> dict[str, Any]:

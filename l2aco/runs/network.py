@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
-from l2aco.models.assemble import ScoringModel, build_model
+from l2aco.models.alignment import Aligner
+from l2aco.models.assemble import build_model
 from l2aco.models.base import Tables
 from l2aco.models.inputs import Inputs
 from l2aco.runs.device import choose_device, computing
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Network:
     """A model in evaluation mode on its device."""
 
-    model: ScoringModel
+    model: Aligner
     device: torch.device
     threads: int
     newcomers: Inputs | None = None

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from l2aco.models.base import ScoringModel
+
 SCORE_ROWS = 16384
 """Rows scored at a time outside training."""
 
@@ -45,7 +47,7 @@ class Rows:
 
 
 @torch.inference_mode()
-def score_rows(model: Any, rows: Rows, tables: Any = None) -> np.ndarray:
+def score_rows(model: ScoringModel, rows: Rows, tables: Any = None) -> np.ndarray:
     """Probabilities float64 (n,) of every row, in evaluation mode: entities encoded once, rows scored in pieces.
 
     `tables` spares the encoding where the weights have not changed since they were made.

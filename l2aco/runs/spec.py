@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
@@ -50,13 +49,13 @@ class TrainSpec(GivenRecipe):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        self.recipe({})
+        self.recipe(Recipe())
         return self
 
-    def recipe(self, defaults: Mapping[str, Any]) -> Recipe:
-        """The optimisation values: those given here, else `defaults` (a backbone's), else those of Recipe."""
+    def recipe(self, defaults: Recipe) -> Recipe:
+        """The optimisation values: those given here, else `defaults` (a backbone's)."""
         given = {name: getattr(self, name) for name in Recipe.model_fields if getattr(self, name) is not None}
         try:
-            return Recipe.model_validate({**defaults, **given})
+            return Recipe.model_validate({**defaults.model_dump(), **given})
         except ValidationError as error:
             raise UsageError(describe_validation(error)) from None

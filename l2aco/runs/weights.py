@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import nn
-
 from l2aco.errors import DamagedError
 from l2aco.files import atomic_path, sha256_file
+from l2aco.models.base import ScoringModel
 
 
-def save_weights(model: nn.Module, path: Path) -> str:
+def save_weights(model: ScoringModel, path: Path) -> str:
     """Write the model's state as safetensors, and return the file's SHA-256."""
     from safetensors.torch import save_file
 
@@ -20,7 +19,7 @@ def save_weights(model: nn.Module, path: Path) -> str:
     return sha256_file(path)
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: ScoringModel, path: Path) -> None:
     """Load weights into `model`; raises DamagedError when they are of another model."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -23,7 +23,7 @@ def save_state(fit: Fit, path: Path) -> None:
     """Write everything that `load_state` needs to go on after the last finished epoch."""
     state: dict[str, Any] = asdict(fit.state) | {
         "model": fit.model.state_dict(),
-        "optimizer": fit.optimizer.state_dict(),
+        "optimiser": fit.optimiser.state_dict(),
         "schedule": fit.schedule.state_dict(),
     }
     with atomic_path(path) as partial:
@@ -37,7 +37,7 @@ def load_state(fit: Fit, path: Path) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         fit.model.load_state_dict(state.pop("model"))
-        fit.optimizer.load_state_dict(state.pop("optimizer"))
+        fit.optimiser.load_state_dict(state.pop("optimiser"))
         fit.schedule.load_state_dict(state.pop("schedule"))
         fit.state = FitState(**state)
     except Exception as error:  # torch raises half a dozen kinds for a broken file

@@ -19,17 +19,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from l2aco.errors import InputError, L2aCoError, UnavailableError
 from l2aco.metrics import compute, get_metric
+from l2aco.models.base import ScoringModel
 from l2aco.models.recipe import Recipe
 from l2aco.runs.scoring import Rows, score_rows
-from l2aco.training.optim import Schedule, backward, make_optimizer, norm_penalty
-
-AHEAD = 2048
-"""Triples whose entities are looked up at once: sixteen small steps, or a single large one."""
+from l2aco.training.optim import Schedule, make_optimiser, norm_penalty
 
 Record = dict[str, Any]
 """One epoch of the history: epoch, seconds, learning_rate, loss, its parts, and `valid_<metric>`."""
@@ -52,19 +49,19 @@ class FitState:
 class Fit:
     """A model on its way through a recipe. `run` trains to the end and leaves the best weights in the model.
 
-    `state`, `optimizer` and `schedule` are what `training.checkpoint` saves and restores.
+    `state`, `optimiser` and `schedule` are what `training.checkpoint` saves and restores.
     """
 
-    def __init__(self, model: nn.Module, train: Rows, valid: Rows, recipe: Recipe, seed: int) -> None:
+    def __init__(self, model: ScoringModel, train: Rows, valid: Rows, recipe: Recipe, seed: int) -> None:
         check_rows(train, valid)
         self.model, self.train_rows, self.valid_rows = model, train, valid
         self.recipe, self.seed = recipe, seed
         self.metric = get_metric(recipe.metric)
         self.batches = math.ceil(len(train) / recipe.batch_size)
-        self.optimizer = make_optimizer(model, recipe)
-        self.schedule = Schedule(self.optimizer, recipe, math.ceil(self.batches / recipe.grad_accumulation))
+        self.optimiser = make_optimiser(model, recipe)
+        self.schedule = Schedule(self.optimiser, recipe, math.ceil(self.batches / recipe.grad_accumulation))
         self.state = FitState()
-        self._forward: Callable[..., Any] = torch.compile(model) if recipe.compile else model
+        self._forward: Callable[..., Any] = torch.compile(model) if recipe.compile else model  # type: ignore[call-overload]
 
     def run(self, after_epoch: Callable[[Record], None] = lambda record: None) -> FitState:
         """Train until the epochs or the patience run out; `after_epoch` sees every new line of the history."""
@@ -90,18 +87,18 @@ class Fit:
         started = time.perf_counter()
         torch.manual_seed(epoch_seed(self.seed, epoch))
         self.model.train()
-        rate = self.optimizer.param_groups[0]["lr"]
+        rate = self.optimiser.param_groups[0]["lr"]
         names: list[str] = []
         seen: list[torch.Tensor] = []
         for group in self._groups():
-            for batch, step in group:
-                parts = self._losses(batch, step)
+            for batch in group:
+                parts = self._losses(batch)
                 names = list(parts)
                 values = torch.stack(list(parts.values()))
-                backward(values.sum() / len(group), self.optimizer)
+                (values.sum() / len(group)).backward()
                 seen.append(values.detach())
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
             self.schedule.after_step()
         losses = self._means(names, torch.stack(seen), epoch)
         probabilities = score_rows(self.model, self.valid_rows)
@@ -125,20 +122,18 @@ class Fit:
             raise not_finite("the loss", epoch, self, broken)
         return dict(zip(names, values.double().mean(dim=0).tolist(), strict=True))
 
-    def _groups(self) -> Iterator[list[tuple[Rows, Any]]]:
-        """Shuffled batches and their steps, in groups that share an optimiser step."""
+    def _groups(self) -> Iterator[list[Rows]]:
+        """Shuffled batches, in groups that share an optimiser step."""
         order = torch.randperm(len(self.train_rows)).to(self.train_rows.y.device)
-        batches = self.train_rows.batches(order, self.batches)
-        # a compiled model makes its own steps, of the same shape every time
-        found = ((batch, None) for batch in batches) if self.recipe.compile else with_steps(self.model, batches)
-        while group := list(islice(found, self.recipe.grad_accumulation)):
+        batches = iter(self.train_rows.batches(order, self.batches))
+        while group := list(islice(batches, self.recipe.grad_accumulation)):
             yield group
 
-    def _losses(self, batch: Rows, step: Any) -> dict[str, torch.Tensor]:
+    def _losses(self, batch: Rows) -> dict[str, torch.Tensor]:
         kind = batch.y.device.type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             try:
-                output = self._forward(batch.a, batch.b, batch.c, step)
+                output = self._forward(batch.a, batch.b, batch.c)
             except torch._dynamo.exc.BackendCompilerFailed as error:
                 reason = str(error).splitlines()[0]
                 raise UnavailableError(
@@ -150,14 +145,6 @@ class Fit:
         if (penalty := norm_penalty(self.model, self.recipe)) is not None:
             parts["norms"] = penalty
         return parts
-
-
-def with_steps(model: Any, batches: Sequence[Rows]) -> Iterator[tuple[Rows, Any]]:
-    """Every batch with the model's step for it, made ahead for some batches at once."""
-    count = max(1, AHEAD // len(batches[0]))
-    for start in range(0, len(batches), count):
-        some = batches[start : start + count]
-        yield from zip(some, model.steps([(batch.a, batch.b, batch.c) for batch in some]), strict=True)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

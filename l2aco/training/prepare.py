@@ -13,7 +13,8 @@ from l2aco.data.dataset import DataSet
 from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import Split
 from l2aco.errors import UsageError
-from l2aco.models.assemble import ScoringModel, build_model, load_inputs, parse_config, with_vectors
+from l2aco.models.alignment import Aligner
+from l2aco.models.assemble import build_model, load_inputs, parse_config, with_vectors
 from l2aco.models.backbones import backbones
 from l2aco.models.base import Backbone
 from l2aco.models.estimator import Estimator
@@ -41,7 +42,7 @@ class Setup:
     knowledge: Sequence[Knowledge]
     inputs: Inputs
     recipe: Recipe | None = None
-    model: ScoringModel | None = None
+    model: Aligner | None = None
 
 
 def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()) -> Setup:
@@ -85,7 +86,7 @@ def _of_network(setup: Setup, progress: Progress) -> Setup:
     spec = setup.spec
     model = build_model(str(spec.backbone), spec.config, setup.inputs, spec.align, seed=spec.seed)
     _report_unmeasured(model, setup.dataset, progress)
-    recipe = spec.recipe(model.optimizer_defaults)
+    recipe = spec.recipe(model.recipe)
     config = model.backbone.config.model_dump(mode="json", exclude_none=True)
     if recipe.compile and "neighbours" in config:
         raise UsageError(
@@ -104,7 +105,7 @@ def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress) 
         )
 
 
-def _report_unmeasured(model: ScoringModel, dataset: DataSet, progress: Progress) -> None:
+def _report_unmeasured(model: Aligner, dataset: DataSet, progress: Progress) -> None:
     masks = model.backbone.measured()
     if masks is not None:
         reads = ", ".join(sorted(name.replace("_", " ") for name in model.backbone.requires))

@@ -117,10 +117,10 @@ def test_options_that_exclude_each_other_are_refused(lab, cli):
     assert "Leave out --jobs" in result.stderr
 
 
-def test_an_engine_is_an_option(lab, cli):
-    cli("train", *QUICK, "--engine", "pyg", "--align", "none")
-    assert open_run(None, lab).spec.config["engine"] == "pyg"
-    assert "fast" in cli("train", *QUICK, "--engine", "quick", code=2).stderr
+def test_kernels_are_a_setting(lab, cli):
+    cli("train", *QUICK, "--set", "kernels=torch", "--align", "none")
+    assert open_run(None, lab).spec.config["kernels"] == "torch"
+    assert "auto" in cli("train", *QUICK, "--set", "kernels=quick", code=2).stderr
 
 
 def test_alone_it_needs_no_store(lab, cli):

@@ -115,14 +115,14 @@ def test_faithful_leaves_the_order_of_the_drugs_to_the_module(wrapped: Any) -> N
 def test_it_learns(wrapped: Any) -> None:
     model = build(wrapped, AlignSpec(fusion="add")).train()
     labels = torch.tensor([0.0, 1.0, 0.0, 1.0])
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
     torch.manual_seed(0)
     losses = []
     for _ in range(60):
         output = model(A, B, C)
         loss = F.binary_cross_entropy_with_logits(output.logits[0], labels) + sum(output.losses.values())
-        optimizer.zero_grad()
+        optimiser.zero_grad()
         loss.backward()
-        optimizer.step()
+        optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 3

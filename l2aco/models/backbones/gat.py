@@ -29,4 +29,4 @@ class GAT(HomogeneousBackbone):
 
     def conv(self, source: int, width: int) -> nn.Module:
         config = self.config
-        return BlockGATConv(source, width, config.heads, config.engine, config.attention_dropout)
+        return BlockGATConv(source, width, config.heads, config.attention_dropout)

@@ -4,9 +4,6 @@ Differs from the published code: every node has a self-loop (without it a drug i
 targets, and drugs with the same targets are one), and the head does not depend on the order of the drugs.
 `faithful` restores both. One layer by default, as published; weights D^-1/2 (A + I) D^-1/2 of the whole graph.
 
-Proteins that lead to the same drugs and cell lines share an embedding, since no score can tell them apart; training
-moves it as Adam would move theirs (docs/design/fast-graph.md). `faithful` and sampled neighbours keep one each.
-
 Shapes: node embeddings (N, 128) -> convolution (Nd + Nc, 64) -> ReLU, dropout -> linear (Nd + Nc, 64).
 """
 
@@ -24,7 +21,6 @@ class GCN(HomogeneousBackbone):
     """See the module."""
 
     Config = StackConfig
-    merges = True
     citation = "Kipf and Welling. Semi-supervised classification with graph convolutional networks. ICLR 2017."
 
     def edges(self, edges: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -33,4 +29,4 @@ class GCN(HomogeneousBackbone):
         return edges, symmetric_normalisation(edges, count)
 
     def conv(self, source: int, width: int) -> nn.Module:
-        return BlockGCNConv(source, width, self.config.engine)
+        return BlockGCNConv(source, width)

@@ -15,9 +15,7 @@ fields (B, 5, 64).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -25,11 +23,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from l2aco.models.base import Tables
-from l2aco.models.compiled.dropout import Dropout
+from l2aco.models.dropout import Dropout
 from l2aco.models.inputs import Inputs
-from l2aco.models.kg.backbone import CELL, DRUG, GraphBackbone, GraphConfig, Reach
+from l2aco.models.kg.backbone import CELL, DRUG, GraphBackbone, GraphConfig
+from l2aco.models.kg.blocks import picked
 from l2aco.models.kg.convs import BlockHANConv
-from l2aco.models.kg.relational import RelationalField
+from l2aco.models.recipe import Recipe
 
 FIELDS = 5
 """First drug, second drug, their fingerprints, cell line."""
@@ -42,16 +41,9 @@ class HAN(GraphBackbone):
 
     citation = "HANSynergy, after Wang et al. Heterogeneous graph attention network. WWW 2019."
     requires = frozenset({"graph", "morgan"})
-    optimiser: ClassVar[Mapping[str, Any]] = {
-        "optimizer": "adamw",
-        "schedule": "one-cycle",
-        "batch_size": 2048,
-        "learning_rate": 4e-3,
-        "epochs": 30,
-    }
-    optimiser_faithful: ClassVar[Mapping[str, Any]] = {"batch_size": 128, "learning_rate": 1e-3}
+    recipe = Recipe(optimiser="adamw", schedule="one-cycle", batch_size=2048, learning_rate=4e-3, epochs=30)
+    recipe_faithful = Recipe(optimiser="adamw", schedule="one-cycle", batch_size=128, epochs=30)
     stochastic_encode = False
-    restricts = False
     passes = 2
 
     class Config(GraphConfig):
@@ -73,13 +65,12 @@ class HAN(GraphBackbone):
     def __init__(self, inputs: Inputs, config: Config) -> None:
         super().__init__(inputs, config)
         self.consistency_weight = config.r_drop
-        self.field = RelationalField(self.graph, self.graph.edges, config.layers, config.embedding, whole_types=True)
+        self.field = self.typed_field(self.graph.edges, whole_types=True)
         metadata = (list(self.graph.nodes), list(self.graph.edges))
-        widths = list(pairwise([config.embedding] + [config.hidden] * config.layers))
-        self.convs = nn.ModuleList(BlockHANConv(*pair, metadata, config.heads, config.engine) for pair in widths)
+        self.convs = nn.ModuleList(BlockHANConv(*widths, metadata, config.heads) for widths in self.widths())
         self.own = nn.ModuleList(
-            nn.ModuleDict({kind: nn.Linear(*pair) for kind in (() if config.faithful else self.field.targets[number])})
-            for number, pair in enumerate(widths)
+            nn.ModuleDict({kind: nn.Linear(*widths) for kind in (() if config.faithful else messages.targets)})
+            for widths, messages in zip(self.widths(), self.field.layers, strict=True)
         )
         morgan = inputs.features["morgan"]
         values = torch.as_tensor(morgan.values).to(torch.get_default_dtype())
@@ -96,22 +87,21 @@ class HAN(GraphBackbone):
     def make_head(self, config: Any) -> nn.Module:
         return FieldHead(config.out, config.heads, config.dropout, symmetric=not config.faithful)
 
-    def reach(self, drugs: Tensor | None, cells: Tensor | None) -> Reach:
-        return self.field.reach(drugs, cells)
-
-    def propagate(self, reach: Reach) -> Tensor:
-        x = self.field.inputs(reach)
-        for conv, kept, messages in zip(self.convs, self.own, reach.layers, strict=True):
+    def hidden(self, drugs: Tensor | None, cells: Tensor | None) -> Tensor:
+        x, layers = self.field.messages(self.asked(drugs, cells))
+        for conv, kept, messages in zip(self.convs, self.own, layers, strict=True):
             own: Any = kept
-            targets = messages.own(x)
-            received = conv(x, messages.groups, {kind: len(rows) for kind, rows in targets.items()})
-            x = {kind: received[kind] + (own[kind](rows) if own else 0) for kind, rows in targets.items()}
+            received = conv(x, messages)
+            x = {
+                kind: messages.pick(kind, received[kind] + (own[kind](rows) if own else 0))
+                for kind, rows in messages.own(x).items()
+            }
         return torch.cat([x[DRUG], x[CELL]])
 
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
-        reach = self.reach(drugs, cells)
-        drug, cell = self.by_kind(self.linear(F.relu(self.propagate(reach))), reach)
-        return Tables(torch.stack([drug, self._read(self.fingerprints, self.has_fingerprint)], dim=1), cell)
+        drug, cell = self.by_kind(self.linear(F.relu(self.hidden(drugs, cells))), drugs)
+        view = self._read(picked(self.fingerprints, drugs), picked(self.has_fingerprint, drugs))
+        return Tables(torch.stack([drug, view], dim=1), cell)
 
     def newcomers(self, inputs: Inputs, usual: Tables) -> tuple[Tables, Tensor, Tensor]:
         tables, _, cells_read = super().newcomers(inputs, usual)

@@ -12,9 +12,6 @@ Shapes: fingerprint (Nd, 1024) -> hidden (Nd, 256) -> ReLU, dropout -> (Nd, 64);
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
 import numpy as np
 from pydantic import Field
 from torch import Tensor
@@ -26,6 +23,7 @@ from l2aco.models.base import Backbone, Tables
 from l2aco.models.config import BackboneConfig
 from l2aco.models.heads import PairHead
 from l2aco.models.inputs import Inputs
+from l2aco.models.recipe import Recipe
 from l2aco.models.towers import Tower
 
 
@@ -36,7 +34,7 @@ class MLP(Backbone):
     requires = frozenset({"morgan", "tissue"})
     uses = frozenset({"expression"})
     encodes_all = False
-    optimiser: ClassVar[Mapping[str, Any]] = {"batch_size": 2048, "learning_rate": 3e-3, "epochs": 120}
+    recipe = Recipe(batch_size=2048, learning_rate=3e-3, epochs=120)
 
     class Config(BackboneConfig):
         hidden: int = Field(default=256, ge=1)

@@ -29,4 +29,4 @@ class SAGE(HomogeneousBackbone):
         return edges, mean_weights(edges, count)
 
     def conv(self, source: int, width: int) -> nn.Module:
-        return BlockSAGEConv(source, width, self.config.engine)
+        return BlockSAGEConv(source, width)

@@ -1,1 +1,1 @@
-"""Loops over plain arrays, compiled by numba, each with its autograd function beside a torch twin."""
+"""Loops over plain arrays, compiled by numba; the autograd functions that call them stand beside their torch twins."""

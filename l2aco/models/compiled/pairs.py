@@ -1,6 +1,8 @@
-"""The pair head over triples on a CPU, in one pass forward and one back; `heads.PairHead` says what it computes.
+"""The symmetric pair head over triples, in one pass forward and one back; `heads.PairHead` says what it computes.
 
 No intermediate of a triple is stored: the backward pass computes it again from the tables, which stay in the cache.
+`drugs` (Nd, 5h) and `cells` (Nc, 3h) are the mapped tables, `context` (Nc, h) is tanh of the last h of `cells`, `out`
+(2h) the weights of the logit; `drawn` holds a random byte for each hidden unit (B or 1, 2h), those below `cut` drop it.
 """
 
 from __future__ import annotations
@@ -8,66 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from l2aco.models.compiled.compile import array, compiled
-from l2aco.models.compiled.dropout import byte_cut, random_bytes
-
-
-class PairLogits(torch.autograd.Function):
-    """Logits (B,) of the symmetric head for rows a, b, c (B,) of the tables drug (Nd, d) and cell (Nc, c).
-
-    The weights are `heads.PairHead`'s: `of_drug` maps a drug to gate and skip as the first, gate and skip as the
-    second, and the pair's factor (5h); `of_cell` a cell line to gate, skip and context (3h); `out` weighs the hidden
-    units, what drugs do alone, then together (2h). A hidden unit is dropped with probability `rate`. Raises IndexError
-    for rows outside the tables.
-    """
-
-    @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any,
-        drug: Tensor,
-        cell: Tensor,
-        of_drug: Tensor,
-        of_cell: Tensor,
-        cell_bias: Tensor,
-        out: Tensor,
-        out_bias: Tensor,
-        a: Tensor,
-        b: Tensor,
-        c: Tensor,
-        rate: float,
-    ) -> Tensor:
-        width = out.shape[1]
-        cut, scale = byte_cut(rate) if rate else (0, 1.0)
-        drawn = random_bytes(len(a), width) if rate else torch.zeros(1, width, dtype=torch.uint8)
-        drugs, cells = array(drug @ of_drug.T), array(torch.addmm(cell_bias, cell, of_cell.T))
-        given = (drugs, cells, np.tanh(cells[:, width:]), array(out)[0] * scale, *map(array, (a, b, c, drawn)), cut)
-        logits = drug.new_empty(len(a))
-        if not _forward(*given, logits.numpy()):
-            raise IndexError(f"rows outside the tables of {len(drug)} drugs and {len(cell)} cell lines")
-        ctx.save_for_backward(drug, cell, of_drug, of_cell)
-        ctx.given, ctx.scale = given, scale
-        return logits.add_(out_bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        drug, cell, of_drug, of_cell = ctx.saved_tensors
-        drugs, cells, _, out = ctx.given[:4]
-        grads = np.zeros_like(drugs), np.zeros_like(cells), np.zeros_like(out)
-        _backward(*ctx.given, array(grad), *grads)
-        to_drugs, to_cells, to_out = map(torch.from_numpy, grads)
-        weights = to_drugs.T @ drug, to_cells.T @ cell, to_cells.sum(0), to_out.unsqueeze(0) * ctx.scale
-        return to_drugs @ of_drug, to_cells @ of_cell, *weights, grad.sum(0, keepdim=True), *[None] * 4
+from l2aco.models.compiled.compile import compiled
 
 
 @compiled
-def _forward(
+def pair_logits(
     drugs: Any, cells: Any, context: Any, out: Any, a: Any, b: Any, c: Any, drawn: Any, cut: int, logits: Any
 ) -> bool:
+    """Write the logits (B) of rows a, b, c (B); False where a row is outside its table."""
     zero, half, one = out.dtype.type(0), out.dtype.type(0.5), out.dtype.type(1)
     width = context.shape[1]
     for triple in range(len(a)):
@@ -89,7 +40,7 @@ def _forward(
 
 
 @compiled
-def _backward(
+def pair_gradients(
     drugs: Any,
     cells: Any,
     context: Any,
@@ -104,6 +55,7 @@ def _backward(
     to_cells: Any,
     to_out: Any,
 ) -> None:
+    """Add to the gradients of `drugs`, `cells` and `out` what the gradient (B) of the logits sends back."""
     zero, half, one = out.dtype.type(0), out.dtype.type(0.5), out.dtype.type(1)
     width = context.shape[1]
     # what one triple sends back; apart from the tables, so that the loops that compute it run as vector code

@@ -8,41 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 Relation = tuple[str, str, str]
-
-
-@dataclass(frozen=True)
-class Merger:
-    """What the sources of a block stand for, where each is the mean of one or several nodes.
-
-    `row_of` (n): the source that stands for each node; `share` (n): the weight of a node in that mean.
-    """
-
-    row_of: np.ndarray
-    share: np.ndarray
-
-    def means(self, x: Tensor) -> Tensor:
-        """The sources' rows (num_src, d) from the nodes' x (n, d)."""
-        weighted = x * torch.from_numpy(self.share).to(x.dtype).unsqueeze(1)
-        table = x.new_zeros(len(self.members[0]) - 1, x.shape[1])
-        return table.index_add(0, torch.from_numpy(self.row_of), weighted)
-
-    @cached_property
-    def members(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The distinct shares in each source: pointers (num_src + 1) into them, the shares, and the share that all
-        nodes with this one have together."""
-        order = np.lexsort((self.share, self.row_of))
-        row, share = self.row_of[order], self.share[order]
-        first = np.flatnonzero(np.diff(row, prepend=-1) | (np.diff(share, prepend=-1.0) != 0))
-        together = np.diff(first, append=len(row)) * share[first]
-        return _pointers(row[first], int(row[-1]) + 1 if len(row) else 0), share[first], together
 
 
 class Block(nn.Module):
@@ -55,7 +27,7 @@ class Block(nn.Module):
     Edges may be of several kinds (relations): `slot` (E) is then source * kinds + kind, where a source has one
     attention logit for every kind, and `slotptr` (num_src * kinds + 1) points into the order of `perm`.
 
-    `merger`: what the sources stand for, in general one node each.
+    `kernels`: what passes its messages, see `GraphConfig`.
     """
 
     rowptr: Tensor
@@ -77,14 +49,14 @@ class Block(nn.Module):
         weight: np.ndarray | None = None,
         kind: np.ndarray | None = None,
         kinds: int = 1,
-        merger: Merger | None = None,
+        kernels: str = "auto",
     ) -> None:
         """`edges` (2, E): local source and target numbers, distinct, in any order; `weight`, `kind` (E) beside them."""
         super().__init__()
         self.num_src = num_src
         self.num_dst = num_dst
         self.kinds = kinds
-        self.merger = merger or Merger(np.arange(num_src), np.ones(num_src))
+        self.kernels = kernels
         order = np.lexsort((edges[0], edges[1]))
         source, target = edges[0][order], edges[1][order]
         slot = source * kinds + (0 if kind is None else kind[order])
@@ -110,94 +82,51 @@ class Block(nn.Module):
     def num_edges(self) -> int:
         return self.col.numel()
 
-    @property
-    def whole(self) -> Block:
-        """The block itself; see `Restricted`."""
-        return self
-
-    @cached_property
-    def targets(self) -> np.ndarray:
-        """int64 (num_dst): all targets."""
-        return np.arange(self.num_dst)
-
-    @property
-    def place(self) -> np.ndarray:
-        """int64 (num_dst): where each target stands in `targets`."""
-        return self.targets
-
-    def of_targets(self, x: Tensor) -> Tensor:
-        """The targets' rows (num_dst, ...) of the sources' x (num_src, ...)."""
-        # a slice's gradient fills a table as large as x with zeros, even where the slice is all of x
-        return x if self.num_dst == self.num_src else x[: self.num_dst]
-
     def host(self, name: str) -> np.ndarray:
-        """An index of the block as an array; from a GPU it is copied once."""
+        """One of its tensors as an array; from a GPU it is copied once."""
         indices = vars(self).setdefault("_on_host", {})
         if name not in indices:
             indices[name] = getattr(self, name).cpu().numpy()
         return indices[name]  # type: ignore[no-any-return]
 
-    def edge_index(self, start: int = 0, stop: int | None = None) -> Tensor:
-        """int64 (2, E'): source and target of the edges into targets [start, stop), numbered from `start`."""
-        first, last = self.rowptr[start], self.rowptr[self.num_dst if stop is None else stop]
-        return torch.stack([self.col[first:last], self.row[first:last] - start])
+
+class Attention(NamedTuple):
+    """What `sums.attention_sum` is given; `mask` (E, H) scales the attention weights."""
+
+    x: Tensor
+    source: Tensor
+    target_logit: Tensor
+    mask: Tensor | None
+    slope: float
+
+    def by_logits(self) -> Attention:
+        """With logits in the place of the map to them, and inputs that all heads share as those of one."""
+        if self.x.dim() == 3:
+            return self
+        logits = (self.x @ self.source).view(-1, self.target_logit.shape[1])
+        return self._replace(x=self.x.unsqueeze(1), source=logits)
 
 
-class Restricted:
-    """Some targets of a block, for one step on a CPU: the compiled loops pass over the others.
-
-    `targets` (num_dst): rows of the block, ascending; `place`: where each target of the block stands in them, or -1.
-    """
-
-    def __init__(self, block: Block, targets: Tensor) -> None:
-        self.whole = block
-        self.num_src, self.num_dst, self.kinds = block.num_src, len(targets), block.kinds
-        self.targets = targets.numpy()
-        self.place = np.full(block.num_dst, -1)
-        self.place[self.targets] = np.arange(self.num_dst)
-
-    @property
-    def num_edges(self) -> int:
-        rowptr = self.whole.host("rowptr")
-        return int((rowptr[self.targets + 1] - rowptr[self.targets]).sum())
-
-    def of_targets(self, x: Tensor) -> Tensor:
-        """The targets' rows (num_dst, ...) of the sources' x (num_src, ...)."""
-        return x.index_select(0, torch.from_numpy(self.targets))
-
-
-Edges = Block | Restricted
-
-
-def _before(values: np.ndarray) -> np.ndarray:
-    """int64 (n + 1): the sum of all values before each place."""
-    sums = np.zeros(len(values) + 1, dtype=np.int64)
-    np.cumsum(values, out=sums[1:])
-    return sums
+def picked(values: Tensor, rows: Tensor | None) -> Tensor:
+    """These rows of values (n, ...); None: all."""
+    return values if rows is None else values.index_select(0, rows)
 
 
 def _pointers(sorted_rows: np.ndarray, count: int) -> np.ndarray:
-    return _before(np.bincount(sorted_rows, minlength=count))
+    """int64 (count + 1): where each row begins in `sorted_rows`."""
+    return np.concatenate([[0], np.bincount(sorted_rows, minlength=count).cumsum()])
 
 
 @dataclass(frozen=True)
 class Layer:
     """One layer of message passing: local edges (2, E) by relation with their weights, and how many nodes of each
-    type go in and come out. The targets of a type are the first of its sources, in the same order. `merger`: what the
-    sources of a `merged` layer stand for.
+    type go in and come out. The targets of a type are the first of its sources, in the same order.
     """
 
     edges: dict[Relation, np.ndarray]
     weights: dict[Relation, np.ndarray]
     sources: dict[str, int]
     targets: dict[str, int]
-    merger: Merger | None = None
-
-    def block(self, relation: Relation) -> Block:
-        """The block of one relation."""
-        source, _, target = relation
-        sizes = self.sources[source], self.targets[target]
-        return Block(self.edges[relation], *sizes, self.weights.get(relation), merger=self.merger)
 
 
 def receptive_field(
@@ -229,64 +158,30 @@ def _layer(
     weights: Mapping[Relation, np.ndarray],
     whole_types: bool,
 ) -> tuple[dict[str, np.ndarray], Layer]:
-    inside = {kind: _membership(targets[kind], count) for kind, count in num_nodes.items()}
-    kept = {relation: np.flatnonzero(inside[relation[2]][pairs[1]]) for relation, pairs in edges.items()}
+    at = {kind: places(targets[kind], count) for kind, count in num_nodes.items()}
+    kept = {relation: np.flatnonzero(at[relation[2]][pairs[1]] >= 0) for relation, pairs in edges.items()}
     reached = {kind: np.zeros(count, dtype=bool) for kind, count in num_nodes.items()}
     for relation, pairs in edges.items():
         reached[relation[0]][pairs[0][kept[relation]]] = True
     if whole_types:
-        reached = {kind: np.full_like(mask, mask.any() or inside[kind].any()) for kind, mask in reached.items()}
-    sources = {
-        kind: np.concatenate([targets[kind], np.flatnonzero(reached[kind] & ~inside[kind])]) for kind in num_nodes
-    }
-    source_number = {kind: _numbering(sources[kind], count) for kind, count in num_nodes.items()}
+        reached = {kind: np.full_like(mask, mask.any() or len(targets[kind])) for kind, mask in reached.items()}
+    rows = {kind: np.concatenate([targets[kind], np.flatnonzero(reached[kind] & (at[kind] < 0))]) for kind in num_nodes}
+    at = {kind: places(rows[kind], count) for kind, count in num_nodes.items()}
     local = {
-        relation: np.stack([source_number[relation[0]][pairs[0]], source_number[relation[2]][pairs[1]]])
-        for relation, pairs in ((relation, pairs[:, kept[relation]]) for relation, pairs in edges.items())
-        if len(targets[relation[2]]) and len(sources[relation[0]])
+        relation: np.stack([at[relation[0]][pairs[0, kept[relation]]], at[relation[2]][pairs[1, kept[relation]]]])
+        for relation, pairs in edges.items()
+        if len(targets[relation[2]]) and len(rows[relation[0]])
     }
     kept_weights = {relation: weights[relation][kept[relation]] for relation in local if relation in weights}
-    return sources, Layer(local, kept_weights, _counts(sources), _counts(targets))
+    sizes = ({kind: len(values) for kind, values in some.items()} for some in (rows, targets))
+    return rows, Layer(local, kept_weights, *sizes)
 
 
-def merged(layer: Layer, relation: Relation) -> Layer:
-    """The layer with one source in the place of all that its sums cannot tell apart.
-
-    Those lead to the same targets, with weights in one proportion: the sums read only their mean by these weights. A
-    target stays a source of its own. For a layer of one relation from a type of node to itself, with positive weights.
-    """
-    kind = relation[0]
-    count, own = layer.sources[kind], layer.targets[kind]
-    order = np.lexsort(layer.edges[relation][::-1])
-    source, target = layer.edges[relation][:, order]
-    weight = layer.weights[relation][order]
-    total = np.bincount(source, weight, minlength=count)
-    leads_to = np.stack([target, np.rint(weight / total[source] * 1e9).astype(np.int64)], axis=1)
-    ends = pairwise(_pointers(source, count).tolist())
-    keys = [number if number < own else leads_to[slice(*edges)].tobytes() for number, edges in enumerate(ends)]
-    place: dict[int | bytes, int] = {}
-    row_of = np.array([place.setdefault(key, len(place)) for key in keys], dtype=np.int64)
-    sums = np.bincount(row_of, total)[row_of]
-    share = np.divide(total, sums, out=np.ones(count), where=sums > 0)
-    pairs, of_edge = np.unique(row_of[source] * own + target, return_inverse=True)
-    edges, weights = {relation: np.stack(np.divmod(pairs, own))}, {relation: np.bincount(of_edge, weight)}
-    return Layer(edges, weights, {kind: len(place)}, layer.targets, Merger(row_of, share))
-
-
-def _membership(rows: np.ndarray, count: int) -> np.ndarray:
-    mask = np.zeros(count, dtype=bool)
-    mask[rows] = True
-    return mask
-
-
-def _numbering(rows: np.ndarray, count: int) -> np.ndarray:
-    numbers = np.full(count, -1, dtype=np.int64)
-    numbers[rows] = np.arange(len(rows))
-    return numbers
-
-
-def _counts(rows: Mapping[str, np.ndarray]) -> dict[str, int]:
-    return {kind: len(values) for kind, values in rows.items()}
+def places(rows: np.ndarray, count: int) -> np.ndarray:
+    """Where each of `count` nodes stands in `rows`; -1 where it does not."""
+    found = np.full(count, -1, dtype=np.int64)
+    found[rows] = np.arange(len(rows))
+    return found
 
 
 def symmetric_normalisation(edges: np.ndarray, count: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The two primitives on DGL's kernels, for users who stay on DGL (extra `dgl`); same names as `kernels`.
+"""The two sums on DGL's kernels, for users who stay on DGL (extra `dgl`).
 
 DGL's last release on the package index is 1.1.3. Where the module `packaging` is not found it reads the copy that
 old setuptools carried as `setuptools.extern.packaging`; new ones carry none, so one is provided before the import.
@@ -12,13 +12,11 @@ import sys
 import types
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from l2aco.errors import UnavailableError
-from l2aco.models.kg.blocks import Block
-from l2aco.models.kg.sums import full
+from l2aco.models.kg.blocks import Attention, Block, picked
 
 
 def provide_setuptools_extern() -> None:
@@ -42,42 +40,25 @@ def load_dgl() -> Any:
         return importlib.import_module("dgl")
     except (ImportError, OSError) as error:
         raise UnavailableError(
-            f"the engine dgl cannot be loaded: {error}", remedy="Install it with: pip install 'l2aco[dgl]'"
+            f"DGL's kernels cannot be loaded: {error}", remedy="Install it with: pip install 'l2aco[dgl]'"
         ) from error
 
 
-def weighted_sum(block: Block, x: Tensor) -> Tensor:
-    """See `kernels.weighted_sum`."""
+def weighted_sum(block: Block, x: Tensor, rows: Tensor | None) -> Tensor:
+    """See `sums.weighted_sum`."""
     dgl = load_dgl()
     if block.weight is None:
-        return dgl.ops.copy_u_sum(_graph(block), x)
-    return dgl.ops.u_mul_e_sum(_graph(block), x, block.weight.to(x.dtype).unsqueeze(1))
+        return picked(dgl.ops.copy_u_sum(_graph(block), x), rows)
+    return picked(dgl.ops.u_mul_e_sum(_graph(block), x, block.weight.to(x.dtype).unsqueeze(1)), rows)
 
 
-def attention_sum(
-    block: Block,
-    x: Tensor,
-    source_logit: Tensor,
-    target_logit: Tensor,
-    *,
-    slope: float,
-    dropout: float = 0.0,
-) -> Tensor:
-    """See `kernels.attention_sum`."""
-    dgl = load_dgl()
-    with torch.autocast(x.device.type, enabled=False):
-        raw = full(source_logit)[block.slot] + full(target_logit)[block.row]
-        share = dgl.ops.edge_softmax(_graph(block), F.leaky_relu(raw, slope))
-        share = F.dropout(share, dropout, training=dropout > 0)
-        return dgl.ops.u_mul_e_sum(_graph(block), full(x), share.unsqueeze(-1))
-
-
-def input_attention_sum(
-    block: Block, x: Tensor, source_map: Tensor, target_logit: Tensor, *, slope: float, dropout: float = 0.0
-) -> Tensor:
-    """See `kernels.input_attention_sum`."""
-    source_logit = (x @ source_map).view(-1, target_logit.shape[1])
-    return attention_sum(block, x.unsqueeze(1), source_logit, target_logit, slope=slope, dropout=dropout)
+def attention_sum(block: Block, given: Attention, rows: Tensor | None) -> Tensor:
+    """See `sums.attention_sum`."""
+    dgl, (x, source, target_logit, mask, slope) = load_dgl(), given.by_logits()
+    raw = source[block.slot] + target_logit[block.row]
+    share = dgl.ops.edge_softmax(_graph(block), F.leaky_relu(raw, slope))
+    used = (share if mask is None else share * mask).unsqueeze(-1)
+    return picked(dgl.ops.u_mul_e_sum(_graph(block), x, used), rows)
 
 
 def _graph(block: Block) -> Any:
@@ -90,7 +71,7 @@ def _graph(block: Block) -> Any:
         except dgl.DGLError as error:
             raise UnavailableError(
                 f"DGL cannot use {block.col.device}: {str(error).strip().splitlines()[-1]}",
-                remedy="Train on the CPU (--device cpu), or with the default engine (--engine fast).",
+                remedy="Train on the CPU (--device cpu), or with the default kernels (--set kernels=auto).",
             ) from None
         vars(block)["dgl_graph"] = graph
     return graph

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
-from torch import Tensor
 
-from l2aco.models.kg.blocks import Block
-
-
-def sample_blocks(blocks: Sequence[Block], rows: np.ndarray, neighbours: int) -> tuple[list[Block], Tensor]:
-    """Blocks, first layer to last, with at most `neighbours` in-edges a target, and the rows of the first layer's
-    inputs that they need, int64; `rows`: the targets of the last."""
-    found = []
-    for block in reversed(blocks):
-        sampled, rows = sample(block, rows, rows, neighbours)
-        found.append(sampled)
-    return found[::-1], torch.from_numpy(rows).to(blocks[0].col.device)
+from l2aco.models.kg.blocks import Block, places
 
 
 def sample(block: Block, targets: np.ndarray, own: np.ndarray, neighbours: int) -> tuple[Block, np.ndarray]:
@@ -32,17 +19,10 @@ def sample(block: Block, targets: np.ndarray, own: np.ndarray, neighbours: int) 
     columns = block.host("col")[edges]
     into = np.searchsorted(block.host("rowptr"), edges, side="right") - 1
     sources = np.concatenate([own, np.setdiff1d(columns, own)])
-    local = np.stack([_places(sources, block.num_src)[columns], _places(targets, block.num_dst)[into]])
+    local = np.stack([places(sources, block.num_src)[columns], places(targets, block.num_dst)[into]])
     kind = block.host("slot")[edges] % block.kinds if block.kinds > 1 else None
-    sampled = Block(local, len(sources), len(targets), weight, kind, block.kinds)
+    sampled = Block(local, len(sources), len(targets), weight, kind, block.kinds, block.kernels)
     return sampled.to(block.col.device), sources
-
-
-def _places(rows: np.ndarray, count: int) -> np.ndarray:
-    """Where each of `count` rows stands in `rows`; -1 where it does not."""
-    places = np.full(count, -1, dtype=np.int64)
-    places[rows] = np.arange(len(rows))
-    return places
 
 
 def _draw(block: Block, rows: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -61,8 +41,7 @@ def _draw(block: Block, rows: np.ndarray, neighbours: int) -> tuple[np.ndarray, 
     all_degrees = np.diff(rowptr)
     of_drawn = all_degrees[np.searchsorted(rowptr, edges, side="right") - 1]
     scale = np.concatenate([np.ones(len(whole)), times * of_drawn / neighbours])
-    weight = block.weight[torch.from_numpy(chosen).to(block.weight.device)]
-    return chosen, weight.cpu().numpy().astype(np.float64) * scale
+    return chosen, block.host("weight")[chosen].astype(np.float64) * scale
 
 
 def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
