@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from l2aco.bounds import check_size
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
 from l2aco.errors import DamagedError, InputError, L2aCoError, UnknownNameError, UsageError
 from l2aco.files import atomic_folder, atomic_path, parse_json, sha256_file, stable_hash, write_json
@@ -320,6 +321,7 @@ def _read_parquet(source: Path) -> Iterator[ProfileRecord]:
 
     try:
         with pq.ParquetFile(source) as file:
+            check_size(source, file.metadata.num_rows, file.metadata.num_columns)
             row = 0
             for batch in file.iter_batches(_BATCH):
                 for value in batch.to_pylist():
