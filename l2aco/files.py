@@ -21,6 +21,28 @@ from l2aco.errors import DamagedError, InputError, LockedError, UsageError
 Spec = TypeVar("Spec", bound=BaseModel)
 
 
+MAX_NAME = 200
+"""Bytes; with what is put around a name while it is written, a file system takes 255."""
+
+
+def child(folder: Path, name: str) -> Path:
+    """`folder/name`, the one way from a name that somebody gave to a path; raises UsageError where the name would lead
+    out of the folder, hide, or be none."""
+    plain = name.isprintable() and not name.startswith(".") and not {"/", "\\"} & {*name} and name == name.strip()
+    if not name or not plain or len(name.encode(errors="replace")) > MAX_NAME:
+        raise UsageError(
+            f"{name[:MAX_NAME]!r} cannot be a name here", remedy="Use letters, digits, '.', '_' and '-', no slashes."
+        )
+    return folder / name
+
+
+def inside(folder: Path, path: str) -> Path:
+    """`folder/path` for a relative path of plain names, as a manifest of ours has them; raises UsageError."""
+    for name in path.split("/"):
+        folder = child(folder, name)
+    return folder
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; it replaces `path` only when the block ends well.
@@ -158,6 +180,17 @@ def read_json(path: Path) -> Any:
     except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, or lists 100,000 deep
         line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise DamagedError(f"is not readable JSON ({error})", where=f"{path}{line}") from None
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """The arrays of an .npz that L2aCo wrote, none of which is a pickle; raises DamagedError."""
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except Exception as error:  # whatever zipfile, zlib and numpy find wrong with bytes
+        raise DamagedError(f"cannot be read ({error or type(error).__name__})", where=path) from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from l2aco.errors import InputError, UnknownNameError, UsageError
-from l2aco.files import describe_validation, read_toml
+from l2aco.files import child, describe_validation, read_toml
 
 SETTINGS_FILE = "l2aco.toml"
 
@@ -86,12 +86,8 @@ class Workspace:
         return self.root / "runs"
 
     def child(self, folder: Path, name: str) -> Path:
-        """`folder/name`; raises UsageError when the name would lead out of the folder."""
-        if not name or name != Path(name).name or name.startswith("."):
-            raise UsageError(
-                f"'{name}' cannot be a name here", remedy="Use letters, digits, '.', '_' and '-', no slashes."
-            )
-        return folder / name
+        """`folder/name`; see `files.child`."""
+        return child(folder, name)
 
 
 def user_settings_path() -> Path:
