@@ -42,6 +42,14 @@ ENCODERS = Registry(
     "l2aco.encoders",
     (
         _entry(
+            "fields",
+            "fields",
+            "numbers and words of a fixed vocabulary, one dimension each; no model (panels)",
+            model="numbers",
+            dimension=1,
+            window=512,
+        ),
+        _entry(
             "bge-large-en-v1.5",
             "flag",
             "BGE large, English; the paper's encoder",
