@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco import __version__
-from l2aco.data.dataset import FORMAT, DataSet, entity_frame
+from l2aco.data.dataset import DataSet, entity_frame
 from l2aco.data.features.table import save_table
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.data.labels import LabelRule
+from l2aco.data.manifest import FORMAT
 from l2aco.data.merge_rows import Merged, merge_rows
 from l2aco.data.replicates import replicate_statistics
 from l2aco.data.splits.released import write_released
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
-from l2aco.files import atomic_folder, sha256_bytes, sha256_file, stable_hash, write_json
+from l2aco.files import atomic_folder, child, sha256_bytes, sha256_file, stable_hash, write_json
 from l2aco.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _write_files(
     if features:
         (folder / "features").mkdir()
     for feature, table in features.items():
-        save_table(table.align(ordered[table.kind]), folder / "features" / f"{feature}.npz")
+        save_table(table.align(ordered[table.kind]), child(folder / "features", f"{feature}.npz"))
 
 
 def _manifest(

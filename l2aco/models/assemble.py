@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 
 def build_model(
-    backbone: str, config: Mapping[str, Any], inputs: Inputs, align: AlignSpec, *, seed: int = 0
+    backbone: str | type[Backbone], config: Mapping[str, Any], inputs: Inputs, align: AlignSpec, *, seed: int = 0
 ) -> Aligner:
     """A backbone with its aligner over `inputs`, initialised from `seed`; `config`: hyper-parameters of the backbone.
 
     Raises UnknownNameError for an unknown backbone, UsageError for a bad hyper-parameter.
     """
-    cls: type[Backbone] = backbones.load(backbone)
+    cls: type[Backbone] = backbones.load(backbone) if isinstance(backbone, str) else backbone
     settings = parse_config(cls, config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

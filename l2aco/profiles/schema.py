@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from l2aco.errors import DamagedError, InputError
-from l2aco.files import read_json, read_toml
-from l2aco.workspace import Workspace, bundled, is_name
+from l2aco.files import is_name, read_json, read_toml
+from l2aco.workspace import Workspace, bundled
 
 Vocabulary = Mapping[str, str]
 """What each word means, in order."""

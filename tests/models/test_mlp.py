@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_data import CELLS, DRUGS, SmallData, build_model, small_data
+from small_data import CELLS, DRUGS, build_model, small_data
 
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
 from l2aco.models.spec import AlignSpec
+from l2aco.testing import Example
 
 ALONE = AlignSpec(loss="none")
 TRAIN = np.array([0, 2, 3])
 
 
-def nameless() -> SmallData:
+def nameless() -> Example:
     """Nothing is known of any entity: no graph, no fingerprint, no tissue, no expression."""
     data = small_data()
     data.graph = None

@@ -20,6 +20,7 @@ from l2aco.models.config import BackboneConfig
 from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
 from l2aco.models.wrap import wrap_module
+from l2aco.testing import check_backbone
 
 DOCS = Path(__file__).parents[2] / "docs" / "backbones.md"
 
@@ -33,12 +34,19 @@ def wrapped() -> Any:
     return names["MyBackbone"]
 
 
+def cell_proteins() -> FeatureTable:
+    known = np.arange(CELLS) != 2
+    values = np.random.default_rng(0).normal(size=(CELLS, 20)).astype(np.float32) * known[:, None]
+    return FeatureTable(EntityKind.cell_line, values, known)
+
+
+def test_it_keeps_the_contract(wrapped: Any) -> None:
+    check_backbone(wrapped, features={"cell_proteins": cell_proteins()})
+
+
 def build(wrapped: Any, align: AlignSpec, *, faithful: bool = False) -> Aligner:
     data = small_data()
-    draw = np.random.default_rng(0)
-    known = np.arange(CELLS) != 2
-    proteins = draw.normal(size=(CELLS, 20)).astype(np.float32) * known[:, None]
-    data.features["cell_proteins"] = FeatureTable(EntityKind.cell_line, proteins, known)
+    data.features["cell_proteins"] = cell_proteins()
     given = vectors()
     torch.manual_seed(0)
     trained = {name: given.pop(name) for name in ("train_drugs", "train_cells")}

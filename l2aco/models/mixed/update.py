@@ -86,7 +86,8 @@ def _join(
     for name, fitted in maps.items():
         known = entities.kernels.get(name)
         values = np.full((len(newcomers), len(fitted.centre)), np.nan) if known is None else known.values[newcomers]
-        grown_maps[name], theirs = fitted.widened(values)
+        grown_maps[name] = fitted.widened(values)
+        theirs, _ = grown_maps[name](values)
         both = np.zeros((len(joined), theirs.shape[1]))
         both[np.searchsorted(joined, trained), : fitted.rank] = factors[name]
         both[np.searchsorted(joined, number[newcomers])] = theirs
