@@ -33,7 +33,7 @@ def test_the_numbers_of_a_panel_come_back(workspace, cli):
             value = said.get(column.removeprefix("sensitivity."))
             here = found[row, columns.index(column)]
             assert np.isnan(here) if value is None else here == pytest.approx(value, abs=1e-4)
-    of_drugs = [column for column in columns if column.startswith("drug_class=")]
+    of_drugs = [column for column in columns if column.startswith("sensitivity_class=")]
     assert of_drugs and np.isnan(found[:, [columns.index(column) for column in of_drugs]]).all()
 
 

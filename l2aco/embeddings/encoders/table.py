@@ -184,7 +184,10 @@ def make_encoder(
 
 
 def installed_like(said: EncoderSpec) -> EncoderSpec | None:
-    """The encoder of the table, or of an installed package, that makes the same vectors as `said`."""
+    """The encoder of the table, or of an installed package, that makes the same vectors as `said`; the one of numbers
+    does whatever its columns are called."""
+    if said.runtime == "fields":
+        return said
     for entry in ENCODERS:
         # what a third party's class makes is known after its import only
         if (entry.facts or entry.name == said.name) and (known := _from_table(entry)).fingerprint == said.fingerprint:
