@@ -8,7 +8,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from l2aco.workspace import Workspace
+from l2aco.workspace import Workspace, user_settings_path
 
 _PACKAGES = (
     ("torch", "training", None),
@@ -41,8 +41,9 @@ class Check:
 
 
 def examine(workspace: Workspace) -> list[Check]:
-    """Packages, device, API keys (present or not, never their value), the encoder of `embed`, the workspace."""
-    return [*_packages(), _device(), _key("OPENAI_API_KEY"), _encoder(workspace), _workspace(workspace)]
+    """Packages, device, API keys (present or not, never their value), encoder of `embed`, settings, workspace."""
+    checks = (_device(), _key("OPENAI_API_KEY"), _encoder(workspace), _settings(workspace), _workspace(workspace))
+    return [*_packages(), *checks]
 
 
 def _packages() -> list[Check]:
@@ -89,8 +90,16 @@ def _encoder(workspace: Workspace) -> Check:
     return Check("encoder", f"{name}: {'here' if here else 'not here yet'}", "l2aco embed", here, remedy=remedy)
 
 
+def _settings(workspace: Workspace) -> Check:
+    own = user_settings_path()
+    left_out = workspace.settings.untrusted
+    status = f"not taken from l2aco.toml: {', '.join(left_out)}" if left_out else "read" if own.exists() else "none"
+    remedy = f"write it into {own}, or pass --trust, if you know where this folder comes from" if left_out else ""
+    return Check("settings", status, f"your own: {own}", not left_out, remedy=remedy)
+
+
 def _workspace(workspace: Workspace) -> Check:
-    place = next(folder for folder in (workspace.root, *workspace.root.parents) if folder.exists())
-    ok = os.access(place, os.W_OK)
+    nearest = next(folder for folder in (workspace.root, *workspace.root.parents) if folder.exists())
+    ok = os.access(nearest, os.W_OK)
     remedy = "" if ok else "name another folder with --workspace"
     return Check("workspace", "writable" if ok else "read-only", str(workspace.root), ok, needed=True, remedy=remedy)

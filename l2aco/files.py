@@ -10,7 +10,8 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -19,6 +20,36 @@ from pydantic import BaseModel, ValidationError
 from l2aco.errors import DamagedError, InputError, LockedError, UsageError
 
 Spec = TypeVar("Spec", bound=BaseModel)
+
+
+MAX_NAME = 200
+"""Bytes; with what is put around a name while it is written, a file system takes 255."""
+
+
+def is_name(text: str) -> bool:
+    """Whether a file or folder may be called so: it leads nowhere else, is not hidden, and every system takes it."""
+    return (
+        0 < len(text.encode(errors="replace")) <= MAX_NAME
+        and not text.startswith(".")
+        and text == text.strip()
+        and not any(char in "/\\" or unicodedata.category(char) in ("Cc", "Cs") for char in text)
+    )
+
+
+def child(folder: Path, name: str) -> Path:
+    """`folder/name`, the one way from a name that somebody gave to a path; raises UsageError unless `is_name(name)`."""
+    if not is_name(name):
+        raise UsageError(
+            f"{name[:MAX_NAME]!r} cannot be a name here", remedy="Use letters, digits, '.', '_' and '-', no slashes."
+        )
+    return folder / name
+
+
+def inside(folder: Path, path: str) -> Path:
+    """`folder/path` for a relative path of plain names, as a manifest of ours has them; raises UsageError."""
+    for name in path.split("/"):
+        folder = child(folder, name)
+    return folder
 
 
 @contextlib.contextmanager
@@ -102,6 +133,25 @@ def _settle(making: Path, path: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def files_in(folder: Path) -> list[str]:
+    """The paths, inside the folder, of everything in it that is no folder, links not followed."""
+    return sorted(
+        str((Path(place) / name).relative_to(folder))
+        for place, folders, files in os.walk(folder)
+        for name in [*files, *(name for name in folders if (Path(place) / name).is_symlink())]
+    )
+
+
+def refuse_others(folder: Path, ours: Callable[[str], bool], writer: str) -> None:
+    """Before a folder is replaced: raises UsageError where it holds a file (by its path inside) that is not `ours`."""
+    if others := [name for name in files_in(folder) if not ours(name)]:
+        raise UsageError(
+            f"holds {len(others)} files that {writer} did not write, such as {others[0]}",
+            where=folder,
+            remedy="Choose another name, or remove the folder yourself.",
+        )
+
+
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -170,6 +220,17 @@ def parse_json(data: str | bytes) -> Any:
     except RecursionError:
         raise ValueError("nested too deep") from None
     return value
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """The arrays of an .npz that L2aCo wrote, none of which is a pickle; raises DamagedError."""
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except Exception as error:  # whatever zipfile, zlib and numpy find wrong with bytes
+        raise DamagedError(f"cannot be read ({error or type(error).__name__})", where=path) from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:

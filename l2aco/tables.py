@@ -170,7 +170,10 @@ class Table:
         if self.frame[name].dtype.is_nested():
             what = "lists or structures, not names or numbers"
             raise InputError(f"column '{name}' holds {what}", where=self.path)
-        text = self.frame[name].cast(pl.String, strict=False).str.strip_chars()
+        try:
+            text = self.frame[name].cast(pl.String, strict=False).str.strip_chars()
+        except pl.exceptions.PolarsError as error:
+            raise InputError(f"column '{name}' holds no text ({_first_line(error)})", where=self.path) from None
         if text.str.ends_with(".0").any():
             text = text.str.replace(r"^(\d+)\.0$", "$1")
         known = ~text.str.to_lowercase().is_in(MISSING)
@@ -258,6 +261,8 @@ def read_binary(path: Path) -> pl.DataFrame:
 
 
 def _whole(path: Path, frame: pl.DataFrame, lines: Sequence[int] | None = None, separator: str = "") -> Table:
+    if not frame.width:
+        raise InputError("has no columns", where=path)
     names = {name: name for name in frame.columns}
     return Table(path, frame, names, range(len(frame)), lines or range(2, len(frame) + 2), separator)
 
@@ -272,6 +277,7 @@ def read_lines(path: Path, columns: Sequence[str], *, may_be_empty: bool = False
 
     if path.is_dir() or not path.exists():
         raise InputError("no such file", where=path)
+    check_bytes(path, path.stat().st_size)
     data = path.read_bytes()
     if data.strip() or not may_be_empty:
         _check_text(path, data)

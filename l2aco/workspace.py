@@ -10,18 +10,15 @@ A folder may come from anybody. What decides which code runs stands in the user'
 from __future__ import annotations
 
 import os
-import unicodedata
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from l2aco.errors import InputError, UnknownNameError, UsageError
-from l2aco.files import describe_validation, read_toml
+from l2aco.files import child, describe_validation, read_toml
 
 SETTINGS_FILE = "l2aco.toml"
-LONGEST_NAME = 200
-"""Bytes; what is written beside a file adds a few to its name, and 255 is the most that usual systems take."""
 
 
 class Settings(BaseModel):
@@ -41,6 +38,11 @@ class Settings(BaseModel):
     encoders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """More entries of the encoder table, by name."""
     _untrusted: frozenset[str] = PrivateAttr(frozenset())
+
+    @property
+    def untrusted(self) -> list[str]:
+        """Keys that were left out of these settings; see `require_trust`."""
+        return sorted(self._untrusted)
 
     def require_trust(self, key: str) -> None:
         """Raise InputError where `key` (`vllm_command`, `llms.NAME`, `encoders.NAME`) was left out of these settings
@@ -90,12 +92,8 @@ class Workspace:
 
     @staticmethod
     def child(folder: Path, name: str) -> Path:
-        """`folder/name`, the one way from a name to a path; raises UsageError unless `is_name(name)`."""
-        if not is_name(name):
-            raise UsageError(
-                f"'{name}' cannot be a name here", remedy="Use letters, digits, '.', '_' and '-', no slashes."
-            )
-        return folder / name
+        """`folder/name`; see `files.child`."""
+        return child(folder, name)
 
 
 def user_settings_path() -> Path:
@@ -149,15 +147,6 @@ def _llm_runs_code(entry: dict[str, Any]) -> bool:
 
 def _encoder_runs_code(entry: dict[str, Any]) -> bool:
     return ":" in str(entry.get("runtime", ""))
-
-
-def is_name(text: str) -> bool:
-    """Whether a file or folder may be called so: it leads nowhere else, is not hidden, and every system takes it."""
-    return (
-        0 < len(text.encode(errors="replace")) <= LONGEST_NAME
-        and not text.startswith(".")
-        and not any(char in "/\\" or unicodedata.category(char) in ("Cc", "Cs") for char in text)
-    )
 
 
 def names_in(folder: Path, marker: str = "manifest.json") -> list[str]:

@@ -13,9 +13,12 @@ def llms(shell: Shell, json: JsonOption = False) -> None:
     from l2aco.llm.available import why_not
     from l2aco.llm.catalog import load_catalog
 
+    settings = shell.workspace.settings
+    if left_out := settings.untrusted:
+        shell.say(f"Not taken from l2aco.toml without --trust: {', '.join(left_out)} (`l2aco doctor` says more)")
     rows = []
-    for model in load_catalog(shell.workspace.settings).values():
-        reason = why_not(model, shell.workspace.settings)
+    for model in load_catalog(settings).values():
+        reason = why_not(model, settings)
         priced = model.price_in is not None and model.price_out is not None
         row: dict[str, object] = {"llm": model.alias, "engine": model.engine, "model": model.model}
         row["context"] = model.context

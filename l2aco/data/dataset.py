@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from l2aco.data.graph import KnowledgeGraph
+from l2aco.data.manifest import REMEDY, read_manifest
 from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import DamagedError
-from l2aco.files import read_json, sha256_file
-
-FORMAT = 1
-REMEDY = "Import the data set again with --force."
+from l2aco.errors import DamagedError, InputError
+from l2aco.files import sha256_file
+from l2aco.tables import read_binary
 
 
 class DataSet:
@@ -30,9 +29,7 @@ class DataSet:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
-        self.manifest: dict[str, Any] = read_json(path / "manifest.json")
-        if self.manifest.get("format") != FORMAT:
-            raise DamagedError(f"has format {self.manifest.get('format')}, not {FORMAT}", where=path, remedy=REMEDY)
+        self.manifest = read_manifest(path)
 
     @property
     def simulated(self) -> bool:
@@ -54,21 +51,39 @@ class DataSet:
         path = self.path / name
         if not path.is_file():
             raise DamagedError("is missing", where=path, remedy=REMEDY)
-        if sha256_file(path) != self.manifest["files"][name]:
+        if sha256_file(path) != self.manifest["files"].get(name):
             raise DamagedError("does not match its checksum in manifest.json", where=path, remedy=REMEDY)
         return path
+
+    def _frame(self, name: str, schema: dict[str, Any]) -> Any:
+        """A Parquet file of the manifest with the columns of `schema`, none of them null where it is not said to be;
+        raises DamagedError."""
+        import polars as pl
+
+        path = self.file(name)
+        try:
+            return read_binary(path).select(pl.col(column).cast(kind) for column, kind in schema.items())
+        except (InputError, pl.exceptions.PolarsError) as error:
+            what = error.message if isinstance(error, InputError) else str(error).partition("\n")[0]
+            raise DamagedError(f"is not what an import writes ({what})", where=path, remedy=REMEDY) from None
 
     @cached_property
     def _entities(self) -> tuple[list[Entity], list[Entity]]:
         import polars as pl
 
-        found: dict[EntityKind, list[Entity]] = {EntityKind.drug: [], EntityKind.cell_line: []}
-        for row in pl.read_parquet(self.file("entities.parquet")).iter_rows(named=True):
-            kind = EntityKind(row["kind"])
-            found[kind].append(
-                Entity(row["id"], kind, row["name"], tuple(row["aliases"] or ()), json.loads(row["facts"]))
-            )
-        return found[EntityKind.drug], found[EntityKind.cell_line]
+        text = pl.String()
+        schema = {"id": text, "kind": text, "name": text, "aliases": pl.List(pl.String), "facts": text}
+        found: dict[EntityKind, dict[str, Entity]] = {EntityKind.drug: {}, EntityKind.cell_line: {}}
+        table = self._frame("entities.parquet", schema)
+        try:
+            for row in table.iter_rows(named=True):
+                entity = _entity(row)
+                if found[entity.kind].setdefault(entity.id, entity) is not entity:
+                    raise ValueError(f"two entities have the id {entity.id!r}")
+        except (ValueError, RecursionError) as error:
+            where = self.path / "entities.parquet"
+            raise DamagedError(f"holds what is no entity ({error})", where=where, remedy=REMEDY) from None
+        return list(found[EntityKind.drug].values()), list(found[EntityKind.cell_line].values())
 
     @property
     def drugs(self) -> list[Entity]:
@@ -86,16 +101,33 @@ class DataSet:
     def triples(self) -> Triples:
         import polars as pl
 
-        table = pl.read_parquet(self.file("triples.parquet"))
-        return Triples(
-            drug_a=rows_of(table["drug_a"], [drug.id for drug in self.drugs]),
-            drug_b=rows_of(table["drug_b"], [drug.id for drug in self.drugs]),
-            cell_line=rows_of(table["cell_line"], [line.id for line in self.cell_lines]),
-            score=table["score"].fill_null(float("nan")).to_numpy().astype(np.float64),
-            label=table["label"].to_numpy().astype(np.int8),
-            count=table["count"].to_numpy().astype(np.int64),
-            outlier=table["outlier"].to_numpy().astype(bool),
-        )
+        ends = {"drug_a": pl.String(), "drug_b": pl.String(), "cell_line": pl.String()}
+        measured = {"score": pl.Float64(), "label": pl.Int8(), "count": pl.Int64(), "outlier": pl.Boolean()}
+        table = self._frame("triples.parquet", ends | measured)
+        if not len(table):
+            raise self._no_triples("there is none")
+        try:
+            triples = Triples(
+                drug_a=rows_of(table["drug_a"], [drug.id for drug in self.drugs]),
+                drug_b=rows_of(table["drug_b"], [drug.id for drug in self.drugs]),
+                cell_line=rows_of(table["cell_line"], [line.id for line in self.cell_lines]),
+                score=table["score"].fill_null(float("nan")).to_numpy().astype(np.float64),
+                label=table["label"].to_numpy().astype(np.int8),
+                count=table["count"].to_numpy().astype(np.int64),
+                outlier=table["outlier"].to_numpy().astype(bool),
+            )
+        except pl.exceptions.PolarsError:
+            raise self._no_triples("it names a drug or cell line that the data set does not have") from None
+        if table.select(pl.exclude("score")).null_count().sum_horizontal().item():
+            raise self._no_triples("a cell is empty")
+        if not (np.isin(triples.label, (0, 1)).all() and (triples.count >= 1).all()):
+            raise self._no_triples("a label is not 0 or 1, or a count below 1")
+        if not (triples.drug_a < triples.drug_b).all():
+            raise self._no_triples("a pair is not in the order of its ids")
+        return triples
+
+    def _no_triples(self, what: str) -> DamagedError:
+        return DamagedError(f"holds what is no triple: {what}", where=self.path / "triples.parquet", remedy=REMEDY)
 
     @property
     def has_graph(self) -> bool:
@@ -103,7 +135,14 @@ class DataSet:
 
     @cached_property
     def graph(self) -> KnowledgeGraph | None:
-        return KnowledgeGraph.load(self.file("graph.npz")) if self.has_graph else None
+        if not self.has_graph:
+            return None
+        path = self.file("graph.npz")
+        graph = KnowledgeGraph.load(path)
+        for kind in EntityKind:
+            if graph.nodes.get(kind.value) != [entity.id for entity in self.entities(kind)]:
+                raise DamagedError("is the graph of other drugs or cell lines", where=path, remedy=REMEDY)
+        return graph
 
     @cached_property
     def gene_symbols(self) -> dict[str, str]:
@@ -112,8 +151,17 @@ class DataSet:
 
         if "gene_symbols.parquet" not in self.manifest["files"]:
             return {}
-        table = pl.read_parquet(self.file("gene_symbols.parquet"))
+        table = self._frame("gene_symbols.parquet", {"protein": pl.String(), "symbol": pl.String()}).drop_nulls()
         return dict(zip(table["protein"].to_list(), table["symbol"].to_list(), strict=True))
+
+
+def _entity(row: dict[str, Any]) -> Entity:
+    facts = json.loads(row["facts"] or "{}")
+    if not row["id"] or not row["name"] or not isinstance(facts, dict):
+        raise ValueError("no id, name or facts")
+    if not isinstance(facts.get("xrefs", {}), dict):
+        raise ValueError("cross references without names")
+    return Entity(row["id"], EntityKind(row["kind"]), row["name"], tuple(filter(None, row["aliases"] or ())), facts)
 
 
 def rows_of(column: Any, ids: list[str]) -> Any:

@@ -176,7 +176,9 @@ def _pickled(path: Path, allow_pickle: bool) -> FeatureRows:
     try:
         found: Any = np.load(path, allow_pickle=True)
         found = found.item() if found.shape == () else found
-        values = np.array([np.asarray(item, dtype=np.float32) for item in found.values()])
+        values = np.array([np.atleast_1d(np.asarray(item, dtype=np.float32)) for item in found.values()])
     except Exception as error:
         raise InputError(f"is not a pickled dict of equal arrays ({error})", where=path) from None
+    if not len(values) or not np.isfinite(values).all():
+        raise InputError("holds no vector, or one with something else than finite numbers", where=path)
     return FeatureRows(EntityKind.drug, [str(key) for key in found], values.astype(np.float32))

@@ -7,7 +7,6 @@ not they have edges; a new entity without edges is an isolated node.
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from l2aco.data.triples import distinct
 from l2aco.errors import DamagedError, InputError
+from l2aco.files import read_arrays
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Relation = tuple[str, str, str]
@@ -98,11 +98,14 @@ class KnowledgeGraph:
     def of_arrays(cls, arrays: Mapping[str, Array]) -> KnowledgeGraph:
         """The graph whose `arrays()` these are; raises KeyError or ValueError where they are none's."""
         index = json.loads(arrays["index"].tobytes())
-        nodes = {kind: arrays[f"nodes_{number}"].tolist() for number, kind in enumerate(index["types"])}
-        forward = {
-            (source, name, target): arrays[f"edges_{number}"].astype(np.int64)
-            for number, (source, name, target) in enumerate(index["relations"])
-        }
+        nodes = {str(kind): _ids(arrays[f"nodes_{number}"]) for number, kind in enumerate(index["types"])}
+        forward = {}
+        for number, (source, name, target) in enumerate(index["relations"]):
+            pairs = arrays[f"edges_{number}"].astype(np.int64)
+            if pairs.ndim != 2 or len(pairs) != 2:
+                raise ValueError(f"the edges of '{name}' are no pairs")
+            _check_edges((source, name, target), pairs, nodes)
+            forward[source, name, target] = pairs
         return cls(nodes, _with_inverses(forward))
 
     def save(self, path: Path) -> None:
@@ -114,10 +117,17 @@ class KnowledgeGraph:
     def load(cls, path: Path) -> KnowledgeGraph:
         """Read what `save` wrote; raises DamagedError when it cannot be read."""
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls.of_arrays(arrays)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise DamagedError(f"cannot be read ({error})", where=path, remedy="Import the data set again.") from None
+            return cls.of_arrays(read_arrays(path))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
+            what = error.message if isinstance(error, InputError) else error
+            raise DamagedError(f"cannot be read ({what})", where=path, remedy="Import the data set again.") from None
+
+
+def _ids(array: Array) -> list[str]:
+    if array.ndim != 1 or array.dtype.kind != "U":
+        raise ValueError("the ids of nodes are no texts")
+    ids: list[str] = array.tolist()
+    return ids
 
 
 def _with_inverses(forward: Mapping[Relation, Array]) -> dict[Relation, Array]:

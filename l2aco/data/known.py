@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from l2aco.data.catalog import list_datasets, open_or_simulate
@@ -106,12 +107,13 @@ def _with_reference(imported: list[Entity]) -> list[Entity]:
     return [*imported, *(entity for entity in reference_entities() if indexes[entity.kind].match(entity) is None)]
 
 
-def reference_entities() -> list[Entity]:
+@cache
+def reference_entities() -> Sequence[Entity]:
     """Those of the bundled reference profiles."""
-    return [
+    return tuple(
         Entity(record.entity_id, EntityKind(record.kind), record.entity_name, record.aliases)
         for record in ProfileSet(BUNDLED / REFERENCE).records()
-    ]
+    )
 
 
 def imported_entities(workspace: Workspace) -> list[Entity]:

@@ -18,7 +18,7 @@ from l2aco.llm.keys import OWN_SERVER, OWNERS, belongs_to, key_in, make_mask
 from l2aco.llm.options import EngineOptions
 from l2aco.llm.refusals import Refused, Said, asked_pause, quota_pause, read_refusal, reason_of
 from l2aco.llm.replies import read_reply
-from l2aco.llm.request import FATAL, CallFailed, Message, OtherWay, Reason, Reply
+from l2aco.llm.request import FATAL, LONGEST_PAUSE_S, CallFailed, Message, OtherWay, Reason, Reply
 from l2aco.llm.structured import parse_reply, without_lengths
 from l2aco.llm.tokens import count_tokens
 from l2aco.llm.ways import Way
@@ -149,7 +149,8 @@ class OpenAIEngine:
 
     async def _ask(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Reply:
         raw = await self._post(endpoint, CHAT, body)
-        self._hold(endpoint, quota_pause(raw.headers))
+        pause = quota_pause(raw.headers) or 0.0
+        self._hold(endpoint, pause if pause <= LONGEST_PAUSE_S else None)  # whether it is so long, a refusal will say
         reply = read_reply(raw.content, self._mask)
         if not reply.tokens_in + reply.tokens_out:  # it counts nothing, but a budget must
             sent = sum(count_tokens(message["content"]) for message in body["messages"])
@@ -198,7 +199,11 @@ class OpenAIEngine:
             to = self._mask(response.headers.get("location", ""))
             words = f"it redirects to {to}" if to else said.words
             said = replace(said, words=f"{endpoint.url}{path}: {words}")
-        return Refused(reason, said, retry_after=wait)
+        failure = Refused(reason, said, retry_after=wait)
+        if failure.retryable and reason not in endpoint.told:
+            endpoint.told.add(reason)
+            self.options.say(f"{endpoint.url}: {failure}; it is tried again")
+        return failure
 
     def _hold(self, endpoint: Endpoint, seconds: float | None) -> None:
         """Let an endpoint rest as it asked, and say so where that is long."""

@@ -28,6 +28,8 @@ class Endpoint:
         """Whether it has answered in this way."""
         self.struggles = False
         """Whether its first calls brought no answer at all: then they need not go one by one."""
+        self.told: set[Reason] = set()
+        """Passing failures whose words have been said."""
         self.over: CallFailed | None = None
         """Why every call would fail, found by the first."""
         self.refused: set[str] = set()

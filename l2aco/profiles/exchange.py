@@ -18,16 +18,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from l2aco.bounds import check_size
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
 from l2aco.errors import DamagedError, InputError, L2aCoError, UnknownNameError, UsageError
-from l2aco.files import atomic_folder, atomic_path, parse_json, sha256_file, stable_hash, write_json
+from l2aco.files import atomic_folder, atomic_path, is_name, parse_json, sha256_file, stable_hash, write_json
 from l2aco.llm.journal import RECORDS
 from l2aco.profiles.prompt import load_templates
 from l2aco.profiles.record import RECORD_FIELDS, Place, ProfileRecord
 from l2aco.profiles.schema import infer_schema, join_schemas
 from l2aco.profiles.sets import MANIFEST, ProfileSet, opened
 from l2aco.tables import read_raw, says_nothing
-from l2aco.workspace import Workspace, is_name
+from l2aco.workspace import Workspace
 
 Format = Literal["jsonl", "parquet", "csv", "paper"]
 FORMATS: tuple[Format, ...] = ("jsonl", "parquet", "csv", "paper")
@@ -320,6 +321,7 @@ def _read_parquet(source: Path) -> Iterator[ProfileRecord]:
 
     try:
         with pq.ParquetFile(source) as file:
+            check_size(source, file.metadata.num_rows, file.metadata.num_columns)
             row = 0
             for batch in file.iter_batches(_BATCH):
                 for value in batch.to_pylist():

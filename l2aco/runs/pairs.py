@@ -62,7 +62,11 @@ def read_pairs(path: Path) -> list[Pair]:
     table = raw.by_role({role: ROLES[role] for role in COLUMNS}, fits=FITS)
     table.require(*COLUMNS)
     taken = table.names.values()
-    others = [name for name, kind in raw.frame.schema.items() if name not in taken and not kind.is_nested()]
+    others = [
+        name
+        for name, kind in raw.frame.schema.items()
+        if name not in taken and not kind.is_nested() and kind != pl.Binary
+    ]
     carried = raw.frame[table.rows].select(pl.col(others).cast(pl.String, strict=False).fill_null(""))
     more = carried.to_dicts() if others else [{}] * len(table)
     return [

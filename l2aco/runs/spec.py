@@ -42,6 +42,16 @@ class TrainSpec(GivenRecipe):
     threads: int = Field(default=1, ge=1)
     """CPU threads of this process: small graphs gain nothing from more, and lose under load."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_runs_of_format_5_wrote_it(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        values = {"optimiser" if name == "optimizer" else name: value for name, value in values.items()}
+        if "engine" in values.get("config", {}):
+            values["config"] = {name: value for name, value in values["config"].items() if name != "engine"}
+        return values
+
     @field_validator("store", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:

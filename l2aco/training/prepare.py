@@ -78,7 +78,8 @@ def _of_estimator(setup: Setup, kind: type[Estimator]) -> Setup:
             f"{kind.__name__} is fitted at once and has no {', '.join(unread)}",
             remedy=f"Leave that out; `l2aco backbones {spec.backbone}` shows its settings.",
         )
-    config = parse_config(kind, spec.config).model_dump(mode="json", exclude_none=True)
+    given = {**kind.defaults_for(str(spec.split.setting)), **spec.config}
+    config = parse_config(kind, given).model_dump(mode="json", exclude_none=True)
     return replace(setup, spec=spec.model_copy(update={"config": config}))
 
 

@@ -81,9 +81,10 @@ def _finished(name: str, workspace: Workspace) -> Run | None:
 
 def identity(setup: Setup) -> dict[str, Any]:
     """What the numbers of a run depend on: the complete spec, the data, the vectors, and the models' format."""
+    same_numbers: Any = {"device": True, "threads": True, "config": setup.kind.Config.same_numbers}
     return {
         "format": FORMAT,
-        "spec": setup.spec.model_dump(mode="json", exclude={"device", "threads"}),
+        "spec": setup.spec.model_dump(mode="json", exclude=same_numbers),
         "dataset": setup.dataset.hash,
         "split": setup.split.hash,
         "vectors": combined_hash(setup.knowledge),

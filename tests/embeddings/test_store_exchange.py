@@ -9,7 +9,7 @@ import pytest
 from small_stores import SPEC, profile, some_records, some_vectors, write_set
 
 from l2aco.embeddings.encoders.spec import UNKNOWN
-from l2aco.embeddings.encoders.table import make_encoder
+from l2aco.embeddings.encoders.trust import trusted_encoder
 from l2aco.embeddings.store.exchange import export_store, import_store
 from l2aco.errors import InputError, MismatchError, UnavailableError, UsageError
 from l2aco.profiles.sets import open_profile_set
@@ -50,7 +50,7 @@ def test_a_release_without_our_ids_takes_them_from_a_profile_set(tmp_path, works
     assert store.records()["llm"].unique().to_list() == ["gpt-4o-mini"]
     assert store.encoder.runtime == UNKNOWN
     with pytest.raises(UnavailableError, match="not known"):
-        make_encoder(store.encoder)
+        trusted_encoder(store.encoder)
 
 
 def _release(folder):

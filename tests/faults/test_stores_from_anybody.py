@@ -26,7 +26,7 @@ from l2aco.embeddings.store.exchange import export_store, import_store
 from l2aco.embeddings.store.repair import repair, verify
 from l2aco.embeddings.store.store import EmbeddingStore
 from l2aco.errors import DamagedError, InputError, L2aCoError, LockedError, UnavailableError, UsageError
-from l2aco.files import atomic_folder, stable_hash
+from l2aco.files import atomic_folder, sha256_bytes, stable_hash
 
 KEY = "sk-very-secret"
 
@@ -412,8 +412,6 @@ def test_a_manifest_of_another_version_is_left_alone(store, workspace, cli):
 
 def with_file(store, what, data):
     """The store, with other bytes in one file of its first segment, which the manifest knows."""
-    from l2aco.files import sha256_bytes
-
     value = json.loads((store.path / "manifest.json").read_text())
     info = value["segments"][0][what] if what != "dead" else value["dead"]
     (store.path / info["path"]).write_bytes(data)
@@ -456,9 +454,43 @@ def test_records_without_a_column_or_a_value_are_damage(store, tmp_path):
     for changed in (frame.drop("id"), frame.with_columns(aliases=nobody), frame.with_columns(sample=pl.lit("x"))):
         changed.write_parquet(tmp_path / "x.parquet")
         with_file(store, "records", (tmp_path / "x.parquet").read_bytes())
-        assert "records must be" not in (said := verify(store.path)[0].message) and ("id" in said or "a" in said)
+        assert verify(store.path)[0].path == store.manifest.segments[0].records.path
         with pytest.raises(DamagedError):
             EmbeddingStore.open(store.path).records()
+
+
+def astray(index):
+    """An index with one number changed that FAISS would follow out of its memory."""
+    import faiss
+
+    if isinstance(index, faiss.IndexHNSW):
+        graph = index.hnsw
+        faiss.rev_swig_ptr(graph.neighbors.data(), graph.neighbors.size())[:] = 10**9
+    else:
+        lists = faiss.downcast_InvertedLists(index.invlists)
+        full = next(number for number in range(lists.nlist) if lists.list_size(number))
+        faiss.rev_swig_ptr(lists.get_ids(full), 1)[0] = 10**12
+    return index
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
+def test_an_index_that_leads_faiss_astray_is_not_searched(store, kind):
+    import faiss
+
+    store.upsert(some_records(range(100, 1100)), some_vectors(1000, seed=2))
+    store.optimise(kind)
+    assert verify(store.path) == []
+    path = store.path / store.manifest.index.file.path
+    faiss.write_index(astray(faiss.read_index(str(path))), str(path))
+    data = path.read_bytes()
+    told = store.manifest.index.model_dump(mode="json")
+    told["file"] |= {"bytes": len(data), "sha256": sha256_bytes(data)}
+    rewrite(store.path, index=told)
+    with pytest.raises(DamagedError, match=r"neighbor|a row that is none"):
+        EmbeddingStore.open(store.path).search(np.ones(16), 5)
+    assert verify(store.path)[0].path == told["file"]["path"]
+    assert "build it again" in repair(store.path)[0]
+    assert len(EmbeddingStore.open(store.path).search(np.ones(16), 5)) == 5
 
 
 # Bounds
@@ -478,9 +510,7 @@ def test_a_manifest_that_is_nonsense_is_one_message(store, cli, text):
     (store.path / "manifest.json").write_text(text)
     for arguments in (("verify", "s"), ("info", "s"), ("compact", "s"), ("list",)):
         result = cli("store", *arguments, code=None)
-        assert "manifest.json" in result.output and not isinstance(result.exception, Exception) | (
-            "Traceback" in result.output
-        )
+        assert "manifest.json" in result.output and isinstance(result.exception, SystemExit | None)
     assert "brought manifest.json back" in cli("store", "verify", "s", "--repair").stdout
 
 
@@ -490,7 +520,7 @@ def test_a_file_of_kilobytes_that_claims_gigabytes_is_refused(store, tmp_path, m
     export_store(store, tmp_path / "x.parquet")
     text = "x" * 3_000_000
     big = pl.read_parquet(tmp_path / "x.parquet").with_columns(text=pl.lit(text))
-    (facts,) = {SPEC.model_dump_json()}
+    facts = SPEC.model_dump_json()
     big = pl.concat([big] * 8).with_columns(id=pl.int_range(pl.len()).cast(pl.String))
     big.write_parquet(tmp_path / "y.parquet", metadata={"l2aco.encoder": facts})
     assert (tmp_path / "y.parquet").stat().st_size < 2**20

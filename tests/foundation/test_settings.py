@@ -101,3 +101,15 @@ def test_trust_is_given_to_one_command(cli: Cli, folder: Path) -> None:
     result = cli("profile", "--llm", "qwen", "--name", "X", "--kind", "drug", "--trust", code=1)
     assert "the vLLM server ended" in result.stderr
     assert (folder.parent / "ran").exists()
+
+
+def test_the_doctor_says_what_is_not_taken(cli: Cli, folder: Path, own_settings: Path) -> None:
+    def status() -> str:
+        rows = json.loads(cli("doctor", "--json", code=None).stdout)
+        return str(next(row["status"] for row in rows if row["check"] == "settings"))
+
+    assert status() == "none"
+    own_settings.write_text('llm = "fake"\n')
+    assert status() == "read"
+    folder.write_text(VLLM + REMOTE)
+    assert status() == "not taken from l2aco.toml: llms.mine, vllm_command"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_server import GOOD, completion, scripted
 
 from l2aco.errors import UnavailableError
 from l2aco.llm.catalog import Model, resolve_model
@@ -22,44 +20,6 @@ from l2aco.llm.report import RunReport
 from l2aco.llm.request import Reason
 
 Ask = Callable[..., RunReport]
-
-
-@contextmanager
-def scripted(
-    answer: Callable[[dict[str, Any], dict[str, str]], tuple[int, dict[str, Any], dict[str, str]]],
-) -> Iterator[str]:
-    """A server that answers each POST with `answer(body, headers) -> status, body, headers`."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, value, headers = answer(body, {name.title(): text for name, text in self.headers.items()})
-            data = json.dumps(value).encode()
-            self.send_response(status)
-            for name, text in {**headers, "Content-Length": str(len(data))}.items():
-                self.send_header(name, text)
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            return None
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def completion(text: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": text}
-    return {"model": "m-exact", "choices": [{"message": message, "finish_reason": "stop"}], "usage": {}}
-
-
-GOOD = json.dumps({"summary": "fine", "items": [], "level": "low"})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2aco.errors import DamagedError, LockedError
-from l2aco.llm.journal import JOURNAL, RECORDS, Journal
+from l2aco.llm.journal import FAILURES, JOURNAL, RECORDS, Journal
 
 
 def key(number: int) -> str:
@@ -119,6 +119,44 @@ def test_what_a_killed_compaction_left_is_cleared_away(tmp_path: Path) -> None:
     (tmp_path / ".records.jsonl.abc.partial").write_text("half")
     write(tmp_path, 1)
     assert not list(tmp_path.glob(".*.partial"))
+
+
+def test_nothing_of_others_is_swept_and_no_link_is_followed(tmp_path: Path) -> None:
+    folder, mine = tmp_path / "set", tmp_path / "mine.jsonl"
+    folder.mkdir()
+    (folder / ".notes.abc.partial").write_text("mine")
+    write(folder, 1)
+    assert (folder / ".notes.abc.partial").exists()
+    for name in (JOURNAL, FAILURES):
+        mine.write_text("a line of mine without its end")
+        (folder / name).unlink()
+        (folder / name).symlink_to(mine)
+        with pytest.raises(DamagedError, match="is a link"):
+            write(folder, 2)
+        assert mine.read_text() == "a line of mine without its end"
+        (folder / name).unlink()
+        (folder / name).touch()
+    write(folder, 3)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"key":"%s"}', '{"key":"%s","n":"five"}', '{"key":"%s","n":[]}', '{"n":1,"key":"%s",}']
+)
+def test_a_record_that_cannot_be_sorted_stays_in_the_journal(tmp_path: Path, line: str) -> None:
+    write(tmp_path, 1)
+    with (tmp_path / JOURNAL).open("a") as stream:
+        stream.write(line % key(2) + "\n")
+    before = (tmp_path / JOURNAL).read_bytes()
+    with pytest.raises(DamagedError):
+        write(tmp_path, compact=True)
+    assert (tmp_path / JOURNAL).read_bytes() == before and not (tmp_path / RECORDS).exists()
+
+
+@pytest.mark.parametrize("reason", ["[1]", "null", "5"])
+def test_a_failure_with_an_odd_reason_is_one(tmp_path: Path, reason: str) -> None:
+    (tmp_path / FAILURES).write_text(f'{{"key":"{key(1)}","reason":{reason}}}\n')
+    with Journal(tmp_path, "the test") as journal:
+        assert isinstance(journal.failed(key(1)), str)
 
 
 def test_a_second_writer_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -12,8 +13,8 @@ import pytest
 from l2aco.llm.journal import Journal
 from l2aco.llm.options import RunLimits
 from l2aco.llm.report import RunReport
-from l2aco.llm.request import CallFailed, Message, Reason, Reply, Request
-from l2aco.llm.runner import run_requests
+from l2aco.llm.request import Answer, CallFailed, Message, Reason, Reply, Request
+from l2aco.llm.runner import Recording, run_requests
 
 Ask = Callable[..., RunReport]
 GOOD = '{"summary": "fine", "items": [], "level": "low"}'
@@ -212,3 +213,27 @@ def test_what_a_server_rejects_for_good_holds_nothing_up(ask: Ask) -> None:
     assert [report.answered for report in reports] == [0, 35, 0]
     assert reports[0].stopped is not None and "--retry-failed" in reports[0].remedy
     assert reports[2].stopped is None and reports[2].failed_before == 25
+
+
+def test_answers_from_elsewhere_are_recorded_alike(requests: Any, tmp_path: Path) -> None:
+    """A batch takes what is missing and delivers how each request ended, in its own order and in two sittings."""
+
+    def recording(journal: Journal) -> Recording:
+        return Recording(
+            requests(5),
+            journal,
+            to_record=lambda request, answer: {"key": request.key, "fields": answer.fields},
+            to_failure=lambda request, failure, calls: {"key": request.key, "reason": failure.reason, "calls": calls},
+        )
+
+    with Journal(tmp_path, "the test") as journal:
+        first = recording(journal)
+        sent = list(first.missing())
+        for request in reversed(sent[1:4]):
+            first.deliver(request, Answer({"summary": request.key}, "stop", 1, 2, None, 1, 0.0), 1)
+        first.deliver(sent[0], CallFailed(Reason.refused, "no", text="I will not"), 1)
+        assert (first.report.answered, dict(first.report.failed)) == (3, {Reason.refused: 1})
+        second = recording(journal)
+        assert list(second.missing()) == [sent[4]]
+        assert (second.report.before, second.report.failed_before) == (3, 1)
+    assert json.loads((tmp_path / "failures.jsonl").read_text())["answer"] == "I will not"

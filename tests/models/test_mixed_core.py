@@ -34,7 +34,7 @@ def world(seed=0, drugs=DRUGS, lines=LINES, rows=300):
     about = {
         "drugs": Entities(drugs, {"fingerprint": Knowledge(rng.standard_normal((drugs, 4)))}),
         "lines": Entities(
-            lines, {"panel": Knowledge(panel), "text": Knowledge(rng.standard_normal((lines, 30)), "rows")}
+            lines, {"panel": Knowledge(panel), "text": Knowledge(rng.standard_normal((lines, 30)), "none")}
         ),
     }
     return a, b, c, rng.standard_normal(rows) * 4, about
@@ -72,11 +72,13 @@ def dense_kernel(state, one, two, drugs, lines):
 
 
 def inner(fitted, values):
-    """K of the map, by centring and scaling alone."""
-    scaled = np.nan_to_num(np.divide(values - fitted.centre, np.where(fitted.scale > 0, fitted.scale, np.inf)))
-    if fitted.unit:
-        scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
-    return scaled @ scaled.T / fitted.size**2
+    """K of the map, from the definition: a Gaussian kernel, centred on the training entities."""
+    scaled = np.nan_to_num((values - fitted.centre) / fitted.scale)
+    everybody = np.concatenate([fitted.landmarks[: fitted.count], scaled])
+    raw = np.exp(-np.square(everybody[:, None] - everybody).sum(axis=-1) / fitted.width)
+    train = raw[:, : fitted.count].mean(axis=1)
+    whole = train[: fitted.count].mean()
+    return ((raw - train[:, None] - train + whole) / (1 - whole))[fitted.count :, fitted.count :]
 
 
 def exact(state, seen, y, asked, drugs, lines):

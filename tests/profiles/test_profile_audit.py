@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +120,49 @@ def test_near_duplicates_of_different_entities_are_found() -> None:
     (group,) = find_groups(records)
     assert (group.kind, group.names) == ("drug", ("A", "B"))
     assert group.similarity > 0.99
+
+
+SENTENCE = "Binds the kinase in its active state and keeps it from phosphorylating what lies below."
+
+
+def test_profiles_that_say_the_same_are_groups_and_no_pairs() -> None:
+    chance = random.Random(0)
+    words = chance.choices([f"u{k}" for k in range(300)], k=150)
+
+    def varied(n: int) -> str:
+        return " ".join(f"Drug{n}" if place == 0 else word for place, word in enumerate(words))
+
+    close = [profile(f"A{n}", varied(n)) for n in range(400)]
+    far = [profile(f"B{n}", " ".join(chance.choices([f"v{k}" for k in range(500)], k=90))) for n in range(100)]
+    (group,) = find_groups([*close, *far])
+    assert len(group.names) == 400 and all(name.startswith("A") for name in group.names)
+    assert 0.8 <= group.similarity < 1
+
+
+def test_a_group_is_shown_as_one(tmp_path: Path) -> None:
+    audit = audit_set(a_set(tmp_path / "s", [profile(f"P{n:02}", SENTENCE) for n in range(30)]))
+    row = next(row for row in audit.rows() if row["check"] == "near-duplicates")
+    assert (row["result"], row["verdict"], row["details"]) == (29, "fault", "P00 / P01 / P02 and 27 more 1.00")
+
+
+@pytest.mark.long
+def test_twenty_thousand_similar_profiles_in_a_minute_and_a_gigabyte(tmp_path: Path) -> None:
+    chance = random.Random(0)
+    words = chance.choices([f"u{k}" for k in range(300)], k=150)
+    many = (
+        profile(f"P{n:05}", " ".join(f"w{chance.randrange(999)}" if chance.random() < 0.03 else w for w in words))
+        for n in range(20_000)
+    )
+    a_set(tmp_path / "profiles" / "many", list(many))
+    script = (
+        "import resource; from l2aco.cli.main import app\n"
+        "try:\n    app()\nfinally:\n    used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "    print('USED', used.ru_utime, used.ru_maxrss)"
+    )
+    command = [sys.executable, "-c", script, "profiles", "audit", "many", "-w", str(tmp_path)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    seconds, kilobytes = map(float, out.rpartition("USED")[2].split())
+    assert seconds < 60 and kilobytes < 1e6
 
 
 def test_precision_and_recall_of_claimed_targets() -> None:

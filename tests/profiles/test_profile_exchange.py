@@ -141,6 +141,15 @@ def test_what_cannot_be_read_leaves_nothing_behind(
     assert not workspace.profiles.exists() or not list(workspace.profiles.iterdir())
 
 
+def test_a_parquet_file_that_unfolds_to_too_much_is_refused(
+    made: ProfileSet, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_set(made, workspace.root / "a.parquet", "parquet")
+    monkeypatch.setattr("l2aco.bounds.MAX_ROWS", 17)
+    with pytest.raises(InputError, match="unfolds to 18 rows"):
+        import_set(workspace.root / "a.parquet", "back", workspace, form="parquet")
+
+
 def test_an_existing_set_is_not_written_over(made: ProfileSet, workspace: Workspace) -> None:
     export_set(made, workspace.root / "a.jsonl", "jsonl")
     with pytest.raises(UsageError, match="exists already"):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import DamagedError, InputError, UsageError
+from l2aco.errors import DamagedError, InputError, LockedError, UsageError
 from l2aco.profiles import generate as stage
 from l2aco.profiles.exchange import export_set, import_set
 from l2aco.profiles.generate import generate_profiles
@@ -128,18 +128,20 @@ def test_a_bundled_set_of_the_settings_is_a_bundled_set(workspace: Workspace) ->
 # Two at once
 
 
-def test_of_two_imports_of_one_name_the_second_to_end_is_refused(workspace: Workspace) -> None:
+def test_of_two_imports_of_one_name_at_one_time_one_is_refused(workspace: Workspace) -> None:
     def path(name: str) -> Path:
         (workspace.root / f"{name}.csv").write_text(f"kind,name,text\ndrug,{name},about {name}\n")
         return workspace.root / f"{name}.csv"
 
-    def quicker() -> list[Entity]:
-        import_set(path("B"), "mine", workspace, form="csv")
+    def another() -> list[Entity]:
+        with pytest.raises(LockedError, match="another process"):
+            import_set(path("B"), "mine", workspace, form="csv")
         return []
 
+    import_set(path("A"), "mine", workspace, form="csv", entities=another)
     with pytest.raises(UsageError, match="exists already"):
-        import_set(path("A"), "mine", workspace, form="csv", entities=quicker)
-    assert [record.text for record in open_profile_set("mine", workspace).records()] == ["about B"]
+        import_set(path("B"), "mine", workspace, form="csv")
+    assert [record.text for record in open_profile_set("mine", workspace).records()] == ["about A"]
     assert [item.name for item in workspace.profiles.iterdir()] == ["mine"]
 
 

@@ -57,7 +57,11 @@ def table_in(dataset: DataSet, name: str, fitted: Feature | None = None) -> Tabl
     learned; a damaged cache is made again.
     """
     if name in brought_features(dataset):
-        return load_table(dataset.file(f"features/{name}.npz"))
+        path = dataset.file(f"features/{name}.npz")
+        brought = load_table(path)
+        if not isinstance(brought, FeatureTable) or len(brought.mask) != len(dataset.entities(brought.kind)):
+            raise DamagedError("is no feature of these drugs or cell lines", where=path)
+        return brought
     entry = _entry(dataset, name)
     learned = None
     if entry.load().learns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ import numpy as np
 from l2aco.data.triples import distinct
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError, UnknownNameError
+from l2aco.files import read_arrays
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -146,10 +146,28 @@ Table = FeatureTable | GraphTable
 
 def table_of(arrays: Mapping[str, Array]) -> Table:
     """The table whose `arrays()` these are; raises KeyError or ValueError where they are none's."""
-    kind = EntityKind(str(arrays["kind"]))
+    kind, mask = EntityKind(str(arrays["kind"])), arrays["mask"]
+    if mask.ndim != 1 or mask.dtype != bool:
+        raise ValueError("the mask is none")
     if "atoms" in arrays:
-        return GraphTable(kind, arrays["atoms"], arrays["bonds"], arrays["start"], arrays["mask"])
-    return FeatureTable(kind, arrays["values"], arrays["mask"], tuple(arrays["columns"].tolist()))
+        return _graphs(kind, arrays["atoms"], arrays["bonds"], arrays["start"], mask)
+    values, columns = arrays["values"], arrays["columns"]
+    if values.ndim < 2 or len(values) != len(mask) or values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        raise ValueError("the values are not one row of finite numbers for each entity")
+    if columns.ndim != 1 or columns.dtype.kind != "U":
+        raise ValueError("the columns have no names")
+    return FeatureTable(kind, values, mask, tuple(columns.tolist()))
+
+
+def _graphs(kind: EntityKind, atoms: Array, bonds: Array, start: Array, mask: Array) -> GraphTable:
+    whole = all(array.dtype.kind in "iu" for array in (bonds, start)) and atoms.dtype.kind == "f"
+    if not whole or atoms.ndim != 2 or bonds.ndim != 2 or len(bonds) != 2 or start.shape != (len(mask) + 1,):
+        raise ValueError("atoms and bonds have other shapes")
+    if start[0] != 0 or start[-1] != len(atoms) or (np.diff(start.astype(np.int64)) < 0).any():
+        raise ValueError("the atoms are not those of the drugs")
+    if bonds.size and not (bonds.min() >= 0 and bonds.max() < len(atoms)):
+        raise ValueError("a bond leads to no atom")
+    return GraphTable(kind, atoms, bonds, start, mask)
 
 
 def save_table(table: Table, path: Path) -> None:
@@ -161,7 +179,6 @@ def save_table(table: Table, path: Path) -> None:
 def load_table(path: Path) -> Table:
     """Read what `save_table` wrote; raises DamagedError when it cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return table_of(arrays)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return table_of(read_arrays(path))
+    except (ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"cannot be read ({error})", where=path) from None

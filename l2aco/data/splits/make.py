@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from l2aco.data.dataset import DataSet
 from l2aco.data.splits import SETTINGS
-from l2aco.data.splits.released import Released, is_released
+from l2aco.data.splits.released import Released, is_released, read_parts
 from l2aco.data.splits.setting import Setting, keep_apart, leak
 from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.errors import DamagedError, UsageError
@@ -98,14 +96,11 @@ def _write(path: Path, split: Split, dataset: DataSet) -> None:
 def _read(path: Path, spec: SplitSpec, found: str) -> Split:
     remedy = "Delete the file; it is made again."
     stored = read_json(path.with_suffix(".json"))
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            train, valid, test = (arrays[name].astype(np.int64) for name in ("train", "valid", "test"))
-        split = Split(spec, found, train, valid, test, list(stored["held_out"]))
-        changed = stored["hash"] != found or stored["rows_hash"] != _rows_hash(split)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, json.JSONDecodeError) as error:
-        raise DamagedError(f"cannot be read ({error})", where=path, remedy=remedy) from None
-    if changed:
+    held_out = stored.get("held_out") if isinstance(stored, dict) else None
+    if not isinstance(held_out, list) or not all(isinstance(name, str) for name in held_out):
+        raise DamagedError("does not say what is held out", where=path.with_suffix(".json"), remedy=remedy)
+    split = Split(spec, found, *read_parts(path), held_out)
+    if stored.get("hash") != found or stored.get("rows_hash") != _rows_hash(split):
         raise DamagedError("is not the split that was made here", where=path, remedy=remedy)
     return split
 

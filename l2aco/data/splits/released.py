@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.data.dataset import DataSet
-from l2aco.data.splits.setting import Parts, Setting
+from l2aco.data.manifest import REMEDY
+from l2aco.data.splits.setting import Array, Parts, Setting
 from l2aco.data.splits.spec import Split, SplitSpec
-from l2aco.errors import UsageError
+from l2aco.errors import DamagedError, UsageError
+from l2aco.files import read_arrays
 
 if TYPE_CHECKING:
     import polars as pl
@@ -72,6 +74,16 @@ def is_released(dataset: DataSet, spec: SplitSpec) -> bool:
     return has and spec.released is not False
 
 
+def read_parts(path: Path) -> tuple[Array, Array, Array]:
+    """int64 row numbers of train, valid and test; raises DamagedError."""
+    arrays = read_arrays(path)
+    parts = [arrays.get(part, np.zeros(())) for part in PARTS]
+    if any(rows.ndim != 1 or rows.dtype.kind not in "iu" for rows in parts):
+        raise DamagedError("holds no rows of train, valid and test", where=path, remedy="Delete it; it is made again.")
+    train, valid, test = (rows.astype(np.int64) for rows in parts)
+    return train, valid, test
+
+
 class Released(Setting):
     """The fixed split that came with the source, whatever its setting is called: used as it is."""
 
@@ -85,8 +97,11 @@ class Released(Setting):
                 f"'{dataset.name}' came with one fixed split for {spec.setting}, which takes no {', '.join(asked)}",
                 remedy="Leave that out, or make a split of your own: --own (in a spec: released = false).",
             )
-        with np.load(dataset.file(f"released/{spec.setting}.npz"), allow_pickle=False) as arrays:
-            train, valid, test = (arrays[part].astype(np.int64) for part in PARTS)
+        path = dataset.file(f"released/{spec.setting}.npz")
+        train, valid, test = read_parts(path)
+        rows = np.concatenate([train, valid, test])
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(dataset.triples)):
+            raise DamagedError("names rows that the data set does not have", where=path, remedy=REMEDY)
         cells = dataset.triples.cell_line
         unseen = np.setdiff1d(cells[test], cells[np.concatenate([train, valid])])
         return train, valid, test, [dataset.cell_lines[row].id for row in unseen]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from l2aco.llm.keys import Mask
+from l2aco.llm.refusals import Refused, reason_of, said_in
 from l2aco.llm.request import CallFailed, Reason
-
-_REASONS = {401: Reason.unauthorised, 403: Reason.unauthorised, 402: Reason.no_credit, 404: Reason.unknown_model}
 
 
 @dataclass(frozen=True)
@@ -25,12 +24,13 @@ class Vectors:
     odd: str = ""
 
 
-def read_vectors(content: bytes, texts: int, mask: Callable[[str], str]) -> Vectors:
+def read_vectors(content: bytes, texts: int, mask: Mask) -> Vectors:
     """The vectors of so many texts, in their order. Raises CallFailed where the body holds none, or an error."""
     try:
         value = json.loads(content)
-        if isinstance(value, Mapping) and value.get("error"):
-            raise _failure(value["error"], mask)
+        if isinstance(value, Mapping) and value.get("error"):  # its own code counts, not the status of success
+            said = said_in(0, value["error"], mask)
+            raise Refused(reason_of(said), said)
         placed = _placed(value["data"], texts)
         rows = {place: _row(item.get("embedding")) for place, item in placed.items()}
         tokens = value.get("usage", {}).get("prompt_tokens") if isinstance(value.get("usage"), Mapping) else 0
@@ -80,12 +80,3 @@ def _oddity(rows: Mapping[int, np.ndarray | None], norms: np.ndarray, texts: int
     if any(row is None for row in rows.values()):
         return "it answered null in place of a vector"
     return "it answered a vector of zeros" if (norms == 0).any() else "it answered a vector that is not finite"
-
-
-def _failure(error: Any, mask: Callable[[str], str]) -> CallFailed:
-    """An error that came with the status of success: its own code counts."""
-    code = str(error.get("code")) if isinstance(error, Mapping) else ""
-    status = int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
-    words = mask(str(error.get("message") or error) if isinstance(error, Mapping) else str(error))[:400]
-    reason = Reason.rate_limited if status == 429 else Reason.server_error if status >= 500 else Reason.rejected
-    return CallFailed(_REASONS.get(status, reason), f"HTTP 200 with an error: {words}")

@@ -29,11 +29,10 @@ def is_of_length(refusal: str) -> bool:
 def shorter(text: str, refusal: str, window: int) -> int:
     """How many letters of a text to try next, after such a refusal."""
     numbers = [int(number) for number in re.findall(r"\b\d{2,7}\b", re.sub(r"^HTTP \d+", "", refusal))]
-    share = 0.75
     if len(numbers) > 1 and 0.01 < min(numbers) / max(numbers) < 1:
-        share = min(share, 0.95 * min(numbers) / max(numbers))
-    if (estimate := count_tokens(text)) > window:
-        share = min(share, window / estimate)
+        share = 0.95 * min(numbers) / max(numbers)
+    else:
+        share = min(0.75, window / max(count_tokens(text), 1))
     return whole_words(text, int(len(text) * share))
 
 

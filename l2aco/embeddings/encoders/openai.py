@@ -80,10 +80,7 @@ class _Client(OpenAIEngine):
             body["encoding_format"] = "base64"
         async with self.pool.least_busy() as endpoint:
             raw = await self._post(endpoint, "/embeddings", body)
-        return read_vectors(raw.content, len(texts), self.masked)
-
-    def masked(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
+        return read_vectors(raw.content, len(texts), self._mask)
 
 
 @dataclass
@@ -288,17 +285,17 @@ class _Calls:
             work.failures.append(failure)
             return
         self.manners.alone = min(self.manners.alone, len(piece))
-        letters = shorter(piece, failure.message, self.spec.window)
         if self.manners.fits is not None and self.manners.fits < len(piece):
-            letters = whole_words(piece, max(self.manners.fits, letters))
+            letters = whole_words(piece, self.manners.fits)
+        else:
+            letters = shorter(piece, failure.message, self.spec.window)
         work.long.add(work.rows[number])
         work.pieces[number] = piece[:letters]
         await self._ask([number])
         if np.isnan(work.vectors[number]).any():
             return
-        taken = len(work.pieces[number])
-        self.manners.fits = taken
-        if self.spec.long == "chunk" and taken == letters:
+        self.manners.fits = len(work.pieces[number])
+        if self.spec.long == "chunk":
             await self._settle([work.add(work.rows[number], piece[letters:])])
 
     async def _patiently(self, texts: list[str]) -> Vectors:

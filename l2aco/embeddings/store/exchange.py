@@ -10,7 +10,7 @@ import numpy as np
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.store.exchange_paper import import_paper, write_paper
 from l2aco.embeddings.store.exchange_parquet import PIECE_ROWS, import_parquet, write_parquet
-from l2aco.embeddings.store.index import write_index
+from l2aco.embeddings.store.index_file import write_index
 from l2aco.embeddings.store.store import EmbeddingStore
 from l2aco.errors import InputError, UsageError
 from l2aco.files import atomic_path

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.embeddings.store.manifest import MANIFEST, REPAIR, IndexInfo, Manifest, check_file, parse_manifest
+from l2aco.embeddings.store.index_file import read_index
+from l2aco.embeddings.store.manifest import MANIFEST, REPAIR, Manifest, check_file, parse_manifest
 from l2aco.embeddings.store.segments import LIGHT, NARROW, Segment, read_array, schema
 from l2aco.errors import DamagedError, InputError, UnknownNameError
 
@@ -195,28 +196,6 @@ def read_dead(root: Path, manifest: Manifest) -> np.ndarray:
     except (OSError, ValueError) as error:
         raise DamagedError(str(error), where=path, remedy=REPAIR.format(name=root.name)) from None
     return rows
-
-
-def read_index(root: Path, info: IndexInfo, dimension: int) -> Any:
-    """The FAISS index of a store, mapped where its kind allows. Its bytes are compared first: FAISS trusts them."""
-    import faiss
-
-    path = root / info.file.path
-    repair = REPAIR.format(name=root.name)
-    if message := check_file(root, info.file, content=True):
-        raise DamagedError(message, where=path, remedy=repair)
-    mapped = info.kind == "ivfpq"
-    kind = faiss.IndexIVFPQ if mapped else faiss.IndexHNSW
-    try:
-        index = faiss.read_index(
-            str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY if mapped else faiss.IO_FLAG_MMAP_IFC
-        )
-    except (RuntimeError, MemoryError) as error:
-        raise DamagedError((str(error) or "is no index").splitlines()[0], where=path, remedy=repair) from None
-    if not isinstance(index, kind) or index.ntotal != info.rows or index.d != dimension:
-        message = f"holds {type(index).__name__} {index.ntotal:,} x {index.d}, not {info.rows:,} x {dimension}"
-        raise DamagedError(message, where=path, remedy=repair)
-    return index
 
 
 def _field(fields: pl.Series, name: str) -> pl.Series:

@@ -7,10 +7,7 @@ index is built and kept in the manifest.
 
 from __future__ import annotations
 
-import errno
-import os
 from itertools import pairwise, product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +15,9 @@ import numpy as np
 from l2aco.embeddings.store import gpu
 from l2aco.embeddings.store.exact import exact_search, merge, unit_queries
 from l2aco.embeddings.store.generation import Generation
+from l2aco.embeddings.store.index_file import write_index
 from l2aco.embeddings.store.manifest import CANDIDATES, EFFORT, FileInfo, IndexInfo
 from l2aco.errors import UsageError
-from l2aco.files import atomic_path
 from l2aco.progress import Progress
 
 CHOICES = ("auto", "flat", "hnsw", "ivfpq")
@@ -158,18 +155,6 @@ def build_index(generation: Generation, kind: str, file: str, progress: Progress
         queries=queries,
         file=FileInfo.of(generation.root, path),
     )
-
-
-def write_index(index: Any, path: Path) -> None:
-    """Write an index atomically; raises OSError where FAISS cannot write it."""
-    import faiss
-
-    with atomic_path(path) as partial:
-        try:
-            faiss.write_index(index, str(partial))
-        except RuntimeError as error:  # FAISS wraps what the system said
-            full = os.strerror(errno.ENOSPC) in str(error)
-            raise OSError(errno.ENOSPC if full else errno.EIO, str(error).splitlines()[0], str(path)) from None
 
 
 def _new_index(generation: Generation, kind: str) -> Any:

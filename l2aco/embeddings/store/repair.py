@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.embeddings.store.generation import Generation, read_dead, read_index
+from l2aco.embeddings.store.generation import Generation, read_dead
+from l2aco.embeddings.store.index_file import read_index
 from l2aco.embeddings.store.manifest import (
     GENERATIONS,
     MANIFEST,

@@ -38,9 +38,11 @@ class MixedConfig(BackboneConfig):
     target: Literal["score", "label", "rank"] | None = None
     """What is modelled: a robust function of the score, the label, or the rank of the score (default: the score where
     the data set has scores, else the label)."""
-    kernels: Literal["all", "stores", "none"] = "all"
-    """What cell lines and drugs share their effects through: the stores and the measured features, the stores alone, or
-    nothing, which is the baseline that says what knowledge adds."""
+    knowledge: Literal["all", "stores", "none"] = "stores"
+    """What cell lines share their effects through: the stores, the measured features too, or nothing, which is the
+    baseline that says what knowledge adds."""
+    share_drugs: bool = False
+    """Whether drugs share their effects likewise; the default where drugs are held out, and slower."""
     draws: int = Field(default=24, ge=2)
     """Simulated data sets by which variances are chosen; more are surer and slower."""
 
@@ -60,6 +62,10 @@ class Mixed(Estimator):
     lines: Entities
     cut: float
     """Above it, on the standardised target, lies the share of training rows that is synergistic."""
+
+    @classmethod
+    def defaults_for(cls, setting: str) -> dict[str, Any]:
+        return {"share_drugs": setting == "novel-drug"}
 
     @classmethod
     def fit(
@@ -142,17 +148,19 @@ class Mixed(Estimator):
 def _entities(inputs: Inputs, kind: EntityKind, config: MixedConfig) -> Entities:
     """The entities of a kind with a kernel for each store and each feature of theirs."""
     kernels: dict[str, Knowledge] = {}
-    if config.kernels != "none":
+    if kind is EntityKind.drug and not config.share_drugs:
+        return Entities(len(inputs.drugs))
+    if config.knowledge != "none":
         vectors = inputs.drug_vectors if kind is EntityKind.drug else inputs.cell_vectors
         for store, known in vectors.items():
             values = np.where(known.known[:, None], known.values, np.nan)
-            kernels[store] = Knowledge(values, "columns" if known.columns else "rows")
-    if config.kernels == "all":
+            kernels[store] = Knowledge(values, "columns" if known.columns else "none")
+    if config.knowledge == "all":
         for name, table in inputs.features.items():
             if table.kind is kind:
                 signed = name not in LOGGED or table.values.min(initial=0) < 0
                 values = (table if signed else table.logged()).values.astype(np.float64)
-                kernels[name] = Knowledge(np.where(table.mask[:, None], values, np.nan), "rows")
+                kernels[name] = Knowledge(np.where(table.mask[:, None], values, np.nan), "none")
     return Entities(len(inputs.entities(kind)), kernels)
 
 

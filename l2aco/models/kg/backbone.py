@@ -35,6 +35,7 @@ class GraphConfig(BackboneConfig):
     """Width of the representations that are aligned and scored."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Of hidden units. The paper's 0.5, which `faithful` takes where no other is given, costs up to 0.04 AUROC."""
+    same_numbers: ClassVar[frozenset[str]] = frozenset({"kernels"})
     kernels: Literal["auto", "torch", "dgl"] = "auto"
     """What passes the messages: torch, helped by compiled loops on a CPU (auto) or alone, or DGL (extra: dgl). Outputs
     and gradients are the same."""

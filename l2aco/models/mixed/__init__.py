@@ -10,7 +10,7 @@ Numpy and scipy over plain arrays; docs/design/mixed.md says why it is made so. 
     state, drugs, lines = update(state, a, b, c, drugs=drugs, lines=lines, score=score)           update
     numpy.savez(path, **state.arrays()); state = State.of(numpy.load(path))                       state
 
-Below them: `target` (what is modelled), `kernels` `terms` (the variance components), `covariance`
-(their sum as an operator), `solve` (conjugate gradients), `select` (variances and kernel weights by restricted maximum
-likelihood), `says` (what effects say of any triples).
+Below them: `target` (what is modelled), `kernels` (features to factors), `terms` (the variance components),
+`covariance` (their sum as an operator), `solve` (conjugate gradients), `select` (variances and kernel weights by
+restricted maximum likelihood), `says` (what effects say of any triples).
 """

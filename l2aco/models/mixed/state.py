@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -116,8 +116,8 @@ class State:
         for side, maps, factors in (("line", self.line_maps, self.phi), ("drug", self.drug_maps, self.psi)):
             found[f"{side}_kernels"] = np.array(list(maps), dtype=np.str_)
             for place, (name, fitted) in enumerate(maps.items()):
-                parts = (fitted.centre, fitted.scale, fitted.basis, np.array([fitted.size, fitted.unit]), factors[name])
-                found.update({f"{side}_{place}_{part}": array for part, array in enumerate(parts)})
+                parts = {**asdict(fitted), "factor": factors[name]}
+                found.update({f"{side}_{place}_{part}": np.asarray(value) for part, value in parts.items()})
         return found
 
     @classmethod
@@ -129,9 +129,10 @@ class State:
         factors: dict[str, dict[str, Array]] = {"line": {}, "drug": {}}
         for side in maps:
             for place, kernel in enumerate(map(str, arrays[f"{side}_kernels"])):
-                middle, scale, basis, numbers, factor = (arrays[f"{side}_{place}_{part}"] for part in range(5))
-                maps[side][kernel] = FeatureMap(middle, scale, basis, float(numbers[0]), bool(numbers[1]))
-                factors[side][kernel] = factor
+                stored = {part.name: arrays[f"{side}_{place}_{part.name}"] for part in fields(FeatureMap)}
+                numbers = {part: value.item() for part, value in stored.items() if value.ndim == 0}
+                maps[side][kernel] = FeatureMap(**{**stored, **numbers})
+                factors[side][kernel] = arrays[f"{side}_{place}_factor"]
         drugs, lines = arrays["drug_numbers"], arrays["line_numbers"]
         return cls(
             Target(name, centre, width, arrays["target_knots"], mean, sd),

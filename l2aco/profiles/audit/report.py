@@ -82,7 +82,7 @@ class Audit:
             rows.append(_row(f"words, {kind}", f"{low} to {high}, median {middle}"))
         rows.append(_look("length out of line", len(wording.out_of_line), _examples(wording.out_of_line)))
         repeats = sum(len(group.names) - 1 for group in self.alike)
-        groups = _examples(f"{' / '.join(group.names[:3])} {group.similarity:.2f}" for group in self.alike)
+        groups = _examples(f"{_together(group.names)} {group.similarity:.2f}" for group in self.alike)
         rows.append(_fault("near-duplicates", repeats, groups))
         return rows
 
@@ -92,10 +92,10 @@ class Audit:
             filled = panel.profiles * len(panel.columns)
             missing = f"{panel.missing:,} of {filled:,} left out" if panel.missing else ""
             rows += [
-                _row(f"numbers, {panel.kind}", f"{len(panel.columns)} of {panel.profiles}", "", missing),
+                _row(f"numbers, {panel.kind}", f"{panel.profiles:,} x {len(panel.columns)}", "", missing),
                 _fault(f"out of range, {panel.kind}", len(panel.broken), _examples(panel.broken)),
                 _look(f"constant columns, {panel.kind}", len(panel.constant), _examples(panel.constant)),
-                _look(f"same numbers, {panel.kind}", len(panel.alike), _examples(" / ".join(it) for it in panel.alike)),
+                _look(f"same numbers, {panel.kind}", len(panel.alike), _examples(map(_together, panel.alike))),
             ]
         return rows
 
@@ -164,6 +164,10 @@ def _fault(check: str, number: int, details: str = "") -> dict[str, Any]:
 
 def _look(check: str, number: int, details: str = "") -> dict[str, Any]:
     return _row(check, number, "look" if number else "ok", details)
+
+
+def _together(names: Sequence[str], most: int = 3) -> str:
+    return " / ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _examples(items: Iterable[str]) -> str:

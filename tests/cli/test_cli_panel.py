@@ -1,0 +1,100 @@
+"""Knowledge as numbers on the command line: written, shown, audited, embedded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from small_stores import save_bert, tiny_settings
+
+from l2aco.llm.fake.server import FakeServer
+from l2aco.workspace import Workspace
+
+Cli = Callable[..., Any]
+LISTED = "kind,name\ndrug,Erlotinib\ndrug,Trametinib\ncell_line,A375\ncell_line,HT-29\ncell_line,MCF7\n"
+
+
+@pytest.fixture
+def made(cli: Cli, workspace: Workspace) -> str:
+    (workspace.root / "mine.csv").write_text(LISTED)
+    arguments = ("profile", "--llm", "fake", "--prompt", "panel", "--entities", "mine.csv", "--json")
+    report = json.loads(cli(*arguments).stdout)
+    assert (report["written"], report["failed"]) == (5, 0)
+    return str(report["set"])
+
+
+def test_a_panel_from_the_fake_model_is_shown_and_audited(cli: Cli, made: str) -> None:
+    assert made.startswith("fake-panel1-")
+    assert "panel@1" in cli("profiles", "list").stdout
+    shown = cli("profiles", "show", made, "A375").stdout
+    assert "sensitivity: EGFR 1st " in shown and "doubling time hours: " in shown and "confidence: " in shown
+    fields = json.loads(cli("profiles", "show", made, "HT29", "--json").stdout)["fields"]
+    assert len(fields["sensitivity"]) == 58
+    found = json.loads(cli("profiles", "audit", made, "--against", "reference-panel", "--strict", "--json").stdout)
+    checks = {row["check"]: row for row in found["checks"]}
+    assert checks["numbers, cell_line"]["result"] == "3 x 61" and checks["numbers, drug"]["result"] == "2 x 59"
+    assert found["faults"] == []
+    assert {(row["kind"], row["field"]) for row in found["agreement"]} >= {
+        ("cell_line", "sensitivity"), ("cell_line", "doubling_time_hours"), ("drug", "sensitivity_class")
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("formats", [("json_schema", "json_object"), ("json_object",), ()])
+def test_a_panel_is_asked_of_any_server(cli: Cli, workspace: Workspace, formats: tuple[str, ...]) -> None:
+    (workspace.root / "mine.csv").write_text(LISTED)
+    with FakeServer(formats=formats) as server:
+        arguments = ("--llm", "qwen", "--base-url", server.url, "--prompt", "panel", "--entities", "mine.csv")
+        report = json.loads(cli("profile", *arguments, "--json").stdout)
+    assert (report["written"], report["failed"], report["repairs"]) == (5, 0, 0)
+    cli("profiles", "audit", report["set"], "--strict")
+
+
+def test_samples_of_a_panel_are_compared(cli: Cli, workspace: Workspace) -> None:
+    (workspace.root / "mine.csv").write_text(LISTED)
+    cli("profile", "--llm", "fake", "--prompt", "panel", "--entities", "mine.csv", "--samples", 3, "--temperature", 1,
+        "--set", "panel")  # fmt: skip
+    found = json.loads(cli("profiles", "audit", "panel", "--json").stdout)
+    row = next(row for row in found["samples"] if row["field"] == "sensitivity")
+    assert row["entities"] == 6 and -1 <= row["agreement"] <= 1
+    assert "Agreement of the samples" in cli("profiles", "audit", "panel").stdout
+
+
+def test_a_panel_is_scored_with_response(cli: Cli, workspace: Workspace) -> None:
+    from l2aco.profiles.sets import open_profile_set
+
+    lines = [item for item in open_profile_set("reference-panel", workspace).records() if item.kind == "cell_line"]
+    rows = [["", *(item.entity_name for item in lines)]]
+    for drug, name in (("Vemurafenib", "BRAF_V600"), ("Bortezomib", "PROTEASOME"), ("Nosuchine", "MEK")):
+        rows.append([drug, *(str(5 - item.fields["sensitivity"][name]) for item in lines)])
+    (workspace.root / "r.csv").write_text("\n".join(map(",".join, rows)))
+    text = cli("profiles", "audit", "reference-panel", "--response", "r.csv").stdout
+    assert "79 cell lines, 2 drugs (0 and 1 of the table have no grades or no class)" in text
+    found = json.loads(cli("profiles", "audit", "reference-panel", "--response", "r.csv", "--json").stdout)
+    assert found["response"][-1] == {"class": "all", "drugs": 2, "spearman": pytest.approx(1)}
+    assert "classes of drugs" in cli("profiles", "audit", "reference", "--response", "r.csv", code=2).stderr
+
+
+def test_the_plan_of_a_panel_counts_its_numbers(cli: Cli, workspace: Workspace) -> None:
+    common = ("profile", "--llm", "gpt-4o-mini", "--name", "A375", "--kind", "cell_line", "--dry-run", "--json")
+    tokens = {
+        prompt: json.loads(cli(*common, "--prompt", prompt).stdout)["models"][0]["tokens_out"]
+        for prompt in ("panel", "molecular")
+    }
+    assert 400 < tokens["panel"] < 600 < tokens["molecular"] < 900, "as the reference panels take"
+    error = cli("profile", "--llm", "fake", "--prompt", "molecular", "--name", "x", "--kind", "drug", code=1).stderr
+    assert "no template for drug" in error
+
+
+def test_the_bundled_panels_can_be_embedded_as_text(cli: Cli, workspace: Workspace) -> None:
+    (workspace.root / "l2aco.toml").write_text(tiny_settings(save_bert(workspace.root / "tiny-bge-en")))
+    reports = json.loads(cli("embed", "reference-panel", "reference-molecular", "--json").stdout)
+    assert [(item["set"], item["records"]) for item in reports] == [
+        ("reference-panel", 162),
+        ("reference-molecular", 79),
+    ]
+    assert {row["set"] for row in json.loads(cli("profiles", "list", "--json").stdout)} == {
+        "reference", "reference-panel", "reference-molecular"
+    }  # fmt: skip
+    assert "58" not in cli("profiles", "show", "reference-molecular").stdout

@@ -1,0 +1,202 @@
+"""Whatever lies in a file of a data set or a split, it is read, or refused in one message."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from any_bytes import altered_json, arrays, dumps, feed, frames, json_texts, mutated
+from datasets_for_tests import entities, write
+from hypothesis import strategies as st
+
+from l2aco.data.catalog import list_datasets, open_dataset
+from l2aco.data.dataset import DataSet
+from l2aco.data.export import export_dataset
+from l2aco.data.features import brought_features, table_in
+from l2aco.data.features.table import FeatureRows
+from l2aco.data.info import describe_dataset, import_report
+from l2aco.data.merging import merge_datasets
+from l2aco.data.splits.make import make_split
+from l2aco.data.splits.spec import SplitSpec
+from l2aco.entities import EntityKind
+from l2aco.files import sha256_bytes, stable_hash
+from l2aco.workspace import Workspace
+
+Feed = Callable[..., None]
+ROWS = [(a, b, c, (a * b + c) % 5 - 2) for a in range(6) for b in range(a) for c in range(6)]
+
+
+@pytest.fixture(autouse=True)
+def no_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled profiles, which no test here is about, are searched by `data info` for every entity."""
+    monkeypatch.setattr("l2aco.profiles.sets.list_profile_sets", lambda workspace: [])
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+    """A data set with everything that one can have."""
+    workspace = Workspace(tmp_path_factory.mktemp("sound"))
+    lines = [line.id for line in entities(40, "L", EntityKind.cell_line)]
+    parts = {"train": range(40), "valid": range(40, 60), "test": range(60, 80)}
+    table = pl.DataFrame(
+        {column: [f"{letter}{row[place]:02d}" for row in ROWS] for place, (column, letter) in enumerate(ENDS.items())}
+    )
+    return write(
+        workspace,
+        [*ROWS, *ROWS[:9]],
+        graph_nodes={"protein": ["1", "2"]},
+        graph_edges={("drug", "targets", "protein"): (["D00", "D01"], ["1", "2"])},
+        gene_symbols={"1": "EGFR", "2": "TP53"},
+        features={
+            "expression": FeatureRows(EntityKind.cell_line, lines, np.ones((40, 3), np.float32), ("a", "b", "c"))
+        },
+        splits={"novel-cell": {part: table[list(rows)] for part, rows in parts.items()}},
+        extra={"source": "table", "resolution": {"drugs": {"matched": ["a -> b"]}}, "notes": ["a note"]},
+    )
+
+
+ENDS = {"drug_a": "D", "drug_b": "D", "cell_line": "L"}
+Broken = Callable[..., Path]
+
+
+@pytest.fixture
+def broken(sound: DataSet, workspace: Workspace) -> Broken:
+    """`broken({path: bytes}, manifest)`: a copy of the data set with these files, and a manifest that knows them."""
+    root = workspace.data / "small"
+
+    def make(files: dict[str, bytes], manifest: Any = None) -> Path:
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(sound.path, root)
+        value = json.loads((root / "manifest.json").read_text()) if manifest is None else manifest
+        for path, data in files.items():
+            (root / path).write_bytes(data)
+            value["files"][path] = sha256_bytes(data)
+        (root / "manifest.json").write_text(value if isinstance(value, str) else dumps(value))
+        return root
+
+    return make
+
+
+def use(root: Path) -> None:
+    """What the commands do with a data set."""
+    workspace = Workspace(root.parents[1])
+    list_datasets(workspace)
+    dataset = open_dataset("small", workspace)
+    import_report(dataset)
+    describe_dataset(dataset, workspace)
+    for name in brought_features(dataset):
+        table_in(dataset, name)
+    for setting in ("novel-cell", "random", "novel-tissue"):
+        make_split(dataset, SplitSpec(setting=setting))
+
+
+def test_the_data_set_of_these_tests_is_sound(broken: Broken, sound: DataSet) -> None:
+    use(broken({}))
+    assert {Path(name).parts[0] for name in sound.manifest["files"]} == {
+        *("entities.parquet", "triples.parquet", "graph.npz", "gene_symbols.parquet", "features", "released"),
+    }
+
+
+def test_any_manifest(request: Any, broken: Broken) -> None:
+    feed(request, json_texts(), lambda text: use(broken({}, text)))
+
+
+def test_a_manifest_with_anything_in_its_places(request: Any, broken: Broken, sound: DataSet) -> None:
+    feed(request, altered_json(sound.manifest), lambda value: use(broken({}, value)), share=0.5)
+
+
+FILES = ["entities.parquet", "triples.parquet", "gene_symbols.parquet", "graph.npz", "features/expression.npz"]
+
+
+@pytest.mark.parametrize("name", [*FILES, "released/novel-cell.npz"])
+def test_files_with_any_bytes(request: Any, broken: Broken, sound: DataSet, name: str) -> None:
+    valid = (sound.path / name).read_bytes()
+    feed(request, mutated(valid), lambda data: use(broken({name: data})), share=0.3)
+
+
+@pytest.mark.parametrize("name", FILES[:3])
+def test_parquet_of_any_columns(request: Any, broken: Broken, sound: DataSet, name: str) -> None:
+    table = pl.read_parquet(sound.path / name)
+
+    def read(frame: pl.DataFrame) -> None:
+        other = frame.with_columns(table[column] for column in table.columns if len(frame) == len(table))
+        for made in (frame, other.with_columns(frame[column] for column in frame.columns[:1])):
+            stream = io.BytesIO()
+            made.write_parquet(stream)
+            use(broken({name: stream.getvalue()}))
+
+    feed(request, frames(table.columns, len(table)), read, share=0.2)
+
+
+@pytest.mark.parametrize("name", [*FILES[3:], "released/novel-cell.npz"])
+def test_npz_of_any_arrays(request: Any, broken: Broken, sound: DataSet, name: str) -> None:
+    with np.load(sound.path / name) as stored:
+        valid = {part: stored[part] for part in stored.files}
+
+    def read(change: tuple[str, Any]) -> None:
+        stream = io.BytesIO()
+        np.savez(stream, **{**valid, change[0]: change[1]})
+        use(broken({name: stream.getvalue()}))
+
+    feed(request, st.tuples(st.sampled_from(sorted(valid)), arrays(40, 3)), read, share=0.3)
+
+
+def test_an_index_of_a_graph_with_anything_in_its_places(request: Any, broken: Broken, sound: DataSet) -> None:
+    with np.load(sound.path / "graph.npz") as stored:
+        valid = {part: stored[part] for part in stored.files}
+
+    def read(index: Any) -> None:
+        stream = io.BytesIO()
+        np.savez(stream, **{**valid, "index": np.frombuffer(dumps(index).encode(), dtype=np.uint8)})
+        use(broken({"graph.npz": stream.getvalue()}))
+
+    feed(request, altered_json(json.loads(valid["index"].tobytes())), read, share=0.5)
+
+
+def stored_split(sound: DataSet) -> Path:
+    return next((sound.path / "splits").glob("*.npz"), None) or _made(sound)
+
+
+def _made(sound: DataSet) -> Path:
+    make_split(sound, SplitSpec(setting="random"))
+    return stored_split(sound)
+
+
+def test_split_files_of_anything(request: Any, broken: Broken, sound: DataSet) -> None:
+    path = stored_split(sound)
+    described = json.loads(path.with_suffix(".json").read_text())
+    with np.load(path) as stored:
+        parts = {part: stored[part] for part in stored.files}
+
+    def read(given: tuple[bytes | None, Any, tuple[str, Any]]) -> None:
+        data, value, change = given
+        root = broken({}) / "splits"
+        changed = {**parts, change[0]: change[1]}
+        hashes = [sha256_bytes(changed[part].astype("<i8", casting="unsafe").tobytes()) for part in parts]
+        (root / path.name).with_suffix(".json").write_text(
+            dumps(value).replace(described["rows_hash"], stable_hash(hashes))
+        )
+        if data is None:
+            with (root / path.name).open("wb") as stream:
+                np.savez(stream, **changed)
+        else:
+            (root / path.name).write_bytes(data)
+        make_split(open_dataset("small", Workspace(root.parents[2])), SplitSpec(setting="random"))
+
+    numbers = arrays(len(parts["train"]), 3).filter(lambda array: array.dtype.kind in "iufb")
+    change = st.tuples(st.sampled_from(sorted(parts)), numbers)
+    value = st.just(described) | altered_json(described)
+    feed(request, st.tuples(st.none() | mutated(path.read_bytes()), value, change), read, share=0.5)
+
+
+def test_what_is_exported_and_merged_survives(sound: DataSet, tmp_path: Path) -> None:
+    export_dataset(sound, tmp_path / "out")
+    merged = merge_datasets([sound, sound], "both", Workspace(tmp_path))
+    assert len(merged.triples) == len(sound.triples)
