@@ -24,7 +24,7 @@ LARGEST_STEP = 1.5
 PRIOR = 0.5
 """Curvature added to the information of each logarithm, so that one that the data say nothing of stays where it is."""
 SMALLEST = 1e-6
-SETTLED = 0.05
+SETTLED = 0.2
 """Twice the logarithm of the likelihood that a step still hopes to gain: no test could tell the two apart."""
 TOLERANCE = 1e-3
 """Of the solves: far below the error by simulation."""
