@@ -143,6 +143,33 @@ class Partner(Left):
         return out
 
 
+class PartnerEverywhere(Left):
+    """`Partner` with slopes that are the same in every line: it needs to know pairs only."""
+
+    def __init__(self, rows: Rows, psi: Array) -> None:
+        keys, group = np.unique(rows.pair_keys, return_inverse=True)
+        self.forth = _places(len(rows), [group], len(keys))
+        self.back = sparse.csr_array(self.forth.T)
+        pairs = Rows(keys // rows.drugs, keys % rows.drugs, np.zeros_like(keys), rows.drugs, 1)
+        self.slopes = Partner(pairs, psi)
+        self.groups, self.lines = self.slopes.groups, 1
+
+    def table(self, x: Array) -> Array:
+        return self.slopes.table(self.back @ x)
+
+    def rows(self, table: Array) -> Array:
+        return self.forth @ self.slopes.rows(table)
+
+    def apply(self, right: Right, x: Array) -> Array:
+        return right.factor[0] @ right.factor[0] * self.rows(self.table(x))
+
+    def spread(self, coefficients: Array, phi: Array | None) -> Array:
+        return self.rows(coefficients)
+
+    def collect(self, x: Array, phis: Sequence[Array | None]) -> Iterator[Array]:
+        return iter([self.table(x)] * len(phis))
+
+
 class SparsePairs(Left):
     """Pairs, where a table of pairs x lines would be too large: rows meet only rows of their pair."""
 
@@ -208,7 +235,8 @@ class Covariance:
                 return SparsePairs(rows)
             return Left(_places(n, [group * rows.lines + rows.c], len(keys) * rows.lines), len(keys), rows.lines)
         if kind == "partner":
-            return Partner(rows, psi[kernel])
+            everywhere = all(term.right == "one" for term in self.terms if term.left == name)
+            return (PartnerEverywhere if everywhere else Partner)(rows, psi[kernel])
         ends = [rows.a * rows.lines + rows.c, rows.b * rows.lines + rows.c]
         drug = Left(_places(n, ends, rows.drugs * rows.lines), rows.drugs, rows.lines)
         return DrugKernel(drug, psi[kernel]) if kernel else drug
