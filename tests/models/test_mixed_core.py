@@ -17,7 +17,7 @@ from l2aco.models.mixed.update import update
 
 DRUGS, LINES = 9, 14
 TERMS = (
-    *default_terms(["panel", "text"], ["fingerprint"]),
+    *default_terms(["panel", "text"], ["fingerprint", "words"]),
     Term("drug:fingerprint", "panel"),
     Term("partner:fingerprint", "own"),
 )
@@ -32,7 +32,9 @@ def world(seed=0, drugs=DRUGS, lines=LINES, rows=300):
     panel = rng.standard_normal((lines, 5))
     panel[rng.random(panel.shape) < 0.1] = np.nan
     about = {
-        "drugs": Entities(drugs, {"fingerprint": Knowledge(rng.standard_normal((drugs, 4)))}),
+        "drugs": Entities(
+            drugs, {name: Knowledge(rng.standard_normal((drugs, 4))) for name in ("fingerprint", "words")}
+        ),
         "lines": Entities(
             lines, {"panel": Knowledge(panel), "text": Knowledge(rng.standard_normal((lines, 30)), "none")}
         ),

@@ -6,7 +6,7 @@ over lines. Nothing of the size rows x rows, or rows x coefficients, is ever mad
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from l2aco.models.mixed.terms import NOISE, Term
 Array = np.ndarray[Any, np.dtype[Any]]
 LARGEST_TABLE = 20_000_000
 """Entries of a (groups, lines) table that is held dense; pairs beyond that keep to their own rows."""
+CHUNK = 65_536
 RIGHT_HAND = 25_000_000
 """Numbers of a table with all its right-hand sides at a time (200 MB)."""
 
@@ -42,6 +43,31 @@ class Rows:
         return np.minimum(self.a, self.b) * np.int64(self.drugs) + np.maximum(self.a, self.b)
 
 
+class Right:
+    """A matrix over lines: diagonal x I + factor factor', (lines, r); dense where that is no more work."""
+
+    def __init__(self, diagonal: float, factor: Array) -> None:
+        self.diagonal, self.factor = diagonal, factor
+        lines, rank = factor.shape
+        self.dense = factor @ factor.T + diagonal * np.eye(lines) if 3 * rank > lines else None
+
+    def times(self, table: Array) -> Array:
+        """(groups, lines, m) from (groups, lines, m)."""
+        if self.dense is not None:
+            return self.dense @ table
+        return self.diagonal * table + self.factor @ (self.factor.T @ table)
+
+    def entries(self, one: Array, other: Array) -> Array:
+        """(k,): the entries between lines `one` and `other` (k,)."""
+        if self.dense is not None:
+            return self.dense[one, other]
+        found = np.empty(len(one))
+        for start in range(0, len(one), CHUNK):
+            some = slice(start, start + CHUNK)
+            found[some] = np.einsum("kr,kr->k", self.factor[one[some]], self.factor[other[some]])
+        return found + self.diagonal * (one == other)
+
+
 class Left:
     """A left side: `groups` of rows, each with a place in a table (groups, lines)."""
 
@@ -57,21 +83,18 @@ class Left:
         """(n, m): what the table (groups, lines, m) says of each row."""
         return self.forth @ table.reshape(self.groups * self.lines, -1)
 
-    def apply(self, kernel: Array, x: Array) -> Array:
-        return self.rows(kernel @ self.table(x))
+    def apply(self, right: Right, x: Array) -> Array:
+        """(left x right) x, (n, m)."""
+        return self.rows(right.times(self.table(x)))
 
-    def form(self, x: Array) -> Array:
-        """(lines, lines) G such that the sum over columns of x' (left x K) x is the sum of G * K."""
-        table = np.moveaxis(self.table(x), 1, 0).reshape(self.lines, -1)
-        return table @ table.T
+    def spread(self, coefficients: Array, phi: Array | None) -> Array:
+        """(n, m) of the effects with `coefficients` (groups, r, m) on phi (lines, r); None: each line its own."""
+        return self.rows(coefficients if phi is None else phi @ coefficients)
 
-    def spread(self, coefficients: Array, phi: Array) -> Array:
-        """(n, m) of the effects with `coefficients` (groups, r, m) on phi (lines, r)."""
-        return self.rows(phi @ coefficients)
-
-    def collect(self, x: Array, phi: Array) -> Array:
-        """(groups, r, m): the adjoint of `spread`."""
-        return phi.T @ self.table(x)
+    def collect(self, x: Array, phis: Sequence[Array | None]) -> Iterator[Array]:
+        """(groups, r, m) for each phi: the adjoint of `spread`."""
+        table = self.table(x)
+        return (table if phi is None else phi.T @ table for phi in phis)
 
 
 class DrugKernel(Left):
@@ -120,6 +143,33 @@ class Partner(Left):
         return out
 
 
+class PartnerEverywhere(Left):
+    """`Partner` with slopes that are the same in every line: it needs to know pairs only."""
+
+    def __init__(self, rows: Rows, psi: Array) -> None:
+        keys, group = np.unique(rows.pair_keys, return_inverse=True)
+        self.forth = _places(len(rows), [group], len(keys))
+        self.back = sparse.csr_array(self.forth.T)
+        pairs = Rows(keys // rows.drugs, keys % rows.drugs, np.zeros_like(keys), rows.drugs, 1)
+        self.slopes = Partner(pairs, psi)
+        self.groups, self.lines = self.slopes.groups, 1
+
+    def table(self, x: Array) -> Array:
+        return self.slopes.table(self.back @ x)
+
+    def rows(self, table: Array) -> Array:
+        return self.forth @ self.slopes.rows(table)
+
+    def apply(self, right: Right, x: Array) -> Array:
+        return right.factor[0] @ right.factor[0] * self.rows(self.table(x))
+
+    def spread(self, coefficients: Array, phi: Array | None) -> Array:
+        return self.rows(coefficients)
+
+    def collect(self, x: Array, phis: Sequence[Array | None]) -> Iterator[Array]:
+        return iter([self.table(x)] * len(phis))
+
+
 class SparsePairs(Left):
     """Pairs, where a table of pairs x lines would be too large: rows meet only rows of their pair."""
 
@@ -133,32 +183,34 @@ class SparsePairs(Left):
         self.starts = np.concatenate([[0], np.cumsum(reach)])
         within = np.arange(self.starts[-1]) - np.repeat(self.starts[:-1], reach)
         self.mate = order[within + np.repeat(begin[self.group], reach)].astype(np.int32)
-        self.one = sparse.csr_array(
-            (np.ones(len(rows)), order, np.concatenate([[0], np.cumsum(size)])), shape=(self.groups, len(rows))
-        )
+        self.order, self.begin = order, np.append(begin, len(rows))
+        self.shape = (self.groups, self.lines)
 
-    def _block(self, kernel: Array) -> sparse.csr_array:
-        n = len(self.c)
-        mine = np.repeat(self.c, np.diff(self.starts))
-        return sparse.csr_array((kernel[mine, self.c[self.mate]], self.mate, self.starts), shape=(n, n))
-
-    def apply(self, kernel: Array, x: Array) -> Array:
+    def apply(self, right: Right, x: Array) -> Array:
         kept = getattr(self, "_kept", None)
-        if kept is None or kept[0] is not kernel:
-            self._kept = kept = (kernel, self._block(kernel))
+        if kept is None or kept[0] is not right:
+            n = len(self.c)
+            mine = np.repeat(self.c, np.diff(self.starts))
+            block = sparse.csr_array((right.entries(mine, self.c[self.mate]), self.mate, self.starts), shape=(n, n))
+            self._kept = kept = (right, block)
         return kept[1] @ x
 
-    def form(self, x: Array) -> Array:
-        mine = np.repeat(np.arange(len(self.c)), np.diff(self.starts))
-        product = np.einsum("nm,nm->n", x[mine], x[self.mate])
-        place = self.c[mine] * self.lines + self.c[self.mate]
-        return np.bincount(place, product, minlength=self.lines**2).reshape(self.lines, self.lines)
+    def spread(self, coefficients: Array, phi: Array | None) -> Array:
+        assert phi is not None  # a pair has no part of its own in a line: that is the noise
+        out = np.empty((len(self.c), coefficients.shape[2]))
+        for start in range(0, len(self.c), CHUNK):
+            some = slice(start, start + CHUNK)
+            out[some] = np.einsum("nrm,nr->nm", coefficients[self.group[some]], phi[self.c[some]])
+        return out
 
-    def spread(self, coefficients: Array, phi: Array) -> Array:
-        return np.einsum("nrm,nr->nm", coefficients[self.group], phi[self.c])
-
-    def collect(self, x: Array, phi: Array) -> Array:
-        return np.stack([self.one @ (phi[self.c] * column[:, None]) for column in x.T], axis=-1)
+    def collect(self, x: Array, phis: Sequence[Array | None]) -> Iterator[Array]:
+        for phi in phis:
+            assert phi is not None
+            # one row of ones and lines a pair, filled with x, times phi
+            tables = [
+                sparse.csr_array((column[self.order], self.c[self.order], self.begin), self.shape) for column in x.T
+            ]
+            yield np.stack([table @ phi for table in tables], axis=-1)
 
 
 class Covariance:
@@ -169,8 +221,7 @@ class Covariance:
 
     def __init__(self, rows: Rows, terms: Sequence[Term], phi: Mapping[str, Array], psi: Mapping[str, Array]) -> None:
         self.of, self.terms = rows, tuple(terms)
-        self.right = {"one": np.ones((rows.lines, 1)), "own": np.eye(rows.lines), **phi}
-        self.right_kernels = {name: factor @ factor.T for name, factor in self.right.items()}
+        self.phi: dict[str, Array | None] = {"one": np.ones((rows.lines, 1)), "own": None, **phi}
         self.left = {name: self._left(name, psi) for name in dict.fromkeys(term.left for term in terms)}
 
     def _left(self, name: str, psi: Mapping[str, Array]) -> Left:
@@ -184,7 +235,8 @@ class Covariance:
                 return SparsePairs(rows)
             return Left(_places(n, [group * rows.lines + rows.c], len(keys) * rows.lines), len(keys), rows.lines)
         if kind == "partner":
-            return Partner(rows, psi[kernel])
+            everywhere = all(term.right == "one" for term in self.terms if term.left == name)
+            return (PartnerEverywhere if everywhere else Partner)(rows, psi[kernel])
         ends = [rows.a * rows.lines + rows.c, rows.b * rows.lines + rows.c]
         drug = Left(_places(n, ends, rows.drugs * rows.lines), rows.drugs, rows.lines)
         return DrugKernel(drug, psi[kernel]) if kernel else drug
@@ -195,15 +247,19 @@ class Covariance:
 
     def one(self, term: Term, x: Array) -> Array:
         """(n, m): the covariance of this term alone, at variance 1, times x (n, m)."""
-        return self.left[term.left].apply(self.right_kernels[term.right], x)
+        phi = self.phi[term.right]
+        right = Right(1.0, np.zeros((self.of.lines, 0))) if phi is None else Right(0.0, phi)
+        return self.left[term.left].apply(right, x)
 
     def forms(self, x: Array) -> dict[str, float]:
         """By term, and for the noise: the mean over the columns of x' V_term x, x (n, m)."""
         sums = dict.fromkeys([*map(str, self.terms), NOISE], 0.0)
         for some in self.portions(x.shape[1]):
-            found = {name: left.form(x[:, some]) for name, left in self.left.items()}
-            for term in self.terms:
-                sums[str(term)] += float(np.sum(found[term.left] * self.right_kernels[term.right]))
+            for name, left in self.left.items():
+                terms = [term for term in self.terms if term.left == name]
+                parts = left.collect(x[:, some], [self.phi[term.right] for term in terms])
+                for term, part in zip(terms, parts, strict=True):
+                    sums[str(term)] += float(np.einsum("grm,grm->", part, part))
         sums[NOISE] = float(np.sum(x**2))
         return {name: value / x.shape[1] for name, value in sums.items()}
 
@@ -211,11 +267,21 @@ class Covariance:
         """(n, count) draws of all effects and the noise: their covariance is V."""
         out = rng.standard_normal((len(self.of), count)) * np.sqrt(variances[NOISE])
         for term in self.terms:
-            left, factor = self.left[term.left], self.right[term.right]
+            left, phi = self.left[term.left], self.phi[term.right]
             for some in self.portions(count):
-                shape = (left.groups, factor.shape[1], len(range(count)[some]))
-                out[:, some] += left.spread(rng.standard_normal(shape) * np.sqrt(variances[str(term)]), factor)
+                shape = (left.groups, self.rank(term), len(range(count)[some]))
+                out[:, some] += left.spread(rng.standard_normal(shape) * np.sqrt(variances[str(term)]), phi)
         return out
+
+    def rank(self, term: Term) -> int:
+        """Coefficients of each group."""
+        phi = self.phi[term.right]
+        return self.of.lines if phi is None else int(phi.shape[1])
+
+    def diagonal(self, term: Term) -> float:
+        """Mean over lines of the right side's diagonal."""
+        phi = self.phi[term.right]
+        return 1.0 if phi is None else float(np.mean(np.sum(phi**2, axis=1)))
 
     def portions(self, columns: int) -> list[slice]:
         """Right-hand sides, so many at a time that their tables stay small."""
@@ -230,16 +296,22 @@ class Operator:
     def __init__(self, covariance: Covariance, variances: Mapping[str, float]) -> None:
         self.covariance, self.variances = covariance, dict(variances)
         self.noise = variances[NOISE]
-        self.kernels: dict[str, Array] = {}
-        for term in covariance.terms:
-            part = variances[str(term)] * covariance.right_kernels[term.right]
-            self.kernels[term.left] = self.kernels[term.left] + part if term.left in self.kernels else part
+        self.right: dict[str, Right] = {}
+        for name in covariance.left:
+            own, factors = 0.0, [np.zeros((covariance.of.lines, 0))]
+            for term in (term for term in covariance.terms if term.left == name):
+                phi, variance = covariance.phi[term.right], variances[str(term)]
+                if phi is None:
+                    own += variance
+                else:
+                    factors.append(phi * np.sqrt(variance))
+            self.right[name] = Right(own, np.concatenate(factors, axis=1))
 
     def __call__(self, x: Array) -> Array:
         out = self.noise * x
         for some in self.covariance.portions(x.shape[1]):
             for name, left in self.covariance.left.items():
-                out[:, some] += left.apply(self.kernels[name], x[:, some])
+                out[:, some] += left.apply(self.right[name], x[:, some])
         return out
 
 

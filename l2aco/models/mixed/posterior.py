@@ -61,15 +61,14 @@ def draw_posterior(state: State, *, count: int = 32, seed: int = 0, tolerance: f
         drawn: dict[str, Array] = {}
         data = rng.standard_normal((len(state.rows), size)) * np.sqrt(state.variances[NOISE])
         for term in state.terms:
-            left, factor = covariance.left[term.left], covariance.right[term.right]
-            scale = np.sqrt(state.variances[str(term)])
-            drawn[str(term)] = rng.standard_normal((left.groups, factor.shape[1], size)) * scale
-            data += left.spread(drawn[str(term)], factor)
+            left, scale = covariance.left[term.left], np.sqrt(state.variances[str(term)])
+            drawn[str(term)] = rng.standard_normal((left.groups, covariance.rank(term), size)) * scale
+            data += left.spread(drawn[str(term)], covariance.phi[term.right])
         found = solve(operator, precondition, data, tolerance=tolerance)
         for term in state.terms:
-            left, factor = covariance.left[term.left], covariance.right[term.right]
-            known = state.variances[str(term)] * left.collect(found, factor)
-            parts[str(term)].append((drawn.pop(str(term)) - known).astype(np.float32))
+            for known in covariance.left[term.left].collect(found, [covariance.phi[term.right]]):
+                deviation = drawn.pop(str(term)) - state.variances[str(term)] * known
+                parts[str(term)].append(deviation.astype(np.float32))
     return Draws({name: np.concatenate(some, axis=-1) for name, some in parts.items()}, count)
 
 

@@ -24,6 +24,10 @@ LARGEST_STEP = 1.5
 PRIOR = 0.5
 """Curvature added to the information of each logarithm, so that one that the data say nothing of stays where it is."""
 SMALLEST = 1e-6
+SETTLED = 0.2
+"""Twice the logarithm of the likelihood that a step still hopes to gain: no test could tell the two apart."""
+TOLERANCE = 1e-3
+"""Of the solves: far below the error by simulation."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def select_variances(
         gradient, information, guess = _slope(covariance, y, variances, names, draws, seed, guess)
         inverse = np.linalg.inv(information + PRIOR * np.eye(len(names)))
         move = inverse @ gradient
-        settled = bool(gradient @ move < 0.02 * len(names) / draws)
+        settled = bool(gradient @ move < SETTLED)
         move *= min(1.0, LARGEST_STEP / max(np.abs(move).max(), 1e-300))
         for name, by in zip(names, move, strict=True):
             variances[name] = max(variances[name] * float(np.exp(by)), SMALLEST)
@@ -81,7 +85,7 @@ def _slope(
     """Gradient and average information of the logarithms of the variances `names`, and V^-1 of y and of the draws."""
     operator, precondition = covariance.at(variances), Additive(covariance, variances)
     drawn = covariance.draw(np.random.default_rng(seed), variances, draws)
-    found = solve(operator, precondition, np.column_stack([y, drawn]), start=guess, tolerance=1e-5)
+    found = solve(operator, precondition, np.column_stack([y, drawn]), start=guess, tolerance=TOLERANCE)
     alpha, simulated = found[:, :1], found[:, 1:]
     of_data, of_draws = covariance.forms(alpha), covariance.forms(simulated)
     weight = np.array([variances[name] for name in names])
@@ -89,7 +93,7 @@ def _slope(
     by_name = {str(term): term for term in covariance.terms}
     parts = [alpha if name == NOISE else covariance.one(by_name[name], alpha) for name in names]
     changes = np.concatenate(parts, axis=1) * weight
-    information = 0.5 * changes.T @ solve(operator, precondition, changes, tolerance=1e-5)
+    information = 0.5 * changes.T @ solve(operator, precondition, changes, tolerance=TOLERANCE)
     return gradient, (information + information.T) / 2.0, found
 
 

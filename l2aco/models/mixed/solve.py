@@ -28,7 +28,7 @@ class Additive:
         size = {"pair": 0.0, "drug": 0.0, "all": 0.0, "one": 0.0}
         for term in covariance.terms:
             kind, main = _part(term)
-            diagonal = float(np.mean(np.diag(covariance.right_kernels[term.right]))) * variances[str(term)]
+            diagonal = covariance.diagonal(term) * variances[str(term)]
             if main:
                 size[kind] += diagonal
             else:

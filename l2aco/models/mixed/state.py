@@ -84,9 +84,9 @@ class State:
         """By term: (groups, r), the posterior mean of its coefficients."""
         covariance, alpha = self.covariance, self.alpha[:, None]
         return {
-            str(term): self.variances[str(term)]
-            * covariance.left[term.left].collect(alpha, covariance.right[term.right])[:, :, 0]
+            str(term): self.variances[str(term)] * found[:, :, 0]
             for term in self.terms
+            for found in covariance.left[term.left].collect(alpha, [covariance.phi[term.right]])
         }
 
     def weights(self) -> dict[str, dict[str, float]]:
