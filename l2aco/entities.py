@@ -286,6 +286,7 @@ def _pick(raw: Table, tell: Callable[[str], None]) -> dict[str, str]:
     columns = {role: name for role, name in picked.items() if name is not None}
     if "tissue" not in columns and (sites := columns_called(raw.frame.columns, _SITES)):
         columns["tissue"] = sites[0]
+        tell(f"{raw.path.name}: '{sites[0]}' is where a sample was taken: fluids and lymph nodes are no tissue.")
     guessed = [f"'{columns[role]}' as {role}" for role in _FACTS if columns.get(role, role).strip().casefold() != role]
     if guessed:
         tell(f"{raw.path.name}: read {', '.join(guessed)}.")

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -131,6 +131,25 @@ def _settle(making: Path, path: Path) -> None:
         os.replace(old, path)
     for left in (making / "new", old):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def files_in(folder: Path) -> list[str]:
+    """The paths, inside the folder, of everything in it that is no folder, links not followed."""
+    return sorted(
+        str((Path(place) / name).relative_to(folder))
+        for place, folders, files in os.walk(folder)
+        for name in [*files, *(name for name in folders if (Path(place) / name).is_symlink())]
+    )
+
+
+def refuse_others(folder: Path, ours: Callable[[str], bool], writer: str) -> None:
+    """Before a folder is replaced: raises UsageError where it holds a file (by its path inside) that is not `ours`."""
+    if others := [name for name in files_in(folder) if not ours(name)]:
+        raise UsageError(
+            f"holds {len(others)} files that {writer} did not write, such as {others[0]}",
+            where=folder,
+            remedy="Choose another name, or remove the folder yourself.",
+        )
 
 
 def _sync(path: Path) -> None:

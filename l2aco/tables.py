@@ -277,6 +277,7 @@ def read_lines(path: Path, columns: Sequence[str], *, may_be_empty: bool = False
 
     if path.is_dir() or not path.exists():
         raise InputError("no such file", where=path)
+    check_bytes(path, path.stat().st_size)
     data = path.read_bytes()
     if data.strip() or not may_be_empty:
         _check_text(path, data)

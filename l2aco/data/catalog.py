@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
 
 from l2aco.data.dataset import DataSet
 from l2aco.data.sources.demo import DEMO, write_demo
+from l2aco.data.write import refuse_but_for_case
 from l2aco.errors import UnknownNameError, UsageError
 from l2aco.workspace import Workspace, names_in
 
@@ -26,7 +27,8 @@ def open_dataset(name: str, workspace: Workspace) -> DataSet:
 def open_or_simulate(name: str, workspace: Workspace) -> DataSet:
     """`open_dataset` for a name that a user gave: the demo is there for everybody, and simulated on its first use."""
     if name.casefold() == DEMO and _called(name, workspace) is None:
-        return write_demo(workspace)
+        with contextlib.suppress(UsageError):  # another process has simulated it meanwhile
+            return write_demo(workspace)
     return open_dataset(name, workspace)
 
 
@@ -35,20 +37,14 @@ def check_new_name(name: str, workspace: Workspace, *, replace: bool) -> None:
     target = workspace.child(workspace.data, name)
     if name.casefold() == DEMO:
         raise UsageError(f"'{name}' is the simulated data set's name", remedy="Choose another --name.")
-    known = names_in(workspace.data)
-    if name not in known and (other := _but_for_case(name, known)):
-        raise UsageError(f"'{other}' differs from '{name}' in case only", remedy="Choose another --name.")
+    refuse_but_for_case(name, workspace)
     if target.exists() and not replace:
         raise UsageError("exists already", where=target, remedy="Choose another --name, or pass --force to replace it.")
 
 
 def _called(name: str, workspace: Workspace) -> str | None:
     known = names_in(workspace.data)
-    return name if name in known else _but_for_case(name, known)
-
-
-def _but_for_case(name: str, known: Iterable[str]) -> str | None:
-    return next((item for item in known if item.casefold() == name.casefold()), None)
+    return name if name in known else next((item for item in known if item.casefold() == name.casefold()), None)
 
 
 def list_datasets(workspace: Workspace) -> list[DataSet]:

@@ -18,16 +18,19 @@ from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.entities import Entity
 from l2aco.errors import InputError, UnknownNameError, UsageError
-from l2aco.files import atomic_folder
+from l2aco.files import atomic_folder, files_in, read_json, refuse_others, write_json
 
 LAYOUTS = ("laco", "laco-features")
+MARK = ".l2aco-export.json"
+"""Says which files of the folder are ours."""
 
 
 def export_dataset(dataset: DataSet, folder: Path, layout: str = "laco", *, replace: bool = False) -> list[str]:
     """Write `folder` in a layout: `laco` is the graph part of the release, `laco-features` its feature part.
 
     The splits are those that came with the data set, else fold 0 of 5 with seed 0. Returns what was left out, one
-    line each. Raises UnknownNameError, UsageError where the folder exists, InputError for a name with a tab.
+    line each. Raises UnknownNameError, UsageError where the folder exists, or is to be replaced and holds anything
+    that no export wrote, InputError for a name with a tab.
     """
     if layout not in LAYOUTS:
         raise UnknownNameError("layout", layout, LAYOUTS)
@@ -38,13 +41,24 @@ def export_dataset(dataset: DataSet, folder: Path, layout: str = "laco", *, repl
             splits[name] = make_split(dataset, SplitSpec(setting=setting))
         except UsageError as error:
             left_out.append(f"{name}: {error.message}")
-    with atomic_folder(folder.expanduser().absolute(), replace=replace) as partial:
+    folder = folder.expanduser().absolute()
+    with atomic_folder(folder, replace=replace) as partial:
+        _refuse_others(folder)
         if layout == "laco":
             _graph_part(dataset, splits, partial / "datasets")
         else:
             left_out += _deepdds_part(dataset, splits, partial / "DeepDDS" / "data" / dataset.name)
             left_out += _dffndds_part(dataset, splits, partial / "DFFNDDS" / "MyDataset")
+        write_json(partial / MARK, {"dataset": dataset.name, "layout": layout, "files": files_in(partial)})
     return left_out
+
+
+def _refuse_others(folder: Path) -> None:
+    """Raises UsageError where the folder holds a file that no export wrote."""
+    mark = read_json(folder / MARK) if (folder / MARK).is_file() else {}
+    listed = mark.get("files") if isinstance(mark, dict) else None
+    ours = {*(listed if isinstance(listed, list) else []), MARK}
+    refuse_others(folder, ours.__contains__, "l2aco data export")
 
 
 def _graph_part(dataset: DataSet, splits: dict[str, Split], folder: Path) -> None:

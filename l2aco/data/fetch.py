@@ -14,14 +14,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from l2aco.data.dataset import DataSet
+from l2aco.data.download import download, told, under
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.data.sources.laco import find_datasets
 from l2aco.errors import DamagedError, InputError, UnavailableError, UnknownNameError
-from l2aco.files import atomic_path, sha256_file
+from l2aco.files import WriterLock, atomic_folder, atomic_path, sha256_file
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, user_cache
 
-ATTEMPTS = 4
 MAX_UNPACKED = 20 << 30
 """Bytes. An archive that unpacks to more is refused."""
 
@@ -66,8 +66,9 @@ def fetch_dataset(spec: FetchSpec, workspace: Workspace, progress: Progress | No
     if "hub" in entry:
         folder = _from_hub(entry, spec.origin, folder)
     else:
-        for file, sha256 in entry["files"].items():
-            _bring(file, sha256, entry, spec.origin, folder, progress)
+        with WriterLock(folder, f"the cache of {name}"):
+            for file, pinned in entry["files"].items():
+                _bring(file, pinned, entry, spec.origin, folder, progress)
     own = spec.name or name
     places = [(own, folder)]
     if entry["source"] == "laco":
@@ -92,23 +93,28 @@ def fetch_dataset(spec: FetchSpec, workspace: Workspace, progress: Progress | No
 
 
 def _bring(
-    file: str, sha256: str, entry: Mapping[str, Any], origin: str | None, folder: Path, progress: Progress
+    file: str,
+    pinned: Mapping[str, Any],
+    entry: Mapping[str, Any],
+    origin: str | None,
+    folder: Path,
+    progress: Progress,
 ) -> None:
-    """One file into the cache, checked."""
+    """One file into the cache, checked; the caller holds the cache's lock."""
     target = folder / file
-    if target.is_file() and sha256_file(target) == sha256:
+    if target.is_file() and sha256_file(target) == pinned["sha256"]:
         return
-    folder.mkdir(parents=True, exist_ok=True)
     if origin is not None and "://" not in origin:
-        _copy(file, sha256, entry, Path(origin).expanduser(), target)
+        _copy(file, pinned["sha256"], entry, Path(origin).expanduser(), target)
         return
-    base = (origin or entry["base"]).rstrip("/")
     cut = entry.get("cut", {}).get(file)
+    whole = cut or {"file": file, "bytes": pinned["bytes"]}
+    url = under(origin or entry["base"], whole["file"])
     part = target.with_name(f"{file}.part")
-    download(f"{base}/{cut['file'] if cut else file}", part, progress)
+    download(url, part, whole["bytes"], progress)
     if cut:
         _cut(part, cut["columns"])
-    _check(part, sha256, f"{base}/{file}")
+    _check(part, pinned["sha256"], told(url))
     part.replace(target)
 
 
@@ -122,66 +128,15 @@ def _copy(file: str, sha256: str, entry: Mapping[str, Any], origin: Path, target
         shutil.copyfile(found, partial)
 
 
-def _check(part: Path, sha256: str, url: str) -> None:
+def _check(part: Path, sha256: str, where: str) -> None:
     found = sha256_file(part)
     if found != sha256:
         part.unlink()
         raise DamagedError(
             f"is not the file that is pinned: its SHA-256 is {found[:16]}..., not {sha256[:16]}...",
-            where=url,
+            where=where,
             remedy="Try again; if it stays so, the public file was changed. Nothing was imported.",
         )
-
-
-def download(url: str, part: Path, progress: Progress) -> None:
-    """Bytes of `url` into `part`, going on after what is there already; raises UnavailableError.
-
-    A connection that breaks off is taken up again where it stopped, four attempts in all.
-    """
-    import httpx
-    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
-
-    retrying = Retrying(
-        retry=retry_if_exception_type((httpx.TransportError, _BusyError)),
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential(multiplier=0.2, max=5),
-        reraise=True,
-    )
-    try:
-        with httpx.Client(follow_redirects=True, timeout=30) as client:
-            retrying(_stream, client, url, part, progress)
-    except (httpx.HTTPError, httpx.InvalidURL, _BusyError) as error:
-        raise UnavailableError(
-            f"cannot be reached ({error or type(error).__name__})",
-            where=url,
-            remedy="Try again, the download goes on where it stopped; or give a folder or mirror with --from.",
-        ) from None
-
-
-class _BusyError(Exception):
-    """The server asks for patience."""
-
-
-def _stream(client: Any, url: str, part: Path, progress: Progress) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"Accept-Encoding": "identity"}  # so that a range counts the bytes of the file
-    if have:
-        headers["Range"] = f"bytes={have}-"
-    with client.stream("GET", url, headers=headers) as answer:
-        if answer.status_code == 416:  # nothing after what is there: it is whole
-            return
-        if answer.status_code == 429 or answer.status_code >= 500:
-            raise _BusyError(f"the server answers {answer.status_code}")
-        if answer.status_code not in (200, 206):
-            raise UnavailableError(f"the server answers {answer.status_code}", where=url)
-        resumed = answer.status_code == 206
-        length = answer.headers.get("content-length")
-        total = int(length) + (have if resumed else 0) if length else None
-        with part.open("ab" if resumed else "wb") as stream, progress.task(part.stem, total, "B") as advance:
-            advance(have if resumed else 0)
-            for piece in answer.iter_raw():
-                stream.write(piece)
-                advance(len(piece))
 
 
 def _cut(path: Path, columns: list[str]) -> None:
@@ -199,6 +154,8 @@ def _cut(path: Path, columns: list[str]) -> None:
 
 def _from_hub(entry: Mapping[str, Any], origin: str | None, folder: Path) -> Path:
     """The folder of the paper's release, its zip archives unpacked."""
+    if origin is not None and "://" in origin:
+        raise InputError("is an address, and this data set comes from its hub or from a folder", where=told(origin))
     if origin is not None:
         place = Path(origin).expanduser()
         found = next((item for item in (place / entry["folder"], place) if item.exists()), None)
@@ -217,9 +174,12 @@ def _from_hub(entry: Mapping[str, Any], origin: str | None, folder: Path) -> Pat
                 remedy="Give a local copy with --from.",
             ) from None
     archives = [found] if found.is_file() else sorted(found.glob("*.zip"))
-    for archive in archives:
-        unpack(archive, folder)
-    return folder if archives else found
+    if not archives:
+        return found
+    with atomic_folder(folder, replace=True) as fresh:  # nothing of an earlier archive stays
+        for archive in archives:
+            unpack(archive, fresh)
+    return folder
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -19,6 +19,7 @@ from l2aco.data.sources.base import ReadOptions, Source
 from l2aco.data.write import write_dataset
 from l2aco.entities import Entity
 from l2aco.errors import InputError, UnknownNameError, UsageError
+from l2aco.files import child
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
 
@@ -62,6 +63,8 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
     if not path.exists():
         raise InputError("no such file or folder", where=path, remedy="`l2aco data fetch` gets the public ones.")
     check_new_name(spec.name, workspace, replace=spec.replace)
+    for feature in spec.features:
+        child(path, feature)
     label = LabelRule.parse(spec.label) if spec.label else None
     name, source = find_source(path, spec.source)
     _check_roles(name, source, spec.columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,14 +21,20 @@ from l2aco.data.merge_rows import Merged, merge_rows
 from l2aco.data.replicates import replicate_statistics
 from l2aco.data.splits.released import write_released
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import InputError
-from l2aco.files import atomic_folder, child, sha256_bytes, sha256_file, stable_hash, write_json
-from l2aco.workspace import Workspace
+from l2aco.errors import InputError, UsageError
+from l2aco.files import atomic_folder, child, refuse_others, sha256_bytes, sha256_file, stable_hash, write_json
+from l2aco.workspace import Workspace, names_in
 
 if TYPE_CHECKING:
     import polars as pl
 
     from l2aco.data.features.table import FeatureRows
+
+
+_OURS = re.compile(
+    r"manifest\.json|(entities|triples|gene_symbols)\.parquet|graph\.npz|(features|released|splits)/.+|\.writer\..+"
+)
+"""What lies in the folder of a data set."""
 
 
 def write_dataset(
@@ -71,6 +78,7 @@ def write_dataset(
         graph = _graph(ordered, graph_nodes or {}, graph_edges or {})
     path = workspace.child(workspace.data, name)
     with atomic_folder(path, replace=replace) as folder:
+        refuse_others(path, lambda file: bool(_OURS.fullmatch(file)), "l2aco data import")
         _write_files(folder, ordered, merged, graph, gene_symbols or {}, features or {})
         released = write_released(folder, merged.table, splits or {})
         files = {str(file.relative_to(folder)): sha256_file(file) for file in sorted(folder.rglob("*.*"))}
@@ -78,7 +86,15 @@ def write_dataset(
         if not repeats:
             manifest["replicates"] = {}
         write_json(folder / "manifest.json", manifest)
+        refuse_but_for_case(name, workspace)  # another may have been written meanwhile
     return DataSet(path)
+
+
+def refuse_but_for_case(name: str, workspace: Workspace) -> None:
+    """Raises UsageError where a data set is called so but for case."""
+    known = names_in(workspace.data)
+    if name not in known and (other := next((item for item in known if item.casefold() == name.casefold()), None)):
+        raise UsageError(f"'{other}' differs from '{name}' in case only", remedy="Choose another --name.")
 
 
 def _by_id(entities: Iterable[Entity], kind: EntityKind) -> list[Entity]:

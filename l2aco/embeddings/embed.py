@@ -23,6 +23,7 @@ from l2aco.embeddings.store.manifest import MANIFEST
 from l2aco.embeddings.store.segments import IDENTITY, StoreRecord, records_frame
 from l2aco.embeddings.store.store import EmbeddingStore, list_stores
 from l2aco.errors import MismatchError, PartlyDoneError
+from l2aco.profiles.numbers import has_text
 from l2aco.profiles.record import ProfileRecord
 from l2aco.profiles.sets import ProfileSet, list_profile_sets, open_profile_set
 from l2aco.progress import Advance, Progress, Silent
@@ -32,6 +33,10 @@ COMMIT_SECONDS = 5.0
 """Half of what a user may lose, since no two batches take the same time."""
 FIRST_TEXTS, FEWEST_TEXTS, MOST_TEXTS = 8, 1, 8192
 LONG_JOB_SECONDS = 60.0
+
+
+NUMBERS = "fields"
+"""The encoder of sets that hold numbers alone."""
 
 
 @dataclass
@@ -67,8 +72,17 @@ def embed_profiles(spec: EmbedSpec, workspace: Workspace, progress: Progress | N
         precision=spec.precision,
         budget_usd=spec.budget_usd,
     )
+    numbers = make_encoder(resolve_encoder(NUMBERS, workspace.settings))
     chosen = _chosen_sets(spec, workspace, progress)
-    return [_Embedding(spec, item, encoder, workspace, progress).run() for item in chosen]
+    return [
+        _Embedding(spec, item, encoder if spec.encoder or _holds_text(item) else numbers, workspace, progress).run()
+        for item in chosen
+    ]
+
+
+def _holds_text(profiles: ProfileSet) -> bool:
+    """Whether there is something for a text encoder to read; a set of numbers alone goes to `fields`."""
+    return any(has_text(schema) for schema in profiles.schemas.values())
 
 
 def _chosen_sets(spec: EmbedSpec, workspace: Workspace, progress: Progress) -> list[ProfileSet]:
@@ -118,7 +132,7 @@ class _Embedding:
     ) -> None:
         self.spec = spec
         self.profiles = profiles
-        self.encoder = encoder
+        self.encoder = encoder.for_set(profiles.name, profiles.schemas)
         self.workspace = workspace
         self.progress = progress
         name = f"{profiles.name}--{encoder.spec.name}"
@@ -218,7 +232,7 @@ class _Embedding:
         failure: PartlyEncodedError | EncodingInterrupted | None = None
         if len(todo):
             try:
-                vectors[todo] = self.encoder.encode([batch[n].text for n in todo], progress=_Within(self, advance))
+                vectors[todo] = self.encoder.encode_records([batch[n] for n in todo], progress=_Within(self, advance))
             except (PartlyEncodedError, EncodingInterrupted) as error:
                 failure, vectors[todo] = error, error.vectors
             long[todo[list(self.encoder.stats.long)]] = True

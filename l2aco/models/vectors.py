@@ -73,13 +73,14 @@ class Vectors:
         dimension and values that are not finite."""
         width = self.values.shape[1]
         for vector in others:
-            if vector is not None and (vector.shape != (width,) or not np.isfinite(vector).all()):
+            wrong = np.isinf if self.columns else lambda found: ~np.isfinite(found)
+            if vector is not None and (vector.shape != (width,) or wrong(vector).any()):
                 raise InputError(f"a profile vector must be {width} finite numbers, not of shape {vector.shape}")
         known = np.array([vector is not None for vector in others], dtype=bool)
         raw = [np.zeros(width) if vector is None else vector for vector in others]
         values = np.array(raw, dtype=np.float32).reshape(len(known), width)
         if self.centre is not None:
-            values = _directions(values - self.centre)
+            values = _directions(np.nan_to_num(values - self.centre))
         return replace(self, values=np.where(known[:, None], values, self.absent).astype(np.float32), known=known)
 
 
@@ -122,7 +123,8 @@ def prepare_vectors(
             f"{len(entities)} {plural} need vectors of shape ({len(entities)}, D); "
             f"these are {values.shape} with a mask of {known.shape}"
         )
-    bad = np.flatnonzero(known & ~np.isfinite(values).all(axis=1))
+    wrong = np.isinf(values) if columns else ~np.isfinite(values)  # a number may be unknown
+    bad = np.flatnonzero(known & wrong.any(axis=1))
     if len(bad):
         raise InputError(
             f"the vectors of {len(bad)} {plural} are not finite ({_names(entities, bad)})",
@@ -139,7 +141,7 @@ def prepare_vectors(
     if not align.standardise:
         return Vectors(values, known, None, absent, columns)
     centre = _centre(values, known, train)
-    centred = np.where(known[:, None], values - centre, 0.0).astype(np.float32)
+    centred = np.nan_to_num(np.where(known[:, None], values - centre, 0.0)).astype(np.float32)
     return Vectors(_directions(centred), known, centre, np.zeros_like(absent), columns)
 
 
@@ -153,8 +155,8 @@ def _absent(
             f"the store lacks {len(absent)} of {len(entities)} {plural} ({_names(entities, absent)})",
             remedy="Profile and embed them, or let them be imputed: missing = impute.",
         )
-    mean = values[known].mean(axis=0)
-    length = np.linalg.norm(values[known], axis=1).mean()
+    mean = _mean(values[known])
+    length = np.linalg.norm(np.nan_to_num(values[known]), axis=1).mean()
     return mean * (length / max(float(np.linalg.norm(mean)), 1e-12))
 
 
@@ -179,7 +181,16 @@ def _centre(values: NDArray[np.float32], known: NDArray[np.bool_], train: np.nda
     chosen = known.copy()
     if train is not None:
         chosen &= np.isin(np.arange(len(values)), train)
-    return values[chosen if chosen.any() else known].mean(axis=0)
+    return _mean(values[chosen if chosen.any() else known])
+
+
+def _mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(D,): of each column where it is known, 0 where it nowhere is."""
+    known = ~np.isnan(rows)
+    if known.all():
+        return rows.mean(axis=0)
+    total = np.where(known, rows, 0.0).sum(axis=0)
+    return (total / np.maximum(known.sum(axis=0), 1)).astype(np.float32)
 
 
 def _directions(centred: NDArray[np.float32]) -> NDArray[np.float32]:

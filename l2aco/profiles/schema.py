@@ -74,9 +74,11 @@ def infer_schema(value: Any) -> dict[str, Any]:
 
 
 def join_schemas(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of what either of two inferred schemas allows."""
-    if not one or not other or one["type"] != other["type"]:
-        return dict(one or other) if not (one and other) else {}
+    """The schema of what either of two inferred schemas allows: text, where they are of different types."""
+    if not one or not other:
+        return dict(one or other)
+    if one["type"] != other["type"]:
+        return {"type": "string"}
     if one["type"] != "object":
         return dict(one)
     names = {**one["properties"], **other["properties"]}

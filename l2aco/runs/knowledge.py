@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from l2aco.data.dataset import DataSet
+from l2aco.embeddings.encoders.fields import numbers_in
 from l2aco.embeddings.find import vectors_of
 from l2aco.embeddings.store.store import EmbeddingStore, open_store
 from l2aco.entities import EntityKind
@@ -30,7 +31,10 @@ def _load(store: EmbeddingStore, dataset: DataSet) -> Knowledge:
             f"the store {store.name} holds none of the drugs and cell lines of {dataset.name}",
             remedy="Profile and embed them (l2aco profile, l2aco embed), or name another store with --store.",
         )
-    return Knowledge(store.name, store.encoder.name, drugs, drug_mask, lines, cell_mask, store.encoder.columns)
+    columns = store.encoder.columns
+    if columns:
+        drugs, lines = numbers_in(drugs, len(columns)), numbers_in(lines, len(columns))
+    return Knowledge(store.name, store.encoder.name, drugs, drug_mask, lines, cell_mask, columns)
 
 
 def combined_hash(knowledge: Sequence[Knowledge]) -> str | None:

@@ -176,7 +176,7 @@ class PairAndCellMean:
 def likeness(vectors: Vectors, width: float, *, centre: bool = True) -> Array:
     """float64 (n, n): exp(cosine / width) of the vectors, centred over the known ones; 1 where one is unknown."""
     values, mask = vectors
-    values = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+    values = np.nan_to_num(np.asarray(values, dtype=np.float64).reshape(len(values), -1))
     if centre and mask.any():
         values = values - values[mask].mean(axis=0)
     norm = np.linalg.norm(values, axis=1, keepdims=True)

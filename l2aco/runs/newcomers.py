@@ -85,6 +85,7 @@ class Acquaintances:
         return predictor.admit(new, self._vectors(new)) if new else predictor
 
     def _vectors(self, entities: Sequence[Entity]) -> dict[tuple[str, str], dict[str, np.ndarray[Any, Any]]]:
+        from l2aco.embeddings.encoders.fields import numbers_in
         from l2aco.embeddings.find import vectors_of
 
         found: dict[tuple[str, str], dict[str, np.ndarray[Any, Any]]] = {}
@@ -100,6 +101,8 @@ class Acquaintances:
             for kind in EntityKind:
                 asked = [entity for entity in entities if entity.kind is kind]
                 vectors, mask = vectors_of(store, kind, asked)
+                if columns := len(store.encoder.columns):
+                    vectors = numbers_in(vectors, columns)
                 for row, entity in enumerate(asked):
                     if mask[row]:
                         found.setdefault(entity.key, {})[store.name] = vectors[row]

@@ -126,6 +126,47 @@ def test_export_and_import_again(cli: Cli, table: Path) -> None:
     assert "Wrote" in cli("data", "export", "mine", "features", "--layout", "laco-features").stderr
 
 
+def test_an_export_replaces_nothing_but_an_export(cli: Cli, table: Path, tmp_path: Path) -> None:
+    cli("data", "import", table, "--name", "mine")
+    thesis = tmp_path / "thesis"
+    (thesis / "chapters").mkdir(parents=True)
+    (thesis / "chapters" / "one.tex").write_text("years of work")
+    error = cli("data", "export", "mine", thesis, "--force", code=2).stderr
+    assert "chapters/one.tex" in error and "did not write" in error
+    assert (thesis / "chapters" / "one.tex").read_text() == "years of work"
+    cli("data", "export", "mine", "out")
+    assert "--force" in cli("data", "export", "mine", "out", code=2).stderr
+    cli("data", "export", "mine", "out", "--force", "--layout", "laco-features")
+    assert not Path("out/datasets").exists() and Path("out/DeepDDS").is_dir()
+
+
+@pytest.mark.parametrize("other", ["file", "link", "mark"])
+def test_an_export_that_holds_other_things_is_not_replaced(cli: Cli, table: Path, tmp_path: Path, other: str) -> None:
+    cli("data", "import", table, "--name", "mine")
+    cli("data", "export", "mine", "out")
+    away = tmp_path / "away"
+    away.mkdir()
+    (away / "kept.txt").write_text("kept")
+    if other == "file":
+        Path("out/notes.txt").write_text("mine")
+    elif other == "link":
+        Path("out/link").symlink_to(away)
+    else:
+        Path("out/.l2aco-export.json").write_text("[]")
+    assert "did not write" in cli("data", "export", "mine", "out", "--force", code=2).stderr
+    assert (away / "kept.txt").read_text() == "kept" and Path("out/datasets").is_dir()
+    assert sorted(path.name for path in Path().iterdir()) == ["away", "data", "out", "screen.csv"]
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b", ".hidden", "a\\b", "x\n", ""])
+def test_a_name_of_a_feature_leads_nowhere(cli: Cli, table: Path, tmp_path: Path, name: str) -> None:
+    Path("f.csv").write_text("cell,g1\nL0,1\n")
+    before = sorted(tmp_path.rglob("*"))
+    error = cli("data", "import", table, "--name", "mine", "--features", f"{name}=f.csv", code=2).stderr
+    assert "cannot be a name" in error or "name=VALUE" in error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_no_merge_takes_the_name_of_the_simulated_data_set(cli: Cli, table: Path) -> None:
     cli("data", "import", table, "--name", "one")
     cli("data", "import", table, "--name", "two")

@@ -122,3 +122,21 @@ def test_new_measurements_of_a_line_move_its_predictions_towards_them(name: str)
     before, after = (model.probabilities(*asked) for model in (fitted(name), fitted(name).refit(flipped)))
     error = np.abs(before - flipped.label[:20]).mean(), np.abs(after - flipped.label[:20]).mean()
     assert error[1] < error[0]
+
+
+@every_estimator
+def test_measurements_of_a_line_in_the_middle_are_those_of_that_line(name: str) -> None:
+    """Entities that were not trained stand anywhere among the others."""
+    cls = backbones.load(name)
+    inputs, middle = inputs_of(name), 2
+    rows = measured(range(TRAINED))
+    here = rows.cell_line == middle
+    most, rest = rows.take(np.flatnonzero(~here)), rows.take(np.flatnonzero(here))
+    config = parse_config(cls, {})
+    whole = cls.fit(inputs, config, rows, seed=0)
+    grown = cls.fit(inputs, config, most, seed=0).refit(rest)
+    of_line = rest.drug_a, rest.drug_b, rest.cell_line
+    others = most.drug_a, most.drug_b, most.cell_line
+    for asked in (of_line, others):
+        known, now = whole.probabilities(*asked), grown.probabilities(*asked)
+        assert np.corrcoef(known, now)[0, 1] > 0.95

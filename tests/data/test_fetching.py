@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import zipfile
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 
 from l2aco.data import fetch
-from l2aco.data.fetch import FetchSpec, download, fetch_dataset, public_datasets, unpack
-from l2aco.errors import DamagedError, InputError, UnavailableError, UnknownNameError
+from l2aco.data.download import download
+from l2aco.data.fetch import FetchSpec, fetch_dataset, public_datasets, unpack
+from l2aco.errors import DamagedError, InputError, LockedError, UnavailableError, UnknownNameError
+from l2aco.files import WriterLock
 from l2aco.progress import Silent
 from l2aco.workspace import Workspace
 
@@ -31,7 +34,7 @@ class Server(ThreadingHTTPServer):
     """Serves `files`; sends at most `cut` bytes of a body and then breaks the connection, `cuts` times."""
 
     files: dict[str, bytes]
-    cut, cuts, busy = 0, 0, 0
+    cut, cuts, busy, sent, endless = 0, 0, 0, 0, False
     asked: list[tuple[str, str | None]]
 
 
@@ -41,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         wanted = self.headers.get("Range")
         self.server.asked.append((self.path, wanted))
-        body = self.server.files.get(self.path.strip("/"))
+        body = self.server.files.get(self.path.partition("?")[0].strip("/"))
         if self.server.busy:
             self.server.busy -= 1
             self.send_error(503)
@@ -52,6 +55,14 @@ class Handler(BaseHTTPRequestHandler):
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         if start >= len(body):
             self.send_error(416)
+            return
+        if self.server.endless:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while self.server.endless:
+                    self.wfile.write(b"x" * 65_536)
+                    self.server.sent += 65_536
             return
         self.send_response(206 if wanted else 200)
         self.send_header("Content-Length", str(len(body) - start))
@@ -74,6 +85,7 @@ def server() -> Iterator[Server]:
     thread = threading.Thread(target=found.serve_forever, daemon=True)
     thread.start()
     yield found
+    found.endless = False
     found.shutdown()
     found.server_close()
     thread.join(timeout=5)
@@ -89,7 +101,9 @@ def pinned(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> s
         "folder": "tiny",
         "base": address,
         "terms": "none",
-        "files": {name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()},
+        "files": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in FILES.items()
+        },
     }
     monkeypatch.setattr(fetch, "public_datasets", lambda: {"tiny": entry})
     monkeypatch.setenv("L2ACO_CACHE", str(tmp_path / "cache"))
@@ -119,10 +133,10 @@ def test_a_connection_that_breaks_off_is_taken_up_where_it_stopped(
 def test_a_download_that_was_killed_goes_on_in_the_next_process(server: Server, tmp_path: Path) -> None:
     part = tmp_path / "file.part"
     part.write_bytes(FILES["drug_combinations.csv"][:50])
-    download(f"http://127.0.0.1:{server.server_address[1]}/drug_combinations.csv", part, Silent())
+    download(f"http://127.0.0.1:{server.server_address[1]}/drug_combinations.csv", part, 1_000, Silent())
     assert part.read_bytes() == FILES["drug_combinations.csv"]
     assert server.asked == [("/drug_combinations.csv", "bytes=50-")]
-    download(f"http://127.0.0.1:{server.server_address[1]}/drug_combinations.csv", part, Silent())
+    download(f"http://127.0.0.1:{server.server_address[1]}/drug_combinations.csv", part, 1_000, Silent())
     assert part.read_bytes() == FILES["drug_combinations.csv"]
 
 
@@ -142,6 +156,106 @@ def test_a_file_that_is_not_the_pinned_one_imports_nothing(
     assert not workspace.data.exists()
     server.files["drug_protein.csv"] = whole
     assert len(fetch_dataset(FetchSpec(public="tiny"), workspace)) == 1
+
+
+def test_a_server_without_end_is_left_after_the_bytes_that_are_pinned(
+    pinned: str, server: Server, workspace: Workspace, tmp_path: Path
+) -> None:
+    server.endless = True
+    with pytest.raises(DamagedError, match=f"more than the {len(FILES['drug_combinations.csv'])} bytes"):
+        fetch_dataset(FetchSpec(public="tiny"), workspace)
+    assert len(server.asked) == 1 and server.sent < 10 << 20
+    assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file() and file.stat().st_size > 10_000]
+
+
+def test_a_larger_file_than_the_pinned_one_is_not_kept(pinned: str, server: Server, workspace: Workspace) -> None:
+    server.files["drug_protein.csv"] += b"DB00002,11\n" * 1_000
+    with pytest.raises(DamagedError, match="more than the 24 bytes"):
+        fetch_dataset(FetchSpec(public="tiny"), workspace)
+    server.files["drug_protein.csv"] = FILES["drug_protein.csv"]
+    assert len(fetch_dataset(FetchSpec(public="tiny"), workspace)) == 1
+
+
+def test_a_part_that_is_too_long_begins_anew(server: Server, tmp_path: Path) -> None:
+    part = tmp_path / "file.part"
+    part.write_bytes(b"x" * 2_000)
+    download(f"http://127.0.0.1:{server.server_address[1]}/drug_combinations.csv", part, 1_000, Silent())
+    assert part.read_bytes() == FILES["drug_combinations.csv"]
+
+
+def test_two_that_fetch_the_same_do_not_write_into_one_file(
+    pinned: str, server: Server, workspace: Workspace, tmp_path: Path
+) -> None:
+    with WriterLock(tmp_path / "cache" / "data" / "tiny", "another process's"):
+        with pytest.raises(LockedError, match="cache of tiny is being written"):
+            fetch_dataset(FetchSpec(public="tiny"), workspace)
+    assert not server.asked
+    assert len(fetch_dataset(FetchSpec(public="tiny"), workspace)) == 1
+
+
+@pytest.mark.parametrize("fault", ["404", "nobody", "changed", "endless", "port"])
+def test_the_secrets_of_an_address_are_told_nobody(
+    pinned: str, server: Server, workspace: Workspace, cli: Any, tmp_path: Path, fault: str
+) -> None:
+    place = pinned.removeprefix("http://")
+    if fault == "404":
+        server.files.clear()
+    elif fault == "changed":
+        server.files["drug_combinations.csv"] = b"x" * 10
+    elif fault == "endless":
+        server.endless = True
+    elif fault == "nobody":
+        place = "127.0.0.1:9"
+    else:
+        place = "127.0.0.1:pass3"
+    origin = f"http://me:pass1@{place}/?api_key=pass2"
+    said = cli("data", "fetch", "tiny", "--from", origin, "--verbose", code=None)
+    assert said.exit_code == 1 and "Error" in said.stderr
+    kept = [file for file in tmp_path.rglob("*") if file.is_file()]
+    for secret in ("pass1", "pass2"):
+        assert secret not in said.output and not any(secret.encode() in file.read_bytes() for file in kept)
+
+
+def test_a_mirror_gets_the_query_of_its_address_for_every_file(
+    pinned: str, server: Server, workspace: Workspace
+) -> None:
+    fetch_dataset(FetchSpec(public="tiny", origin=f"{pinned}/?token=abc"), workspace)
+    assert sorted(path for path, _ in server.asked) == sorted(f"/{name}?token=abc" for name in FILES)
+
+
+def release(path: Path, names: str) -> Path:
+    """An archive like the paper's, with one data set for each of these letters."""
+    part = "a\t0\tb\t1\tX\t3\t{}\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("datasets/kg/entities.dict", "0\tA\n1\tB\n3\tX\n")
+        archive.writestr("datasets/kg/relations.dict", "0\tr\n")
+        archive.writestr("datasets/kg/train_new.tsv", "A\tr\tB\n")
+        for name in names:
+            for split in ("train", "valid", "test"):
+                archive.writestr(f"datasets/{name}/S1/{split}.txt", part.format(1))
+    return path
+
+
+def test_the_cache_keeps_nothing_of_an_earlier_archive(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("L2ACO_CACHE", str(tmp_path / "cache"))
+    first = FetchSpec(public="laco", origin=str(release(tmp_path / "one.zip", "de")))
+    assert [dataset.name for dataset in fetch_dataset(first, workspace)] == ["laco-d", "laco-e"]
+    later = FetchSpec(public="laco", name="new", origin=str(release(tmp_path / "two.zip", "e")))
+    assert [dataset.name for dataset in fetch_dataset(later, workspace)] == ["new-e"]
+    assert not list((tmp_path / "cache").rglob("d/S1"))
+
+
+def test_an_archive_that_is_none_leaves_the_earlier_one(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("L2ACO_CACHE", str(tmp_path / "cache"))
+    fetch_dataset(FetchSpec(public="laco", origin=str(release(tmp_path / "one.zip", "d"))), workspace)
+    (tmp_path / "two.zip").write_bytes((tmp_path / "one.zip").read_bytes()[:-40])
+    with pytest.raises(InputError, match="not a zip"):
+        fetch_dataset(FetchSpec(public="laco", name="b", origin=str(tmp_path / "two.zip")), workspace)
+    assert list((tmp_path / "cache").rglob("d/S1"))
 
 
 def test_a_place_that_does_not_answer_names_the_way_out(

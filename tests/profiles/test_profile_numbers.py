@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -204,6 +205,21 @@ def test_numbers_travel_as_numbers(workspace: Workspace, form: Any) -> None:
     back = import_set(workspace.root / "out", "back", workspace, form=form).set
     assert list(back.records()) == list(panel.records())
     assert number_columns(back.schemas["cell_line"]) == number_columns(panel.schemas["cell_line"])
+
+
+def test_what_imported_profiles_hold_decides_what_is_a_number(workspace: Workspace) -> None:
+    held = [
+        {"a": 1, "b": 1, "c": None, "d": {"x": 1}},
+        {"a": 2.5, "b": "one", "d": {"y": True}},
+        {"b": 3, "c": 0, "e": []},
+    ]
+    whole = {"entity_name": "E", "kind": "drug", "text": "some text"}
+    lines = [json.dumps({**whole, "key": f"0{n}", "entity_id": f"E{n}", "fields": it}) for n, it in enumerate(held)]
+    (workspace.root / "a.jsonl").write_text("\n".join(lines))
+    done = import_set(workspace.root / "a.jsonl", "mine", workspace, form="jsonl").set
+    schema = done.schemas["drug"]
+    assert number_columns(schema) == ["a", "c", "d.x", "d.y"], "b is text for one of them"
+    assert [numbers_of(record.fields, schema)["a"] for record in done.records()] == [1, 2.5, None]
 
 
 def test_a_set_of_a_known_prompt_keeps_its_schema_on_the_way(workspace: Workspace) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.errors import InputError, L2aCoError, PartlyDoneError
 from l2aco.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from l2aco.embeddings.store.segments import StoreRecord
 
 
 @dataclass
@@ -92,6 +95,14 @@ class Encoder(ABC):
             partly.vectors = vectors[rows]
             raise partly
         return vectors[rows]
+
+    def for_set(self, name: str, schemas: Mapping[str, Any]) -> Encoder:
+        """The encoder as the profile set `name` with these schemas needs it."""
+        return self
+
+    def encode_records(self, records: Sequence[StoreRecord], *, progress: Progress | None = None) -> np.ndarray:
+        """`encode` for profiles; float32 (n, D)."""
+        return self.encode([record.text for record in records], progress=progress)
 
     @abstractmethod
     def _encode(self, texts: list[str], progress: Progress) -> np.ndarray:

@@ -13,9 +13,10 @@ RUNTIMES = {
     "flag-m3": "l2aco.embeddings.encoders.flag:FlagM3Encoder",
     "sentence-transformers": "l2aco.embeddings.encoders.sentence:SentenceEncoder",
     "transformers": "l2aco.embeddings.encoders.transformer:TransformerEncoder",
+    "fields": "l2aco.embeddings.encoders.fields:FieldsEncoder",
     "openai": "l2aco.embeddings.encoders.openai:OpenAIEncoder",
 }
-"""What runs a model: FlagEmbedding, sentence-transformers, plain transformers, or an embeddings API."""
+"""What runs a model: FlagEmbedding, sentence-transformers, plain transformers, an embeddings API, or none: fields."""
 API = "openai"
 """The runtime that sends texts elsewhere."""
 UNKNOWN = "unknown"

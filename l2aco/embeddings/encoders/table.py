@@ -42,6 +42,14 @@ ENCODERS = Registry(
     "l2aco.encoders",
     (
         _entry(
+            "fields",
+            "fields",
+            "numbers and words of a fixed vocabulary, one dimension each; no model (panels)",
+            model="numbers",
+            dimension=1,
+            window=512,
+        ),
+        _entry(
             "bge-large-en-v1.5",
             "flag",
             "BGE large, English; the paper's encoder",
@@ -176,7 +184,10 @@ def make_encoder(
 
 
 def installed_like(said: EncoderSpec) -> EncoderSpec | None:
-    """The encoder of the table, or of an installed package, that makes the same vectors as `said`."""
+    """The encoder of the table, or of an installed package, that makes the same vectors as `said`; the one of numbers
+    does whatever its columns are called."""
+    if said.runtime == "fields":
+        return said
     for entry in ENCODERS:
         # what a third party's class makes is known after its import only
         if (entry.facts or entry.name == said.name) and (known := _from_table(entry)).fingerprint == said.fingerprint:

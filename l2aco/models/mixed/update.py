@@ -43,10 +43,12 @@ def update(
         drugs, np.concatenate([a, b]), state.drug_numbers, state.drug_maps, state.psi
     )
     lines, line_numbers, line_maps, phi = _join(lines, c, state.line_numbers, state.line_maps, state.phi)
+    of_drugs = np.searchsorted(drug_numbers, state.drug_numbers)  # where those that trained stand now
+    of_lines = np.searchsorted(line_numbers, state.line_numbers)
     rows = Rows(
-        np.concatenate([state.rows.a, np.searchsorted(drug_numbers, _number(drugs)[a])]),
-        np.concatenate([state.rows.b, np.searchsorted(drug_numbers, _number(drugs)[b])]),
-        np.concatenate([state.rows.c, np.searchsorted(line_numbers, _number(lines)[c])]),
+        np.concatenate([of_drugs[state.rows.a], np.searchsorted(drug_numbers, _number(drugs)[a])]),
+        np.concatenate([of_drugs[state.rows.b], np.searchsorted(drug_numbers, _number(drugs)[b])]),
+        np.concatenate([of_lines[state.rows.c], np.searchsorted(line_numbers, _number(lines)[c])]),
         len(drug_numbers),
         len(line_numbers),
     )

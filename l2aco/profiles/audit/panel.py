@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from l2aco.errors import InputError
-from l2aco.profiles.numbers import number_columns, numbers_of
-from l2aco.profiles.record import ProfileRecord
+from l2aco.profiles.numbers import is_numeric, number_columns, numbers_of
 from l2aco.profiles.sets import ProfileSet
 
 _ENOUGH = 8
@@ -17,7 +16,8 @@ _ENOUGH = 8
 
 @dataclass
 class Panel:
-    """The numbers of one kind. `missing` counts those that a profile leaves out, `words` columns are no numbers."""
+    """The numbers of one kind. `missing` counts those that profiles leave out; `constant` and `alike` are about amounts
+    in the first sample of each entity: words are alike by nature."""
 
     kind: str
     columns: list[str]
@@ -31,39 +31,37 @@ class Panel:
 
 
 def check_panels(profiles: ProfileSet) -> list[Panel]:
-    """One for each kind whose schema holds numbers; reads the set once."""
-    columns = {kind: number_columns(schema) for kind, schema in profiles.schemas.items()}
-    panels = {kind: Panel(kind, names) for kind, names in columns.items() if names}
-    held: dict[str, dict[str, tuple[float | None, ...]]] = {kind: {} for kind in panels}
-    for record in profiles.records() if panels else ():
-        if record.kind in panels:
-            _count(panels[record.kind], record, profiles.schemas[record.kind], held[record.kind])
-    for kind, panel in panels.items():
-        _look(panel, held[kind])
-    return list(panels.values())
+    """One for each kind whose schema holds numbers."""
+    schemas = {kind: schema for kind, schema in profiles.schemas.items() if number_columns(schema)}
+    return [_check(kind, schema, profiles) for kind, schema in schemas.items()]
 
 
-def _count(
-    panel: Panel, record: ProfileRecord, schema: Mapping[str, Any], held: dict[str, tuple[float | None, ...]]
-) -> None:
-    panel.profiles += 1
-    try:
-        numbers = numbers_of(record.fields, schema)
-    except InputError as error:
-        panel.broken.append(f"{record.entity_name}: {error.message}")
-        return
-    panel.missing += sum(value is None for value in numbers.values())
-    if record.sample == 0:
-        held[record.entity_name] = tuple(value for column, value in numbers.items() if "=" not in column)
-
-
-def _look(panel: Panel, held: Mapping[str, tuple[float | None, ...]]) -> None:
-    amounts = [column for column in panel.columns if "=" not in column]
+def _check(kind: str, schema: Mapping[str, Any], profiles: ProfileSet) -> Panel:
+    panel = Panel(kind, number_columns(schema))
+    amounts = number_columns({"properties": {name: it for name, it in schema["properties"].items() if is_numeric(it)}})
+    held: list[tuple[str, tuple[float | None, ...]]] = []
+    for record in profiles.records():
+        if record.kind != kind:
+            continue
+        panel.profiles += 1
+        try:
+            numbers = numbers_of(record.fields, schema)
+        except InputError as error:
+            panel.broken.append(f"{record.entity_name}: {error.message}")
+            continue
+        panel.missing += sum(value is None for value in numbers.values())
+        if record.sample == 0:
+            held.append((record.entity_name, tuple(numbers[column] for column in amounts)))
     if len(held) > 1:
-        panel.constant = [name for name, values in zip(amounts, zip(*held.values(), strict=True), strict=True)
-                          if len(set(values)) == 1]  # fmt: skip
+        columns = zip(*(values for _, values in held), strict=True)
+        panel.constant = [name for name, values in zip(amounts, columns, strict=True) if len(set(values)) == 1]
     if len(amounts) >= _ENOUGH:
-        same: dict[tuple[float | None, ...], list[str]] = {}
-        for name, values in held.items():
-            same.setdefault(values, []).append(name)
-        panel.alike = [tuple(names) for names in same.values() if len(names) > 1]
+        panel.alike = _alike(held)
+    return panel
+
+
+def _alike(held: Sequence[tuple[str, tuple[float | None, ...]]]) -> list[tuple[str, ...]]:
+    same: dict[tuple[float | None, ...], list[str]] = {}
+    for name, values in held:
+        same.setdefault(values, []).append(name)
+    return [tuple(names) for names in same.values() if len(names) > 1]
