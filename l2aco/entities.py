@@ -86,7 +86,7 @@ class EntityIndex:
             found = table.get(key, [])
             if len(found) > 1:  # of several ids of one drug, that of the registry
                 main = name_key(name, self.kind)
-                found = [item for item in found if _key_of_id(item) == main] or found
+                found = [item for item in found if key_of_id(item) == main] or found
             if len(found) > 1:
                 ids = ", ".join(entity.id for entity in found)
                 raise InputError(f"'{name}' may be any of {ids}", remedy="Use the id instead of the name.")
@@ -123,12 +123,9 @@ class EntityIndex:
         return found.name if asked and known and asked.isdisjoint(known) else None
 
     @cached_property
-    def _near(self) -> NearNames:
+    def near(self) -> NearNames:
+        """Finds the names and ids here of which another name is a slip of the pen."""
         return NearNames(self.kind, _called(self.entities))
-
-    def near(self, name: str, limit: int = 3) -> list[str]:
-        """Names and ids here that `name` is a slip of the pen of, nearest first."""
-        return self._near.of(name, limit)
 
     def __len__(self) -> int:
         return len(self.entities)
@@ -137,7 +134,11 @@ class EntityIndex:
 def unknown_entity(what: str, name: str, known: Iterable[Entity], *, remedy: str | None = None) -> UnknownNameError:
     """The error for a name that is none of the `known` entities', with those that are truly near."""
     known = list(known)
-    near = [text for kind in EntityKind for text in EntityIndex(kind, known).near(name)]
+    near = [
+        text
+        for kind in EntityKind
+        for text in NearNames(kind, _called(entity for entity in known if entity.kind is kind)).of(name)
+    ]
     return UnknownNameError(what, name, _called(known), remedy=remedy, near=near)
 
 
@@ -165,13 +166,13 @@ def _keys(entity: Entity) -> set[str]:
     """Keys of what an entity is called; where it has no name but its id, of what the registry calls that."""
     named = [text for text in (entity.name, *entity.aliases) if text != entity.id and not name_of_id(text, entity.kind)]
     if not named:
-        key = _key_of_id(entity)
+        key = key_of_id(entity)
         return {key} if key else set()
     return {name_key(text, entity.kind) for text in named}
 
 
-def _key_of_id(entity: Entity) -> str | None:
-    """The key of the main name that a public registry gives the id."""
+def key_of_id(entity: Entity) -> str | None:
+    """The key (`name_key`) of the main name that a public registry gives the id; None where it is no such id."""
     name = name_of_id(entity.id, entity.kind)
     return name and name_key(name, entity.kind)
 
