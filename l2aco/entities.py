@@ -18,7 +18,7 @@ from l2aco.columns import columns_called, pick_columns
 from l2aco.errors import InputError, UnknownNameError
 from l2aco.names.fold import normalise_name
 from l2aco.names.near import NearNames
-from l2aco.names.synonyms import name_key, name_of_id
+from l2aco.names.synonyms import is_known, name_key, name_of_id
 from l2aco.tables import Table, read_lines, read_raw
 
 if TYPE_CHECKING:
@@ -163,11 +163,10 @@ def _together(groups: Iterable[list[Entity]]) -> list[list[Entity]]:
 
 
 def _keys(entity: Entity) -> set[str]:
-    """Keys of what an entity is called; where it has no name but its id, of what the registry calls that."""
+    """Keys of what an entity is called; where it has no name but its id, of what the synonym table calls that."""
     named = [text for text in (entity.name, *entity.aliases) if text != entity.id and not name_of_id(text, entity.kind)]
     if not named:
-        key = key_of_id(entity)
-        return {key} if key else set()
+        return {name_key(entity.id, entity.kind)} if is_known(entity.id, entity.kind) else set()
     return {name_key(text, entity.kind) for text in named}
 
 

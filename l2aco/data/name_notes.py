@@ -22,6 +22,20 @@ def alike_but_apart(entities: Iterable[Entity], kind: EntityKind) -> list[list[s
     return groups
 
 
+def left_over(entities: Sequence[Entity], known: EntityIndex) -> list[str]:
+    """The entities that are none of the `known` ones, with what is near, or that are the same one as another here."""
+    ids = {entity.id for entity in entities}
+    found = []
+    for entity in entities:
+        same = known.match(entity)
+        near = known.near.of(entity.name, limit=1)
+        if same is None:
+            found.append(entity.name + (f" (near {near[0]})" if near else ""))
+        elif same.id != entity.id and same.id in ids:
+            found.append(f"{entity.name} (like {same.id})")
+    return found
+
+
 def misnamed(entities: Iterable[Entity], known: EntityIndex) -> list[str]:
     """The entities whose id is that of something else by the `known` entities, or by the synonym table."""
     found = []

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from l2aco.data.known import reference_entities
-from l2aco.data.name_notes import alike_but_apart, misnamed, name_notes
+from l2aco.data.name_notes import alike_but_apart, left_over, misnamed, name_notes
 from l2aco.data.sources.base import SourceData
 from l2aco.data.spellings import joined_spellings
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind, read_entities
@@ -62,6 +62,7 @@ def describe_drugs_and_lines(
         described = [with_shaped_xrefs(entity) for entity in described]
         report[_field(kind)] = {
             **found,
+            **({"left": left_over(described, known)} if named else {}),
             **(facts if table else {}),
             "ids_that_disagree": misnamed(described, known),
             "alike_but_apart": alike_but_apart(described, kind),
@@ -194,23 +195,18 @@ def _id_of(target: str, index: EntityIndex) -> str:
 def match_to(entities: Iterable[Entity], known: EntityIndex) -> tuple[dict[str, str], dict[str, list[str]]]:
     """New id by old id where the name is that of one known entity, and a report.
 
-    An entity that has a known id keeps it before any name is looked at. `matched`: the same name but for case;
-    `guessed`: the same after hyphens, spaces and salts are folded, or by an alias or synonym; `left`: nothing known is
-    called so, with what is near, or two entities here would get one id.
+    An entity that has a known id keeps it before any name is looked at; of two that are one known entity's, the second
+    stays as it is. `matched`: the same name but for case; `guessed`: the same after hyphens, spaces and salts are
+    folded, or by an alias or synonym.
     """
     renames: dict[str, str] = {}
-    report: dict[str, list[str]] = {"matched": [], "guessed": [], "left": []}
-    taken: dict[str, str] = {}
+    report: dict[str, list[str]] = {"matched": [], "guessed": []}
     ids = {entity.id for entity in known.entities}
+    taken: set[str] = set()
     for entity in sorted(entities, key=lambda item: item.id not in ids):
         found = known.match(entity)
-        if found is None:
-            near = known.near.of(entity.name, limit=1)
-            report["left"].append(entity.id + (f" (near {near[0]})" if near else ""))
-        elif found.id in taken:
-            report["left"].append(f"{entity.id} (like {taken[found.id]})")
-        else:
-            taken[found.id] = entity.id
+        if found is not None and found.id not in taken:
+            taken.add(found.id)
             renames[entity.id] = found.id
             same = entity.name.casefold() == found.name.casefold() or entity.id == found.id
             report["matched" if same else "guessed"].append(f"{entity.name} -> {found.id} {found.name}")
@@ -293,7 +289,8 @@ def attach_facts(
     report: dict[str, list[str]] = {"described": [], "added": [], "facts_unused": []}
     taken: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: (row.id not in described, index.exact(row.name) is None)):
-        if (other := index.misnamed(row)) is not None and not trust_ids:
+        other = None if trust_ids else index.misnamed(row)
+        if other is not None and other != row.id:  # an entity that has no name yet takes that of the table
             report["facts_unused"].append(f"{row.id} '{row.name}' (here '{other}')")
             continue
         try:
