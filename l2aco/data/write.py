@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 _OURS = re.compile(
-    r"manifest\.json|(entities|triples|gene_symbols)\.parquet|graph\.npz|(features|released|splits)/.+|\.writer\..+"
+    r"manifest\.json|(entities|triples|gene_symbols)\.parquet|graph\.npz|(features|released|splits|naive)/.+|\.writer\..+"
 )
 """What lies in the folder of a data set."""
 

@@ -82,7 +82,8 @@ def embed_profiles(spec: EmbedSpec, workspace: Workspace, progress: Progress | N
 
 def _holds_text(profiles: ProfileSet) -> bool:
     """Whether there is something for a text encoder to read; a set of numbers alone goes to `fields`."""
-    return any(has_text(schema) for schema in profiles.schemas.values())
+    schemas = profiles.schemas.values()
+    return not schemas or any(has_text(schema) for schema in schemas)
 
 
 def _chosen_sets(spec: EmbedSpec, workspace: Workspace, progress: Progress) -> list[ProfileSet]:
