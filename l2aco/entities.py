@@ -1,22 +1,24 @@
 """Drugs and cell lines: what they are called, and how a name finds its entity.
 
-The same compound is written "5-FU", "5-fluorouracil" or "Fluorouracil sodium"; the same line "HT-29" or
-"HT29". `normalise_name` folds what never distinguishes two entities; an alias table does the rest. Two
-entities that normalise alike are reported, never merged silently.
+The same compound is written "5-FU", "Adrucil" or "Fluorouracil sodium"; the same line "HT-29" or "HT29". `l2aco.names`
+folds what never distinguishes two entities and knows synonyms; here names find entities.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l2aco.columns import columns_called, pick_columns
 from l2aco.errors import InputError, UnknownNameError
+from l2aco.names.fold import normalise_name
+from l2aco.names.near import NearNames
+from l2aco.names.synonyms import is_known, name_key, name_of_id
 from l2aco.tables import Table, read_lines, read_raw
 
 if TYPE_CHECKING:
@@ -47,63 +49,11 @@ class Entity:
         return (self.kind.value, self.id)
 
 
-_SALTS = frozenset(
-    "hydrochloride dihydrochloride hcl hydrobromide sodium disodium potassium calcium mesylate dimesylate mesilate "
-    "maleate malate tartrate citrate phosphate sulfate sulphate acetate fumarate succinate tosylate ditosylate "
-    "besylate hydrate monohydrate dihydrate anhydrous lactate nitrate bromide chloride trihydrate".split()
-)
-
-
-_SIGN = re.compile(r"\s*\(\s*(\+\s*/?\s*[-−–]|±|\+|[-−–])\s*\)")
-_GREEK = str.maketrans(
-    dict(
-        zip(
-            "αβγδεζηθικλμνξοπρστυφχψω",
-            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon "
-            "phi chi psi omega".split(),
-            strict=True,
-        )
-    )
-)
-_ACCENTS = re.compile("[\u0300-\u036f]")
-
-
-def normalise_name(name: str, kind: EntityKind) -> str:
-    """Fold case, accents, punctuation and, for drugs, trailing salt words. What tells two compounds apart stays:
-    letters of any script, Greek ones spelled out, and the sign of rotation that a name begins with.
-
-    >>> normalise_name("HT-29", EntityKind.cell_line)
-    'ht29'
-    >>> normalise_name("Erlotinib Hydrochloride", EntityKind.drug)
-    'erlotinib'
-    >>> normalise_name("(-)-β-Elemene", EntityKind.drug)
-    'minusbetaelemene'
-    """
-    plain = unicodedata.normalize("NFKC", name)
-    sign = _SIGN.match(plain)
-    words = _words(plain[sign.end() :] if sign else plain)
-    if kind is EntityKind.drug:
-        while len(words) > 1 and words[-1] in _SALTS:
-            words.pop()
-    folded = unicodedata.normalize("NFKC", "".join(words))
-    return (_sign(sign[1]) if sign else "") + folded or name.strip().casefold()
-
-
-def _sign(written: str) -> str:
-    return "plus" * (written[0] in "+±") + "minus" * (written[-1] != "+")
-
-
-def _words(name: str) -> list[str]:
-    """Runs of letters, digits and vowel marks."""
-    plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", name)).casefold().translate(_GREEK)
-    return "".join(letter if unicodedata.category(letter)[0] in "LNM" else " " for letter in plain).split()
-
-
 class EntityIndex:
-    """Finds entities of one kind by id, name or alias.
+    """Finds entities of one kind by id, name or alias, and by what the synonym table knows of these.
 
-    An exact id wins over a name, a name over an alias. `collisions` lists the groups of entities that share
-    a normalised name; such a name is ambiguous and must be written as an id.
+    An exact id wins over a name, a name over an alias, what is written over a synonym. `collisions` lists the groups
+    of entities that are called alike.
     """
 
     def __init__(self, kind: EntityKind, entities: Iterable[Entity]) -> None:
@@ -113,16 +63,15 @@ class EntityIndex:
         self._by_name: dict[str, Entity | None] = {}
         for entity in self.entities:
             self._by_name[entity.name] = None if entity.name in self._by_name else entity
-        names: dict[str, list[Entity]] = {}
-        aliases: dict[str, list[Entity]] = {}
+        names, aliases, same_names, same_aliases = self._tables = tuple(dict[str, list[Entity]]() for _ in range(4))
         for entity in self.entities:
-            for table, written in ((names, (entity.name, entity.id)), (aliases, entity.aliases)):
-                for text in written:
-                    found = table.setdefault(normalise_name(text, kind), [])
-                    if entity not in found:
-                        found.append(entity)
-        self._tables = (names, aliases)
-        self.collisions = [group for group in names.values() if len(group) > 1]
+            for written in (entity.name, entity.id):
+                _add(names, normalise_name(written, kind), entity)
+            _add(same_names, name_key(entity.name, kind), entity)
+            for alias in entity.aliases:
+                _add(aliases, normalise_name(alias, kind), entity)
+                _add(same_aliases, name_key(alias, kind), entity)
+        self.collisions = _together(group for table in (names, same_names) for group in table.values())
 
     def exact(self, name: str) -> Entity | None:
         """The entity with this id, else the only one with this name, both to the letter."""
@@ -132,9 +81,12 @@ class EntityIndex:
         """The one entity called `name`, or None; raises InputError when the name is ambiguous."""
         if entity := self._by_id.get(name):
             return entity
-        folded = normalise_name(name, self.kind)
-        for table in self._tables:
-            found = table.get(folded, [])
+        keys = (normalise_name(name, self.kind), name_key(name, self.kind))
+        for table, key in zip(self._tables, (keys[0], keys[0], keys[1], keys[1]), strict=True):
+            found = table.get(key, [])
+            if len(found) > 1:  # of several ids of one drug, that of the registry
+                main = name_key(name, self.kind)
+                found = [item for item in found if key_of_id(item) == main] or found
             if len(found) > 1:
                 ids = ", ".join(entity.id for entity in found)
                 raise InputError(f"'{name}' may be any of {ids}", remedy="Use the id instead of the name.")
@@ -146,11 +98,13 @@ class EntityIndex:
         """Like `find`, but an unknown name raises UnknownNameError with the nearest names."""
         if entity := self.find(name):
             return entity
-        known = [text for entity in self.entities for text in (entity.name, entity.id, *entity.aliases)]
-        raise UnknownNameError(self.kind.value.replace("_", " "), name, known)
+        raise unknown_entity(self.kind.value.replace("_", " "), name, self.entities)
 
     def match(self, entity: Entity) -> Entity | None:
-        """The one entity with the id, else the name or an alias of `entity`; None where there is none, or several."""
+        """The one entity with the id, else the name or an alias of `entity`; None where there is none, or several, or
+        where the one with its id is called otherwise."""
+        if self.misnamed(entity) is not None:
+            return None
         for written in (entity.id, entity.name, *entity.aliases):
             try:
                 found = self.find(written)
@@ -160,8 +114,66 @@ class EntityIndex:
                 return found
         return None
 
+    def misnamed(self, entity: Entity) -> str | None:
+        """How the one with the id of `entity` is called here, where that is not what `entity` is called; else None."""
+        found = self._by_id.get(entity.id)
+        if found is None or found is entity:
+            return None
+        asked, known = _keys(entity), _keys(found)
+        return found.name if asked and known and asked.isdisjoint(known) else None
+
+    @cached_property
+    def near(self) -> NearNames:
+        """Finds the names and ids here of which another name is a slip of the pen."""
+        return NearNames(self.kind, _called(self.entities))
+
     def __len__(self) -> int:
         return len(self.entities)
+
+
+def unknown_entity(what: str, name: str, known: Iterable[Entity], *, remedy: str | None = None) -> UnknownNameError:
+    """The error for a name that is none of the `known` entities', with those that are truly near."""
+    known = list(known)
+    near = [
+        text
+        for kind in EntityKind
+        for text in NearNames(kind, _called(entity for entity in known if entity.kind is kind)).of(name)
+    ]
+    return UnknownNameError(what, name, _called(known), remedy=remedy, near=near)
+
+
+def _called(entities: Iterable[Entity]) -> list[str]:
+    return [text for entity in entities for text in (entity.name, entity.id, *entity.aliases)]
+
+
+def _add(table: dict[str, list[Entity]], key: str, entity: Entity) -> None:
+    found = table.setdefault(key, [])
+    if entity not in found:
+        found.append(entity)
+
+
+def _together(groups: Iterable[list[Entity]]) -> list[list[Entity]]:
+    """Groups of two and more, those that share an entity as one."""
+    group_of: dict[str, list[Entity]] = {}
+    for group in groups:
+        if len(group) > 1:
+            whole = list({item.id: item for one in group for item in group_of.get(one.id, [one])}.values())
+            group_of |= {item.id: whole for item in whole}
+    return list({id(group): group for group in group_of.values()}.values())
+
+
+def _keys(entity: Entity) -> set[str]:
+    """Keys of what an entity is called; where it has no name but its id, of what the synonym table calls that."""
+    named = [text for text in (entity.name, *entity.aliases) if text != entity.id and not name_of_id(text, entity.kind)]
+    if not named:
+        return {name_key(entity.id, entity.kind)} if is_known(entity.id, entity.kind) else set()
+    return {name_key(text, entity.kind) for text in named}
+
+
+def key_of_id(entity: Entity) -> str | None:
+    """The key (`name_key`) of the main name that a public registry gives the id; None where it is no such id."""
+    name = name_of_id(entity.id, entity.kind)
+    return name and name_key(name, entity.kind)
 
 
 _COLUMNS = {

@@ -7,7 +7,7 @@ traceback and exits with `error.exit_code` (1 failed, 2 bad usage, 3 partly done
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +49,19 @@ class UsageError(L2aCoError):
 
 
 class UnknownNameError(UsageError):
-    """A name that nothing answers to; the nearest known names are suggested."""
+    """A name that nothing answers to; the nearest known names are suggested, `near` where the caller knows better."""
 
-    def __init__(self, what: str, name: str, known: Iterable[str], *, remedy: str | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        name: str,
+        known: Iterable[str],
+        *,
+        remedy: str | None = None,
+        near: Sequence[str] | None = None,
+    ) -> None:
         choices = sorted(set(known))
-        near = nearest_names(name, choices)
+        near = nearest_names(name, choices) if near is None else near
         if near:
             hint = f"Did you mean {' or '.join(near)}?"
         elif choices:

@@ -35,6 +35,12 @@ def import_(
         bool, typer.Option("--add-entities", help="Add who is new in these tables, without triples or edges.")
     ] = False,
     aliases: Annotated[Path | None, typer.Option(help="Table of alias and id: which names are one entity.")] = None,
+    keep_apart: Annotated[
+        bool, typer.Option("--keep-apart", help="Spellings and synonyms of one name stay two entities.")
+    ] = False,
+    trust_ids: Annotated[
+        bool, typer.Option("--trust-ids", help="Ids are right where the names beside them say otherwise.")
+    ] = False,
     features: Annotated[list[str] | None, typer.Option(help="A feature table, as name=FILE; repeat.")] = None,
     graph: Annotated[Path | None, typer.Option(help="A table of typed edges, such as PrimeKG's kg.csv.")] = None,
     columns: Annotated[
@@ -57,6 +63,8 @@ def import_(
         cell_lines=cell_lines,
         add_entities=add_entities,
         aliases=aliases,
+        keep_apart=keep_apart,
+        trust_ids=trust_ids,
         features={feature: Path(file) for feature, file in _pairs("--features", features or []).items()},
         graph=graph,
         columns=_pairs("--columns", columns or [], empty=True),
@@ -215,8 +223,8 @@ def merge(
     shell: Shell,
     names: Annotated[list[str], typer.Argument(help="The data sets.")],
     name: Annotated[str, typer.Option(help="Name of the new data set.")],
-    by_name: Annotated[
-        bool, typer.Option("--by-name", help="Also join entities of different ids by name and cross reference.")
+    keep_apart: Annotated[
+        bool, typer.Option("--keep-apart", help="Join by id alone, not by names, synonyms and cross references.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a data set of this name.")] = False,
     json: JsonOption = False,
@@ -227,7 +235,9 @@ def merge(
     from l2aco.data.merging import merge_datasets
 
     datasets = [open_or_simulate(each, shell.workspace) for each in names]
-    merged = merge_datasets(datasets, name, shell.workspace, by_name=by_name, replace=force)
+    merged = merge_datasets(datasets, name, shell.workspace, keep_apart=keep_apart, replace=force)
+    for note in merged.manifest["notes"]:
+        shell.say(note)
     if json:
         shell.json(merged.manifest)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.data.manifest import REMEDY, read_manifest
 from l2aco.data.triples import Triples
-from l2aco.entities import Entity, EntityKind
+from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import DamagedError, InputError
 from l2aco.files import sha256_file
 from l2aco.tables import read_binary
@@ -125,6 +126,36 @@ class DataSet:
         if not (triples.drug_a < triples.drug_b).all():
             raise self._no_triples("a pair is not in the order of its ids")
         return triples
+
+    def first_alike(self, kind: EntityKind) -> np.ndarray[Any, Any]:
+        """int64 (n,): for each drug or cell line the row of the first that is called like it, else its own. An import
+        takes as one what is called alike, or says why not."""
+        return self._first_alike[kind]
+
+    @cached_property
+    def _first_alike(self) -> dict[EntityKind, np.ndarray[Any, Any]]:
+        found = {}
+        for kind in EntityKind:
+            entities = self.entities(kind)
+            row = {entity.id: number for number, entity in enumerate(entities)}
+            found[kind] = np.arange(len(entities))
+            for group in EntityIndex(kind, entities).collisions:
+                rows = [row[entity.id] for entity in group]
+                found[kind][rows] = min(rows)
+        return found
+
+    @property
+    def united(self) -> Triples:
+        """The triples, row for row, with the first of those that are called alike in the place of each: what a split
+        must not have on two sides. A pair of two that are called alike is a pair of one with itself."""
+        drug, line = self.first_alike(EntityKind.drug), self.first_alike(EntityKind.cell_line)
+        ends = drug[self.triples.drug_a], drug[self.triples.drug_b]
+        return replace(
+            self.triples,
+            drug_a=np.minimum(*ends),
+            drug_b=np.maximum(*ends),
+            cell_line=line[self.triples.cell_line],
+        )
 
     def _no_triples(self, what: str) -> DamagedError:
         return DamagedError(f"holds what is no triple: {what}", where=self.path / "triples.parquet", remedy=REMEDY)

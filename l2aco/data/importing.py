@@ -35,8 +35,9 @@ class ImportSpec(BaseModel):
     path: a file or folder. name: of the new data set. source: a layout of `l2aco.data.sources`, found by looking
     where None. label: a label rule as text (`LabelRule.parse`), the source's own where None. drugs, cell_lines:
     entity tables with more facts (SMILES, xrefs); with add_entities, who is new in them is added. aliases: a table
-    of name and id. features: feature tables by name. graph: a table of typed edges. columns: own column names by
-    role. replace: an existing data set of this name.
+    of name and id. keep_apart: names that fold alike or are synonyms stay two entities. trust_ids: what is known under
+    an id is taken for it, whatever the name beside it says. features: feature tables by name. graph: a table of typed
+    edges. columns: own column names by role. replace: an existing data set of this name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,6 +50,8 @@ class ImportSpec(BaseModel):
     cell_lines: Path | None = None
     add_entities: bool = False
     aliases: Path | None = None
+    keep_apart: bool = False
+    trust_ids: bool = False
     features: dict[str, Path] = {}
     graph: Path | None = None
     columns: dict[str, str] = {}
@@ -85,6 +88,8 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
         drug_table=spec.drugs,
         cell_table=spec.cell_lines,
         add_entities=spec.add_entities,
+        keep_apart=spec.keep_apart,
+        trust_ids=spec.trust_ids,
     )
     report = {**data.report, **_second_rows(data.features)}
     for feature, file in spec.features.items():

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from l2aco.data.catalog import list_datasets, open_or_simulate
 from l2aco.data.dataset import DataSet
-from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind, read_entities
+from l2aco.data.spellings import contradiction
+from l2aco.entities import Entity, EntityIndex, EntityKind, key_of_id, parse_kind, read_entities
 from l2aco.errors import UsageError
+from l2aco.names.synonyms import name_key
 from l2aco.profiles.sets import BUNDLED, ProfileSet
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
@@ -41,7 +43,7 @@ def gather_entities(
     chosen, renamed = with_known_ids([*listed, *named], workspace)
     if renamed:
         shown = ", ".join(renamed[:5]) + (", ..." if len(renamed) > 5 else "")
-        progress.say(f"{len(renamed):,} of the names have a known id: {shown}")
+        progress.say(f"{len(renamed):,} of the names have a known id or name: {shown}")
     return chosen
 
 
@@ -77,20 +79,23 @@ def _is_nameless(entity: Entity) -> bool:
 
 def with_known_ids(entities: Iterable[Entity], workspace: Workspace) -> tuple[list[Entity], list[str]]:
     """Entities without an id of their own become the ones of the imported data sets that are called so, or get the id
-    of the reference profile that is: as an import gives it to them. Each stands once. Beside them "name = id" of those
-    whose id is new."""
+    of the reference profile that is: as an import gives it to them. Each stands once, also under two names that nothing
+    else is called like. Beside them "name = id" of those whose id is new."""
     imported = imported_entities(workspace)
-    known = _with_reference(imported)
-    indexes = {kind: EntityIndex(kind, known) for kind in EntityKind}
+    indexes = {kind: EntityIndex(kind, _with_reference(imported)) for kind in EntityKind}
     own = {entity.key for entity in imported}
     found: dict[tuple[str, str], Entity] = {}
+    unknown: dict[tuple[str, str], Entity] = {}
     renamed = []
     for entity in entities:
         called = indexes[entity.kind].match(entity) if entity.id == entity.name else None
-        if called is None:
-            chosen = entity
-        else:
+        if called is not None:
             chosen = called if called.key in own else replace(entity, id=called.id, aliases=called.aliases)
+        elif entity.id == entity.name:
+            first = unknown.setdefault((entity.kind, name_key(entity.name, entity.kind)), entity)
+            chosen = entity if contradiction(first, entity) else first
+        else:
+            chosen = entity
         if chosen.id != entity.id:
             renamed.append(f"{entity.name} = {chosen.id}")
         found.setdefault(chosen.key, chosen)
@@ -109,11 +114,20 @@ def _with_reference(imported: list[Entity]) -> list[Entity]:
 
 @cache
 def reference_entities() -> Sequence[Entity]:
-    """Those of the bundled reference profiles."""
-    return tuple(
+    """Those of the bundled reference profiles; what has two of them stands once, under the id of its registry."""
+    entities = [
         Entity(record.entity_id, EntityKind(record.kind), record.entity_name, record.aliases)
         for record in ProfileSet(BUNDLED / REFERENCE).records()
-    )
+    ]
+    found = {entity.key: entity for entity in entities}
+    for kind in EntityKind:
+        for group in EntityIndex(kind, entities).collisions:
+            first, *others = sorted(group, key=lambda entity: key_of_id(entity) is None)
+            names = (text for other in others for text in (other.id, other.name, *other.aliases))
+            found[first.key] = replace(first, aliases=(*first.aliases, *names))
+            for other in others:
+                del found[other.key]
+    return tuple(found.values())
 
 
 def imported_entities(workspace: Workspace) -> list[Entity]:

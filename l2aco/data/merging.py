@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ from l2aco.data.dataset import DataSet
 from l2aco.data.features import brought_features, table_in
 from l2aco.data.features.table import FeatureRows, FeatureTable
 from l2aco.data.labels import LabelRule
+from l2aco.data.name_notes import name_notes
 from l2aco.data.resolution import join_entities, match_to, rename
 from l2aco.data.sources.base import Edges, SourceData
+from l2aco.data.spellings import contradiction
 from l2aco.data.write import write_dataset
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UsageError
@@ -26,15 +29,15 @@ EXAMPLES = 20
 
 
 def merge_datasets(
-    datasets: Sequence[DataSet], name: str, workspace: Workspace, *, by_name: bool = False, replace: bool = False
+    datasets: Sequence[DataSet], name: str, workspace: Workspace, *, keep_apart: bool = False, replace: bool = False
 ) -> DataSet:
     """Write `data/<name>/` with the triples of all.
 
-    Drugs and cell lines are one where their ids are the same, or, with `by_name`, where their names or cross
-    references are; each of these is listed in the manifest. A triple that several data sets label is one triple;
-    where they disagree the majority of their labels counts and a tie is dropped. Scores are of different scales and
-    are kept only where every triple has one and all data sets have the same bounds on them; the labels are otherwise
-    used as they are, and the scores left out are counted.
+    Drugs and cell lines are one where their ids are the same, or their names, synonyms or cross references are and
+    nothing contradicts; each of these is listed in the manifest. With `keep_apart`, only ids count. A triple that
+    several data sets label is one triple; where they disagree the majority of their labels counts and a tie is dropped.
+    Scores are of different scales and are kept only where every triple has one and all data sets have the same bounds
+    on them; the labels are otherwise used as they are, and the scores left out are counted.
     Raises UsageError for fewer than two data sets, or a name that cannot be taken.
     """
     import polars as pl
@@ -43,17 +46,7 @@ def merge_datasets(
         raise UsageError("a merge needs two data sets or more")
     check_new_name(name, workspace, replace=replace)
     parts = [_as_source(dataset) for dataset in datasets]
-    report: dict[str, dict[str, list[str]]] = {}
-    for number in range(1, len(parts)) if by_name else ():
-        for kind in EntityKind:
-            before = {entity.id: entity for part in parts[:number] for entity in _of(part, kind)}
-            own = [entity for entity in _of(parts[number], kind) if entity.id not in before]
-            taken = {entity.id for entity in _of(parts[number], kind)}
-            free = [entity for entity in before.values() if entity.id not in taken]
-            found = {**match_to(own, EntityIndex(kind, free))[0], **_by_xref(own, free)}
-            parts[number] = rename(parts[number], kind, found)
-            listed = report.setdefault(f"{kind.value}s", {}).setdefault("joined_by_name", [])
-            listed += [f"{datasets[number].name}: {old} -> {new}" for old, new in found.items()]
+    report = _share_ids(parts, [dataset.name for dataset in datasets], keep_apart)
     conflicts = _conflicts(parts, [dataset.name for dataset in datasets])
     rows = pl.concat([part.rows for part in parts])
     rule = _shared_rule(datasets, rows)
@@ -79,6 +72,7 @@ def merge_datasets(
             },
             "conflicts": conflicts["examples"],
             "resolution": report,
+            "notes": [note for kind in EntityKind for note in name_notes(report[f"{kind.value}s"], kind)],
         },
         replace=replace,
     )
@@ -124,6 +118,51 @@ def _as_source(dataset: DataSet) -> SourceData:
         gene_symbols=dataset.gene_symbols,
         features=features,
     )
+
+
+def _share_ids(parts: list[SourceData], names: list[str], keep_apart: bool) -> dict[str, dict[str, list[str]]]:
+    """Give what is one in several parts the id that the first of these has; returns the report of each kind."""
+    report: dict[str, dict[str, list[str]]] = {}
+    for number in range(1, len(parts)):
+        for kind in EntityKind:
+            own, before = _of(parts[number], kind), _joined(parts[:number], kind)
+            same, apart = ({}, []) if keep_apart else _same(own, before)
+            parts[number] = rename(parts[number], kind, same)
+            known = EntityIndex(kind, before)
+            others = [(entity, name) for entity in own if (name := known.misnamed(entity)) is not None]
+            listed = report.setdefault(f"{kind.value}s", {})
+            for what, found in (
+                ("joined_by_name", [f"{old} -> {new}" for old, new in same.items()]),
+                ("alike_but_apart", apart),
+                ("ids_with_other_names", [f"{entity.id} '{entity.name}', before '{name}'" for entity, name in others]),
+            ):
+                listed.setdefault(what, []).extend(f"{names[number]}: {text}" for text in found)
+    return report
+
+
+def _same(own: list[Entity], before: list[Entity]) -> tuple[dict[str, str], list[str]]:
+    """New id by old id of those that are called like one before, or share a cross reference with it; and, in words,
+    those that are called alike and something contradicts. A tissue contradicts where both data sets know both."""
+    ids, known = {entity.id for entity in own}, {entity.id: entity for entity in before}
+    new = [entity for entity in own if entity.id not in known]
+    free = [entity for entity in before if entity.id not in ids]
+    called = {**match_to(new, EntityIndex(new[0].kind, free))[0], **_by_xref(new, free)} if new else {}
+    tissues = {entity.facts.get("tissue") for entity in own} & {entity.facts.get("tissue") for entity in before}
+    same, apart = {}, []
+    for entity in new:
+        other = known.get(called.get(entity.id, ""))
+        if other is None:
+            continue
+        if against := contradiction(*(_of_shared_tissues(one, tissues) for one in (entity, other))):
+            apart.append(f"{entity.id} and {other.id} ({against})")
+        else:
+            same[entity.id] = other.id
+    return same, apart
+
+
+def _of_shared_tissues(entity: Entity, tissues: set[Any]) -> Entity:
+    facts = {key: value for key, value in entity.facts.items() if key != "tissue" or value in tissues}
+    return dataclasses.replace(entity, facts=facts)
 
 
 def _by_xref(own: list[Entity], free: list[Entity]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +12,7 @@ from l2aco.embeddings.encoders.table import make_encoder
 from l2aco.embeddings.encoders.trust import trusted_encoder
 from l2aco.embeddings.store.exact import check_k
 from l2aco.embeddings.store.store import EmbeddingStore, Hit, list_stores, open_store
-from l2aco.entities import Entity, EntityIndex, EntityKind
+from l2aco.entities import Entity, EntityIndex, EntityKind, unknown_entity
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Settings, Workspace
@@ -151,8 +151,10 @@ def vectors_of(
     store: EmbeddingStore, kind: EntityKind, entities: Sequence[Entity]
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """float32 (n, D) and bool (n,): the vector of each entity by its id, else of the one in the store that is called
-    like it; zero and False where there is none."""
+    like it; zero and False where there is none, or where the one with its id is called otherwise (`misnamed_in`)."""
     vectors, mask = store.vectors(kind, [entity.id for entity in entities])
+    wrong = [row for row, _ in _misnamed_rows(store, kind, entities)]
+    vectors[wrong], mask[wrong] = 0, False
     if not mask.all():
         index = EntityIndex(kind, stored_entities(store, kind))
         lacking = np.flatnonzero(~mask).tolist()
@@ -161,20 +163,38 @@ def vectors_of(
     return vectors, mask
 
 
+def misnamed_in(store: EmbeddingStore, kind: EntityKind, entities: Sequence[Entity]) -> list[str]:
+    """The entities whose id is in the store that of something called otherwise, in words."""
+    return [
+        f"{entities[row].id} '{entities[row].name}' (there '{name}')"
+        for row, name in _misnamed_rows(store, kind, entities)
+    ]
+
+
+def _misnamed_rows(store: EmbeddingStore, kind: EntityKind, entities: Sequence[Entity]) -> list[tuple[int, str]]:
+    index = EntityIndex(kind, stored_entities(store, kind, {entity.id for entity in entities}))
+    names = (index.misnamed(entity) for entity in entities)
+    return [(row, name) for row, name in enumerate(names) if name is not None]
+
+
 def find_entity(store: EmbeddingStore, name: str) -> Entity:
-    """The stored drug or cell line that answers to `name`, an id or an alias."""
-    known: list[str] = []
+    """The stored drug or cell line that answers to `name`, an id, an alias or a synonym."""
+    known: list[Entity] = []
     for kind in EntityKind:
         entities = stored_entities(store, kind)
         if found := EntityIndex(kind, entities).find(name):
             return found
-        known += [text for entity in entities for text in (entity.name, entity.id)]
-    raise UnknownNameError("drug or cell line in this store", name, known)
+        known += entities
+    raise unknown_entity("drug or cell line in this store", name, known)
 
 
-def stored_entities(store: EmbeddingStore, kind: EntityKind) -> list[Entity]:
-    """The drugs or cell lines that have a vector in the store."""
+def stored_entities(store: EmbeddingStore, kind: EntityKind, ids: Collection[str] | None = None) -> list[Entity]:
+    """The drugs or cell lines that have a vector in the store, of `ids` where these are given."""
+    import polars as pl
+
     frame = store.records().filter(kind=kind.value).select("id", "name", "aliases").unique("id", maintain_order=True)
+    if ids is not None:
+        frame = frame.filter(pl.col("id").is_in(list(ids)))
     return [
         Entity(row["id"], kind, row["name"], tuple(filter(None, row["aliases"].split("|"))))
         for row in frame.iter_rows(named=True)

@@ -203,5 +203,6 @@ def _install_bundled(model: Model, entities: Iterable[Entity], workspace: Worksp
         if installed.find(entity) is not None:
             covered += 1
         elif len(missing) < 20:
-            missing.append(entity.name)
+            other = installed.misnamed(entity)
+            missing.append(entity.name + (f" (there {entity.id} is {other})" if other else ""))
     return ProfileReport(installed, len(installed), requested, covered, tuple(missing))

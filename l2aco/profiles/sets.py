@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
+from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind, unknown_entity
 from l2aco.errors import DamagedError, UnknownNameError, UsageError
 from l2aco.files import describe_validation, parse_json, read_json
 from l2aco.llm.journal import FAILURES, JOURNAL, RECORDS
@@ -188,16 +188,21 @@ class ProfileSet:
         if len(found) > 1:
             raise UsageError(f"'{name}' is a drug and a cell line", remedy="Say which with --kind.")
         if not found:
-            known = [item.name for kind in kinds for item in self._indexes[kind].entities]
-            raise UnknownNameError(f"entity of profile set {self.name}", name, known)
+            known = [entity for kind in kinds for entity in self._indexes[kind].entities]
+            raise unknown_entity(f"entity of profile set {self.name}", name, known)
         record = self.get(found[0].kind, found[0].id)
         assert record is not None
         return record
 
     def find(self, entity: Entity) -> ProfileRecord | None:
-        """The profile of an entity by its id, else by its name or an alias; None where there is none, or two."""
+        """The profile of an entity by its id, else by its name, an alias or a synonym; None where there is none, or
+        two, or where the profile of its id is of what is called otherwise."""
         known = self._indexes[entity.kind].match(entity)
         return None if known is None else self.get(known.kind, known.id)
+
+    def misnamed(self, entity: Entity) -> str | None:
+        """What the profile of the entity's id is of, where that is not what the entity is called."""
+        return self._indexes[entity.kind].misnamed(entity)
 
     @cached_property
     def _count(self) -> int:

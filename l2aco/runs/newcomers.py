@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from l2aco.entities import Entity, EntityIndex, EntityKind
+from l2aco.entities import Entity, EntityIndex, EntityKind, unknown_entity
 from l2aco.errors import InputError, MismatchError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -30,13 +30,12 @@ class Acquaintances:
     def resolve(self, kind: EntityKind, name: str) -> Entity:
         """The entity called `name`; raises UnknownNameError with the nearest names and the way to bring it in, or
         InputError where the name is ambiguous."""
-        known: list[str] = []
+        known: list[Entity] = []
         for index in self._indexes(kind):
             if found := index.find(name):
                 return found
-            known += [text for entity in index.entities for text in (entity.name, entity.id, *entity.aliases)]
-        what = kind.value.replace("_", " ")
-        raise UnknownNameError(what, name, known, remedy=self._way_in(kind, name))
+            known += index.entities
+        raise unknown_entity(kind.value.replace("_", " "), name, known, remedy=self._way_in(kind, name))
 
     def _indexes(self, kind: EntityKind) -> Iterator[EntityIndex]:
         yield EntityIndex(kind, self.run.entities(kind))
@@ -83,6 +82,18 @@ class Acquaintances:
         known = {entity.key for kind in EntityKind for entity in predictor.entities(kind)}
         new = list({entity.key: entity for entity in entities if entity.key not in known}.values())
         return predictor.admit(new, self._vectors(new)) if new else predictor
+
+    def misnamed(self, entities: Iterable[Entity]) -> list[str]:
+        """One line for each vector that is not used, since the store calls its id otherwise than the entity."""
+        from l2aco.embeddings.find import misnamed_in
+
+        new = list({entity.key: entity for entity in entities}.values())
+        return [
+            f"{line}: its vector in {store.name} is not used"
+            for store in self.stores
+            for kind in EntityKind
+            for line in misnamed_in(store, kind, [entity for entity in new if entity.kind is kind])
+        ]
 
     def _vectors(self, entities: Sequence[Entity]) -> dict[tuple[str, str], dict[str, np.ndarray[Any, Any]]]:
         from l2aco.embeddings.encoders.fields import numbers_in

@@ -117,8 +117,9 @@ def predict_pairs(
 
     acquaintances = Acquaintances(run, given)
     resolved = resolve_pairs(pairs, acquaintances)
-    predictor = acquaintances.admit(run.predictor(device), [entity for three in resolved for entity in three])
-    for line in describe_newcomers(predictor):
+    asked = [entity for three in resolved for entity in three]
+    predictor = acquaintances.admit(run.predictor(device), asked)
+    for line in (*acquaintances.misnamed(asked), *describe_newcomers(predictor)):
         progress.say(line)
     a, b, c = zip(*resolved, strict=True)
     probability = predictor.predict(a, b, c)

@@ -56,7 +56,7 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
     kind: type[Backbone] | type[Estimator] = backbones.load(spec.backbone)
     dataset = open_dataset(spec.dataset, workspace)
     split = make_split(dataset, spec.split)
-    knowledge = load_knowledge(spec.store or (), dataset, workspace)
+    knowledge = load_knowledge(spec.store or (), dataset, workspace, progress)
     for known in knowledge:
         _report_missing(known, dataset, progress)
     triples, train = dataset.triples, split.train

@@ -103,7 +103,7 @@ def test_names_get_the_ids_that_an_import_gives_them(cli: Cli, workspace: Worksp
     screen = "drug1,drug2,cell,score\nErlotinib,Sorafenib,A-375,1\nErlotinib,New,A-375,-2\n"
     (workspace.root / "s.csv").write_text(screen)
     said = cli("profile", "--llm", "fake", "--entities", "mine.csv").stderr
-    assert "3 of the names have a known id" in said and "Erlotinib = DB00530" in said
+    assert "3 of the names have a known id or name" in said and "Erlotinib = DB00530" in said
     cli("data", "import", "s.csv", "--name", "mine")
     report = json.loads(cli("profile", "--llm", "fake", "--json").stdout)
     assert (report["calls"], report["covered"], report["profiles"]) == (0, 4, 4)

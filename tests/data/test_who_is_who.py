@@ -1,4 +1,4 @@
-"""Names, aliases, cross references, merges, extra graphs: nothing becomes one silently."""
+"""Names, synonyms, aliases, cross references, merges, extra graphs: nothing becomes one silently."""
 
 from __future__ import annotations
 
@@ -29,19 +29,27 @@ def load(workspace: Workspace, text: str, name: str = "d", files: dict[str, str]
 
 def test_names_find_the_reference_ids_and_the_report_says_how(workspace: Workspace) -> None:
     dataset = load(workspace, "Bortezomib,Erlotinib HCl,HT-29,1\nDB00188,Nobody-1,mcf7,-1\n")
-    assert {drug.id for drug in dataset.drugs} == {"Bortezomib", "DB00188", "DB00530", "Nobody-1"}
+    assert {drug.id for drug in dataset.drugs} == {"DB00188", "DB00530", "Nobody-1"}
     report = dataset.manifest["resolution"]["drugs"]
     assert "Erlotinib HCl -> DB00530 ERLOTINIB HYDROCHLORIDE" in report["guessed"]
     assert any("Nobody-1" in item for item in report["left"])
     assert {line.id for line in dataset.cell_lines} == {"HT29", "MCF7"}
 
 
-def test_two_names_of_one_drug_are_left_apart_and_reported(workspace: Workspace) -> None:
-    dataset = load(workspace, "Erlotinib,B,X,1\nErlotinib hydrochloride,B,X,-1\n")
+def test_two_names_of_one_drug_are_one_and_the_import_says_so(workspace: Workspace) -> None:
+    dataset = load(workspace, "Erlotinib,B,X,1\nErlotinib hydrochloride,B,X,-1\nOctreotide,DB00104,X,1\n")
+    assert {drug.id for drug in dataset.drugs} == {"DB00530", "DB00104", "B"}
+    assert len(dataset.triples) == 1
+    assert dataset.manifest["report"]["self_pairs"] == 1
+    assert any("Erlotinib hydrochloride -> Erlotinib" in note for note in dataset.manifest["notes"])
+
+
+def test_two_names_of_one_drug_are_kept_apart_where_somebody_says_so(workspace: Workspace) -> None:
+    dataset = load(workspace, "Erlotinib,B,X,1\nErlotinib hydrochloride,B,X,-1\n", keep_apart=True)
     assert len(dataset.triples) == 2
     report = dataset.manifest["resolution"]["drugs"]
     assert len(report["left"]) == 2  # B, and the second of the two
-    assert any("(like Erlotinib" in item for item in report["left"])
+    assert any("(like DB00530)" in item for item in report["left"])
     assert len(report["alike_but_apart"]) == 1
 
 
@@ -71,12 +79,38 @@ def test_spellings_become_one_before_repeats_are_merged(workspace: Workspace) ->
     assert (report["repeats"], report["self_pairs"]) == (2, 1)
 
 
-def test_the_import_names_who_is_alike_but_apart(workspace: Workspace) -> None:
-    dataset = load(workspace, "A,B,QQ-1,1\nA,C,QQ1,-1\n")
+@pytest.mark.parametrize(
+    ("files", "against"),
+    [
+        ({"cell_lines": "name,tissue\nQQ-1,skin\nQQ1,lung\n"}, "skin and lung"),
+        ({"cell_lines": "name,depmap_id\nQQ-1,ACH-000001\nQQ1,ACH-000002\n"}, "depmap ACH-000001 and ACH-000002"),
+        ({"aliases": "alias,id\nQQ-1,one\nQQ1,two\n"}, None),
+    ],
+)
+def test_what_is_alike_and_contradicts_stays_apart_and_is_named(
+    workspace: Workspace, files: dict[str, str], against: str | None
+) -> None:
+    dataset = load(workspace, "A,B,QQ-1,1\nA,C,QQ1,-1\n", files=files)
     assert len(dataset.cell_lines) == 2
-    (note,) = dataset.manifest["notes"]
-    assert "'QQ-1' and 'QQ1'" in note
-    assert "--aliases" in note
+    if against is not None:
+        note = next(note for note in dataset.manifest["notes"] if "'QQ-1' and 'QQ1'" in note)
+        assert against in note and "--aliases" in note
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "drugs"), [("CCO", "OCC", 3), ("CCO", "[Na+].CC[O-]", 3), ("CCO", "CCN", 4)]
+)
+def test_structures_contradict_by_what_they_are_and_not_by_how_they_are_written(
+    workspace: Workspace, first: str, second: str, drugs: int
+) -> None:
+    files = {"drugs": f"name,smiles\nQoo 12,{first}\nQOO-12,{second}\n"}
+    dataset = load(workspace, "Qoo 12,B,X,1\nQOO-12,C,X,-1\n", files=files)
+    assert len(dataset.drugs) == drugs
+
+
+def test_salts_that_are_all_there_is_are_no_salts_of_one_drug(workspace: Workspace) -> None:
+    dataset = load(workspace, "potassium bromide,B,X,1\npotassium chloride,B,X,-1\nzinc sulfate,Zinc acetate,X,1\n")
+    assert len(dataset.drugs) == 5
 
 
 def test_an_alias_table_makes_them_one(workspace: Workspace) -> None:
@@ -185,16 +219,35 @@ def test_a_merge_keeps_the_rule_to_the_last_digit(workspace: Workspace, bound: s
     assert merged.triples.score.tolist() == [low, high, low, high]
 
 
-def test_entities_of_different_ids_join_by_name_only_when_asked(workspace: Workspace) -> None:
+def test_a_merge_joins_by_name_and_cross_reference_unless_it_is_told_not_to(workspace: Workspace) -> None:
     described = "id,name,pubchem_cid\n{0},{0},\n{1},Alpha,2244\nB,B,\n"
     one = load(workspace, "A1,B,X,3\nA1,C,X,-3\n", "one", files={"drugs": described.format("C", "A1")})
     two = load(workspace, "A2,B,X,3\nA2,C,Y,-3\n", "two", files={"drugs": described.format("C", "A2")})
-    apart, joined = (
-        merge_datasets([one, two], "apart", workspace),
-        merge_datasets([one, two], "joined", workspace, by_name=True),
+    joined, apart = (
+        merge_datasets([one, two], "joined", workspace),
+        merge_datasets([one, two], "apart", workspace, keep_apart=True),
     )
     assert (len(apart.triples), len(joined.triples)) == (4, 3)
     assert joined.manifest["resolution"]["drugs"]["joined_by_name"] == ["two: A2 -> A1"]
+    assert "two: A2 -> A1" in joined.manifest["notes"][0]
+
+
+def test_a_merge_joins_synonyms_and_keeps_apart_what_contradicts(workspace: Workspace) -> None:
+    files = {"cell_lines": "name,tissue\nQQ-1,skin\nSK-MEL-2,skin\nZ,lung\n"}
+    one = load(workspace, "ABT-888,B,QQ-1,3\nABT-888,C,SK-MEL-2,-3\nB,C,Z,1\n", "one", files=files, keep_apart=True)
+    files = {"cell_lines": "name,tissue\nQQ1,lung\nSKMEL2,Skin Cancer\nY,skin\n"}
+    two = load(workspace, "Veliparib,B,QQ1,3\nveliparib,C,SKMEL2,-3\nB,C,Y,1\n", "two", files=files)
+    merged = merge_datasets([one, two], "both", workspace)
+    assert {drug.id for drug in merged.drugs} == {"DB07232", "B", "C"}
+    assert {line.id for line in merged.cell_lines} == {"QQ-1", "QQ1", "SKMEL2", "Y", "Z"}
+    assert merged.manifest["resolution"]["cell_lines"]["alike_but_apart"] == ["two: QQ1 and QQ-1 (lung and skin)"]
+
+
+def test_a_merge_says_where_one_id_has_two_names(workspace: Workspace) -> None:
+    one = load(workspace, "1,B,X,3\n1,C,X,-3\n", "one", files={"drugs": "id,name\n1,Alpha\n"})
+    two = load(workspace, "1,B,X,3\n1,C,Y,-3\n", "two", files={"drugs": "id,name\n1,Omega\n"})
+    merged = merge_datasets([one, two], "both", workspace)
+    assert merged.manifest["resolution"]["drugs"]["ids_with_other_names"] == ["two: 1 'Omega', before 'Alpha'"]
 
 
 def test_a_merge_of_one_is_no_merge(workspace: Workspace) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from l2aco.data.dataset import DataSet
-from l2aco.data.splits.setting import Parts, Setting, generator, keep_apart, validation_groups
+from l2aco.data.splits.setting import Parts, Setting, generator, ids_of, keep_apart, validation_groups
 from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.data.triples import distinct
 from l2aco.entities import EntityKind
@@ -35,16 +35,16 @@ class NovelCell(Setting):
     held_out = EntityKind.cell_line
 
     def divide(self, dataset: DataSet, spec: SplitSpec) -> Parts:
-        groups = dataset.triples.cell_line
+        groups = dataset.united.cell_line
         order = generator(spec, 0).permutation(distinct(groups))
         if spec.stratify == "tissue":
             order = order[np.argsort(tissues_of_lines(dataset)[1][order], kind="stable")]
         train, valid, test, held = _by_group(groups, order, spec, "cell lines")
-        return train, valid, test, [dataset.cell_lines[row].id for row in held]
+        return train, valid, test, ids_of(dataset, EntityKind.cell_line, held)
 
     def check(self, dataset: DataSet, split: Split) -> list[str]:
-        keep_apart(split, "cell line", dataset.triples.cell_line)
-        return ["no cell line on two sides"]
+        keep_apart(split, "cell line", dataset.united.cell_line)
+        return ["no cell line on two sides, under any of its names"]
 
 
 class NovelPair(Setting):
@@ -52,14 +52,14 @@ class NovelPair(Setting):
 
     def divide(self, dataset: DataSet, spec: SplitSpec) -> Parts:
         size = len(dataset.drugs)
-        groups = dataset.triples.pair(size)
+        groups = dataset.united.pair(size)
         order = generator(spec, 0).permutation(distinct(groups))
         train, valid, test, held = _by_group(groups, order, spec, "drug pairs")
         names = [f"{dataset.drugs[pair // size].id} + {dataset.drugs[pair % size].id}" for pair in held]
         return train, valid, test, names
 
     def check(self, dataset: DataSet, split: Split) -> list[str]:
-        keep_apart(split, "drug pair", dataset.triples.pair(len(dataset.drugs)))
+        keep_apart(split, "drug pair", dataset.united.pair(len(dataset.drugs)))
         return ["no unordered drug pair on two sides"]
 
 
@@ -77,14 +77,14 @@ class NovelTissue(Setting):
             raise UsageError(
                 f"there is no fold {spec.fold}: '{dataset.name}' has {len(tissues)} tissues, counted from 0"
             )
-        groups = of_line[dataset.triples.cell_line]
+        groups = of_line[dataset.united.cell_line]
         test = np.flatnonzero(groups == spec.fold)
         rest = np.flatnonzero((groups != spec.fold) & (groups >= 0))
         valid = np.isin(groups[rest], validation_groups(groups[rest], spec))
         return rest[~valid], rest[valid], test, [tissues[spec.fold]]
 
     def check(self, dataset: DataSet, split: Split) -> list[str]:
-        keep_apart(split, "tissue", tissues_of_lines(dataset)[1][dataset.triples.cell_line])
+        keep_apart(split, "tissue", tissues_of_lines(dataset)[1][dataset.united.cell_line])
         return ["no tissue on two sides"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from l2aco.data.dataset import DataSet
-from l2aco.data.splits.setting import Parts, Setting, generator, leak, validation_groups
+from l2aco.data.splits.setting import Parts, Setting, generator, ids_of, leak, validation_groups
 from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.data.triples import distinct
 from l2aco.entities import EntityKind
@@ -27,7 +27,7 @@ class LongTail(Setting):
         return 1
 
     def divide(self, dataset: DataSet, spec: SplitSpec) -> Parts:
-        cells = dataset.triples.cell_line
+        cells = dataset.united.cell_line
         tail = _tail_lines(dataset, spec.tail)
         if not len(tail):
             raise UsageError(
@@ -52,10 +52,10 @@ class LongTail(Setting):
         lines = validation_groups(cells[rest], spec)
         shown, valid = _take_shots([rest[cells[rest] == line] for line in lines], spec.shots, rng)
         train = np.concatenate([rest[~np.isin(cells[rest], lines)], shown, shots])
-        return train, valid, test, [dataset.cell_lines[row].id for row in np.sort(tail)]
+        return train, valid, test, ids_of(dataset, EntityKind.cell_line, tail)
 
     def check(self, dataset: DataSet, split: Split) -> list[str]:
-        cells = dataset.triples.cell_line
+        cells = dataset.united.cell_line
         tested = distinct(cells[split.test])
         if np.isin(cells[split.valid], tested).any():
             raise leak(split, "a tested cell line is in validation")
@@ -69,7 +69,7 @@ class LongTail(Setting):
 
 def _tail_lines(dataset: DataSet, limit: int) -> Array:
     """int64: rows of the cell lines with at least one and at most `limit` triples."""
-    counts = np.bincount(dataset.triples.cell_line, minlength=len(dataset.cell_lines))
+    counts = np.bincount(dataset.united.cell_line, minlength=len(dataset.cell_lines))
     return np.flatnonzero((counts > 0) & (counts <= limit))
 
 

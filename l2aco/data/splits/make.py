@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from l2aco.data.splits import SETTINGS
 from l2aco.data.splits.released import Released, is_released, read_parts
 from l2aco.data.splits.setting import Setting, keep_apart, leak
 from l2aco.data.splits.spec import Split, SplitSpec
+from l2aco.entities import EntityKind
 from l2aco.errors import DamagedError, UsageError
 from l2aco.files import atomic_path, read_json, sha256_bytes, stable_hash, write_json
 
@@ -28,6 +30,9 @@ def make_split(dataset: DataSet, spec: SplitSpec) -> Split:
         check_split(dataset, split)
         return split
     train, valid, test, held_out = _way(dataset, spec).divide(dataset, spec)
+    triple = _triple(dataset, spec)
+    valid = valid[~np.isin(triple[valid], triple[test])]  # where two that are called alike were kept apart
+    train = train[~np.isin(triple[train], triple[np.concatenate([valid, test])])]
     split = Split(spec, found, np.sort(train), np.sort(valid), np.sort(test), held_out)
     for name, rows in split.sides.items():
         if not len(rows):
@@ -44,8 +49,12 @@ def num_folds(dataset: DataSet, spec: SplitSpec) -> int:
 
 
 def split_hash(dataset: DataSet, spec: SplitSpec) -> str:
-    """Hex SHA-256 of what determines a split: the spec, the triples, and the version of the rules."""
-    return stable_hash([setting_of(spec).version, spec.model_dump(), dataset.triples_hash])
+    """Hex SHA-256 of what determines a split: the spec, the triples, the version of the rules, and which entities are
+    called alike, where some are."""
+    first = {kind.value: dataset.first_alike(kind) for kind in EntityKind}
+    alike = {kind: rows.tolist() for kind, rows in first.items() if (rows != np.arange(len(rows))).any()}
+    determined = [setting_of(spec).version, spec.model_dump(), dataset.triples_hash]
+    return stable_hash([*determined, alike] if alike else determined)
 
 
 def setting_of(spec: SplitSpec) -> Setting:
@@ -65,9 +74,16 @@ def check_split(dataset: DataSet, split: Split) -> list[str]:
         raise leak(split, "it names rows that the data set does not have")
     if len(everything) and np.bincount(everything).max() > 1:
         raise leak(split, "a row stands in it twice")
-    keep_apart(split, "unordered triple", dataset.triples.key(len(dataset.drugs), len(dataset.cell_lines)))
+    keep_apart(split, "unordered triple", _triple(dataset, split.spec))
     kept = ["rows exist and stand once", "no unordered triple, so no replicate, on two sides"]
     return [*kept, *_way(dataset, split.spec).check(dataset, split)]
+
+
+def _triple(dataset: DataSet, spec: SplitSpec) -> np.ndarray[Any, Any]:
+    """int64 (n,): one number for each unordered triple, the same under all names of its drugs and cell line; of a split
+    that came with the source, as it names them."""
+    triples = dataset.triples if is_released(dataset, spec) else dataset.united
+    return triples.key(len(dataset.drugs), len(dataset.cell_lines))
 
 
 def _way(dataset: DataSet, spec: SplitSpec) -> Setting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from l2aco.data.dataset import DataSet
-from l2aco.data.splits.setting import Parts, Setting, generator, leak
+from l2aco.data.splits.setting import Parts, Setting, generator, ids_of, leak
 from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.data.triples import distinct
 from l2aco.entities import EntityKind
@@ -20,7 +20,7 @@ class NovelDrug(Setting):
     held_out = EntityKind.drug
 
     def divide(self, dataset: DataSet, spec: SplitSpec) -> Parts:
-        triples = dataset.triples
+        triples = dataset.united
         drugs = distinct(np.concatenate([triples.drug_a, triples.drug_b]))
         if len(drugs) < spec.folds + 2:
             raise UsageError(f"{len(drugs)} drugs are too few for {spec.folds} folds", remedy="Use fewer folds.")
@@ -44,10 +44,11 @@ class NovelDrug(Setting):
         trained[triples.drug_a[train]] = trained[triples.drug_b[train]] = 1
         known = trained[triples.drug_a] + trained[triples.drug_b]  # the partner may be known to validation alone
         valid, test = (rows[known[rows] == 2 - wanted] for rows in (valid, test))
-        return train, valid, test, [dataset.drugs[row].id for row in held]
+        return train, valid, test, ids_of(dataset, EntityKind.drug, held)
 
     def check(self, dataset: DataSet, split: Split) -> list[str]:
-        a, b = dataset.triples.drug_a, dataset.triples.drug_b
+        triples = dataset.united
+        a, b = triples.drug_a, triples.drug_b
         held = np.isin([drug.id for drug in dataset.drugs], split.held_out)
         wanted = 2 if split.spec.both else 1
         before = np.concatenate([split.train, split.valid])

@@ -59,6 +59,12 @@ def validation_groups(groups: Array, spec: SplitSpec) -> Array:
     return names[order[: min(take, len(names) - 1)]]
 
 
+def ids_of(dataset: DataSet, kind: EntityKind, rows: Array) -> list[str]:
+    """The ids of the drugs or cell lines in these rows, and of those that are called like them."""
+    entities = dataset.entities(kind)
+    return [entities[row].id for row in np.flatnonzero(np.isin(dataset.first_alike(kind), rows))]
+
+
 def leak(split: Split, what: str) -> DamagedError:
     """The error for a split that breaks a promise."""
     return DamagedError(
