@@ -18,10 +18,11 @@ import os
 import resource
 import sys
 import time
+from pathlib import Path
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
-sys.path.append(sys.path.pop(0))  # the neighbour profile.py would hide the standard library's
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+if Path(sys.path[0]) == Path(__file__).parent:
+    sys.path.append(sys.path.pop(0))  # the neighbour profile.py would hide the standard library's
 import numpy as np
 from scipy import sparse
 
