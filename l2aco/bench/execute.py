@@ -13,7 +13,7 @@ from typing import Any
 
 from l2aco.bench.suite import Cell, Suite, cells
 from l2aco.data.catalog import open_dataset
-from l2aco.errors import DamagedError, L2aCoError
+from l2aco.errors import L2aCoError
 from l2aco.files import read_json, sha256_file, stable_hash, write_json
 from l2aco.progress import Progress, Silent
 from l2aco.runs.run import FORMAT, Run
@@ -74,18 +74,13 @@ class Index:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._path = workspace.runs / ".cells.json"
-        self._runs: dict[str, str] = {}
-        with suppress(DamagedError):
-            self._runs = {str(key): str(value) for key, value in dict(read_json(self._path)).items()}
+        self._folder = workspace.runs / ".cells"
         self._hashes: dict[Path, str] = {}
 
     def find(self, cell: Cell) -> Run | None:
         """The run of a cell, if it is whole."""
-        name = self._runs.get(self._key(cell))
-        if name is None:
-            return None
-        with suppress(DamagedError, L2aCoError):
+        with suppress(L2aCoError):
+            name = str(read_json(self._folder / f"{self._key(cell)}.json"))
             run = Run(self._workspace.child(self._workspace.runs, name), self._workspace)
             run.file("metrics.json")
             return run
@@ -93,8 +88,7 @@ class Index:
 
     def keep(self, cell: Cell, run: Run) -> None:
         """Write down whose run this is."""
-        self._runs[self._key(cell)] = run.id
-        write_json(self._path, self._runs)
+        write_json(self._folder / f"{self._key(cell)}.json", run.id)
 
     def _key(self, cell: Cell) -> str:
         spec = complete(cell.spec, self._workspace)

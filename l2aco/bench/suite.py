@@ -36,6 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from l2aco.data.splits.make import num_folds
 from l2aco.data.splits.spec import SplitSpec
+from l2aco.embeddings.embed import store_of_set
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.files import describe_validation, read_toml
 from l2aco.runs.naive import MEANS
@@ -160,7 +161,7 @@ def _of_arm(arm: Arm, common: Mapping[str, Any], at: Mapping[str, Any], workspac
         return []
     values = _merged(_merged(common, arm.spec), at)
     if arm.profiles is not None:
-        values["store"] = [_store_of(name, workspace) for name in arm.profiles]
+        values["store"] = [store_of_set(name, workspace) for name in arm.profiles]
     made = []
     for draw in range(arm.draws):
         drawn = _merged(values, {"align": {"draw": draw}}) if arm.draws > 1 else values
@@ -178,13 +179,3 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         inner = found.get(name)
         found[name] = _merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
     return found
-
-
-def _store_of(name: str, workspace: Workspace) -> str:
-    """The store of a profile set that was written last."""
-    from l2aco.embeddings.find import stores_of_sets
-
-    stores = {store.name.partition("--")[0]: store.name for store in stores_of_sets(workspace)}
-    if name not in stores:
-        raise InputError(f"there is no store of the profile set {name}", remedy=f"Make one: l2aco embed {name}")
-    return stores[name]

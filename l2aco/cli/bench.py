@@ -61,8 +61,37 @@ def list_suites(shell: Shell, json: JsonOption = False) -> None:
     )
 
 
+@verb
+def compare(
+    shell: Shell,
+    first: Annotated[str, typer.Argument(help="A run, or a file of predictions.")],
+    second: Annotated[str, typer.Argument(help="Another; one of the two must be a run.")],
+    json: JsonOption = False,
+) -> None:
+    """Hold two predictors against each other, row by row; a file of predictions may come from anywhere.
+
+    A file has columns for two drugs, a cell line and the probability.
+    """
+    from dataclasses import asdict
+
+    from l2aco.bench.compare import compare as compared
+
+    found = compared(first, second, shell.workspace)
+    if json:
+        shell.json(asdict(found))
+        return
+    shell.table(found.table(), title=f"{found.common:,} triples that both have")
+    if found.only_first or found.only_second:
+        shell.print(
+            f"left out: {found.only_first:,} rows of {found.first} alone, {found.only_second:,} of {found.second}"
+        )
+    shell.table(found.lines[:10], title="AUROC within the cell lines that differ most")
+    shell.table(found.rows[:10], title="triples that they rank most differently")
+
+
 def register(root: typer.Typer) -> None:
     """Mount the verbs."""
     app.command("run")(run)
     app.command("list")(list_suites)
+    app.command("compare")(compare)
     root.add_typer(app, name="bench")
