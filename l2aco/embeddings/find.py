@@ -17,6 +17,8 @@ from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Settings, Workspace
 
+NO_LLM = {"fake", "facts"}
+
 
 def choose_store(
     workspace: Workspace,
@@ -27,7 +29,7 @@ def choose_store(
     progress: Progress | None = None,
 ) -> EmbeddingStore:
     """The store called `name`; else one of `llm` and `encoder` that holds something: first that of the settings, then
-    the one written last; one of the fake LLM, or of a control, only where there is no other.
+    the one written last; one without an LLM, or a control, only where there is no other.
 
     Raises UsageError where `name` is a store of something else than `llm` and `encoder`, InputError where none fits. A
     damaged store is left out of the choice where `progress` can be told; else, or where all are, its DamagedError is
@@ -62,7 +64,7 @@ def choose_store(
 
 
 def stores_of_sets(workspace: Workspace) -> list[EmbeddingStore]:
-    """The store of every profile set that was written last and holds something, by name; none of the fake LLM, none that
+    """The store of every profile set that was written last and holds something, by name; none without an LLM, none that
     is a control, nor any that is damaged."""
     newest: dict[str, EmbeddingStore] = {}
     for store in list_stores(workspace, Silent()):
@@ -73,8 +75,9 @@ def stores_of_sets(workspace: Workspace) -> list[EmbeddingStore]:
 
 
 def _is_stand_in(store: EmbeddingStore) -> bool:
-    """Whether it is of the fake LLM or of an encoder that is a control: used where it is asked for."""
-    return store.encoder.control or set(store.manifest.counts.get("llm", {})) == {"fake"}
+    """Whether it is of no LLM or of an encoder that is a control: used where it is asked for."""
+    written_by = set(store.manifest.counts.get("llm", {}))
+    return store.encoder.control or (bool(written_by) and written_by <= NO_LLM)
 
 
 def _fits(store: EmbeddingStore, llm: str | None, encoder: str | None, workspace: Workspace) -> bool:

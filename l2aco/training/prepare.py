@@ -10,6 +10,7 @@ import numpy as np
 
 from l2aco.data.catalog import open_dataset
 from l2aco.data.dataset import DataSet
+from l2aco.data.features.response import RESPONSE, origin
 from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import Split
 from l2aco.errors import UsageError
@@ -96,6 +97,14 @@ def _of_network(setup: Setup, progress: Progress) -> Setup:
         )
     spec = spec.model_copy(update={**recipe.model_dump(), "config": config, "align": model.spec})
     return replace(setup, spec=spec, recipe=recipe, model=model)
+
+
+def response_origin(setup: Setup) -> str | None:
+    """Where the response was measured that the model reads; None where it reads none."""
+    if not issubclass(setup.kind, Estimator):
+        return None
+    read = RESPONSE in setup.kind.reads(parse_config(setup.kind, setup.spec.config))
+    return origin(setup.dataset) if read else None
 
 
 def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress) -> None:

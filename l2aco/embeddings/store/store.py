@@ -122,8 +122,8 @@ class EmbeddingStore:
     ) -> tuple[np.ndarray, np.ndarray]:
         """float32 (n, D) in the order of `ids`, and bool (n,): False where the store has no such entity.
 
-        Such a row is zero. Several samples of one profile are averaged (of numbers, the numbers) and normalised again. Raises InputError
-        where an id has profiles of several sets or LLMs and `where` does not choose one.
+        Such a row is zero. Several samples of one profile are averaged (of numbers, the numbers) and normalised again.
+        Raises InputError where an id has profiles of several sets or LLMs and `where` does not choose one.
         """
         import polars as pl
 
