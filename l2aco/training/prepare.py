@@ -59,7 +59,7 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
     split = make_split(dataset, spec.split)
     knowledge = load_knowledge(spec.store or (), dataset, workspace, progress)
     for known in knowledge:
-        _report_missing(known, dataset, progress)
+        _report_missing(known, dataset, progress, aligned=not issubclass(kind, Estimator))
     triples, train = dataset.triples, split.train
     inputs = load_inputs(
         kind,
@@ -107,12 +107,14 @@ def response_origin(setup: Setup) -> str | None:
     return origin(setup.dataset) if read else None
 
 
-def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress) -> None:
-    for lacking in _lacking(dataset, knowledge.drug_mask, knowledge.cell_mask):
-        progress.say(
-            f"{lacking} have no vector in {knowledge.store}: they take the mean vector and are left out of alignment "
-            "(--set align.missing=refuse to stop instead)"
+def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress, *, aligned: bool) -> None:
+    what_then = "nothing is known of them there"
+    if aligned:
+        what_then = (
+            "they take the mean vector and are left out of alignment (--set align.missing=refuse to stop instead)"
         )
+    for lacking in _lacking(dataset, knowledge.drug_mask, knowledge.cell_mask):
+        progress.say(f"{lacking} have no vector in {knowledge.store}: {what_then}")
 
 
 def _report_unmeasured(model: Aligner, dataset: DataSet, progress: Progress) -> None:

@@ -114,6 +114,10 @@ class Mixed(Estimator):
                 seed=seed,
                 told=lambda step, variances: advance(1, f"noise {variances[NOISE]:.3f}"),
             )
+        for name in state.ignored:
+            progress.say(
+                f"{name} is not used: what it holds is the same for all in training, or known of less than two"
+            )
         cut = float(np.quantile(state.y, 1.0 - np.clip(triples.label.mean(), 0.001, 0.999)))
         return cls(inputs, config, state, drugs, lines, cut)
 
