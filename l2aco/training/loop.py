@@ -139,7 +139,7 @@ class Fit:
                 raise UnavailableError(
                     f"torch.compile failed: {reason}", remedy="Train without it: --set compile=false"
                 ) from None
-        logits = output.logits.float()
+        logits = output.logits.float() if batch.offset is None else output.logits.float() + batch.offset
         task = F.binary_cross_entropy_with_logits(logits, batch.y.expand_as(logits))
         parts = {"task": task, **{name: part.float() for name, part in output.losses.items()}}
         if (penalty := norm_penalty(self.model, self.recipe)) is not None:

@@ -50,10 +50,10 @@ def make_spec(
         spec = TrainSpec.model_validate(values)
     except ValidationError as error:
         raise UsageError(describe_validation(error)) from None
-    if spec.align.vectors != "profiles" and not spec.align.active:
+    if spec.align.vectors != "profiles" and not spec.align.active and spec.offset != "mixed":
         raise UsageError(
             f"vectors = {spec.align.vectors} is a control of vectors that neither loss nor fusion reads",
-            remedy="Leave out --vectors, or give --align or --fusion something to read.",
+            remedy="Leave out --vectors, or give --align, --fusion or --offset something to read.",
         )
     return spec
 

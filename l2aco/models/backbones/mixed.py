@@ -26,7 +26,7 @@ from l2aco.models.mixed.model import fit, score
 from l2aco.models.mixed.posterior import Draws, Prediction, draw_posterior, predict
 from l2aco.models.mixed.state import Entities, Knowledge, State
 from l2aco.models.mixed.target import TargetName
-from l2aco.models.mixed.terms import NOISE
+from l2aco.models.mixed.terms import FEWER, NOISE
 from l2aco.models.mixed.update import update
 from l2aco.progress import Progress, Silent
 
@@ -41,6 +41,8 @@ class MixedConfig(BackboneConfig):
     knowledge: Literal["all", "stores", "none"] = "stores"
     """What cell lines share their effects through: the stores, the measured features too, or nothing, which is the
     baseline that says what knowledge adds."""
+    effects: Literal["all", "pair", "additive"] = "all"
+    """Which there are: all; or of pair, drugs and line alone; or of drugs and line. The last two read no knowledge."""
     share_drugs: bool = False
     """Whether drugs share their effects likewise; the default where drugs are held out, and slower."""
     draws: int = Field(default=24, ge=2)
@@ -97,6 +99,7 @@ class Mixed(Estimator):
             score=triples.score,
             label=triples.label,
             target=target,
+            terms=FEWER.get(config.effects),
             draws=config.draws,
             **how,
         )
@@ -161,8 +164,8 @@ class Mixed(Estimator):
 def _entities(inputs: Inputs, kind: EntityKind, config: MixedConfig) -> Entities:
     """The entities of a kind with a kernel for each store and each feature of theirs."""
     kernels: dict[str, Knowledge] = {}
-    if kind is EntityKind.drug and not config.share_drugs:
-        return Entities(len(inputs.drugs))
+    if config.effects != "all" or (kind is EntityKind.drug and not config.share_drugs):
+        return Entities(len(inputs.entities(kind)))
     if config.knowledge != "none":
         vectors = inputs.drug_vectors if kind is EntityKind.drug else inputs.cell_vectors
         for store, known in vectors.items():
