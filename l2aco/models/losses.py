@@ -1,4 +1,5 @@
-"""Alignment losses between representations and adapted profile vectors, and the consistency of passes.
+"""Alignment losses between representations and adapted profile vectors, the consistency of passes, and the loss of a
+score beside its label.
 
 Each alignment loss takes `h` (U, d) and `target` (U, d), one row for each *distinct* entity: an entity that
 occurs ten times in a batch is one row here, so that it is never its own negative and infonce costs O(U^2).
@@ -60,3 +61,21 @@ def symmetric_kl(logits: Tensor, other: Tensor, within: Tensor | None = None) ->
     """
     both = (logits.sigmoid() - other.sigmoid()) * (logits - other) / 2
     return both.mean() if within is None else (both * within).sum() / within.sum().clamp_min(1)
+
+
+def correlation_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """1 - r of Pearson between each row of logits (P, B) and the target (B,) where it is not NaN, averaged over rows; r
+    is 0 where fewer than two are known.
+
+    That is half the mean squared error of both, standardised within the batch, so it asks for no scale and no shift of
+    the logits: those are for the cross-entropy of the label to say.
+    """
+    known = ~target.isnan()
+    count = known.sum().clamp_min(1)
+
+    def centred(values: Tensor) -> Tensor:
+        held = torch.where(known, values, 0.0)
+        return torch.where(known, values - held.sum(dim=-1, keepdim=True) / count, 0.0)
+
+    x, y = centred(logits), centred(target)
+    return (1 - F.cosine_similarity(x, y.expand_as(x), dim=1, eps=1e-6)).mean()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from l2aco.models.mixed.target import fit_target
 from l2aco.progress import Progress
 from l2aco.runs.device import choose_device, computing, describe_environment
 from l2aco.runs.scoring import Rows, score_rows
@@ -83,7 +84,11 @@ def make_fit(setup: Setup, device: torch.device, offset: Offset | None = None) -
     assert setup.model is not None and setup.recipe is not None
     setup.model.to(device)
     triples, split = setup.dataset.triples, setup.split
-    train_rows = Rows.of(triples, split.train, device, offset=None if offset is None else offset.train)
+    target = None
+    if setup.recipe.target != "label":
+        scores = triples.score[split.train]
+        target = fit_target(setup.recipe.target, scores, None)(scores, None)
+    train_rows = Rows.of(triples, split.train, device, offset=None if offset is None else offset.train, target=target)
     valid_rows = Rows.of(triples, split.valid, device, offset=None if offset is None else offset.valid)
     return Fit(setup.model, train_rows, valid_rows, setup.recipe, setup.spec.seed)
 

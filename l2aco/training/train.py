@@ -84,6 +84,8 @@ def identity(setup: Setup) -> dict[str, Any]:
     same_numbers: Any = {"device": True, "threads": True, "config": setup.kind.Config.same_numbers}
     if setup.spec.offset == "none":
         same_numbers["offset"] = True
+    if setup.recipe is not None and setup.recipe.target == "label":
+        same_numbers |= {"target": True, "target_weight": True}
     return {
         "format": FORMAT,
         "spec": setup.spec.model_dump(mode="json", exclude=same_numbers),
