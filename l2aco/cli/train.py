@@ -25,7 +25,7 @@ def train(
     ] = None,
     fold: Annotated[str | None, typer.Option(help="Fold number from 0, or 'all'.")] = None,
     folds: Annotated[str | None, typer.Option(help="Number of folds; 'all' is short for --fold all.")] = None,
-    align: Annotated[str | None, typer.Option(help="infonce (default), l2, sce, kl, none.")] = None,
+    align: Annotated[str | None, typer.Option(help="infonce (default), l2, sce, kl, regression, none.")] = None,
     fusion: Annotated[
         str | None, typer.Option(help="none, add, gate, concat (default: the backbone's, mostly none).")
     ] = None,

@@ -48,6 +48,22 @@ def alignment_loss(views: Tensor, target: Tensor, spec: AlignSpec) -> Tensor:
     return mean_of(parts)
 
 
+def chosen_entities(
+    views: Tensor, rows: Tensor | None, seen: Tensor, within: Tensor, scope: str
+) -> tuple[Tensor, Tensor]:
+    """Those of views (n, V, d) of the entities at `rows` (None: all) that a loss is over, and their rows.
+
+    seen: local rows of the batch; within: bool, whom the loss may be over, of all entities.
+    """
+    at = rows
+    if at is None:
+        at = seen.unique() if scope == "batch" else within.nonzero()[:, 0]
+        views = views[at]
+    inside = within[at]
+    # usually all are, and taking them out again would cost as much as the loss
+    return (views, at) if inside.all() else (views[inside], at[inside])
+
+
 def mean_of(losses: Sequence[Tensor]) -> Tensor:
     """The mean of scalars; nothing is computed for a single one."""
     return losses[0] if len(losses) == 1 else torch.stack(list(losses)).mean()

@@ -60,6 +60,8 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
     knowledge = load_knowledge(spec.store or (), dataset, workspace, progress)
     for known in knowledge:
         _report_missing(known, dataset, progress)
+        if spec.align.loss == "regression" and not known.columns:
+            progress.say(f"{known.store} holds text and no numbers: regression leaves it out")
     triples, train = dataset.triples, split.train
     inputs = load_inputs(
         kind,
