@@ -4,7 +4,6 @@ build the model again. Arrays without pickles, each under the name of what it be
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from l2aco.data.features.base import Feature, Listed
 from l2aco.data.features.table import table_of
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import DamagedError
+from l2aco.errors import DamagedError, L2aCoError
 from l2aco.files import atomic_path
 from l2aco.models.inputs import Inputs
 from l2aco.models.vectors import Vectors
@@ -99,8 +98,9 @@ def _entities(described: Mapping[str, Any]) -> dict[EntityKind, list[Entity]]:
 def _damage_told(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise DamagedError(f"cannot be read ({error})", where=path, remedy="Train the run again.") from None
+    except Exception as error:  # whatever zipfile, zlib, json and numpy find wrong with bytes
+        what = error.message if isinstance(error, L2aCoError) else error or type(error).__name__
+        raise DamagedError(f"cannot be read ({what})", where=path, remedy="Train the run again.") from error
 
 
 def _vectors(name: str, described: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, Vectors]:
