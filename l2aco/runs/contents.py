@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from l2aco.errors import DamagedError
 from l2aco.files import describe_validation
+
+
+def _score(value: float) -> float:
+    if abs(value) > 1:
+        raise ValueError("is no value of a metric")
+    return value
+
+
+def _bearable(value: float) -> float:
+    if abs(value) > 2**53:
+        raise ValueError("is too large")
+    return value
+
+
+_Score = Annotated[float, AfterValidator(_score)]
+"""From -1 to 1, or NaN where it is not defined."""
+_Number = Annotated[float, AfterValidator(_bearable)]
+_Count = Annotated[int, AfterValidator(_bearable)]
 
 
 class _Read(BaseModel):
@@ -24,34 +42,34 @@ class Manifest(_Read):
 
 
 class _Scores(_Read):
-    auroc: float
-    auprc: float
-    balanced_accuracy: float
-    f1: float
-    mcc: float
-    brier: float
+    auroc: _Score
+    auprc: _Score
+    balanced_accuracy: _Score
+    f1: _Score
+    mcc: _Score
+    brier: _Score
 
 
 class _Group(_Scores):
-    rows: int
-    positives: int
+    rows: _Count
+    positives: _Count
 
 
 class _Naive(_Scores):
     model: str
-    macro_auroc: float
-    rows: int
-    cell_lines: int
+    macro_auroc: _Score
+    rows: _Count
+    cell_lines: _Count
 
 
 class _Macro(_Read):
-    auroc: float
+    auroc: _Score
 
 
 class _Test(_Read):
-    rows: int
-    cell_lines: int
-    threshold: float
+    rows: _Count
+    cell_lines: _Count
+    threshold: _Score
     pooled: _Scores
     macro: _Macro
     stratum: dict[str, _Group] = {}
@@ -61,12 +79,12 @@ class _Test(_Read):
 class _Calibration(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    slope: float
-    intercept: float
+    slope: _Number
+    intercept: _Number
 
 
 class _Training(_Read):
-    epochs: int | float | None = None
+    epochs: _Count | float | None = None
 
 
 class Metrics(_Read):

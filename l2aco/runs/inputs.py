@@ -59,7 +59,7 @@ def read_inputs(path: Path) -> Inputs:
         entities = _entities(described)
         fitted = {name: _restored(name, name in described["listed"], arrays) for name in described["features"]}
         graph = _part("graph", arrays)
-        return Inputs(
+        found = Inputs(
             drugs=entities[EntityKind.drug],
             cell_lines=entities[EntityKind.cell_line],
             graph=KnowledgeGraph.of_arrays(graph) if graph else None,
@@ -70,6 +70,25 @@ def read_inputs(path: Path) -> Inputs:
             train_drugs=arrays.get("train_drugs"),
             train_cells=arrays.get("train_cells"),
         )
+        _check(found)
+        return found
+
+
+def _check(inputs: Inputs) -> None:
+    """Raises ValueError where the parts are not of the same entities."""
+    for kind, vectors, trained in (
+        (EntityKind.drug, inputs.drug_vectors, inputs.train_drugs),
+        (EntityKind.cell_line, inputs.cell_vectors, inputs.train_cells),
+    ):
+        ids = [entity.id for entity in inputs.entities(kind)]
+        sizes = [len(one.known) for one in vectors.values()]
+        sizes += [len(table.mask) for table in inputs.features.values() if table.kind is kind]
+        if any(size != len(ids) for size in sizes):
+            raise ValueError(f"what is known of each {kind.value} is of another number of them")
+        if inputs.graph is not None and inputs.graph.nodes.get(kind.value) != ids:
+            raise ValueError(f"the graph is of others than each {kind.value}")
+        if trained is not None and (trained.dtype != np.int64 or not np.isin(trained, np.arange(len(ids))).all()):
+            raise ValueError(f"the rows that were trained on are those of no {kind.value}")
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

@@ -81,7 +81,11 @@ class Run:
     def spec(self) -> TrainSpec:
         from l2aco.runs.spec import TrainSpec
 
-        return load_spec(TrainSpec, self.file("spec.toml"))
+        path = self.file("spec.toml")
+        spec = load_spec(TrainSpec, path)
+        if spec.backbone is None or spec.dataset is None:
+            raise DamagedError("names no backbone or no data set", where=path)
+        return spec
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
