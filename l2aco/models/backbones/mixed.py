@@ -182,6 +182,10 @@ class Mixed(Estimator):
             replace(_entities(inputs, kind, config), number=arrays[name])
             for kind, name in ((EntityKind.drug, "of_drugs"), (EntityKind.cell_line, "of_lines"))
         )
+        for entities in (drugs, lines):
+            number = _numbers(entities)
+            if number.shape != (entities.size,) or number.dtype != np.int64 or (number < -1).any():
+                raise ValueError("the numbers of the entities are not one for each")
         return cls(inputs, config, State.of(arrays), drugs, lines, float(arrays["cut"]))
 
     def facts(self) -> dict[str, Any]:
