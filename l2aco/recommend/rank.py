@@ -16,11 +16,15 @@ import numpy as np
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.files import atomic_path
+from l2aco.progress import Progress, Silent
+from l2aco.recommend.own import NOBODY, Neighbour, describe_own, neighbours, rank_correlation, shown
+from l2aco.recommend.told import Told, vectors_told
 from l2aco.runs.newcomers import Acquaintances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from l2aco.runs.predictor import Predictor
     from l2aco.runs.run import Run
 
 
@@ -30,9 +34,13 @@ FEW = 10
 
 @dataclass(frozen=True)
 class RankedPair:
-    """One pair. `probability` of synergy by the model, and `calibrated` on the run's validation rows; `measured` is the
-    label in this cell line (None where nobody measured it); `elsewhere_synergistic` of `elsewhere_measured` other cell
-    lines; `training_a` and `training_b` the triples of each drug that the model was trained on."""
+    """One pair.
+
+    probability: of synergy by the model; calibrated: on the run's validation rows. measured: the label in this cell
+    line, None where nobody measured it. It was synergistic in `elsewhere_synergistic` of `elsewhere_measured` other
+    lines, and in `near_synergistic` of `near_measured` among those that are most like this one. training_a, training_b:
+    the triples of each drug that the model was trained on.
+    """
 
     rank: int
     drug_a: str
@@ -44,6 +52,8 @@ class RankedPair:
     measured: int | None
     elsewhere_synergistic: int
     elsewhere_measured: int
+    near_synergistic: int
+    near_measured: int
     training_a: int
     training_b: int
 
@@ -57,6 +67,7 @@ class RankedPair:
             "calibrated": self.calibrated,
             "here": {None: "not measured", 0: "not synergistic", 1: "synergistic"}[self.measured],
             "elsewhere": f"{self.elsewhere_synergistic} of {self.elsewhere_measured} lines",
+            "like it": f"{self.near_synergistic} of {self.near_measured}",
             "trained_on": f"{self.training_a:,} + {self.training_b:,}",
         }
 
@@ -79,12 +90,19 @@ class Recommendation:
     """What the run's model reads of cell lines, and does not find of this one."""
     newcomer: bool = False
     """Whether the run was not trained with this cell line."""
+    correlation: float | None = None
+    """Rank correlation over all pairs with the list of a line of which nothing is known; None for a control."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """The lines in training that are most like it."""
 
     @property
     def caption(self) -> str:
         """What stands below, and what speaks against it."""
         seen = "was seen in training" if self.seen_in_training else "was never seen in training"
-        lines = [f"{self.cell_line} {seen} (run {self.run})."]
+        lines = [] if self.correlation is None else [describe_own(self.correlation, self.cell_line)]
+        lines.append(f"{self.cell_line} {seen} (run {self.run}).")
+        if self.neighbours:
+            lines.append(f"Most like it among the screened: {shown(self.neighbours)}.")
         if "profile vector" in self.lacking:
             lines.append("It has no profile vector: the model takes the mean of the others'.")
         if self.newcomer and (others := [name for name in self.lacking if name != "profile vector"]):
@@ -109,19 +127,28 @@ class Recommendation:
 
 
 def rank_pairs(
-    run: Run, cell_line: str, *, top: int = 10, drugs: Sequence[str] = (), min_triples: int = 0, device: str = "auto"
+    run: Run,
+    cell_line: str,
+    *,
+    top: int = 10,
+    drugs: Sequence[str] = (),
+    min_triples: int = 0,
+    told: Told = Told(),
+    device: str = "auto",
+    progress: Progress = Silent(),
 ) -> Recommendation:
     """The `top` pairs for `cell_line` (id, name or alias), by the model of `run`.
 
     `drugs` restricts the pairs to these drugs (ids, names or aliases; at least two); the default is every drug with
     a measured combination. `min_triples` leaves out drugs that fewer training triples hold. The cell line and the drugs
-    named may be ones that the run was not trained with, see `runs.newcomers`. Raises UnknownNameError with the nearest
+    named may be ones that the run was not trained with, see `runs.newcomers`; `told` is what is known of a cell line
+    that no store holds. Raises UnknownNameError with the nearest
     names, before the model is loaded, and InputError where fewer than two drugs are left.
     """
     if top < 1:
         raise UsageError("--top must be at least 1")
     acquaintances = Acquaintances(run)
-    cell = acquaintances.resolve(EntityKind.cell_line, cell_line)
+    cell = _line(run, acquaintances, cell_line, told)
     counts = run.counts(EntityKind.drug)
     trained = dict(zip(counts["id"].to_list(), counts["training_triples"].to_list(), strict=True))
     chosen = [drug for drug in _drugs(run, acquaintances, drugs) if trained.get(drug.id, 0) >= min_triples]
@@ -130,11 +157,17 @@ def rank_pairs(
             f"{len(chosen)} of the drugs have {min_triples:,} training triples or more; a pair needs two",
             remedy="Lower --min-triples, or name other drugs.",
         )
-    predictor = acquaintances.admit(run.predictor(device), [cell, *chosen])
+    if told:
+        vectors = vectors_told(cell, told, acquaintances.stores, run.workspace, progress)
+        acquaintances = Acquaintances(run, told={cell.key: vectors})
+    control = run.spec.align.vectors != "profiles"
+    predictor = acquaintances.admit(run.predictor(device), [cell, *chosen, *([] if control else [NOBODY])])
     of_drugs = predictor.rows(EntityKind.drug, chosen)
     one, other = (numbers.ravel() for numbers in np.triu_indices(len(chosen), k=1))
     line = predictor.rows(EntityKind.cell_line, [cell])
     raw = predictor.predict_rows(of_drugs[one], of_drugs[other], np.repeat(line, len(one)))
+    like = neighbours(predictor, cell)
+    near = {neighbour.entity.id for neighbour in like}
     order = np.argsort(-raw, kind="stable")[:top]  # calibrated ones are equal near 0 and 1
     calibrated = predictor.calibration.apply(raw)
     records = _records(run)
@@ -146,6 +179,7 @@ def rank_pairs(
             (float(raw[which]), float(calibrated[which])),
             records,
             trained,
+            near,
         )
         for rank, which in enumerate(order.tolist(), start=1)
     ]
@@ -159,7 +193,29 @@ def rank_pairs(
         outranked=_outranked(run),
         lacking=tuple(predictor.lacking(cell)),
         newcomer=not lines["id"].is_in([cell.id]).any(),
+        correlation=None if control else rank_correlation(raw, _of_nobody(predictor, of_drugs[one], of_drugs[other])),
+        neighbours=tuple(like),
     )
+
+
+def _line(run: Run, acquaintances: Acquaintances, name: str, told: Told) -> Entity:
+    """The cell line called `name`, or a new one where something is told of it."""
+    try:
+        found = acquaintances.resolve(EntityKind.cell_line, name)
+    except UnknownNameError:
+        if not told:
+            raise
+        return Entity(name.strip(), EntityKind.cell_line, name.strip())
+    if told and found.key in {line.key for line in run.entities(EntityKind.cell_line)}:
+        raise UsageError(
+            f"the run knows {found.name} already", remedy="Leave out what is told of it, or give the line another name."
+        )
+    return found
+
+
+def _of_nobody(predictor: Predictor, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    line = predictor.rows(EntityKind.cell_line, [NOBODY])
+    return predictor.predict_rows(one, other, np.repeat(line, len(one)))
 
 
 def _drugs(run: Run, acquaintances: Acquaintances, names: Sequence[str]) -> list[Entity]:
@@ -212,10 +268,12 @@ def _ranked(
     probability: tuple[float, float],
     records: dict[frozenset[str], dict[str, int]],
     trained: dict[str, int],
+    near: set[str],
 ) -> RankedPair:
     first, second = pair
     labels = records.get(frozenset((first.id, second.id)), {})
     elsewhere = [label for line, label in labels.items() if line != cell.id]
+    nearby = [label for line, label in labels.items() if line in near]
     return RankedPair(
         rank=rank,
         drug_a=first.name,
@@ -227,6 +285,8 @@ def _ranked(
         measured=labels.get(cell.id),
         elsewhere_synergistic=sum(elsewhere),
         elsewhere_measured=len(elsewhere),
+        near_synergistic=sum(nearby),
+        near_measured=len(nearby),
         training_a=trained.get(first.id, 0),
         training_b=trained.get(second.id, 0),
     )
