@@ -91,7 +91,8 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """`test`, `valid`, `baselines`, `calibration`, `training`; see docs/training.md."""
         path = self.file("metrics.json")
-        return checked(Metrics, with_nan(read_json(path)), path, self._again)
+        metrics: dict[str, Any] = checked(Metrics, with_nan(read_json(path)), path, self._again)
+        return metrics
 
     @cached_property
     def environment(self) -> dict[str, Any]:
