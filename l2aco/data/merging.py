@@ -97,7 +97,7 @@ def _as_source(dataset: DataSet) -> SourceData:
 
     triples, graph = dataset.triples, dataset.graph
     drugs, lines = (np.array([entity.id for entity in dataset.entities(kind)], dtype=object) for kind in EntityKind)
-    ends = {"drug_a": drugs[triples.drug_a], "drug_b": drugs[triples.drug_b], "cell_line": lines[triples.cell_line]}
+    triple = {"drug_a": drugs[triples.drug_a], "drug_b": drugs[triples.drug_b], "cell_line": lines[triples.cell_line]}
     measured = {"score": triples.score, "label": triples.label}
     edges: Edges = {}
     for (source, relation, target), pairs in graph.forward() if graph else ():
@@ -114,7 +114,7 @@ def _as_source(dataset: DataSet) -> SourceData:
     return SourceData(
         drugs=list(dataset.drugs),
         cell_lines=list(dataset.cell_lines),
-        rows=pl.DataFrame({**{end: ids.tolist() for end, ids in ends.items()}, **measured}, nan_to_null=True),
+        rows=pl.DataFrame({**{end: ids.tolist() for end, ids in triple.items()}, **measured}, nan_to_null=True),
         graph_nodes=others,
         graph_edges=edges if graph else None,
         gene_symbols=dataset.gene_symbols,
