@@ -143,7 +143,7 @@ def prepare_vectors(
     absent = _absent(entities, values, known, align, plural)
     values = np.where(known[:, None], values, absent)
     values = _control(values, known, align, kind, seed)
-    if not align.standardise:
+    if not align.standardise or align.loss == "regression":  # which standardises each column
         return Vectors(values, known, None, absent, columns)
     centre = _centre(values, known, train)
     centred = np.nan_to_num(np.where(known[:, None], values - centre, 0.0)).astype(np.float32)
@@ -177,8 +177,10 @@ def _control(
         values[rows] = values[generator.permutation(rows)]
         return values
     drawn = generator.standard_normal(values.shape).astype(np.float32)
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return drawn * (lengths / np.linalg.norm(drawn, axis=1, keepdims=True))
+    drawn[np.isnan(values)] = 0.0  # what is unknown stays so
+    lengths = np.linalg.norm(np.nan_to_num(values), axis=1, keepdims=True)
+    drawn *= lengths / np.maximum(np.linalg.norm(drawn, axis=1, keepdims=True), 1e-12)
+    return np.where(np.isnan(values), np.nan, drawn)
 
 
 def _centre(values: NDArray[np.float32], known: NDArray[np.bool_], train: np.ndarray | None) -> NDArray[np.float32]:

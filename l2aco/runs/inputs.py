@@ -28,6 +28,11 @@ VECTORS = ("drug_vectors", "cell_vectors")
 
 def save_inputs(inputs: Inputs, path: Path) -> None:
     """Write what `read_inputs` reads."""
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **_arrays(inputs))  # type: ignore[arg-type]
+
+
+def _arrays(inputs: Inputs) -> dict[str, Array]:
     entities = {kind.value: [_entity(entity) for entity in inputs.entities(kind)] for kind in EntityKind}
     listed = [name for name, feature in inputs.fitted.items() if isinstance(feature, Listed)]
     stores = {name: list(getattr(inputs, name)) for name in VECTORS}
@@ -44,8 +49,7 @@ def save_inputs(inputs: Inputs, path: Path) -> None:
         for store in vectors:
             arrays |= _under(f"{name}/{store}", vectors[store].arrays())
     arrays |= {name: getattr(inputs, name) for name in ROWS if getattr(inputs, name) is not None}
-    with atomic_path(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    return arrays if inputs.offset is None else arrays | _under("offset", _arrays(inputs.offset))
 
 
 def read_inputs(path: Path) -> Inputs:
@@ -55,23 +59,28 @@ def read_inputs(path: Path) -> Inputs:
     """
     arrays = read_arrays(path)
     with _damage_told(path):
-        described = json.loads(arrays["described"].tobytes())
-        entities = _entities(described)
-        fitted = {name: _restored(name, name in described["listed"], arrays) for name in described["features"]}
-        graph = _part("graph", arrays)
-        found = Inputs(
-            drugs=entities[EntityKind.drug],
-            cell_lines=entities[EntityKind.cell_line],
-            graph=KnowledgeGraph.of_arrays(graph) if graph else None,
-            features={name: table_of(_part(f"table/{name}", arrays)) for name in described["features"]},
-            fitted=fitted,
-            drug_vectors=_vectors("drug_vectors", described, arrays),
-            cell_vectors=_vectors("cell_vectors", described, arrays),
-            train_drugs=arrays.get("train_drugs"),
-            train_cells=arrays.get("train_cells"),
-        )
-        _check(found)
-        return found
+        return _inputs(arrays)
+
+
+def _inputs(arrays: Mapping[str, Array]) -> Inputs:
+    described = json.loads(arrays["described"].tobytes())
+    entities = _entities(described)
+    fitted = {name: _restored(name, name in described["listed"], arrays) for name in described["features"]}
+    graph, offset = _part("graph", arrays), _part("offset", arrays)
+    found = Inputs(
+        drugs=entities[EntityKind.drug],
+        cell_lines=entities[EntityKind.cell_line],
+        graph=KnowledgeGraph.of_arrays(graph) if graph else None,
+        features={name: table_of(_part(f"table/{name}", arrays)) for name in described["features"]},
+        fitted=fitted,
+        drug_vectors=_vectors("drug_vectors", described, arrays),
+        cell_vectors=_vectors("cell_vectors", described, arrays),
+        train_drugs=arrays.get("train_drugs"),
+        train_cells=arrays.get("train_cells"),
+        offset=_inputs(offset) if offset else None,
+    )
+    _check(found)
+    return found
 
 
 def _check(inputs: Inputs) -> None:

@@ -9,6 +9,7 @@ predictions.parquet   every validation and test row with label and probability
 entities.parquet      drugs and cell lines: id, name, triples in the data set and among those trained on
 inputs.npz            the entities with all that the model reads of them, as it was fitted
 model.safetensors     the best weights
+offset.npz            the cheap model whose logits are added, where there is one
 history.png           loss and validation metric over epochs
 """
 
@@ -172,7 +173,8 @@ class Run:
 
 
 def align_label(spec: TrainSpec) -> str:
-    """How alignment reads in a run's id: the loss, with fusion, scope and control where they are not the default."""
+    """How alignment reads in a run's id: the loss, with fusion, scope and control where they are not the default, and
+    the offset that it stands on."""
     align = spec.align
     parts: list[str] = [align.loss]
     if not align.active and spec.store:
@@ -183,6 +185,8 @@ def align_label(spec: TrainSpec) -> str:
         parts.append(align.scope)
     if align.active and align.vectors != "profiles":
         parts.append(f"{align.vectors}{align.draw or ''}")
+    if spec.offset != "none":
+        parts.append(f"on-{spec.offset}")
     return "-".join(parts)
 
 

@@ -13,6 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SHIPPED = "reads what ships in the package, or what it was handed read"
 READERS = {
+    "bench/execute.py": "bench/test_any_suite.py::test_anything_that_is_written_down_of_a_cell",
+    "bench/suite.py": "bench/test_any_suite.py::test_any_suite",
     "bounds.py": "data/test_any_source.py::test_any_parquet_and_excel_of_triples",
     "cli/train.py": "runs/test_any_run.py::test_files_with_any_bytes",
     "data/dataset.py": "data/test_any_data_set.py::test_parquet_of_any_columns",
@@ -65,6 +67,7 @@ READERS = {
     "profiles/sets.py": "profiles/test_profile_any_input.py::test_any_line_in_a_set",
     "runs/evaluate.py": "data/test_any_data_set.py::test_anything_in_what_is_kept_beside_a_split",
     "runs/inputs.py": "runs/test_any_run.py::test_npz_of_any_arrays",
+    "runs/network.py": "runs/test_any_run.py::test_npz_of_any_arrays",
     "runs/pairs.py": "data/test_any_source.py::test_any_table_of_entities_or_pairs",
     "runs/predictor.py": "runs/test_any_run.py::test_npz_of_any_arrays",
     "runs/run.py": "runs/test_any_run.py::test_metrics_with_anything_in_their_places",
