@@ -133,12 +133,6 @@ MODELS = [
     ("Mixed", "model.npz"),
     ("offset", "offset.npz"),
 ]
-    ("GCN", "inputs.npz"),
-    ("MLP", "inputs.npz"),
-    ("MLP", "model.safetensors"),
-    ("Mixed", "model.npz"),
-    ("offset", "offset.npz"),
-]
 
 
 @pytest.mark.parametrize(("backbone", "name"), MODELS)
