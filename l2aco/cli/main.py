@@ -17,6 +17,7 @@ VERBS = (
     "train",
     "ensemble",
     "runs",
+    "bench",
     "evaluate",
     "predict",
     "recommend",

@@ -72,10 +72,17 @@ def merge_datasets(
             },
             "conflicts": conflicts["examples"],
             "resolution": report,
+            **_same_screen(datasets),
             "notes": [note for kind in EntityKind for note in name_notes(report[f"{kind.value}s"], kind)],
         },
         replace=replace,
     )
+
+
+def _same_screen(datasets: Sequence[DataSet]) -> dict[str, bool]:
+    """Whether response of any of them is of the screen of its scores; nothing where none has response."""
+    said = [dataset.manifest["same_screen"] for dataset in datasets if "same_screen" in dataset.manifest]
+    return {"same_screen": any(said)} if said else {}
 
 
 def _shared_rule(datasets: Sequence[DataSet], rows: pl.DataFrame) -> LabelRule:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from l2aco.errors import DamagedError
-from l2aco.files import read_json, sha256_file
+from l2aco.files import child, read_json, sha256_file
 from l2aco.models.inputs import Inputs
 from l2aco.runs.calibration import Calibration, logit
 
@@ -32,9 +32,9 @@ class Member(BaseModel):
 
     run: str
     manifest: str
-    weight: float
-    slope: float
-    intercept: float
+    weight: FiniteFloat
+    slope: FiniteFloat
+    intercept: FiniteFloat
 
 
 def blend(probabilities: Sequence[Array], members: Sequence[Member]) -> Array:
@@ -68,7 +68,7 @@ def load_ensemble(run: Run, inputs: Inputs, device: str) -> tuple[Inputs, Blend]
     members = [Member.model_validate(found) for found in read_json(run.file(MEMBERS))]
     predictors = []
     for member in members:
-        manifest = run.path.parent / member.run / "manifest.json"
+        manifest = child(run.path.parent, member.run) / "manifest.json"
         if not manifest.is_file() or sha256_file(manifest) != member.manifest:
             raise DamagedError(
                 f"is an ensemble, and its member {member.run} is gone or is not what it was",

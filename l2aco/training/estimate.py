@@ -12,7 +12,7 @@ from l2aco.models.assemble import parse_config
 from l2aco.models.estimator import Estimator
 from l2aco.progress import Progress
 from l2aco.runs.environment import describe_machine
-from l2aco.training.prepare import Setup
+from l2aco.training.prepare import Setup, response_origin
 from l2aco.training.trained import Trained, save_arrays
 
 
@@ -31,6 +31,7 @@ def fit_estimator(kind: type[Estimator], setup: Setup, progress: Progress) -> Tr
     valid = scored(fitted, triples.take(split.valid))
     whole = fitted.refit(triples.take(split.valid))
     seconds = round(time.perf_counter() - started, 3)
+    screen = response_origin(setup)
 
     def write(folder: Path) -> None:
         save_arrays(whole.arrays(), folder / "model.npz")
@@ -38,7 +39,7 @@ def fit_estimator(kind: type[Estimator], setup: Setup, progress: Progress) -> Tr
     return Trained(
         valid=valid,
         test=scored(whole, triples.take(split.test)),
-        facts={"seconds": seconds, **whole.facts()},
+        facts={"seconds": seconds, **whole.facts(), **({"response": screen} if screen else {})},
         environment=describe_machine(setup.spec.threads),
         write=write,
     )

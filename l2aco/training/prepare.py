@@ -10,6 +10,7 @@ import numpy as np
 
 from l2aco.data.catalog import open_dataset
 from l2aco.data.dataset import DataSet
+from l2aco.data.features.response import RESPONSE, origin
 from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import Split
 from l2aco.errors import UsageError
@@ -59,7 +60,7 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
     split = make_split(dataset, spec.split)
     knowledge = load_knowledge(spec.store or (), dataset, workspace, progress)
     for known in knowledge:
-        _report_missing(known, dataset, progress)
+        _report_missing(known, dataset, progress, aligned=not issubclass(kind, Estimator))
         if spec.align.loss == "regression" and not known.columns:
             progress.say(f"{known.store} holds text and no numbers: regression leaves it out")
     triples, train = dataset.triples, split.train
@@ -104,12 +105,22 @@ def _of_network(setup: Setup, progress: Progress) -> Setup:
     return replace(setup, spec=spec, recipe=recipe, model=model)
 
 
-def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress) -> None:
-    for lacking in _lacking(dataset, knowledge.drug_mask, knowledge.cell_mask):
-        progress.say(
-            f"{lacking} have no vector in {knowledge.store}: they take the mean vector and are left out of alignment "
-            "(--set align.missing=refuse to stop instead)"
+def response_origin(setup: Setup) -> str | None:
+    """Where the response was measured that the model reads; None where it reads none."""
+    if not issubclass(setup.kind, Estimator):
+        return None
+    read = RESPONSE in setup.kind.reads(parse_config(setup.kind, setup.spec.config))
+    return origin(setup.dataset) if read else None
+
+
+def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress, *, aligned: bool) -> None:
+    what_then = "nothing is known of them there"
+    if aligned:
+        what_then = (
+            "they take the mean vector and are left out of alignment (--set align.missing=refuse to stop instead)"
         )
+    for lacking in _lacking(dataset, knowledge.drug_mask, knowledge.cell_mask):
+        progress.say(f"{lacking} have no vector in {knowledge.store}: {what_then}")
 
 
 def _report_unmeasured(model: Aligner, dataset: DataSet, progress: Progress) -> None:

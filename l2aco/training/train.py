@@ -16,7 +16,7 @@ from l2aco.runs.knowledge import combined_hash
 from l2aco.runs.run import FORMAT, UNFINISHED, Run, run_id
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.callbacks import Callback
-from l2aco.training.prepare import Setup, prepare
+from l2aco.training.prepare import Setup, prepare, response_origin
 from l2aco.training.trained import save_run
 from l2aco.workspace import names_in
 
@@ -100,6 +100,8 @@ def describe_choice(setup: Setup) -> str:
     spec, split = setup.spec, setup.split
     simulated = ", SIMULATED" if setup.dataset.simulated else ""
     vectors = f"store {', '.join(spec.store)}" if spec.store else "no profile vectors"
+    if (screen := response_origin(setup)) is not None:
+        vectors += f", response measured in {screen}"
     used = len(split.train) + len(split.valid) + len(split.test)
     left_out = len(setup.dataset.triples) - used
     rows = f"{len(split.train):,} / {len(split.valid):,} / {len(split.test):,} rows"

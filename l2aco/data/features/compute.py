@@ -33,6 +33,12 @@ FEATURES = Registry(
             "cell lines: over- and under-expressed proteins, signed",
             facts={"graph": True},
         ),
+        Entry(
+            "response",
+            f"{_HERE}.response:Response",
+            "cell lines: measured response to single drugs, brought by --features response=FILE",
+            facts={"brought": True},
+        ),
     ),
 )
 
@@ -96,7 +102,15 @@ def has_feature(dataset: DataSet, name: str) -> bool:
     """Whether `fit_feature` gives one: the source brought it, or it can be computed."""
     if name in brought_features(dataset):
         return True
-    return name in FEATURES and (dataset.has_graph or not FEATURES.get(name).facts.get("graph"))
+    if name not in FEATURES:
+        return False
+    facts = FEATURES.get(name).facts
+    return not facts.get("brought") and (dataset.has_graph or not facts.get("graph"))
+
+
+def kind_of(name: str) -> EntityKind | None:
+    """Whose feature it is that is called so; None for a name that is known to nobody here."""
+    return FEATURES.load(name).kind if name in FEATURES else None
 
 
 def brought_features(dataset: DataSet) -> list[str]:

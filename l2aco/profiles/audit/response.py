@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,13 +101,15 @@ def _grading(profiles: ProfileSet) -> tuple[str, str, list[str]]:
 
 
 def _grades(profiles: ProfileSet, field: str, lines: list[str]) -> dict[str, Mapping[str, float | None]]:
-    """The numbers of the first profile of each line that the set knows, by the table's name for it."""
+    """The numbers of the first profile of each line that the set knows, by the table's name for it; without those that
+    break the schema, which is a finding of its own."""
     found: dict[str, Mapping[str, float | None]] = {}
     schema = {"properties": {field: profiles.schemas[EntityKind.cell_line]["properties"][field]}}
     for line in lines:
         record = profiles.find(Entity(line, EntityKind.cell_line, line))
         if record is not None:
-            found[line] = numbers_of(record.fields, schema)
+            with contextlib.suppress(InputError):
+                found[line] = numbers_of(record.fields, schema)
     return found
 
 
