@@ -16,6 +16,7 @@ VERBS = (
     "data",
     "train",
     "runs",
+    "bench",
     "evaluate",
     "predict",
     "recommend",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 DEMO = "demo"
 BACKBONE = "HGAT"
 WITHOUT_GRAPH = "MLP"
+PANEL = "reference-panel"
+"""The bundled knowledge that needs no encoder."""
 
 
 def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
@@ -81,11 +83,13 @@ def _named_stores(spec: TrainSpec, workspace: Workspace) -> tuple[str, ...]:
 
 def _stores_at_hand(spec: TrainSpec, workspace: Workspace) -> tuple[str, ...]:
     """What a backbone reads that takes all the knowledge it gets: the stores named or described, else the newest one of
-    every profile set but those of the fake."""
+    every profile set but those of the fake, else the bundled panel."""
+    from l2aco.embeddings.embed import store_of_set
     from l2aco.embeddings.find import choose_store, stores_of_sets
 
     if spec.store is not None:
         return tuple(choose_store(workspace, name).name for name in spec.store)
     if spec.llm is not None or spec.encoder is not None:
         return _named_stores(spec, workspace)
-    return tuple(store.name for store in stores_of_sets(workspace))
+    at_hand = tuple(store.name for store in stores_of_sets(workspace))
+    return at_hand or (store_of_set(PANEL, workspace),)
