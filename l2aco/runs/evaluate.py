@@ -70,8 +70,8 @@ def result_row(model: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
 def naive_baselines(dataset: DataSet, split: Split, knowledge: Sequence[Knowledge] = ()) -> list[dict[str, Any]]:
     """The naive predictors on the test rows, as rows of the table; kNN over profiles where there is `knowledge`.
 
-    They are fitted on training and validation rows. Their threshold is the share of positives among these. They depend
-    on data set, split and vectors alone, so that the rows are kept beside the splits and computed once.
+    They are fitted on training and validation rows. They depend on data set, split and vectors alone, so that the rows
+    are kept beside the splits and computed once.
     """
     from l2aco.runs.naive import VERSION
 
@@ -79,26 +79,32 @@ def naive_baselines(dataset: DataSet, split: Split, knowledge: Sequence[Knowledg
     path = dataset.path / "naive" / f"{stable_hash([VERSION, dataset.hash, split.hash, vectors], 16)}.json"
     with suppress(DamagedError):
         return list(with_nan(read_json(path)))
-    rows = _naive_rows(dataset, split, knowledge)
+    rows = naive_rows(dataset, split, _predict_naive(dataset, split, knowledge))
     write_json(path, rows)
     return rows
 
 
-def _naive_rows(dataset: DataSet, split: Split, knowledge: Sequence[Knowledge]) -> list[dict[str, Any]]:
-    from l2aco.runs.naive import predict_naive
-
+def naive_rows(dataset: DataSet, split: Split, predicted: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Rows of the table for probabilities (test rows,) by name; the threshold is the share of positives among training
+    and validation rows."""
     triples = dataset.triples
     threshold = float(triples.label[np.concatenate([split.train, split.valid])].mean())
+    label, line = triples.label[split.test], triples.cell_line[split.test]
+    return [
+        result_row(name, breakdown(label, probabilities, line, threshold=threshold))
+        for name, probabilities in predicted.items()
+    ]
+
+
+def _predict_naive(dataset: DataSet, split: Split, knowledge: Sequence[Knowledge]) -> dict[str, np.ndarray]:
+    from l2aco.runs.naive import predict_naive
+
     names = {one.store: "profile" if len(knowledge) == 1 else one.store for one in knowledge}
     vectors = {
         "cell_vectors": {names[one.store]: (one.cell_vectors, one.cell_mask) for one in knowledge},
         "drug_vectors": {names[one.store]: (one.drug_vectors, one.drug_mask) for one in knowledge},
     }
-    label, line = triples.label[split.test], triples.cell_line[split.test]
-    return [
-        result_row(name, breakdown(label, probabilities, line, threshold=threshold))
-        for name, probabilities in predict_naive(dataset, split, **vectors).items()
-    ]
+    return predict_naive(dataset, split, **vectors)
 
 
 def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Sequence[Knowledge] = ()) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import UnknownNameError, UsageError
+from l2aco.errors import DamagedError, L2aCoError, UnknownNameError, UsageError
 from l2aco.models.backbones import backbones
 from l2aco.models.estimator import Estimator
 from l2aco.models.inputs import Inputs
@@ -133,6 +133,19 @@ def load_predictor(run: Run, *, device: str = "auto") -> Predictor:
     Raises DamagedError for a corrupt file, MismatchError for a run of another version.
     """
     run.check_format()
+    try:
+        return _built(run, device)
+    except L2aCoError:
+        raise
+    except Exception as error:  # of arrays that fit nothing, each library makes an error of its own
+        raise DamagedError(
+            f"its model cannot be built ({type(error).__name__}: {error})",
+            where=run.path,
+            remedy=f"Train it again: l2aco train --spec {run.path / 'spec.toml'}",
+        ) from error
+
+
+def _built(run: Run, device: str) -> Predictor:
     spec = run.spec
     kind = backbones.load(str(spec.backbone))
     inputs = read_inputs(run.file("inputs.npz"))
@@ -143,6 +156,8 @@ def load_predictor(run: Run, *, device: str = "auto") -> Predictor:
         from l2aco.runs.network import load_network
 
         scorer = load_network(run, inputs, device)
+    first = np.zeros(1, dtype=np.int64)
+    scorer.probabilities(first, first, first)  # what is kept for all later rows is computed here, or fails here
     return Predictor(
         inputs=inputs,
         scorer=scorer,

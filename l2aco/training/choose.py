@@ -36,8 +36,15 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
     if issubclass(backbones.load(str(found["backbone"])), Estimator):
         align = AlignSpec(loss="none", standardise=False, vectors=spec.align.vectors, draw=spec.align.draw)
         found |= {"store": _stores_at_hand(spec, workspace), "align": align}
+        if spec.offset != "none":
+            raise UsageError(
+                f"an offset is for networks to stand on, and {found['backbone']} is fitted at once",
+                remedy="Leave out --offset, or name another --backbone.",
+            )
+    elif spec.align.active:
+        found["store"] = _named_stores(spec, workspace)
     else:
-        found["store"] = _named_stores(spec, workspace) if spec.align.active else ()
+        found["store"] = _stores_at_hand(spec, workspace) if spec.offset == "mixed" else ()
     found |= {"llm": None, "encoder": None}
     return spec.model_copy(update=found)
 

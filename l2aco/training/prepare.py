@@ -20,6 +20,7 @@ from l2aco.models.backbones import backbones
 from l2aco.models.base import Backbone
 from l2aco.models.estimator import Estimator
 from l2aco.models.inputs import Inputs
+from l2aco.models.offset import inputs_of_offset
 from l2aco.models.recipe import Recipe
 from l2aco.models.vectors import Knowledge
 from l2aco.progress import Progress, Silent
@@ -52,7 +53,7 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
     spec = complete(spec, workspace)
     if given and not spec.store:
         named = given if isinstance(given, str) else ", ".join(given)
-        progress.say(f"{named} is not used: neither --align nor --fusion reads profile vectors")
+        progress.say(f"{named} is not used: neither --align nor --fusion nor --offset mixed reads profile vectors")
     assert spec.dataset is not None and spec.backbone is not None
     kind: type[Backbone] | type[Estimator] = backbones.load(spec.backbone)
     dataset = open_dataset(spec.dataset, workspace)
@@ -60,6 +61,8 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
     knowledge = load_knowledge(spec.store or (), dataset, workspace, progress)
     for known in knowledge:
         _report_missing(known, dataset, progress, aligned=not issubclass(kind, Estimator))
+        if spec.align.loss == "regression" and not known.columns:
+            progress.say(f"{known.store} holds text and no numbers: regression leaves it out")
     triples, train = dataset.triples, split.train
     inputs = load_inputs(
         kind,
@@ -67,7 +70,10 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
         train_drugs=np.union1d(triples.drug_a[train], triples.drug_b[train]),
         train_cells=np.unique(triples.cell_line[train]),
     )
-    inputs = with_vectors(inputs, spec.align, knowledge, seed=spec.seed)
+    if spec.offset != "none":
+        inputs = replace(inputs, offset=inputs_of_offset(inputs, spec.align, knowledge, seed=spec.seed))
+    if spec.align.active or issubclass(kind, Estimator):
+        inputs = with_vectors(inputs, spec.align, knowledge, seed=spec.seed)
     setup = Setup(spec, kind, dataset, split, knowledge, inputs)
     return _of_estimator(setup, kind) if issubclass(kind, Estimator) else _of_network(setup, progress)
 

@@ -50,10 +50,10 @@ def make_spec(
         spec = TrainSpec.model_validate(values)
     except ValidationError as error:
         raise UsageError(describe_validation(error)) from None
-    if spec.align.vectors != "profiles" and not spec.align.active:
+    if spec.align.vectors != "profiles" and not spec.align.active and spec.offset != "mixed":
         raise UsageError(
             f"vectors = {spec.align.vectors} is a control of vectors that neither loss nor fusion reads",
-            remedy="Leave out --vectors, or give --align or --fusion something to read.",
+            remedy="Leave out --vectors, or give --align, --fusion or --offset something to read.",
         )
     return spec
 
@@ -134,9 +134,12 @@ def _put(values: dict[str, Any], name: str, value: Any) -> None:
 def _homes(backbone: str) -> dict[str, dict[str, str]]:
     """For every home ("training", "config", "align", "split"): the settings in it, with their dotted names."""
     from l2aco.models.backbones import backbones
+    from l2aco.models.estimator import Estimator
 
-    config: type[BaseModel] = backbones.load(backbone).Config
-    own = [*Recipe.model_fields, "seed", "device", "threads"]
+    kind = backbones.load(backbone)
+    config: type[BaseModel] = kind.Config
+    at_once = config.model_fields if issubclass(kind, Estimator) else ()  # one that has no recipe may use its names
+    own = [*(name for name in Recipe.model_fields if name not in at_once), "seed", "device", "threads"]
     return {
         "training": {name: name for name in own},
         "config": {name: f"config.{name}" for name in config.model_fields},

@@ -82,6 +82,10 @@ def _finished(name: str, workspace: Workspace) -> Run | None:
 def identity(setup: Setup) -> dict[str, Any]:
     """What the numbers of a run depend on: the complete spec, the data, the vectors, and the models' format."""
     same_numbers: Any = {"device": True, "threads": True, "config": setup.kind.Config.same_numbers}
+    if setup.spec.offset == "none":
+        same_numbers["offset"] = True
+    if setup.recipe is not None and setup.recipe.target == "label":
+        same_numbers |= {"target": True, "target_weight": True}
     return {
         "format": FORMAT,
         "spec": setup.spec.model_dump(mode="json", exclude=same_numbers),
@@ -103,8 +107,9 @@ def describe_choice(setup: Setup) -> str:
     rows = f"{len(split.train):,} / {len(split.valid):,} / {len(split.test):,} rows"
     rows += f", {left_out:,} left out" if left_out else ""
     align = f"align {spec.align.loss}, fusion {spec.align.fusion}, "
+    offset = "" if spec.offset == "none" else f"on the offset {spec.offset}, "
     return (
         f"training {spec.backbone} on {spec.dataset} ({len(setup.dataset.triples):,} triples{simulated}), setting "
         f"{spec.split.setting} fold {spec.split.fold} ({rows}), "
-        f"{'' if setup.model is None else align}{vectors}, seed {spec.seed}"
+        f"{'' if setup.model is None else align}{offset}{vectors}, seed {spec.seed}"
     )
