@@ -105,8 +105,9 @@ class Recommendation:
             lines.append(f"Most like it among the screened: {shown(self.neighbours)}.")
         if "profile vector" in self.lacking:
             lines.append("It has no profile vector: the model takes the mean of the others'.")
-        if self.newcomer and (others := [name for name in self.lacking if name != "profile vector"]):
-            lines.append(f"It is not in the run's data set, and has no {', no '.join(others)}.")
+        if self.newcomer:
+            others = [name for name in self.lacking if name != "profile vector"]
+            lines.append(f"It is not in the run's data set{', and has no ' if others else ''}{', no '.join(others)}.")
         if self.simulated:
             lines.append("SIMULATED data: these pairs mean nothing about the real drugs.")
         if self.outranked:
