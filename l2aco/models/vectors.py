@@ -65,21 +65,21 @@ class Vectors:
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         values, known, absent = arrays["values"], arrays["known"], arrays["absent"]
+        columns = tuple(arrays["columns"].tolist())
         width = (values.shape[1],) if values.ndim == 2 else ()
         rows = [values, absent, arrays.get("centre", absent)]
         if known.shape != values.shape[:1] or known.dtype != bool or any(row.dtype != np.float32 for row in rows):
             raise ValueError("the profile vectors are not one row of numbers for each entity")
-        if any(row.shape != width for row in rows[1:]) or not np.isfinite(values).all():
+        if any(row.shape != width for row in rows[1:]) or _wrong(values, columns).any():
             raise ValueError("the profile vectors are not of one length, or not finite")
-        return cls(values, known, arrays.get("centre"), absent, tuple(arrays["columns"].tolist()))
+        return cls(values, known, arrays.get("centre"), absent, columns)
 
     def of(self, others: Sequence[np.ndarray | None]) -> Self:
         """The vectors (D,) of other entities as these were made, None being no vector. Raises InputError for another
         dimension and values that are not finite."""
         width = self.values.shape[1]
         for vector in others:
-            wrong = np.isinf if self.columns else lambda found: ~np.isfinite(found)
-            if vector is not None and (vector.shape != (width,) or wrong(vector).any()):
+            if vector is not None and (vector.shape != (width,) or _wrong(vector, self.columns).any()):
                 raise InputError(f"a profile vector must be {width} finite numbers, not of shape {vector.shape}")
         known = np.array([vector is not None for vector in others], dtype=bool)
         raw = [np.zeros(width) if vector is None else vector for vector in others]
@@ -128,8 +128,7 @@ def prepare_vectors(
             f"{len(entities)} {plural} need vectors of shape ({len(entities)}, D); "
             f"these are {values.shape} with a mask of {known.shape}"
         )
-    wrong = np.isinf(values) if columns else ~np.isfinite(values)  # a number may be unknown
-    bad = np.flatnonzero(known & wrong.any(axis=1))
+    bad = np.flatnonzero(known & _wrong(values, columns).any(axis=1))
     if len(bad):
         raise InputError(
             f"the vectors of {len(bad)} {plural} are not finite ({_names(entities, bad)})",
@@ -148,6 +147,11 @@ def prepare_vectors(
     centre = _centre(values, known, train)
     centred = np.nan_to_num(np.where(known[:, None], values - centre, 0.0)).astype(np.float32)
     return Vectors(_directions(centred), known, centre, np.zeros_like(absent), columns)
+
+
+def _wrong(values: np.ndarray, columns: Sequence[str]) -> np.ndarray:
+    """Where `values` are no numbers; one of a store of numbers may be unknown."""
+    return np.isinf(values) if columns else ~np.isfinite(values)
 
 
 def _absent(
