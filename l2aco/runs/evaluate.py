@@ -13,6 +13,7 @@ from l2aco.errors import DamagedError, UsageError
 from l2aco.files import describe_validation, read_json, stable_hash, with_nan, write_json
 from l2aco.metrics import best_threshold, compute
 from l2aco.runs.breakdown import breakdown, strata
+from l2aco.runs.contents import NaiveRows, checked
 
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
@@ -78,7 +79,7 @@ def naive_baselines(dataset: DataSet, split: Split, knowledge: Sequence[Knowledg
     vectors = [(one.store, one.hash) for one in knowledge]
     path = dataset.path / "naive" / f"{stable_hash([VERSION, dataset.hash, split.hash, vectors], 16)}.json"
     with suppress(DamagedError):
-        return list(with_nan(read_json(path)))
+        return list(checked(NaiveRows, with_nan(read_json(path)), path))
     rows = naive_rows(dataset, split, _predict_naive(dataset, split, knowledge))
     write_json(path, rows)
     return rows

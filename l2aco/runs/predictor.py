@@ -16,6 +16,7 @@ from l2aco.models.estimator import Estimator
 from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.calibration import Calibration
+from l2aco.runs.ensemble import ENSEMBLE, load_ensemble
 from l2aco.runs.inputs import read_arrays, read_inputs
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Scorer(Protocol):
-    """A fitted model; `models.estimator.Estimator` and `runs.network.Network` are."""
+    """A fitted model; `models.estimator.Estimator`, `runs.network.Network` and `runs.ensemble.Blend` are."""
 
     def admit(self, newcomers: Inputs) -> Self:
         """One that also scores these entities, whose rows stand behind the others."""
@@ -147,10 +148,11 @@ def load_predictor(run: Run, *, device: str = "auto") -> Predictor:
 
 def _built(run: Run, device: str) -> Predictor:
     spec = run.spec
-    kind = backbones.load(str(spec.backbone))
     inputs = read_inputs(run.file("inputs.npz"))
     scorer: Scorer
-    if issubclass(kind, Estimator):
+    if spec.backbone == ENSEMBLE:
+        inputs, scorer = load_ensemble(run, inputs, device)
+    elif issubclass(kind := backbones.load(str(spec.backbone)), Estimator):
         scorer = kind.restore(inputs, kind.Config.model_validate(spec.config), read_arrays(run.file("model.npz")))
     else:
         from l2aco.runs.network import load_network

@@ -10,6 +10,7 @@ entities.parquet      drugs and cell lines: id, name, triples in the data set an
 inputs.npz            the entities with all that the model reads of them, as it was fitted
 model.safetensors     the best weights
 offset.npz            the cheap model whose logits are added, where there is one
+members.json          the runs that an ensemble is made of, with their weights
 history.png           loss and validation metric over epochs
 """
 
@@ -73,6 +74,10 @@ class Run:
             raise DamagedError(f"{what} does not match its checksum in manifest.json", where=path, remedy=self._again)
         return path
 
+    def sibling(self, name: str) -> Run:
+        """The run called `name` in the same workspace."""
+        return Run(self.path.parent / name, self.workspace)
+
     @property
     def simulated(self) -> bool:
         """Whether the labels it was trained on were made up."""
@@ -92,7 +97,8 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """`test`, `valid`, `baselines`, `calibration`, `training`; see docs/training.md."""
         path = self.file("metrics.json")
-        return checked(Metrics, with_nan(read_json(path)), path, self._again)
+        metrics: dict[str, Any] = checked(Metrics, with_nan(read_json(path)), path, self._again)
+        return metrics
 
     @cached_property
     def environment(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
         train_cells=np.unique(triples.cell_line[train]),
     )
     if spec.offset != "none":
-        inputs = replace(inputs, offset=inputs_of_offset(inputs, spec.align, knowledge, seed=spec.seed))
+        inputs = replace(inputs, below=[inputs_of_offset(inputs, spec.align, knowledge, seed=spec.seed)])
     if spec.align.active or issubclass(kind, Estimator):
         inputs = with_vectors(inputs, spec.align, knowledge, seed=spec.seed)
     setup = Setup(spec, kind, dataset, split, knowledge, inputs)
