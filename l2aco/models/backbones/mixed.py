@@ -25,7 +25,7 @@ from l2aco.models.inputs import Inputs
 from l2aco.models.mixed.model import fit, score
 from l2aco.models.mixed.posterior import Draws, Prediction, draw_posterior, predict
 from l2aco.models.mixed.state import Entities, Knowledge, State
-from l2aco.models.mixed.target import TargetName
+from l2aco.models.mixed.target import cut_at, probability_above, usual_target
 from l2aco.models.mixed.terms import NOISE
 from l2aco.models.mixed.update import update
 from l2aco.progress import Progress, Silent
@@ -71,7 +71,7 @@ class Mixed(Estimator):
     def fit(
         cls, inputs: Inputs, config: Any, triples: Triples, *, seed: int = 0, progress: Progress = Silent()
     ) -> Self:
-        target: TargetName = config.target or ("score" if np.isfinite(triples.score).any() else "label")
+        target = config.target or usual_target(triples.score, triples.label) or "label"
         drugs, lines = (_entities(inputs, kind, config) for kind in EntityKind)
         with progress.task("choosing variances") as advance:
             state = fit(
@@ -87,8 +87,7 @@ class Mixed(Estimator):
                 seed=seed,
                 told=lambda step, variances: advance(1, f"noise {variances[NOISE]:.3f}"),
             )
-        cut = float(np.quantile(state.y, 1.0 - np.clip(triples.label.mean(), 0.001, 0.999)))
-        return cls(inputs, config, state, drugs, lines, cut)
+        return cls(inputs, config, state, drugs, lines, cut_at(state.y, triples.label))
 
     def refit(self, triples: Triples) -> Self:
         state, drugs, lines = update(
@@ -111,10 +110,8 @@ class Mixed(Estimator):
         return replace(self, drugs=drugs, lines=lines)
 
     def probabilities(self, a: Array, b: Array, c: Array) -> Array:
-        from scipy.stats import norm
-
         mean = score(self.state, a, b, c, drugs=self.drugs, lines=self.lines)
-        return np.asarray(norm.cdf((mean - self.cut) / np.sqrt(self.state.variances[NOISE])))
+        return probability_above(self.cut, mean, self.state.variances[NOISE])
 
     def moments(self, a: Array, b: Array, c: Array) -> Prediction:
         """Mean and variance of a measurement, noise included, on the standardised target's scale."""
