@@ -71,22 +71,35 @@ class Mixed(Estimator):
     def fit(
         cls, inputs: Inputs, config: Any, triples: Triples, *, seed: int = 0, progress: Progress = Silent()
     ) -> Self:
-        target = config.target or usual_target(triples.score, triples.label) or "label"
-        drugs, lines = (_entities(inputs, kind, config) for kind in EntityKind)
         with progress.task("choosing variances") as advance:
-            state = fit(
-                triples.drug_a,
-                triples.drug_b,
-                triples.cell_line,
-                drugs=drugs,
-                lines=lines,
-                score=triples.score,
-                label=triples.label,
-                target=target,
-                draws=config.draws,
+            return cls._fitted(
+                inputs,
+                config,
+                triples,
                 seed=seed,
                 told=lambda step, variances: advance(1, f"noise {variances[NOISE]:.3f}"),
             )
+
+    def anew(self, triples: Triples) -> Self:
+        """With the same variances, so that nothing is left but to solve: a twentieth of the time."""
+        return self._fitted(self.inputs, self.config, triples, variances=self.state.variances)
+
+    @classmethod
+    def _fitted(cls, inputs: Inputs, config: MixedConfig, triples: Triples, **how: Any) -> Self:
+        target = config.target or usual_target(triples.score, triples.label) or "label"
+        drugs, lines = (_entities(inputs, kind, config) for kind in EntityKind)
+        state = fit(
+            triples.drug_a,
+            triples.drug_b,
+            triples.cell_line,
+            drugs=drugs,
+            lines=lines,
+            score=triples.score,
+            label=triples.label,
+            target=target,
+            draws=config.draws,
+            **how,
+        )
         return cls(inputs, config, state, drugs, lines, cut_at(state.y, triples.label))
 
     def refit(self, triples: Triples) -> Self:
