@@ -130,6 +130,13 @@ class Mixed(Estimator):
         """Mean and variance of a measurement, noise included, on the standardised target's scale."""
         return predict(self.state, self._draws, a, b, c, drugs=self.drugs, lines=self.lines)
 
+    def drug_effects(self) -> Array:
+        """float64 (Nd,): what each drug does with all others in all lines, 0 where nobody measured it."""
+        of_trained = self.state.coefficients["drug|one"][:, 0]
+        numbers, trained = _numbers(self.drugs), self.state.drug_numbers
+        place = np.minimum(np.searchsorted(trained, numbers), len(trained) - 1)
+        return np.where(trained[place] == numbers, of_trained[place], 0.0)
+
     @cached_property
     def _draws(self) -> Draws:
         return draw_posterior(self.state)
