@@ -25,13 +25,13 @@ class Components:
 
     @classmethod
     def fit(cls, vectors: Vectors, train: Array | None, count: int) -> Self:
-        """At most `count` directions of the known rows among `train` (None: all); numbers at variance 1 each."""
+        """At most `count` directions of the known rows among `train` (None: all), columns at variance 1."""
         values = known_values(vectors)
         chosen = vectors.known if train is None else vectors.known & np.isin(np.arange(len(values)), train)
         rows = values[chosen] if chosen.any() else np.zeros((1, values.shape[1]))
         seen = np.maximum((~np.isnan(rows)).sum(axis=0), 1)
         centre = np.nansum(rows, axis=0) / seen
-        spread = np.sqrt(np.nansum((rows - centre) ** 2, axis=0) / seen) if vectors.columns else np.ones(len(centre))
+        spread = np.sqrt(np.nansum((rows - centre) ** 2, axis=0) / seen)
         scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-9)
         _, size, axes = np.linalg.svd(np.nan_to_num((rows - centre) * scale), full_matrices=False)
         kept = axes[:count][size[:count] > 1e-9 * max(size[0], 1e-300)]
@@ -126,6 +126,14 @@ class Columns:
         return np.column_stack([*named, cheap, np.sort(effects, axis=1), *grades, self.lines[c]])
 
 
+def stores_of_numbers(inputs: Inputs) -> list[str]:
+    """Those that know lines."""
+    return [store for store, vectors in inputs.cell_vectors.items() if vectors.columns]
+
+
 def fit_components(inputs: Inputs, count: int) -> dict[str, Components]:
-    """Of every store that knows lines."""
-    return {store: Components.fit(vectors, inputs.train_cells, count) for store, vectors in inputs.cell_vectors.items()}
+    """Of every store of numbers."""
+    return {
+        store: Components.fit(inputs.cell_vectors[store], inputs.train_cells, count)
+        for store in stores_of_numbers(inputs)
+    }

@@ -20,9 +20,9 @@ CATEGORIES = 255
 @dataclass(frozen=True)
 class Trees:
     """N nodes of all trees, one behind the other. roots: int64 (trees,) where each begins. column, left, right: int64
-    (N,), which column a node asks and where it sends a row; left is -1 at a leaf. threshold: float64 (N,), rows up to it
-    go left, NaN where categories do: those in `among`, bool (N, 256). unknown_left: bool (N,), where NaN goes. value:
-    float64 (N,) of a leaf. start: float64 (1,), what the values are added to."""
+    (N,), which column a node asks and where it sends a row; left is -1 at a leaf. threshold: float64 (N,), up to which
+    rows go left, NaN where categories do: those in `among`, bool (N, 256). unknown_left: bool (N,), where NaN goes.
+    value: float64 (N,) of a leaf. start: float64 (1,), what the values are added to."""
 
     roots: Array
     column: Array

@@ -1,9 +1,9 @@
-"""Boosted: gradient-boosted trees over what a mixed model says without knowledge, and what the stores say.
+"""Boosted: gradient-boosted trees over what mixed models say, and what panels say, averaged with the mixed model.
 
-The trees read the score that the mixed model without kernels gives (of training rows: one that did not see what the
-setting holds out), the effects of both drugs, and of each store of profiles eight principal components of the line;
-where a store holds numbers, also the numbers of the line, the classes of both drugs, and how the line is expected to
-respond to drugs of these classes.
+The trees read the logits of the mixed model with and without knowledge (of a training row: by models that did not see
+what the setting holds out of it), the effects of both drugs, and of each store of numbers the line's components and
+plain numbers, the classes of both drugs, and how the line is expected to respond to drugs of these classes. Embeddings
+reach them through the mixed model alone: fifty training lines are too few to learn from components of texts.
 
 Shapes: stores (n, D) -> columns (rows, p) -> logits (rows,).
 """
@@ -23,7 +23,7 @@ from l2aco.models.config import BackboneConfig
 from l2aco.models.estimator import Array, Estimator
 from l2aco.models.inputs import Inputs
 from l2aco.models.out_of_fold import Scorer, out_of_fold
-from l2aco.models.tree_columns import Columns, Components, fit_components
+from l2aco.models.tree_columns import Columns, Components, fit_components, stores_of_numbers
 from l2aco.models.trees import Trees
 from l2aco.progress import Progress, Silent
 
@@ -42,10 +42,13 @@ class BoostedConfig(BackboneConfig):
     l2: float = Field(default=5.0, ge=0)
     """Penalty of the leaves' values."""
     components: int = Field(default=8, ge=0)
-    """Of the lines of each store."""
+    """Of the lines of each store of numbers."""
+    folds: int = Field(default=15, ge=2)
+    """Parts of the training rows that the mixed models score without having seen them."""
+    mixed: float = Field(default=0.5, ge=0, le=1)
+    """Share of the mixed model in the logit; the rest is the trees'."""
 
 
-BASE = MixedConfig(knowledge="none")
 HELD_OUT = {"novel-drug": "drug", "novel-pair": "pair", "random": "row"}
 
 
@@ -58,7 +61,9 @@ class Boosted(Estimator):
 
     inputs: Inputs
     config: BoostedConfig
-    base: Mixed
+    plain: Mixed
+    """Without knowledge."""
+    knowing: Mixed
     components: Mapping[str, Components]
     trees: Trees
     columns: Columns
@@ -71,14 +76,20 @@ class Boosted(Estimator):
     def fit(
         cls, inputs: Inputs, config: Any, triples: Triples, *, seed: int = 0, progress: Progress = Silent()
     ) -> Self:
-        base = Mixed.fit(inputs, BASE, triples, seed=seed, progress=progress)
+        plain, knowing = (
+            Mixed.fit(inputs, settings, triples, seed=seed, progress=progress) for settings in _settings(config)
+        )
         components = fit_components(inputs, config.components)
         columns = Columns.of(inputs, components)
         groups = _groups(triples, config.held_out, inputs.num_drugs)
-        said = out_of_fold(lambda rows: _cheap(base.anew(rows)), triples, groups, seed=seed)
+        said = out_of_fold(
+            lambda rows: _cheap(plain.anew(rows), knowing.anew(rows)), triples, groups, folds=config.folds, seed=seed
+        )
         a, b, c = triples.drug_a, triples.drug_b, triples.cell_line
+        if config.held_out != "drug":  # one value a drug: another in each part would tell trees which lines those are
+            said[:, 2:] = _cheap(plain, knowing)(a, b, c)[:, 2:]
         trees = Trees.grow(
-            columns.table(said[:, :1], said[:, 1:], a, b, c),
+            columns.table(said[:, :2], said[:, 2:], a, b, c),
             triples.label,
             categories=columns.categories,
             max_iter=config.iterations,
@@ -88,24 +99,24 @@ class Boosted(Estimator):
             l2_regularization=config.l2,
             random_state=seed,
         )
-        return cls(inputs, config, base, components, trees, columns)
+        return cls(inputs, config, plain, knowing, components, trees, columns)
 
     def refit(self, triples: Triples) -> Self:
-        """The mixed model takes the rows up; the trees stay, since what they read has taken them up."""
-        return replace(self, base=self.base.refit(triples))
+        """The mixed models take the rows up; the trees stay, since what they read has taken them up."""
+        return replace(self, plain=self.plain.refit(triples), knowing=self.knowing.refit(triples))
 
     def admit(self, newcomers: Inputs) -> Self:
         columns = self.columns.and_of(Columns.of(newcomers, self.components))
-        return replace(self, base=self.base.admit(newcomers), columns=columns)
+        return replace(self, plain=self.plain.admit(newcomers), knowing=self.knowing.admit(newcomers), columns=columns)
 
     def probabilities(self, a: Array, b: Array, c: Array) -> Array:
-        said = _cheap(self.base)(a, b, c)
-        logits = self.trees.logits(self.columns.table(said[:, :1], said[:, 1:], a, b, c))
-        return np.asarray(1.0 / (1.0 + np.exp(-logits)))
+        said = _cheap(self.plain, self.knowing)(a, b, c)
+        grown = self.trees.logits(self.columns.table(said[:, :2], said[:, 2:], a, b, c))
+        return np.asarray(1.0 / (1.0 + np.exp(-grown - self.config.mixed * (said[:, 1] - grown))))
 
     def arrays(self) -> dict[str, Array]:
-        found = {f"base/{name}": array for name, array in self.base.arrays().items()}
-        found |= {f"trees/{name}": array for name, array in self.trees.arrays().items()}
+        parts: dict[str, Mixed | Trees] = {"plain": self.plain, "knowing": self.knowing, "trees": self.trees}
+        found = {f"{part}/{name}": array for part, of in parts.items() for name, array in of.arrays().items()}
         for place, fitted in enumerate(self.components.values()):
             found |= {f"components/{place}/{name}": getattr(fitted, name) for name in ("centre", "axes")}
         return found
@@ -114,21 +125,29 @@ class Boosted(Estimator):
     def restore(cls, inputs: Inputs, config: Any, arrays: Mapping[str, Array]) -> Self:
         components = {
             store: Components(**_under(f"components/{place}/", arrays))
-            for place, store in enumerate(inputs.cell_vectors)
+            for place, store in enumerate(stores_of_numbers(inputs))
         }
-        base = Mixed.restore(inputs, BASE, _under("base/", arrays))
+        plain, knowing = (
+            Mixed.restore(inputs, settings, _under(f"{part}/", arrays))
+            for part, settings in zip(("plain", "knowing"), _settings(config), strict=True)
+        )
         columns = Columns.of(inputs, components)
-        return cls(inputs, config, base, components, Trees.of_arrays(_under("trees/", arrays)), columns)
+        return cls(inputs, config, plain, knowing, components, Trees.of_arrays(_under("trees/", arrays)), columns)
 
     def facts(self) -> dict[str, Any]:
-        """Of the mixed model that it reads."""
-        return self.base.facts()
+        """Of the mixed model with knowledge."""
+        return self.knowing.facts()
 
 
-def _cheap(model: Mixed) -> Scorer:
-    """(m, 3): its logit of a triple and the effects of both drugs."""
-    effects = model.drug_effects()
-    return lambda a, b, c: np.column_stack([model.logits(a, b, c), effects[a], effects[b]])
+def _settings(config: BoostedConfig) -> tuple[MixedConfig, MixedConfig]:
+    """Of the mixed model without knowledge, and with it."""
+    return MixedConfig(knowledge="none"), MixedConfig(share_drugs=config.held_out == "drug")
+
+
+def _cheap(plain: Mixed, knowing: Mixed) -> Scorer:
+    """(m, 4): the logits of a triple by both, and the effects of both drugs."""
+    effects = plain.drug_effects()
+    return lambda a, b, c: np.column_stack([plain.logits(a, b, c), knowing.logits(a, b, c), effects[a], effects[b]])
 
 
 def _groups(triples: Triples, held_out: str, drugs: int) -> Array:
