@@ -20,7 +20,7 @@ from pydantic import Field
 from l2aco.data.triples import Triples
 from l2aco.models.backbones.mixed import Mixed, MixedConfig
 from l2aco.models.config import BackboneConfig
-from l2aco.models.estimator import Array, Estimator
+from l2aco.models.estimator import Array, Estimator, Expected
 from l2aco.models.inputs import Inputs
 from l2aco.models.out_of_fold import Scorer, out_of_fold
 from l2aco.models.tree_columns import Columns, Components, fit_components, stores_of_numbers
@@ -113,6 +113,10 @@ class Boosted(Estimator):
         said = _cheap(self.plain, self.knowing)(a, b, c)
         grown = self.trees.logits(self.columns.table(said[:, :2], said[:, 2:], a, b, c))
         return np.asarray(1.0 / (1.0 + np.exp(-grown - self.config.mixed * (said[:, 1] - grown))))
+
+    def expected(self, a: Array, b: Array, c: Array, share: float = 0.9) -> Expected | None:
+        """By the mixed model with knowledge."""
+        return self.knowing.expected(a, b, c, share)
 
     def arrays(self) -> dict[str, Array]:
         parts: dict[str, Mixed | Trees] = {"plain": self.plain, "knowing": self.knowing, "trees": self.trees}

@@ -20,7 +20,7 @@ from pydantic import Field
 from l2aco.data.triples import Triples
 from l2aco.entities import EntityKind
 from l2aco.models.config import BackboneConfig
-from l2aco.models.estimator import Array, Estimator
+from l2aco.models.estimator import Array, Estimator, Expected
 from l2aco.models.inputs import Inputs
 from l2aco.models.mixed.model import fit, score
 from l2aco.models.mixed.posterior import Draws, Prediction, draw_posterior, predict
@@ -125,6 +125,14 @@ class Mixed(Estimator):
     def probabilities(self, a: Array, b: Array, c: Array) -> Array:
         mean = score(self.state, a, b, c, drugs=self.drugs, lines=self.lines)
         return probability_above(self.cut, mean, self.state.variances[NOISE])
+
+    def expected(self, a: Array, b: Array, c: Array, share: float = 0.9) -> Expected | None:
+        target = self.state.target
+        if target.name == "label":
+            return None
+        found = self.moments(a, b, c)
+        mean, low, high = (target.unscaled(values) for values in (found.mean, *found.interval(share)))
+        return Expected(mean, low, high, share, target.scale)
 
     def moments(self, a: Array, b: Array, c: Array) -> Prediction:
         """Mean and variance of a measurement, noise included, on the standardised target's scale."""

@@ -30,6 +30,17 @@ class Target:
         """float64 (n,): the modelled value; NaN where the score that it needs is NaN."""
         return (self._bent(score, label) - self.mean) / self.sd
 
+    def unscaled(self, values: Array) -> Array:
+        """Standardised values (n,) on the scale that `scale` names, within its bounds."""
+        return np.clip(values * self.sd + self.mean, -1.0, 1.0)
+
+    @property
+    def scale(self) -> str:
+        """What `unscaled` gives, in words."""
+        if self.name == "rank":
+            return "the share of training scores below, from -1 to 1"
+        return f"tanh((score - {self.centre:.4g}) / {self.width:.4g})"
+
     def _bent(self, score: Array | None, label: Array | None) -> Array:
         source = label if self.name == "label" else score
         if source is None:
