@@ -20,8 +20,9 @@ from l2aco.runs.measured import read_measured
 from l2aco.runs.newcomers import Acquaintances
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from l2aco.models.estimator import Expected
     from l2aco.runs.run import Run
 
 
@@ -157,12 +158,7 @@ def rank_pairs(
     cell = acquaintances.resolve(EntityKind.cell_line, cell_line)
     counts = run.counts(EntityKind.drug)
     trained = dict(zip(counts["id"].to_list(), counts["training_triples"].to_list(), strict=True))
-    chosen = [drug for drug in _drugs(run, acquaintances, drugs) if trained.get(drug.id, 0) >= min_triples]
-    if len(chosen) < 2:
-        raise InputError(
-            f"{len(chosen)} of the drugs have {min_triples:,} training triples or more; a pair needs two",
-            remedy="Lower --min-triples, or name other drugs.",
-        )
+    chosen = _often_trained(_drugs(run, acquaintances, drugs), trained, min_triples)
     known = None if measured is None else read_measured(measured, acquaintances)
     more = [] if known is None else known.everybody
     predictor = acquaintances.admit(run.predictor(device), [cell, *chosen, *more])
@@ -186,18 +182,12 @@ def rank_pairs(
         for rank, which in enumerate(order.tolist(), start=1)
     ]
     expected = predictor.expected_rows(of_drugs[one[order]], of_drugs[other[order]], np.repeat(line, len(order)))
-    if expected is not None:
-        ends = zip(expected.mean.tolist(), expected.low.tolist(), expected.high.tolist(), strict=True)
-        ranked = [
-            replace(pair, expected=mean, expected_low=low, expected_high=high)
-            for pair, (mean, low, high) in zip(ranked, ends, strict=True)
-        ]
     lines = run.counts(EntityKind.cell_line)
     return Recommendation(
         cell_line=cell.name,
         run=run.id,
         seen_in_training=bool(lines.filter(id=cell.id)["training_triples"].sum()),
-        pairs=ranked,
+        pairs=ranked if expected is None else _with_expectations(ranked, expected),
         simulated=run.simulated,
         outranked=_outranked(run),
         lacking=tuple(predictor.lacking(cell)),
@@ -217,6 +207,24 @@ def _drugs(run: Run, acquaintances: Acquaintances, names: Sequence[str]) -> list
     if len(wanted) < 2:
         raise InputError("a pair needs two different drugs", remedy="Name at least two.")
     return sorted(wanted.values(), key=lambda drug: drug.id)
+
+
+def _with_expectations(pairs: Sequence[RankedPair], expected: Expected) -> list[RankedPair]:
+    ends = zip(expected.mean.tolist(), expected.low.tolist(), expected.high.tolist(), strict=True)
+    return [
+        replace(pair, expected=mean, expected_low=low, expected_high=high)
+        for pair, (mean, low, high) in zip(pairs, ends, strict=True)
+    ]
+
+
+def _often_trained(drugs: Sequence[Entity], trained: Mapping[str, int], least: int) -> list[Entity]:
+    chosen = [drug for drug in drugs if trained.get(drug.id, 0) >= least]
+    if len(chosen) < 2:
+        raise InputError(
+            f"{len(chosen)} of the drugs have {least:,} training triples or more; a pair needs two",
+            remedy="Lower --min-triples, or name other drugs.",
+        )
+    return chosen
 
 
 def _outranked(run: Run) -> str | None:
