@@ -90,6 +90,11 @@ class Workspace:
     def runs(self) -> Path:
         return self.root / "runs"
 
+    @property
+    def bench(self) -> Path:
+        """Reports of suites."""
+        return self.root / "bench"
+
     @staticmethod
     def child(folder: Path, name: str) -> Path:
         """`folder/name`; see `files.child`."""
@@ -157,7 +162,7 @@ def names_in(folder: Path, marker: str = "manifest.json") -> list[str]:
 
 
 def bundled(kind: str) -> Path:
-    """The folder of package data `kind` ("prompts" or "profiles"), in a wheel or in a source checkout."""
+    """The folder of package data `kind` ("prompts", "profiles", "benchmarks/suites"), in a wheel or a checkout."""
     package = Path(__file__).parent
     packed = package / "_bundled" / kind
     return packed if packed.is_dir() else package.parent / kind

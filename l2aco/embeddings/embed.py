@@ -18,11 +18,12 @@ import numpy as np
 from l2aco.embeddings.encoders.base import Encoder, EncodingInterrupted, PartlyEncodedError
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.encoders.table import DEFAULT_ENCODER, encoder_table, make_encoder, resolve_encoder
+from l2aco.embeddings.find import stores_of_sets
 from l2aco.embeddings.spec import EmbedSpec
 from l2aco.embeddings.store.manifest import MANIFEST
 from l2aco.embeddings.store.segments import IDENTITY, StoreRecord, records_frame
 from l2aco.embeddings.store.store import EmbeddingStore, list_stores
-from l2aco.errors import MismatchError, PartlyDoneError
+from l2aco.errors import InputError, MismatchError, PartlyDoneError
 from l2aco.profiles.numbers import has_text
 from l2aco.profiles.record import ProfileRecord
 from l2aco.profiles.sets import ProfileSet, list_profile_sets, open_profile_set
@@ -78,6 +79,18 @@ def embed_profiles(spec: EmbedSpec, workspace: Workspace, progress: Progress | N
         _Embedding(spec, item, encoder if spec.encoder or _holds_text(item) else numbers, workspace, progress).run()
         for item in chosen
     ]
+
+
+def store_of_set(name: str, workspace: Workspace, progress: Progress = Silent()) -> str:
+    """The store of a profile set that was written last. A set of numbers alone is embedded where it has none, since
+    that takes a second and no model; raises InputError where another set has none."""
+    stores = {store.name.partition("--")[0]: store.name for store in stores_of_sets(workspace)}
+    if name in stores:
+        return stores[name]
+    if _holds_text(open_profile_set(name, workspace)):
+        raise InputError(f"the profile set {name} is not embedded", remedy=f"Make its store: l2aco embed {name}")
+    progress.say(f"embedding the numbers of {name}")
+    return embed_profiles(EmbedSpec(sets=(name,)), workspace)[0].store
 
 
 def _holds_text(profiles: ProfileSet) -> bool:
@@ -263,6 +276,8 @@ class _Embedding:
         import polars as pl
 
         ready, long = np.zeros(len(batch), dtype=bool), np.zeros(len(batch), dtype=bool)
+        if self.encoder.spec.columns:  # numbers are of the fields, whatever the text says
+            return ready, long
         wanted = pl.DataFrame({"text_sha256": [record.text_sha256 for record in batch]}).with_row_index("place")
         own = [] if self.store is None else [self.store]
         for store in own + [item for item in siblings if item.path != self.path]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 DEMO = "demo"
 BACKBONE = "HGAT"
 WITHOUT_GRAPH = "MLP"
+PANEL = "reference-panel"
+"""The bundled knowledge that needs no encoder."""
 
 
 def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
@@ -34,8 +36,15 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
     if issubclass(backbones.load(str(found["backbone"])), Estimator):
         align = AlignSpec(loss="none", standardise=False, vectors=spec.align.vectors, draw=spec.align.draw)
         found |= {"store": _stores_at_hand(spec, workspace), "align": align}
+        if spec.offset != "none":
+            raise UsageError(
+                f"an offset is for networks to stand on, and {found['backbone']} is fitted at once",
+                remedy="Leave out --offset, or name another --backbone.",
+            )
+    elif spec.align.active:
+        found["store"] = _named_stores(spec, workspace)
     else:
-        found["store"] = _named_stores(spec, workspace) if spec.align.active else ()
+        found["store"] = _stores_at_hand(spec, workspace) if spec.offset == "mixed" else ()
     found |= {"llm": None, "encoder": None}
     return spec.model_copy(update=found)
 
@@ -81,11 +90,13 @@ def _named_stores(spec: TrainSpec, workspace: Workspace) -> tuple[str, ...]:
 
 def _stores_at_hand(spec: TrainSpec, workspace: Workspace) -> tuple[str, ...]:
     """What a backbone reads that takes all the knowledge it gets: the stores named or described, else the newest one of
-    every profile set but those of the fake."""
+    every profile set but those of the fake, else the bundled panel."""
+    from l2aco.embeddings.embed import store_of_set
     from l2aco.embeddings.find import choose_store, stores_of_sets
 
     if spec.store is not None:
         return tuple(choose_store(workspace, name).name for name in spec.store)
     if spec.llm is not None or spec.encoder is not None:
         return _named_stores(spec, workspace)
-    return tuple(store.name for store in stores_of_sets(workspace))
+    at_hand = tuple(store.name for store in stores_of_sets(workspace))
+    return at_hand or (store_of_set(PANEL, workspace),)

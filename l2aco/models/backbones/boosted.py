@@ -76,6 +76,10 @@ class Boosted(Estimator):
         return {"held_out": HELD_OUT.get(setting, "cell_line")}
 
     @classmethod
+    def reads(cls, config: Any) -> frozenset[str]:
+        return Mixed.reads(_settings(config)[1])
+
+    @classmethod
     def fit(
         cls, inputs: Inputs, config: Any, triples: Triples, *, seed: int = 0, progress: Progress = Silent()
     ) -> Self:

@@ -1,0 +1,174 @@
+"""Two predictors on the same triples, row by row: runs of ours, or files of predictions that came from anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from l2aco.bench.statistics import MEASURES, Difference, Rows, difference, resampled
+from l2aco.entities import EntityIndex, EntityKind
+from l2aco.errors import InputError, UsageError
+from l2aco.runs.pairs import read_pairs
+from l2aco.runs.run import Run, open_run
+from l2aco.workspace import Workspace
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FILES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
+PREDICTED = ("probability", "prediction", "predicted", "calibrated", "y_pred")
+"""Columns of a file that may hold what it predicts, the first that is there."""
+TRIPLE = ["drug_a", "drug_b", "cell_line"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two predictors on the rows that both have.
+
+    measures: (first, second, first minus second) by name. lines: their AUROC within each cell line, where they differ
+    most first. rows: the triples that they rank most differently.
+    """
+
+    first: str
+    second: str
+    common: int
+    only_first: int
+    only_second: int
+    measures: dict[str, tuple[float, float, Difference]]
+    lines: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a measure."""
+        return [
+            {
+                "measure": name,
+                self.first: one,
+                self.second: other,
+                "difference": gap.value,
+                "low": gap.low,
+                "high": gap.high,
+                "p": gap.p,
+                "resolves": gap.resolution,
+            }
+            for name, (one, other, gap) in self.measures.items()
+        ]
+
+
+def compare(first: str, second: str, workspace: Workspace) -> Comparison:
+    """Hold two predictors against each other on the test rows of the run that one of them is at least.
+
+    A predictor is a run, or a table with columns for two drugs, a cell line and the probability; its names are those of
+    the run's entities. Raises InputError for rows that cannot be read or that stand there twice, and where the two have
+    no triple in common; UsageError where neither is a run, so that nobody knows what was measured.
+    """
+    runs = [None if Path(name).suffix.lower() in FILES else open_run(name, workspace) for name in (first, second)]
+    known = next((run for run in runs if run is not None), None)
+    if known is None:
+        raise UsageError("one of the two must be a run", remedy="It knows what was measured: l2aco runs list.")
+    tables = [
+        _of_run(run) if run is not None else _of_file(Path(name), known)
+        for run, name in zip(runs, (first, second), strict=True)
+    ]
+    names = [run.id if run is not None else Path(name).name for run, name in zip(runs, (first, second), strict=True)]
+    return _compared(names, tables, _of_run(known, "label", "score"))
+
+
+def _of_run(run: Run, *columns: str) -> pl.DataFrame:
+    return run.predictions().select([*TRIPLE, *(columns or ["probability"])])
+
+
+def _of_file(path: Path, run: Run) -> pl.DataFrame:
+    """The triples of a file by the run's ids, with what it predicts."""
+    import polars as pl
+
+    pairs = read_pairs(path)
+    column = next((name for name in PREDICTED if pairs and name in pairs[0].more), None)
+    if column is None:
+        raise InputError(f"has no column of predictions ({', '.join(PREDICTED)})", where=path)
+    drugs, lines = (EntityIndex(kind, run.entities(kind)) for kind in EntityKind)
+    found: dict[tuple[str, str, str], float] = {}
+    for pair in pairs:
+        one, other = sorted(drugs.resolve(name).id for name in (pair.drug_a, pair.drug_b))
+        triple = (one, other, lines.resolve(pair.cell_line).id)
+        if triple in found:
+            raise InputError("the same triple stands there twice", where=pair.where, remedy="Keep one of the rows.")
+        found[triple] = _number(pair.more[column], column, pair.where)
+    rows = [(*sorted(triple[:2]), triple[2], value) for triple, value in found.items()]
+    return pl.DataFrame(rows, schema=[*TRIPLE, "probability"], orient="row")
+
+
+def _number(text: str, column: str, where: str | None) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(value):
+        raise InputError(f"column '{column}' holds '{text}', which is no finite number", where=where)
+    return value
+
+
+def _compared(names: list[str], tables: list[pl.DataFrame], measured: pl.DataFrame) -> Comparison:
+    import polars as pl
+
+    first, second = tables
+    both = measured.join(first, on=TRIPLE).join(second, on=TRIPLE, suffix="_second").sort(TRIPLE)
+    if not len(both):
+        raise InputError("the two have no triple in common", remedy="Compare predictions of the same test rows.")
+    line, pair = (
+        both.select(pl.struct(columns).rank("dense")).to_series().to_numpy() - 1 for columns in (TRIPLE[2:], TRIPLE[:2])
+    )
+    zeros = np.zeros(len(both), dtype=np.int64)
+    label = both["label"].to_numpy().astype(np.int64)
+    rows = Rows(
+        zeros,
+        zeros,
+        line.astype(np.int64),
+        line.astype(np.int64),
+        pair.astype(np.int64),
+        label,
+        both["score"].to_numpy(),
+    )
+    weights = resampled(rows.groups)
+    values = [both["probability"].to_numpy(), both["probability_second"].to_numpy()]
+    measures = {}
+    for name, measure in MEASURES.items():
+        one, other = (measure(rows, value, weights) for value in values)
+        measures[name] = (float(one[0]), float(other[0]), difference(one, other))
+    return Comparison(
+        names[0],
+        names[1],
+        len(both),
+        len(first) - len(both),
+        len(second) - len(both),
+        measures,
+        _by_line(both, rows, values),
+        _most_different(both, values),
+    )
+
+
+def _by_line(both: pl.DataFrame, rows: Rows, values: list[np.ndarray]) -> list[dict[str, Any]]:
+    from l2aco.metrics import compute
+
+    names = both["cell_line"].to_numpy()
+    found = []
+    for line in np.unique(rows.line):
+        at = rows.line == line
+        one, other = (compute(rows.label[at], value[at], names=["auroc"])["auroc"] for value in values)
+        if np.isfinite(one - other):
+            found.append(
+                {"cell_line": names[at][0], "rows": int(at.sum()), "first": one, "second": other, "gap": one - other}
+            )
+    return sorted(found, key=lambda row: -abs(row["gap"]))
+
+
+def _most_different(both: pl.DataFrame, values: list[np.ndarray], most: int = 20) -> list[dict[str, Any]]:
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(value) / len(value) for value in values]
+    gap = ranks[0] - ranks[1]
+    table = both.rename({"probability": "first", "probability_second": "second"})
+    return [{**table.row(at, named=True), "rank_gap": float(gap[at])} for at in np.argsort(-np.abs(gap))[:most]]

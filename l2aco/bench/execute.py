@@ -1,0 +1,131 @@
+"""Running a suite: what is there already is taken, what fails is listed and stops nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from l2aco.bench.suite import Cell, Suite, cells
+from l2aco.data.catalog import open_dataset
+from l2aco.errors import L2aCoError
+from l2aco.files import read_json, sha256_file, stable_hash, write_json
+from l2aco.progress import Progress, Silent
+from l2aco.runs.run import FORMAT, Run
+from l2aco.training.choose import complete
+from l2aco.training.train import train
+from l2aco.workspace import Workspace
+
+
+@dataclass
+class Outcome:
+    """What became of a suite: the run of every cell that has one, and the message of every cell that failed."""
+
+    suite: Suite
+    runs: list[tuple[Cell, Run]] = field(default_factory=list)
+    failed: list[tuple[Cell, str]] = field(default_factory=list)
+    trained: int = 0
+    """How many of the runs were not there before."""
+
+
+def run_suite(suite: Suite, workspace: Workspace, progress: Progress = Silent(), *, jobs: int = 1) -> Outcome:
+    """Train every cell that has no run yet, `jobs` at a time in processes of their own, with the same numbers.
+
+    Which run is whose is written down after each one, so that an interrupted suite goes on where it stood, and a cell
+    that was changed is trained again alone. Raises what a wrong suite raises, before anything is trained.
+    """
+    outcome = Outcome(suite)
+    index = Index(workspace)
+    missing = []
+    for cell in cells(suite, workspace):
+        run = index.find(cell)
+        if run is None:
+            missing.append(cell)
+        else:
+            outcome.runs.append((cell, run))
+    with progress.task(suite.name, total=len(missing), unit="runs") as advance:
+        for cell, result in _trained(missing, workspace, jobs):
+            if isinstance(result, str):
+                run = Run(workspace.runs / result, workspace)
+                index.keep(cell, run)
+                outcome.runs.append((cell, run))
+                outcome.trained += 1
+            else:
+                outcome.failed.append((cell, result.message))
+                progress.say(f"{describe(cell)} failed: {result.message}")
+            advance(1, describe(cell))
+    return outcome
+
+
+def describe(cell: Cell) -> str:
+    """A cell in words."""
+    dataset, setting, seed, fold = cell.where
+    draw = f", draw {cell.draw}" if cell.draw else ""
+    return f"{cell.arm}{draw} on {dataset}, {setting}, seed {seed}, fold {fold}"
+
+
+class Index:
+    """Which run belongs to which cell of any suite; a run that is gone, or is of other data, belongs to none."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._folder = workspace.runs / ".cells"
+        self._hashes: dict[Path, str] = {}
+
+    def find(self, cell: Cell) -> Run | None:
+        """The run of a cell, if it is whole."""
+        with suppress(L2aCoError):
+            name = str(read_json(self._folder / f"{self._key(cell)}.json"))
+            run = Run(self._workspace.child(self._workspace.runs, name), self._workspace)
+            run.file("metrics.json")
+            return run
+        return None
+
+    def keep(self, cell: Cell, run: Run) -> None:
+        """Write down whose run this is."""
+        write_json(self._folder / f"{self._key(cell)}.json", run.id)
+
+    def _key(self, cell: Cell) -> str:
+        spec = complete(cell.spec, self._workspace)
+        stores = [self._hash(self._workspace.embeddings / store / "manifest.json") for store in spec.store or ()]
+        data = open_dataset(str(spec.dataset), self._workspace).hash
+        same: Any = {"device": True, "threads": True}
+        return stable_hash([FORMAT, spec.model_dump(mode="json", exclude=same), data, stores], 32)
+
+    def _hash(self, path: Path) -> str:
+        if path not in self._hashes:
+            self._hashes[path] = sha256_file(path)
+        return self._hashes[path]
+
+
+def _trained(missing: Sequence[Cell], workspace: Workspace, jobs: int) -> Iterator[tuple[Cell, str | L2aCoError]]:
+    if jobs == 1 or len(missing) < 2:
+        for cell in missing:
+            yield cell, _one(cell, workspace.root)
+        return
+    with ProcessPoolExecutor(min(jobs, len(missing)), mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(_one, cell, workspace.root): cell for cell in missing}
+        try:
+            yield from ((futures[done], _result(done.result)) for done in as_completed(futures))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _result(of: Callable[[], str | L2aCoError]) -> str | L2aCoError:
+    try:
+        return of()
+    except BrokenProcessPool:
+        return L2aCoError("its process was ended from outside, perhaps for want of memory")
+
+
+def _one(cell: Cell, root: Path) -> str | L2aCoError:
+    try:
+        return train(cell.spec, Workspace(root), reuse=True).id
+    except L2aCoError as error:
+        return error

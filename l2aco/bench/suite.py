@@ -1,0 +1,181 @@
+"""What a suite asks for: models and their controls, on which splits, and what is claimed of them.
+
+A suite is a TOML file. Every arm is a model that is trained on every split; an arm with `draws` is a control that is
+drawn so many times, and its measures are means over the draws. A claim is that an arm is better than each of others.
+
+    dataset = ["demo"]
+    seeds = [0, 1]
+
+    [spec]                      # of every arm; all that a run's spec.toml may hold
+    backbone = "Mixed"
+
+    [[arms]]
+    name = "panel"
+    profiles = ["reference-panel"]
+
+    [[arms]]
+    name = "panel, shuffled"
+    profiles = ["reference-panel"]
+    draws = 10
+    spec.align.vectors = "shuffled"
+
+    [[claims]]
+    text = "the panel tells cell lines apart"
+    arm = "panel"
+    over = ["panel, shuffled", "pair mean"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from l2aco.data.splits.make import num_folds
+from l2aco.data.splits.spec import SplitSpec
+from l2aco.embeddings.embed import store_of_set
+from l2aco.errors import InputError, UnknownNameError, UsageError
+from l2aco.files import describe_validation, read_toml
+from l2aco.runs.naive import MEANS
+from l2aco.runs.spec import TrainSpec
+from l2aco.workspace import Workspace, bundled
+
+
+class Arm(BaseModel):
+    """A model of a suite. `profiles` names profile sets, whose newest store is taken; None leaves it to the spec."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    profiles: tuple[str, ...] | None = None
+    draws: int = Field(default=1, ge=1, le=1000)
+    folds: tuple[int, ...] | None = None
+    """The folds that it is trained on; None: all."""
+    seeds: tuple[int, ...] | None = None
+    spec: dict[str, Any] = Field(default_factory=dict)
+
+
+class Claim(BaseModel):
+    """That `arm` is better than every one of `over`, by `measure`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str
+    arm: str
+    over: tuple[str, ...] = Field(min_length=1)
+    measure: str = "auroc"
+
+
+class Suite(BaseModel):
+    """See the module. `naive` names predictors of `runs.naive` that stand beside the arms."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    title: str = ""
+    dataset: tuple[str, ...] = Field(min_length=1)
+    settings: tuple[str, ...] = ("novel-cell",)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Of the folds and of the models alike."""
+    folds: int = Field(default=5, ge=2, le=1000)
+    naive: tuple[str, ...] = ("pair mean",)
+    spec: dict[str, Any] = Field(default_factory=dict)
+    arms: tuple[Arm, ...] = Field(min_length=1)
+    claims: tuple[Claim, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_lead_somewhere(self) -> Self:
+        names = [arm.name for arm in self.arms]
+        if twice := sorted({name for name in names if names.count(name) > 1 or name in self.naive}):
+            raise UsageError(f"the suite has several arms called {', '.join(twice)}")
+        for name in self.naive:
+            if name not in MEANS:
+                raise UnknownNameError("naive predictor", name, MEANS)
+        for claim in self.claims:
+            for name in (claim.arm, *claim.over):
+                if name not in (*names, *self.naive):
+                    raise UnknownNameError("arm", name, (*names, *self.naive))
+        return self
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a suite."""
+
+    arm: str
+    draw: int
+    spec: TrainSpec
+
+    @property
+    def where(self) -> tuple[str, str, int, int]:
+        """Data set, setting, seed and fold."""
+        split = self.spec.split
+        return str(self.spec.dataset), split.setting, split.seed, split.fold
+
+
+def shipped_suites() -> list[str]:
+    """The names of the suites that come with L2aCo."""
+    return sorted(path.stem for path in bundled("benchmarks/suites").glob("*.toml"))
+
+
+def load_suite(name: str, **changes: Any) -> Suite:
+    """A suite by the name of a shipped one or by its file; `changes` replace its values where they are not None.
+
+    Raises UnknownNameError, and InputError that names the key which is wrong.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = bundled("benchmarks/suites") / f"{name}.toml"
+        if name not in shipped_suites():
+            raise UnknownNameError("suite", name, shipped_suites(), remedy="A file is named with its ending, .toml.")
+    values = {"name": path.stem, **read_toml(path), **{key: value for key, value in changes.items() if value}}
+    try:
+        return Suite.model_validate(values)
+    except ValidationError as error:
+        raise InputError(describe_validation(error), where=path) from None
+
+
+def cells(suite: Suite, workspace: Workspace) -> list[Cell]:
+    """Every run of the suite, those of a split together. Raises what unknown names, stores and spec values raise."""
+    from l2aco.data.catalog import open_or_simulate
+
+    found: list[Cell] = []
+    for dataset in suite.dataset:
+        opened = open_or_simulate(dataset, workspace)
+        for setting in suite.settings:
+            for seed in suite.seeds:
+                split = SplitSpec(setting=setting, folds=suite.folds, seed=seed)
+                for fold in range(num_folds(opened, split)):
+                    at = {"dataset": opened.name, "seed": seed, "split": {**split.model_dump(), "fold": fold}}
+                    found += [cell for arm in suite.arms for cell in _of_arm(arm, suite.spec, at, workspace)]
+    return found
+
+
+def _of_arm(arm: Arm, common: Mapping[str, Any], at: Mapping[str, Any], workspace: Workspace) -> list[Cell]:
+    if arm.folds is not None and at["split"]["fold"] not in arm.folds:
+        return []
+    if arm.seeds is not None and at["seed"] not in arm.seeds:
+        return []
+    values = _merged(_merged(common, arm.spec), at)
+    if arm.profiles is not None:
+        values["store"] = [store_of_set(name, workspace) for name in arm.profiles]
+    made = []
+    for draw in range(arm.draws):
+        drawn = _merged(values, {"align": {"draw": draw}}) if arm.draws > 1 else values
+        try:
+            made.append(Cell(arm.name, draw, TrainSpec.model_validate(drawn)))
+        except ValidationError as error:
+            raise UsageError(f"arm '{arm.name}': {describe_validation(error)}") from None
+    return made
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, tables within tables; `above` decides."""
+    found = dict(below)
+    for name, value in above.items():
+        inner = found.get(name)
+        found[name] = _merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return found

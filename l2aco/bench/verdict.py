@@ -1,0 +1,136 @@
+"""From scored rows to a table of predictors and a verdict in words on every claim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from l2aco.bench.scored import Place, Scored
+from l2aco.bench.statistics import CONFIDENCE, MEASURES, Difference, Rows, difference, holm, resampled
+from l2aco.bench.suite import Claim, Suite
+
+Array = np.ndarray[Any, np.dtype[Any]]
+TITLES = {
+    "auroc": "AUROC",
+    "macro_auroc": "AUROC within lines",
+    "ndcg_at_20": "NDCG@20 within lines",
+    "pair_correlation": "correlation per pair over lines",
+}
+SIGNIFICANT = 1 - CONFIDENCE
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A predictor's measures on the splits that it has finished, with their intervals."""
+
+    arm: str
+    splits: int
+    draws: int
+    values: dict[str, tuple[float, float, float]]
+    """By measure: value, low, high."""
+
+    def as_row(self) -> dict[str, Any]:
+        """For a table."""
+        return {"model": self.arm, "splits": self.splits} | {name: value for name, (value, _, _) in self.values.items()}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim on one data set and setting, with what it rests on. `over`: the differences to every rival."""
+
+    claim: Claim
+    dataset: str
+    setting: str
+    splits: int
+    over: dict[str, Difference]
+    p: float
+    """Of the claim as a whole (the largest of its rivals'), after Holm's correction for all claims of the suite."""
+
+    @property
+    def holds(self) -> bool:
+        return self.p <= SIGNIFICANT
+
+    @property
+    def hardest(self) -> str:
+        """The rival that it is the least ahead of."""
+        return min(self.over, key=lambda name: self.over[name].value)
+
+    @property
+    def resolution(self) -> float:
+        """The smallest true difference to the hardest rival that would be found four times of five."""
+        return self.over[self.hardest].resolution
+
+    def sentence(self) -> str:
+        """The verdict in words."""
+        found, rival = self.over[self.hardest], self.hardest
+        what = f"{TITLES[self.claim.measure]} of {self.claim.arm} on {self.dataset}, {self.setting}"
+        size = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}] over {rival}, its hardest rival"
+        seen = f"this comparison resolves {found.resolution:.3f}"
+        said = "Yes" if self.holds else "No evidence that"
+        colon = ": " if self.holds else " "
+        return f"{said}{colon}{self.claim.text}. {what}: {size} (p = {self.p:.3g}); {seen}."
+
+
+def measures_of(scored: Scored) -> list[str]:
+    """The measures that are defined where this was held out: within lines only where lines are drawn again."""
+    first = next(iter(scored.rows.values()))
+    return list(MEASURES) if np.array_equal(first.group, first.line) else ["auroc"]
+
+
+def standings(scored: Scored) -> list[Standing]:
+    """Every predictor, the best AUROC first."""
+    found = []
+    names = measures_of(scored)
+    for arm in scored.predictions:
+        places = scored.common([arm])
+        rows = scored.together(places)
+        weights = resampled(rows.groups)
+        predicted = scored.predicted(arm, places)
+        values = {name: _with_interval(_measured(name, rows, predicted, weights)) for name in names}
+        found.append(Standing(arm, len(places), len(predicted), values))
+    return sorted(found, key=lambda standing: -standing.values["auroc"][0])
+
+
+def _measured(name: str, rows: Rows, predictions: Array, weights: Array) -> Array:
+    """(w,): the mean over the draws of a control."""
+    return np.asarray(np.mean([MEASURES[name](rows, draw, weights) for draw in predictions], axis=0))
+
+
+def _with_interval(values: Array) -> tuple[float, float, float]:
+    drawn = values[1:][np.isfinite(values[1:])]
+    if not len(drawn):
+        return float(values[0]), float("nan"), float("nan")
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(values[0]), float(low), float(high)
+
+
+def judge(suite: Suite, everything: Sequence[Scored]) -> list[Verdict]:
+    """The verdict on every claim of the suite on every data set and setting where all that it needs is there.
+
+    A claim holds where the arm beats every rival: an intersection-union test, so that its p is the largest of them;
+    Holm's correction is over the claims.
+    """
+    found = [verdict for scored in everything for verdict in _of_scored(suite, scored)]
+    corrected = holm(np.array([verdict.p for verdict in found]))
+    return [replace(verdict, p=float(p)) for verdict, p in zip(found, corrected, strict=True)]
+
+
+def _of_scored(suite: Suite, scored: Scored) -> Iterator[Verdict]:
+    defined = measures_of(scored)
+
+    @cache
+    def measured(arm: str, measure: str, places: tuple[Place, ...]) -> Array:
+        rows = scored.together(places)
+        return _measured(measure, rows, scored.predicted(arm, places), resampled(rows.groups))
+
+    for claim in suite.claims:
+        places = tuple(scored.common([claim.arm, *claim.over]))
+        if places and claim.measure in defined:
+            ours = measured(claim.arm, claim.measure, places)
+            over = {rival: difference(ours, measured(rival, claim.measure, places)) for rival in claim.over}
+            p = max(item.p for item in over.values())
+            yield Verdict(claim, scored.dataset, scored.setting, len(places), over, p)

@@ -1,0 +1,97 @@
+"""`l2aco bench`: suites of runs with controls, statistics, and a verdict in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from l2aco.cli.shell import JsonOption, Shell, verb
+
+app = typer.Typer(no_args_is_help=True, help="Benchmarks with controls: does the knowledge help, and how sure are we?")
+
+
+@verb(resumes=True)
+def run(
+    shell: Shell,
+    suite: Annotated[str, typer.Argument(help="A shipped suite (`l2aco bench list`), or a TOML file.")],
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="Instead of the suite's data sets; may be repeated.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Instead of the suite's seeds; may be repeated.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs that train at the same time.")] = 1,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the report.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Train every model of a suite that is not there yet, measure, and judge its claims.
+
+    The report is saved as report.md, report.json, results.csv and predictions.parquet.
+    """
+    from l2aco.bench.execute import run_suite
+    from l2aco.bench.report import make_report
+    from l2aco.bench.suite import load_suite
+
+    asked = load_suite(suite, dataset=tuple(dataset or ()), seeds=tuple(seed or ()))
+    outcome = run_suite(asked, shell.workspace, shell, jobs=jobs)
+    report = make_report(outcome, shell.workspace)
+    folder = out or shell.workspace.bench / asked.name
+    report.save(folder)
+    if json:
+        shell.json(report.as_dict())
+        return
+    for verdict in report.verdicts:
+        shell.print(verdict.sentence() + "\n")
+    for scored, table in zip(report.scored, report.tables, strict=True):
+        simulated = " (SIMULATED)" if scored.simulated else ""
+        shell.table([row.as_row() for row in table], title=f"{scored.dataset}, {scored.setting}{simulated}")
+    for check in report.checks():
+        shell.print(f"- {check}")
+    shell.print(f"report: {folder / 'report.md'}")
+
+
+@verb
+def list_suites(shell: Shell, json: JsonOption = False) -> None:
+    """Show the suites that come with L2aCo."""
+    from l2aco.bench.suite import load_suite, shipped_suites
+
+    suites = [load_suite(name) for name in shipped_suites()]
+    shell.table(
+        [{"suite": one.name, "title": one.title, "data sets": ", ".join(one.dataset)} for one in suites], json=json
+    )
+
+
+@verb
+def compare(
+    shell: Shell,
+    first: Annotated[str, typer.Argument(help="A run, or a file of predictions.")],
+    second: Annotated[str, typer.Argument(help="Another; one of the two must be a run.")],
+    json: JsonOption = False,
+) -> None:
+    """Hold two predictors against each other, row by row; a file of predictions may come from anywhere.
+
+    A file has columns for two drugs, a cell line and the probability.
+    """
+    from dataclasses import asdict
+
+    from l2aco.bench.compare import compare as compared
+
+    found = compared(first, second, shell.workspace)
+    if json:
+        shell.json(asdict(found))
+        return
+    shell.table(found.table(), title=f"{found.common:,} triples that both have")
+    if found.only_first or found.only_second:
+        shell.print(
+            f"left out: {found.only_first:,} rows of {found.first} alone, {found.only_second:,} of {found.second}"
+        )
+    shell.table(found.lines[:10], title="AUROC within the cell lines that differ most")
+    shell.table(found.rows[:10], title="triples that they rank most differently")
+
+
+def register(root: typer.Typer) -> None:
+    """Mount the verbs."""
+    app.command("run")(run)
+    app.command("list")(list_suites)
+    app.command("compare")(compare)
+    root.add_typer(app, name="bench")

@@ -1,0 +1,199 @@
+"""Suites from the command line: what is trained, what is taken, what is judged."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from l2aco.bench.suite import load_suite, shipped_suites
+from l2aco.errors import InputError, UnknownNameError, UsageError
+from l2aco.runs.run import list_runs
+from l2aco.workspace import Workspace
+
+SUITE = """
+title = "A small one"
+dataset = ["demo"]
+folds = 2
+naive = ["pair mean"]
+
+[spec]
+backbone = "Mixed"
+config = {draws = 4}
+
+[[arms]]
+name = "nothing"
+spec.config.knowledge = "none"
+
+[[arms]]
+name = "panel"
+profiles = ["reference-panel"]
+
+[[arms]]
+name = "shuffled"
+profiles = ["reference-panel"]
+draws = 2
+spec.align.vectors = "shuffled"
+
+[[claims]]
+text = "the panel helps"
+arm = "panel"
+over = ["nothing", "shuffled", "pair mean"]
+"""
+
+
+@pytest.fixture
+def suite(workspace: Workspace) -> Path:
+    path = workspace.root / "small.toml"
+    path.write_text(SUITE)
+    return path
+
+
+def test_every_shipped_suite_can_be_read() -> None:
+    assert {"smoke", "knowledge"} <= set(shipped_suites())
+    for name in shipped_suites():
+        assert load_suite(name).title
+
+
+def test_a_suite_from_end_to_end(cli: Any, suite: Path, workspace: Workspace) -> None:
+    found = cli("bench", "run", str(suite), "--json")
+    report = json.loads(found.stdout)
+    assert len(report["runs"]) == 8
+    (verdict,) = report["verdicts"]
+    assert verdict["splits"] == 2
+    assert set(verdict["over"]) == {"nothing", "shuffled", "pair mean"}
+    assert verdict["sentence"].startswith("Yes: " if verdict["holds"] else "No evidence that the panel helps")
+    (table,) = report["tables"]
+    assert {row["model"] for row in table["rows"]} == {"nothing", "panel", "shuffled", "pair mean"}
+    for row in table["rows"]:
+        assert row["auroc_low"] <= row["auroc"] <= row["auroc_high"]
+    folder = workspace.bench / "small"
+    text = (folder / "report.md").read_text()
+    assert "SIMULATED" in text
+    assert verdict["sentence"] in text
+    assert text.index("resolve") < text.index(verdict["sentence"])
+    predictions = pl.read_parquet(folder / "predictions.parquet")
+    assert {"panel", "nothing", "shuffled", "pair mean", "label", "score"} <= set(predictions.columns)
+    assert predictions["panel"].null_count() == 0
+    before = {run.id for run in list_runs(workspace)}
+    again = json.loads(cli("bench", "run", str(suite), "--json").stdout)
+    assert again == report
+    assert {run.id for run in list_runs(workspace)} == before
+
+
+def test_a_cell_that_was_changed_is_trained_alone(cli: Any, suite: Path, workspace: Workspace) -> None:
+    cli("bench", "run", str(suite))
+    before = {run.id for run in list_runs(workspace)}
+    suite.write_text(
+        SUITE.replace('knowledge = "none"', 'knowledge = "none", target = "label"'.replace('", ', '"\nspec.config.'))
+    )
+    cli("bench", "run", str(suite))
+    assert len({run.id for run in list_runs(workspace)} - before) == 2
+
+
+def test_a_cell_that_fails_stops_no_other(cli: Any, suite: Path) -> None:
+    broken = '\n[[arms]]\nname = "broken"\nspec.learning_rate = 0.1\n'
+    suite.write_text(SUITE.replace("\n[[claims]]", broken + "\n[[claims]]"))
+    report = json.loads(cli("bench", "run", str(suite), "--json").stdout)
+    assert len(report["runs"]) == 8
+    failed = [line for line in report["checks"] if line.startswith("failed: ")]
+    assert len(failed) == 2
+    assert all("has no learning_rate" in line for line in failed)
+
+
+def test_processes_give_the_same_numbers(cli: Any, suite: Path, tmp_path: Path) -> None:
+    one = json.loads(cli("bench", "run", str(suite), "--json").stdout)
+    other = json.loads(
+        cli("bench", "run", str(suite), "--json", "--jobs", "2", "--workspace", str(tmp_path / "other")).stdout
+    )
+    assert one["tables"] == other["tables"]
+    assert one["verdicts"] == other["verdicts"]
+
+
+def test_a_killed_suite_goes_on(suite: Path, workspace: Workspace) -> None:
+    command = [sys.executable, "-c", "from l2aco.cli.main import app; app()", "bench", "run", str(suite), "--json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=workspace.root, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list_runs(workspace)) < 2 and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = {run.id: (run.path / "manifest.json").stat().st_mtime_ns for run in list_runs(workspace)}
+    assert 2 <= len(done) < 8
+    found = subprocess.run(command, cwd=workspace.root, env=environment, capture_output=True, text=True, check=True)
+    assert len(json.loads(found.stdout)["runs"]) == 8
+    runs = list_runs(workspace)
+    assert len(runs) == 8
+    assert {run.id: (run.path / "manifest.json").stat().st_mtime_ns for run in runs if run.id in done} == done
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "words"),
+    [
+        ('arm = "panel"', 'arm = "penal"', UnknownNameError, "unknown arm 'penal'"),
+        ('naive = ["pair mean"]', 'naive = ["pear mean"]', UnknownNameError, "unknown naive predictor"),
+        ('name = "nothing"', 'name = "panel"', UsageError, "several arms called panel"),
+        ("folds = 2", "folds = 1", InputError, "folds"),
+        ("folds = 2", "foldes = 2", InputError, "foldes"),
+    ],
+)
+def test_a_wrong_suite_is_refused(suite: Path, old: str, new: str, error: type[Exception], words: str) -> None:
+    suite.write_text(SUITE.replace(old, new))
+    with pytest.raises(error, match=words):
+        load_suite(str(suite))
+
+
+def test_a_wrong_spec_names_its_arm(cli: Any, suite: Path, workspace: Workspace) -> None:
+    suite.write_text(SUITE.replace('spec.config.knowledge = "none"', "spec.bachbone = 1"))
+    found = cli("bench", "run", str(suite), code=2)
+    assert "arm 'nothing'" in found.stderr
+    assert not list_runs(workspace)
+
+
+def test_somebody_elses_predictions(cli: Any, suite: Path, workspace: Workspace, tmp_path: Path) -> None:
+    """The pair mean, written by hand into a file with names instead of ids, in another order of drugs and rows."""
+    cli("bench", "run", str(suite))
+    run = next(run for run in list_runs(workspace) if "f0" in run.id and "none" in json.dumps(run.spec.config))
+    table = run.predictions().sample(fraction=1.0, shuffle=True, seed=1)
+    file = tmp_path / "theirs.csv"
+    table.select(
+        drug_a="drug_b", drug_b="drug_a", cell_line="cell_line", prediction=1.0 - pl.col("probability")
+    ).write_csv(file)
+    found = json.loads(cli("bench", "compare", run.id, str(file), "--json").stdout)
+    ours, theirs, gap = found["measures"]["auroc"]
+    assert found["common"] == len(table)
+    assert ours + theirs == pytest.approx(1.0)
+    assert gap["value"] == pytest.approx(ours - theirs)
+    assert found["rows"][0]["rank_gap"] ** 2 <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda table: table.rename({"prediction": "guess"}), "no column of predictions"),
+        (lambda table: pl.concat([table, table[:1]]), "twice"),
+        (lambda table: table.with_columns(prediction=pl.lit("much")), "is no finite number"),
+        (lambda table: table.with_columns(cell_line=pl.lit("NOBODY-7")), "NOBODY-7"),
+    ],
+)
+def test_a_wrong_file_of_predictions(
+    cli: Any, suite: Path, workspace: Workspace, tmp_path: Path, change: Any, words: str
+) -> None:
+    suite.write_text(SUITE.split("[[arms]]")[0] + "[[arms]]" + SUITE.split("[[arms]]")[1])
+    cli("bench", "run", str(suite))
+    run = list_runs(workspace)[0]
+    table = run.predictions().select("drug_a", "drug_b", "cell_line", prediction="probability")
+    change(table).write_csv(tmp_path / "theirs.csv")
+    found = cli("bench", "compare", run.id, str(tmp_path / "theirs.csv"), code=None)
+    assert found.exit_code in (1, 2)
+    assert words in found.stderr
+    assert "Traceback" not in found.stderr
