@@ -31,6 +31,10 @@ def recommend(
         typer.Option(help="The same from a file: text, or JSON with numbers such as the panel's; repeat it."),
     ] = None,
     llm: Annotated[str | None, typer.Option(help="The same, written now by this model.")] = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option(help="Table of measurements to take up without training: drug_a, drug_b, cell_line, score."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the pairs to this CSV.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:N.")] = "auto",
     json: JsonOption = False,
@@ -53,6 +57,7 @@ def recommend(
         drugs=drug or (),
         min_triples=min_triples,
         told=told,
+        measured=measured,
         device=device,
         progress=shell,
     )

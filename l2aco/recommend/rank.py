@@ -7,124 +7,27 @@ that a reader sees what the data say and what the model adds.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
-from l2aco.files import atomic_path
 from l2aco.progress import Progress, Silent
-from l2aco.recommend.own import NOBODY, Neighbour, describe_own, neighbours, rank_correlation, shown
+from l2aco.recommend.own import NOBODY, neighbours, rank_correlation
+from l2aco.recommend.recommendation import RankedPair, Recommendation
 from l2aco.recommend.told import Told, vectors_told
+from l2aco.runs.measured import read_measured
 from l2aco.runs.newcomers import Acquaintances
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from l2aco.models.estimator import Expected
     from l2aco.runs.predictor import Predictor
     from l2aco.runs.run import Run
-
-
-FEW = 10
-"""Training triples of a drug below which its pairs are said to rest on little."""
-
-
-@dataclass(frozen=True)
-class RankedPair:
-    """One pair.
-
-    probability: of synergy by the model; calibrated: on the run's validation rows. measured: the label in this cell
-    line, None where nobody measured it. It was synergistic in `elsewhere_synergistic` of `elsewhere_measured` other
-    lines, and in `near_synergistic` of `near_measured` among those that are most like this one. training_a, training_b:
-    the triples of each drug that the model was trained on.
-    """
-
-    rank: int
-    drug_a: str
-    drug_b: str
-    drug_a_id: str
-    drug_b_id: str
-    probability: float
-    calibrated: float
-    measured: int | None
-    elsewhere_synergistic: int
-    elsewhere_measured: int
-    near_synergistic: int
-    near_measured: int
-    training_a: int
-    training_b: int
-
-    def as_row(self) -> dict[str, Any]:
-        """The columns of the printed table."""
-        return {
-            "rank": self.rank,
-            "drug_a": self.drug_a,
-            "drug_b": self.drug_b,
-            "probability": self.probability,
-            "calibrated": self.calibrated,
-            "here": {None: "not measured", 0: "not synergistic", 1: "synergistic"}[self.measured],
-            "elsewhere": f"{self.elsewhere_synergistic} of {self.elsewhere_measured} lines",
-            "like it": f"{self.near_synergistic} of {self.near_measured}",
-            "trained_on": f"{self.training_a:,} + {self.training_b:,}",
-        }
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """The ranked pairs for one cell line, and what a reader must know of them."""
-
-    cell_line: str
-    run: str
-    seen_in_training: bool
-    pairs: list[RankedPair]
-    simulated: bool
-    outranked: str | None
-    """The naive predictor that ranks the run's test rows better, with both AUROCs."""
-    lacking: tuple[str, ...] = ()
-    """What the run's model reads of cell lines, and does not find of this one."""
-    newcomer: bool = False
-    """Whether the run was not trained with this cell line."""
-    correlation: float | None = None
-    """Rank correlation over all pairs with the list of a line of which nothing is known; None for a control."""
-    neighbours: tuple[Neighbour, ...] = ()
-    """The lines in training that are most like it."""
-
-    @property
-    def caption(self) -> str:
-        """What stands below, and what speaks against it."""
-        seen = "was seen in training" if self.seen_in_training else "was never seen in training"
-        lines = [] if self.correlation is None else [describe_own(self.correlation, self.cell_line)]
-        lines.append(f"{self.cell_line} {seen} (run {self.run}).")
-        if self.neighbours:
-            lines.append(f"Most like it among the screened: {shown(self.neighbours)}.")
-        if "profile vector" in self.lacking:
-            lines.append("It has no profile vector: the model takes the mean of the others'.")
-        if self.newcomer:
-            others = [name for name in self.lacking if name != "profile vector"]
-            lines.append(f"It is not in the run's data set{', and has no ' if others else ''}{', no '.join(others)}.")
-        if self.simulated:
-            lines.append("SIMULATED data: these pairs mean nothing about the real drugs.")
-        if self.outranked:
-            lines.append(f"On its test rows {self.outranked}.")
-        if few := sum(min(pair.training_a, pair.training_b) < FEW for pair in self.pairs):
-            hold = "1 pair holds" if few == 1 else f"{few} pairs hold"
-            lines.append(
-                f"{hold} a drug with fewer than {FEW} training triples: --min-triples {FEW} leaves such drugs out."
-            )
-        return " ".join(lines)
-
-    def write(self, path: Path) -> None:
-        """The pairs as CSV, written atomically."""
-        import polars as pl
-
-        with atomic_path(path) as partial:
-            pl.DataFrame([pair.as_dict() for pair in self.pairs], infer_schema_length=None).write_csv(partial)
 
 
 def rank_pairs(
@@ -135,6 +38,7 @@ def rank_pairs(
     drugs: Sequence[str] = (),
     min_triples: int = 0,
     told: Told = Told(),
+    measured: Path | None = None,
     device: str = "auto",
     progress: Progress = Silent(),
 ) -> Recommendation:
@@ -143,26 +47,22 @@ def rank_pairs(
     `drugs` restricts the pairs to these drugs (ids, names or aliases; at least two); the default is every drug with
     a measured combination. `min_triples` leaves out drugs that fewer training triples hold. The cell line and the drugs
     named may be ones that the run was not trained with, see `runs.newcomers`; `told` is what is known of a cell line
-    that no store holds. Raises UnknownNameError with the nearest
-    names, before the model is loaded, and InputError where fewer than two drugs are left.
+    that no store holds. `measured`: a table of measurements that are taken up first, see `runs.measured`. Raises
+    UnknownNameError with the nearest names, before the model is loaded, and InputError where fewer than two drugs are
+    left.
     """
     if top < 1:
         raise UsageError("--top must be at least 1")
     acquaintances = Acquaintances(run)
     cell = _line(run, acquaintances, cell_line, told)
-    counts = run.counts(EntityKind.drug)
-    trained = dict(zip(counts["id"].to_list(), counts["training_triples"].to_list(), strict=True))
-    chosen = [drug for drug in _drugs(run, acquaintances, drugs) if trained.get(drug.id, 0) >= min_triples]
-    if len(chosen) < 2:
-        raise InputError(
-            f"{len(chosen)} of the drugs have {min_triples:,} training triples or more; a pair needs two",
-            remedy="Lower --min-triples, or name other drugs.",
-        )
+    trained = dict(run.counts(EntityKind.drug).select("id", "training_triples").iter_rows())
+    chosen = _often_trained(_drugs(run, acquaintances, drugs), trained, min_triples)
     if told:
         vectors = vectors_told(cell, told, acquaintances.stores, run.workspace, progress)
-        acquaintances = Acquaintances(run, told={cell.key: vectors})
-    control = run.spec.align.vectors != "profiles"
-    predictor = acquaintances.admit(run.predictor(device), [cell, *chosen, *([] if control else [NOBODY])])
+        acquaintances = Acquaintances(run, [cell], {cell.key: vectors})
+    known = None if measured is None else read_measured(measured, acquaintances)
+    predictor = _introduced(run, acquaintances, [cell, *chosen, *(known.everybody if known else [])], device)
+    predictor = predictor if known is None else known.taken_up_by(predictor)
     of_drugs = predictor.rows(EntityKind.drug, chosen)
     one, other = (numbers.ravel() for numbers in np.triu_indices(len(chosen), k=1))
     line = predictor.rows(EntityKind.cell_line, [cell])
@@ -177,25 +77,29 @@ def rank_pairs(
             rank,
             (chosen[one[which]], chosen[other[which]]),
             cell,
-            (float(raw[which]), float(calibrated[which])),
+            (float(raw[which]), float(calibrated[which]), predictor.threshold),
             records,
             trained,
             near,
         )
         for rank, which in enumerate(order.tolist(), start=1)
     ]
+    expected = predictor.expected_rows(of_drugs[one[order]], of_drugs[other[order]], np.repeat(line, len(order)))
     lines = run.counts(EntityKind.cell_line)
     return Recommendation(
         cell_line=cell.name,
         run=run.id,
         seen_in_training=bool(lines.filter(id=cell.id)["training_triples"].sum()),
-        pairs=ranked,
+        pairs=ranked if expected is None else _with_expectations(ranked, expected),
         simulated=run.simulated,
         outranked=_outranked(run),
         lacking=tuple(predictor.lacking(cell)),
         newcomer=not lines["id"].is_in([cell.id]).any(),
-        correlation=None if control else rank_correlation(raw, _of_nobody(predictor, of_drugs[one], of_drugs[other])),
+        correlation=_correlation(predictor, raw, of_drugs[one], of_drugs[other]),
         neighbours=tuple(like),
+        threshold=predictor.threshold,
+        scale=None if expected is None else expected.scale,
+        measured=0 if known is None else len(known),
     )
 
 
@@ -214,9 +118,18 @@ def _line(run: Run, acquaintances: Acquaintances, name: str, told: Told) -> Enti
     return found
 
 
-def _of_nobody(predictor: Predictor, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _introduced(run: Run, acquaintances: Acquaintances, entities: Sequence[Entity], device: str) -> Predictor:
+    """A predictor that knows these entities, and a line of which nothing is known where the run is no control."""
+    nobody = [NOBODY] if run.spec.align.vectors == "profiles" else []
+    return acquaintances.admit(run.predictor(device), [*entities, *nobody])
+
+
+def _correlation(predictor: Predictor, raw: np.ndarray, one: np.ndarray, other: np.ndarray) -> float | None:
+    """Of the ranks of `raw` with those of a line of which nothing is known; None for a control."""
+    if predictor.align.vectors != "profiles":
+        return None
     line = predictor.rows(EntityKind.cell_line, [NOBODY])
-    return predictor.predict_rows(one, other, np.repeat(line, len(one)))
+    return rank_correlation(raw, predictor.predict_rows(one, other, np.repeat(line, len(one))))
 
 
 def _drugs(run: Run, acquaintances: Acquaintances, names: Sequence[str]) -> list[Entity]:
@@ -228,6 +141,24 @@ def _drugs(run: Run, acquaintances: Acquaintances, names: Sequence[str]) -> list
     if len(wanted) < 2:
         raise InputError("a pair needs two different drugs", remedy="Name at least two.")
     return sorted(wanted.values(), key=lambda drug: drug.id)
+
+
+def _with_expectations(pairs: Sequence[RankedPair], expected: Expected) -> list[RankedPair]:
+    ends = zip(expected.mean.tolist(), expected.low.tolist(), expected.high.tolist(), strict=True)
+    return [
+        replace(pair, expected=mean, expected_low=low, expected_high=high)
+        for pair, (mean, low, high) in zip(pairs, ends, strict=True)
+    ]
+
+
+def _often_trained(drugs: Sequence[Entity], trained: Mapping[str, int], least: int) -> list[Entity]:
+    chosen = [drug for drug in drugs if trained.get(drug.id, 0) >= least]
+    if len(chosen) < 2:
+        raise InputError(
+            f"{len(chosen)} of the drugs have {least:,} training triples or more; a pair needs two",
+            remedy="Lower --min-triples, or name other drugs.",
+        )
+    return chosen
 
 
 def _outranked(run: Run) -> str | None:
@@ -266,7 +197,7 @@ def _ranked(
     rank: int,
     pair: tuple[Entity, Entity],
     cell: Entity,
-    probability: tuple[float, float],
+    probability: tuple[float, float, float],
     records: dict[frozenset[str], dict[str, int]],
     trained: dict[str, int],
     near: set[str],
@@ -283,6 +214,7 @@ def _ranked(
         drug_b_id=second.id,
         probability=probability[0],
         calibrated=probability[1],
+        threshold=probability[2],
         measured=labels.get(cell.id),
         elsewhere_synergistic=sum(elsewhere),
         elsewhere_measured=len(elsewhere),
