@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from l2aco.entities import EntityKind
 from l2aco.files import sha256_bytes
 from l2aco.runs.compare import compare_runs
+from l2aco.runs.ensemble import MEMBERS
 from l2aco.runs.evaluate import better_naive, comparison, evaluate_run, group_rows, summarise
 from l2aco.runs.run import Run, open_run, run_rows
 from l2aco.runs.spec import TrainSpec
+from l2aco.training.ensemble import make_ensemble
 from l2aco.training.train import train
 from l2aco.workspace import Workspace
 
@@ -152,3 +154,21 @@ def test_npz_of_any_arrays(request: Any, broken: Broken, sound: dict[str, Run], 
         use(broken(backbone, {name: stream.getvalue()}))
 
     feed(request, st.tuples(st.sampled_from(sorted(valid)), arrays(40, 3)), read, share=0.1)
+
+
+def test_any_members_of_an_ensemble(request: Any, broken: Broken, sound: dict[str, Run], workspace: Workspace) -> None:
+    members = [sound["Mixed"], sound["MLP"]]
+    made = make_ensemble(members, members[0].workspace)
+    for run in members:
+        shutil.copytree(run.path, workspace.runs / run.id)
+    valid = json.loads((made.path / MEMBERS).read_text())
+
+    def read(text: str) -> None:
+        use(broken("ensemble", {MEMBERS: text.encode()}))
+
+    sound["ensemble"] = made
+    try:
+        read(dumps(valid))
+        feed(request, altered_json(valid).map(dumps) | json_texts(), read, share=0.1)
+    finally:
+        del sound["ensemble"]
