@@ -68,6 +68,7 @@ READERS = {
     "runs/ensemble.py": "runs/test_any_run.py::test_any_members_of_an_ensemble",
     "runs/evaluate.py": "data/test_any_data_set.py::test_anything_in_what_is_kept_beside_a_split",
     "runs/inputs.py": "runs/test_any_run.py::test_npz_of_any_arrays",
+    "runs/measured.py": "data/test_any_source.py::test_any_table_of_entities_or_pairs",
     "runs/network.py": "runs/test_any_run.py::test_npz_of_any_arrays",
     "runs/pairs.py": "data/test_any_source.py::test_any_table_of_entities_or_pairs",
     "runs/predictor.py": "runs/test_any_run.py::test_npz_of_any_arrays",
