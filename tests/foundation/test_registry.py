@@ -31,6 +31,23 @@ UNCITED = """
 from l2aco.models.wrap import wrap_module
 Net = wrap_module(None, drug_feature="morgan", cell_feature="tissue", encode_drug=id, encode_cell=id, score=id)
 """
+GOOD = """
+from l2aco.data.sources.table import Triples
+from l2aco.embeddings.encoders.base import Encoder
+from l2aco.models.backbones.mlp import MLP
+
+class Net(MLP):
+    citation = "ours, 2026"
+
+class Loud(Encoder):
+    facts = {"model": "loud", "dimension": 2, "window": 8}
+    def _encode(self, texts, progress):
+        return [[len(text), 1.0] for text in texts]
+
+class Mine(Triples):
+    def recognises(self, path):
+        return path.suffix == ".mine"
+"""
 COMMANDS = (
     ("backbones", "NAME"),
     ("train", "--backbone", "NAME", "--align", "none"),
@@ -93,24 +110,41 @@ def test_ours_are_what_they_should_be(items: Registry) -> None:
         assert items.bases and isinstance(entry.load(), type)
 
 
-def test_code_of_others_on_the_command_line_is_one_message(workspace: Workspace) -> None:
-    """A plain module, a backbone without its methods and one without a citation: entry points of a package."""
-    site = workspace.root / "site"
+def answers(site: Path, points: dict[str, dict[str, str]], modules: dict[str, str], lines: list[str]) -> list[str]:
+    """What each command says where a package with these entry points and modules is installed, in one process."""
     facts = site / "theirs-1.0.dist-info"
     facts.mkdir(parents=True)
-    (site / "theirs.py").write_text(THEIRS)
-    (site / "uncited.py").write_text(UNCITED)
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    points = "\n".join(f"[{group}]\nPlain = theirs:Plain" for group in (ENCODERS.group, SETTINGS.group, SOURCES.group))
-    more = "Plain = theirs:Plain\nHalf = theirs:Half\nText = theirs:text\nUncited = uncited:Net"
-    (facts / "entry_points.txt").write_text(f"{points}\n[{backbones.group}]\n{more}\n")
-    Path("t.csv").write_text("a,b\n1,2\n")
-    lines = [" ".join(command).replace("NAME", "Plain") for command in COMMANDS]
-    lines += [f"backbones {name}" for name in ("Half", "Text", "Uncited")]
+    groups = [f"[{group}]\n" + "".join(f"{name} = {to}\n" for name, to in at.items()) for group, at in points.items()]
+    (facts / "entry_points.txt").write_text("\n".join(groups))
+    for name, text in modules.items():
+        (site / f"{name}.py").write_text(text)
     script = f"import sys; sys.path.insert(0, {str(site)!r})\n{RUNS}"
     done = subprocess.run([sys.executable, "-c", script], input="\n".join(lines), capture_output=True, text=True)
-    said = done.stdout.splitlines()
-    assert len(said) == len(lines), done.stderr
+    assert len(done.stdout.splitlines()) == len(lines), done.stderr
+    return done.stdout.splitlines()
+
+
+def test_code_of_others_on_the_command_line_is_one_message(workspace: Workspace) -> None:
+    """A plain module, a backbone without its methods and one without a citation: entry points of a package."""
+    Path("t.csv").write_text("a,b\n1,2\n")
+    plain = {"Plain": "theirs:Plain"}
+    points = {items.group: plain for items in (ENCODERS, SETTINGS, SOURCES)}
+    points[backbones.group] = {**plain, "Half": "theirs:Half", "Text": "theirs:text", "Uncited": "uncited:Net"}
+    lines = [" ".join(command).replace("NAME", "Plain") for command in COMMANDS]
+    lines += [f"backbones {name}" for name in ("Half", "Text", "Uncited")]
+    said = answers(workspace.root / "site", points, {"theirs": THEIRS, "uncited": UNCITED}, lines)
     for line in said:
         assert line.startswith("1 SystemExit Error: ") and "not from L2aCo" in line, line
     assert "lacks encode, score" in said[-3] and "argument: 'citation'" in said[-1]
+
+
+def test_an_installed_package_brings_encoders_backbones_and_sources(workspace: Workspace) -> None:
+    Path("t.mine").write_text("drug_a,drug_b,cell_line,score\nErlotinib,Sorafenib,A375,1\nX,Y,MCF7,-1\n")
+    points = {backbones.group: {"Net": "good:Net"}, ENCODERS.group: {"loud": "good:Loud"}}
+    points[SOURCES.group] = {"mine": "good:Mine"}
+    lines = ["backbones net", "data import t.mine --name t", "embed reference --encoder loud"]
+    shown, imported, embedded = answers(workspace.root / "site", points, {"good": GOOD}, lines)
+    assert shown.startswith("0 ") and "ours, 2026" in shown
+    assert imported.startswith("0 ") and (workspace.data / "t" / "manifest.json").exists()
+    assert embedded.startswith("0 ") and "reference--loud" in embedded
