@@ -154,7 +154,7 @@ def info(
     from l2aco.data.info import describe_dataset
 
     dataset = open_or_simulate(name, shell.workspace)
-    tables = describe_dataset(dataset, shell.workspace)
+    tables = describe_dataset(dataset, shell.workspace, shell)
     if plots is not None:
         from l2aco.data.plots import plot_dataset
 

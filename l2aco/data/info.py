@@ -16,7 +16,7 @@ from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.entities import EntityKind
 from l2aco.errors import UsageError
 from l2aco.files import describe_validation
-from l2aco.progress import Silent
+from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
 
 Rows = list[dict[str, Any]]
@@ -74,8 +74,8 @@ def import_report(dataset: DataSet) -> Rows:
     return rows
 
 
-def describe_dataset(dataset: DataSet, workspace: Workspace) -> dict[str, Rows]:
-    """Tables by title: overview, noise, label balance by line, coverage, graph."""
+def describe_dataset(dataset: DataSet, workspace: Workspace, progress: Progress = Silent()) -> dict[str, Rows]:
+    """Tables by title: overview, noise, label balance by line, coverage, graph. `progress` hears of damaged sets."""
     triples = dataset.triples
     known = triples.score[~np.isnan(triples.score)]
     overview: Rows = [
@@ -94,7 +94,7 @@ def describe_dataset(dataset: DataSet, workspace: Workspace) -> dict[str, Rows]:
     if noise := dataset.manifest["replicates"]:
         tables["the noise of the labels: what one measurement tells of its repeat"] = _noise(noise)
     tables["rows per cell line and drug"] = [_long_tail(dataset, kind) for kind in EntityKind]
-    tables["coverage"] = _coverage(dataset, workspace)
+    tables["coverage"] = _coverage(dataset, workspace, progress)
     if dataset.graph is not None:
         tables["knowledge graph"] = _graph_nodes(dataset)
         tables["relations"] = [
@@ -149,11 +149,11 @@ def _long_tail(dataset: DataSet, kind: EntityKind) -> dict[str, Any]:
     }
 
 
-def _coverage(dataset: DataSet, workspace: Workspace) -> Rows:
+def _coverage(dataset: DataSet, workspace: Workspace, progress: Progress) -> Rows:
     """Share of entities and of rows (all three members known) that have a profile, SMILES, expression, graph edges."""
     triples = dataset.triples
     rows: Rows = []
-    for what, drugs, cells in _known(dataset, workspace):
+    for what, drugs, cells in _known(dataset, workspace, progress):
         row: dict[str, Any] = {"what": what, "drugs": None, "cell lines": None}
         covered = np.ones(len(triples), dtype=bool)
         if drugs is not None:
@@ -166,7 +166,7 @@ def _coverage(dataset: DataSet, workspace: Workspace) -> Rows:
     return rows
 
 
-def _known(dataset: DataSet, workspace: Workspace) -> list[tuple[str, Any, Any]]:
+def _known(dataset: DataSet, workspace: Workspace, progress: Progress) -> list[tuple[str, Any, Any]]:
     from l2aco.data.features.molecules import molecule
     from l2aco.profiles.sets import list_profile_sets
 
@@ -174,7 +174,7 @@ def _known(dataset: DataSet, workspace: Workspace) -> list[tuple[str, Any, Any]]
         return np.array([bool(test(entity)) for entity in dataset.entities(kind)], dtype=bool)
 
     found: list[tuple[str, Any, Any]] = []
-    for profiles in list_profile_sets(workspace, progress=Silent()):
+    for profiles in list_profile_sets(workspace, progress=progress):
         both = [has(kind, profiles.find) for kind in EntityKind]
         found.append((f"profile set {profiles.name}", both[0], both[1]))
     found.append(("SMILES", has(EntityKind.drug, molecule), None))

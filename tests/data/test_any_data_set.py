@@ -37,7 +37,7 @@ ROWS = [(a, b, c, (a * b + c) % 5 - 2) for a in range(6) for b in range(a) for c
 @pytest.fixture(autouse=True)
 def no_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bundled profiles, which no test here is about, are searched by `data info` for every entity."""
-    monkeypatch.setattr("l2aco.profiles.sets.list_profile_sets", lambda workspace: [])
+    monkeypatch.setattr("l2aco.profiles.sets.list_profile_sets", lambda *_, **__: [])
 
 
 @pytest.fixture(scope="module")

@@ -136,4 +136,4 @@ def test_a_damaged_data_set_or_profile_set_does_not_hide_the_others(
     assert [row["name"] for row in json.loads(listed.stdout)] == ["mine"]
     assert "Left out: " in listed.stderr and "--force" in listed.stderr
     assert "Import the data set again with --force" in cli("data", "info", "bad", code=1).stderr
-    cli("data", "info", "mine")
+    assert "worse" in cli("data", "info", "mine").stderr
