@@ -51,6 +51,8 @@ class Arm(BaseModel):
 
     name: str
     profiles: tuple[str, ...] | None = None
+    encoder: str | None = None
+    """Of the stores of `profiles`, where it is not the newest that is meant."""
     draws: int = Field(default=1, ge=1, le=1000)
     folds: tuple[int, ...] | None = None
     """The folds that it is trained on; None: all."""
@@ -161,7 +163,7 @@ def _of_arm(arm: Arm, common: Mapping[str, Any], at: Mapping[str, Any], workspac
         return []
     values = _merged(_merged(common, arm.spec), at)
     if arm.profiles is not None:
-        values["store"] = [store_of_set(name, workspace) for name in arm.profiles]
+        values["store"] = [store_of_set(name, workspace, encoder=arm.encoder) for name in arm.profiles]
     made = []
     for draw in range(arm.draws):
         drawn = _merged(values, {"align": {"draw": draw}}) if arm.draws > 1 else values
