@@ -18,7 +18,8 @@ from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import Split
 from l2aco.entities import EntityKind
 from l2aco.errors import MismatchError
-from l2aco.runs.naive import MEANS
+from l2aco.models.mixed.target import usual_target
+from l2aco.runs.naive import naive_predictors
 from l2aco.runs.run import Run
 from l2aco.workspace import Workspace
 
@@ -77,7 +78,8 @@ def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:
         for arm, predicted in _of_runs(runs, split).items():
             scored.predictions.setdefault(arm, {})[seed, fold] = predicted
         for naive in outcome.suite.naive:
-            scored.predictions.setdefault(naive, {})[seed, fold] = _naive(naive, dataset, split)[None]
+            if (probability := _naive(naive, dataset, split)) is not None:
+                scored.predictions.setdefault(naive, {})[seed, fold] = probability[None]
     return list(found.values())
 
 
@@ -115,7 +117,9 @@ def _of_runs(runs: list[tuple[Cell, Run]], split: Split) -> Mapping[str, Array]:
     return {arm: np.stack([of_draw[draw] for draw in sorted(of_draw)]) for arm, of_draw in draws.items()}
 
 
-def _naive(name: str, dataset: DataSet, split: Split) -> Array:
+def _naive(name: str, dataset: DataSet, split: Split) -> Array | None:
+    """None where the data set has not what it is made of."""
     triples, rows = dataset.triples, np.concatenate([split.train, split.valid])
     asked = (triples.drug_a[split.test], triples.drug_b[split.test], triples.cell_line[split.test])
-    return MEANS[name]().fit(triples, rows).predict(*asked)
+    predictor = naive_predictors(usual_target(triples.score[rows], triples.label[rows])).get(name)
+    return None if predictor is None else predictor.fit(triples, rows).predict(*asked)

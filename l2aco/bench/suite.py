@@ -39,7 +39,7 @@ from l2aco.data.splits.spec import SplitSpec
 from l2aco.embeddings.embed import store_of_set
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.files import describe_validation, read_toml
-from l2aco.runs.naive import MEANS
+from l2aco.runs.naive import naive_predictors
 from l2aco.runs.spec import TrainSpec
 from l2aco.workspace import Workspace, bundled
 
@@ -94,8 +94,8 @@ class Suite(BaseModel):
         if twice := sorted({name for name in names if names.count(name) > 1 or name in self.naive}):
             raise UsageError(f"the suite has several arms called {', '.join(twice)}")
         for name in self.naive:
-            if name not in MEANS:
-                raise UnknownNameError("naive predictor", name, MEANS)
+            if name not in naive_predictors():
+                raise UnknownNameError("naive predictor", name, naive_predictors())
         for claim in self.claims:
             for name in (claim.arm, *claim.over):
                 if name not in (*names, *self.naive):
