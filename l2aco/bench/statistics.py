@@ -6,12 +6,14 @@ drugs were held out) is drawn with all its rows in all seeds and folds, for all 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+LineMeasure = Callable[[Array, Array], float]
 DRAWS = 2000
 CONFIDENCE = 0.95
 POWER = 0.8
@@ -39,6 +41,10 @@ class Rows:
     @property
     def groups(self) -> int:
         return int(self.group.max()) + 1
+
+    def take(self, at: Array) -> Rows:
+        """Some of the rows: their numbers, or a mask (n,)."""
+        return Rows(*(getattr(self, name)[at] for name in Rows.__dataclass_fields__))
 
     def splits(self) -> list[Array]:
         """The rows of every seed and fold."""
@@ -89,19 +95,33 @@ def ndcg(rows: Rows, prediction: Array, weights: Array) -> Array:
     return _over_lines(rows, prediction, weights, _line_ndcg)
 
 
-def _over_lines(rows: Rows, prediction: Array, weights: Array, measure: Any) -> Array:
+def auroc_of_lines(rows: Rows, prediction: Array) -> dict[int, float]:
+    """AUROC within each cell line that holds both labels, by its number: the mean over the splits that test it."""
+    found: dict[int, list[float]] = {}
+    for at, value in _within_lines(rows, prediction, _line_auroc):
+        found.setdefault(int(rows.line[at]), []).append(value)
+    return {line: float(np.mean(values)) for line, values in sorted(found.items())}
+
+
+def _over_lines(rows: Rows, prediction: Array, weights: Array, measure: LineMeasure) -> Array:
     total, count = np.zeros(rows.groups), np.zeros(rows.groups)
+    for at, value in _within_lines(rows, prediction, measure):
+        group = rows.group[at]
+        total[group], count[group] = total[group] + value, count[group] + 1
+    known = count > 0
+    mean = total[known] / count[known]
+    sums = weights[:, known].sum(axis=1)
+    return np.divide(weights[:, known] @ mean, sums, out=np.full(len(sums), np.nan), where=sums > 0)
+
+
+def _within_lines(rows: Rows, prediction: Array, measure: LineMeasure) -> Iterator[tuple[int, float]]:
+    """A row of each line of each split, and the measure of all rows of that line there, where it is defined."""
     for at in rows.splits():
         order = at[np.argsort(rows.line[at], kind="stable")]
         for of_line in np.split(order, np.flatnonzero(np.diff(rows.line[order])) + 1):
             value = measure(rows.label[of_line], prediction[of_line])
             if not np.isnan(value):
-                group = rows.group[of_line[0]]
-                total[group], count[group] = total[group] + value, count[group] + 1
-    known = count > 0
-    mean = total[known] / count[known]
-    sums = weights[:, known].sum(axis=1)
-    return np.divide(weights[:, known] @ mean, sums, out=np.full(len(sums), np.nan), where=sums > 0)
+                yield int(of_line[0]), value
 
 
 def _line_auroc(label: Array, value: Array) -> float:

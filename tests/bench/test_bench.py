@@ -85,6 +85,7 @@ def test_a_suite_from_end_to_end(cli: Any, suite: Path, workspace: Workspace) ->
     assert predictions["panel"].null_count() == 0
     before = {run.id for run in list_runs(workspace)}
     again = json.loads(cli("bench", "run", str(suite), "--json").stdout)
+    assert again["provenance"].pop("date") >= report["provenance"].pop("date")
     assert again == report
     assert {run.id for run in list_runs(workspace)} == before
 
