@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+FORMAT = 1
+"""Of report.json and predictions.parquet, for those that read them (`board`)."""
+
+
 @dataclass(frozen=True)
 class Section:
     """One data set and setting: its rows, its predictors (the best AUROC first), and where they are good."""
@@ -115,6 +119,7 @@ class Report:
                     "fold": rows.fold,
                     "group": rows.group,
                     "cell_line": [scored.lines[line].name for line in rows.line],
+                    "line": rows.line,
                     "pair": rows.pair,
                     "label": rows.label,
                     "score": rows.score,
@@ -144,6 +149,7 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """All of it, for JSON."""
         return {
+            "format": FORMAT,
             "suite": self.outcome.suite.model_dump(mode="json"),
             "provenance": asdict(self.provenance),
             "verdicts": [

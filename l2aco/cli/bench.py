@@ -94,9 +94,33 @@ def compare(
     shell.table(found.rows[:10], title="triples that they rank most differently")
 
 
+@verb
+def board(
+    shell: Shell,
+    folders: Annotated[list[Path], typer.Argument(help="Folders of reports that `bench run` wrote.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Markdown file to write.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Put the models of finished suites side by side, those that cannot be told apart in one group.
+
+    As Markdown, one table for each data set and setting. Controls that are drawn several times are left out.
+    """
+    from l2aco.bench.board import boards, markdown
+    from l2aco.files import write_text
+
+    found = boards(folders)
+    if out is not None:
+        write_text(out, markdown(found))
+    if json:
+        shell.json([one.as_dict() for one in found])
+    elif out is None:
+        shell.print(markdown(found))
+
+
 def register(root: typer.Typer) -> None:
     """Mount the verbs."""
     app.command("run")(run)
     app.command("list")(list_suites)
     app.command("compare")(compare)
+    app.command("board")(board)
     root.add_typer(app, name="bench")
