@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.bench.report import FORMAT
-from l2aco.bench.statistics import Difference, Rows, auroc, difference, resampled
+from l2aco.bench.statistics import Difference, Rows, auroc, auroc_of_splits, difference, resampled
 from l2aco.bench.suite import COLUMNS
 from l2aco.bench.table import Cell, Table, count, interval, number, text
 from l2aco.errors import InputError, MismatchError
@@ -155,7 +155,7 @@ def _models(report: dict[str, Any], table: dict[str, Any], predictions: pl.DataF
 
 def _ranked(models: list[_Model]) -> list[Place]:
     """Those behind the best the least first."""
-    values = {id(model): auroc(*_measurable(model.rows), _once(model.rows))[0] for model in models}
+    values = {id(model): auroc_of_splits(*_measurable(model.rows)) for model in models}
     best = max(models, key=lambda model: values[id(model)])
     behind = {id(model): _gap(best, model) for model in models if model is not best}
     known = [best, *(model for model in models if behind.get(id(model)) is not None)]
@@ -166,7 +166,7 @@ def _ranked(models: list[_Model]) -> list[Place]:
             groups.get(id(model)),
             model.name,
             model.suite,
-            float(values[id(model)]),
+            values[id(model)],
             behind.get(id(model)),
             model.splits,
             *(model.origin[name] for name in ("date", "commit", "command")),
@@ -200,7 +200,3 @@ def _gap(first: _Model, second: _Model) -> Difference | None:
 
 def _measurable(table: pl.DataFrame) -> tuple[Rows, np.ndarray]:
     return Rows(*(table[name].to_numpy() for name in Rows.__dataclass_fields__)), table["prediction"].to_numpy()
-
-
-def _once(table: pl.DataFrame) -> np.ndarray:
-    return np.ones((1, int(table["group"].to_numpy().max()) + 1))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from l2aco.bench.scored import Place, Scored
-from l2aco.bench.statistics import Rows, auroc, auroc_of_lines
+from l2aco.bench.statistics import Rows, auroc_of_lines, auroc_of_splits
 from l2aco.runs.breakdown import strata
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -91,8 +91,7 @@ def _stratum(rows: Rows, predicted: dict[str, tuple[Rows, Array]], by: str, name
         at = np.isin(own.line, lines)
         if at.any():
             part = own.take(at)
-            whole = np.ones((1, part.groups))
-            found[arm] = float(np.mean([auroc(part, draw[at], whole)[0] for draw in draws]))
+            found[arm] = float(np.mean([auroc_of_splits(part, draw[at]) for draw in draws]))
     return Stratum(by, name, len(lines), int(np.isin(rows.line, lines).sum()), found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,6 @@ from l2aco.bench.tables import standings_table, strata_table, where
 from l2aco.bench.verdict import TITLES
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
-
     from l2aco.bench.charts import Chart
     from l2aco.bench.report import Report
 
@@ -40,20 +37,4 @@ def page(report: Report, charts: Mapping[str, Sequence[Chart]]) -> str:
             for one in report.sections
         ],
         titles=TITLES,
-        drawing=_drawing,
     )
-
-
-def _drawing(chart: Chart) -> Markup:
-    """The chart's SVG, as wide as it was drawn or as the page is, with a name for those who do not see it.
-
-    Matplotlib escapes the text in it.
-    """
-    from markupsafe import Markup
-
-    head, _, rest = chart.svg().partition(">")
-    head = re.sub(r' (?:width|height)="[^"]*"', "", head)
-    more = Markup(' role="img" aria-label="{}" style="--inches: {}">').format(
-        chart.title, round(chart.figure.get_figwidth(), 2)
-    )
-    return Markup(head) + more + Markup(rest)
