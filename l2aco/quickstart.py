@@ -17,7 +17,7 @@ from l2aco.workspace import Workspace
 
 if TYPE_CHECKING:
     from l2aco.bench.report import Report
-    from l2aco.recommend.rank import Recommendation
+    from l2aco.recommend.recommendation import Recommendation
 
 SUITE = "quickstart"
 ENCODER = "minilm"

@@ -79,14 +79,7 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
     with progress.task(f"reading {path.name}"):
         data = source.read(path, ReadOptions(columns=spec.columns, allow_pickle=spec.allow_pickle))
     if label is not None:
-        needed = "label" if label.kind == "shipped" else "score"
-        if not _has(data.rows, needed):
-            raise InputError(
-                f"brings no {needed}s for --label '{spec.label}'",
-                where=path,
-                remedy="Leave --label out"
-                + (f", or name their column with --columns {needed}=NAME." if needed in source.roles else "."),
-            )
+        _check_label(spec, label, data.rows, source)
     data, resolution = describe_drugs_and_lines(
         data,
         aliases=spec.aliases,
@@ -126,6 +119,16 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
                 **({"same_screen": spec.same_screen} if RESPONSE in data.features else {}),
             },
             replace=spec.replace,
+        )
+
+
+def _check_label(spec: ImportSpec, label: LabelRule, rows: pl.DataFrame, source: Source) -> None:
+    """Raises InputError where the rows lack what the rule is about."""
+    needed = "label" if label.kind == "shipped" else "score"
+    if not _has(rows, needed):
+        named = f", or name their column with --columns {needed}=NAME." if needed in source.roles else "."
+        raise InputError(
+            f"brings no {needed}s for --label '{spec.label}'", where=spec.path, remedy=f"Leave --label out{named}"
         )
 
 

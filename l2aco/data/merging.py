@@ -102,8 +102,10 @@ def _of(part: SourceData, kind: EntityKind) -> list[Entity]:
 def _as_source(dataset: DataSet) -> SourceData:
     import polars as pl
 
-    table = pl.read_parquet(dataset.file("triples.parquet"))
-    graph = dataset.graph
+    triples, graph = dataset.triples, dataset.graph
+    drugs, lines = (np.array([entity.id for entity in dataset.entities(kind)], dtype=object) for kind in EntityKind)
+    triple = {"drug_a": drugs[triples.drug_a], "drug_b": drugs[triples.drug_b], "cell_line": lines[triples.cell_line]}
+    measured = {"score": triples.score, "label": triples.label}
     edges: Edges = {}
     for (source, relation, target), pairs in graph.forward() if graph else ():
         ends = [np.array(graph.nodes[kind])[row].tolist() for kind, row in ((source, pairs[0]), (target, pairs[1]))]  # type: ignore[union-attr]
@@ -119,7 +121,7 @@ def _as_source(dataset: DataSet) -> SourceData:
     return SourceData(
         drugs=list(dataset.drugs),
         cell_lines=list(dataset.cell_lines),
-        rows=table.select("drug_a", "drug_b", "cell_line", "score", "label"),
+        rows=pl.DataFrame({**{end: ids.tolist() for end, ids in triple.items()}, **measured}, nan_to_null=True),
         graph_nodes=others,
         graph_edges=edges if graph else None,
         gene_symbols=dataset.gene_symbols,

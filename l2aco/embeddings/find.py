@@ -80,6 +80,11 @@ def _is_stand_in(store: EmbeddingStore) -> bool:
     return store.encoder.control or (bool(written_by) and written_by <= NO_LLM)
 
 
+def holds_fakes(store: EmbeddingStore) -> bool:
+    """Whether all of its profiles are of the fake LLM, which knows nothing."""
+    return set(store.manifest.counts.get("llm", {})) == {"fake"}
+
+
 def _fits(store: EmbeddingStore, llm: str | None, encoder: str | None, workspace: Workspace) -> bool:
     """Whether a store called `<profile set>--<encoder>` is of this encoder and holds profiles of this LLM (any set of
     it), or of a set of that name."""

@@ -57,11 +57,12 @@ def load_inputs(
     cls: type[Backbone] | type[Estimator],
     dataset: DataSet,
     *,
+    uses: frozenset[str] | None = None,
     train_drugs: np.ndarray | None = None,
     train_cells: np.ndarray | None = None,
 ) -> Inputs:
-    """What `cls.requires` names, and what the data set has of `cls.uses`, fitted on the entities at these rows; no
-    vectors yet. Raises InputError for what is missing."""
+    """What `cls.requires` names, and what the data set has of `uses` (None: `cls.uses`), fitted on the entities at
+    these rows; no vectors yet. Raises InputError for what is missing."""
     graph = None
     if "graph" in cls.requires:
         graph = dataset.graph
@@ -71,7 +72,9 @@ def load_inputs(
                 where=dataset.name,
                 remedy="`--backbone MLP` needs none; `l2aco data import ... --graph FILE` brings one (docs/data.md).",
             )
-    names = (cls.requires - {"graph"}) | {name for name in cls.uses if has_feature(dataset, name)}
+    names = (cls.requires - {"graph"}) | {
+        name for name in (cls.uses if uses is None else uses) if has_feature(dataset, name)
+    }
     rows = {EntityKind.drug: train_drugs, EntityKind.cell_line: train_cells}
     fitted = {name: fit_feature(dataset, name, rows) for name in sorted(names)}
     return Inputs(

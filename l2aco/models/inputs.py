@@ -24,8 +24,8 @@ class Inputs:
     features: a `FeatureTable` or `GraphTable` for each name in `Backbone.requires` but the graph, and in `uses` where
     there is one, in the order of `drugs` or `cell_lines`; fitted: the same names, to describe others. drug_vectors,
     cell_vectors: profile vectors by store, none where none are read. train_drugs, train_cells: int64 rows of those in
-    training triples; None where unknown. offset: what the cheap model reads that a network stands on; None: it stands
-    alone.
+    training triples; None where unknown. below: what is read of the same entities by the models that this one
+    stands on: the offset of a network, the members of an ensemble.
     """
 
     drugs: Sequence[Entity]
@@ -37,7 +37,7 @@ class Inputs:
     cell_vectors: Mapping[str, Vectors] = field(default_factory=dict)
     train_drugs: Array | None = None
     train_cells: Array | None = None
-    offset: Inputs | None = None
+    below: Sequence[Inputs] = ()
 
     @property
     def num_drugs(self) -> int:
@@ -62,7 +62,7 @@ class Inputs:
             features={name: feature.of(found.entities(feature.kind)) for name, feature in self.fitted.items()},
             drug_vectors=_of(self.drug_vectors, drugs, vectors),
             cell_vectors=_of(self.cell_vectors, lines, vectors),
-            offset=None if self.offset is None else self.offset.of(newcomers, vectors),
+            below=[inputs.of(newcomers, vectors) for inputs in self.below],
         )
 
     def lacking(self, entity: Entity) -> list[str]:
@@ -80,8 +80,7 @@ class Inputs:
             for store, known in vectors.items()
             if not known.known[row]
         ]
-        below = [] if self.offset is None else self.offset.lacking(entity)
-        return names + [name for name in below if name not in names]
+        return list(dict.fromkeys([*names, *(name for inputs in self.below for name in inputs.lacking(entity))]))
 
 
 def _of(

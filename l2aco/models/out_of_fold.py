@@ -12,13 +12,13 @@ from l2aco.errors import InputError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Scorer = Callable[[Array, Array, Array], Array]
-"""Scores (m,), logits for instance, of rows a, b of drugs and c of cell lines, int64 (m,)."""
+"""Scores (m,) or (m, k), logits for instance, of rows a, b of drugs and c of cell lines, int64 (m,)."""
 
 
 def out_of_fold(
     fit: Callable[[Triples], Scorer], triples: Triples, groups: Array, *, folds: int = 5, seed: int = 0
 ) -> Array:
-    """float64 (n,): of each of the n triples, the score by a model that was fitted without its group.
+    """float64 (n,) or (n, k): of each of the n triples, the scores by a model that was fitted without its group.
 
     groups: int64 (n,), or (n, g) where a row belongs to g groups, such as its two drugs: `Setting.groups` at the rows
     of `triples`. The groups are dealt into `folds` parts at random, as many parts as groups where those are fewer. What
@@ -40,7 +40,7 @@ def out_of_fold(
     part_of[draw.permutation(len(names))] = np.arange(len(names)) % folds
     parts = part_of[places.reshape(of_rows.shape)]
     chosen = parts[np.arange(len(parts)), draw.integers(parts.shape[1], size=len(parts))]
-    found = np.empty(len(triples))
+    found: Array | None = None
     for part in range(folds):
         known, asked = np.flatnonzero((parts != part).all(axis=1)), np.flatnonzero(chosen == part)
         if not len(known):
@@ -49,5 +49,8 @@ def out_of_fold(
                 remedy="Choose another setting or fold, or train without --offset.",
             )
         rows = triples.take(asked)
-        found[asked] = fit(triples.take(known))(rows.drug_a, rows.drug_b, rows.cell_line)
+        said = fit(triples.take(known))(rows.drug_a, rows.drug_b, rows.cell_line)
+        found = np.empty((len(triples), *said.shape[1:])) if found is None else found
+        found[asked] = said
+    assert found is not None
     return found

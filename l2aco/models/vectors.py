@@ -69,9 +69,11 @@ class Vectors:
         rows = [values, absent, arrays.get("centre", absent)]
         if known.shape != values.shape[:1] or known.dtype != bool or any(row.dtype != np.float32 for row in rows):
             raise ValueError("the profile vectors are not one row of numbers for each entity")
-        if any(row.shape != width for row in rows[1:]) or not np.isfinite(values).all():
+        columns = tuple(arrays["columns"].tolist())
+        wrong = np.isinf(values) if columns else ~np.isfinite(values)  # a number may be unknown
+        if any(row.shape != width for row in rows[1:]) or wrong.any():
             raise ValueError("the profile vectors are not of one length, or not finite")
-        return cls(values, known, arrays.get("centre"), absent, tuple(arrays["columns"].tolist()))
+        return cls(values, known, arrays.get("centre"), absent, columns)
 
     def of(self, others: Sequence[np.ndarray | None]) -> Self:
         """The vectors (D,) of other entities as these were made, None being no vector. Raises InputError for another

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, RootModel, ValidationError
 
 from l2aco.errors import DamagedError
 from l2aco.files import describe_validation
@@ -55,7 +55,7 @@ class _Group(_Scores):
     positives: _Count
 
 
-class _Naive(_Scores):
+class Naive(_Scores):
     model: str
     macro_auroc: _Score
     rows: _Count
@@ -89,16 +89,19 @@ class _Training(_Read):
 
 class Metrics(_Read):
     test: _Test
-    baselines: list[_Naive]
+    baselines: list[Naive]
     calibration: _Calibration
     training: _Training
 
 
-def checked(kind: type[BaseModel], value: Any, where: Path, remedy: str | None = None) -> dict[str, Any]:
+class NaiveRows(RootModel[list[Naive]]):
+    """What is kept of the naive predictors beside a split."""
+
+
+def checked(kind: type[BaseModel], value: Any, where: Path, remedy: str | None = None) -> Any:
     """`value`, where it holds what `kind` says; raises DamagedError."""
     try:
         kind.model_validate(value)
     except ValidationError as error:
         raise DamagedError(describe_validation(error), where=where, remedy=remedy) from None
-    found: dict[str, Any] = value
-    return found
+    return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -13,6 +13,7 @@ from l2aco.errors import DamagedError, UsageError
 from l2aco.files import describe_validation, read_json, stable_hash, with_nan, write_json
 from l2aco.metrics import best_threshold, compute
 from l2aco.runs.breakdown import breakdown, strata
+from l2aco.runs.contents import NaiveRows, checked
 
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
@@ -73,13 +74,28 @@ def naive_baselines(dataset: DataSet, split: Split, knowledge: Sequence[Knowledg
     They are fitted on training and validation rows. They depend on data set, split and vectors alone, so that the rows
     are kept beside the splits and computed once.
     """
+    from l2aco.runs.naive import neighbours, predict_naive, predictions
+
+    rows = _kept(dataset, split, (), lambda: predict_naive(dataset, split))
+    names = {one.store: "profile" if len(knowledge) == 1 else one.store for one in knowledge}
+    if knowledge:
+        lines = {names[one.store]: (one.cell_vectors, one.cell_mask) for one in knowledge}
+        drugs = {names[one.store]: (one.drug_vectors, one.drug_mask) for one in knowledge}
+        of = [(names[one.store], one.hash) for one in knowledge]
+        rows += _kept(dataset, split, of, lambda: predictions(neighbours(lines, drugs), dataset, split))
+    return rows
+
+
+def _kept(
+    dataset: DataSet, split: Split, vectors: Sequence[tuple[str, str]], predict: Callable[[], dict[str, np.ndarray]]
+) -> list[dict[str, Any]]:
+    """Rows of the table for what `predict` gives, or those that were made of it before."""
     from l2aco.runs.naive import VERSION
 
-    vectors = [(one.store, one.hash) for one in knowledge]
     path = dataset.path / "naive" / f"{stable_hash([VERSION, dataset.hash, split.hash, vectors], 16)}.json"
     with suppress(DamagedError):
-        return list(with_nan(read_json(path)))
-    rows = naive_rows(dataset, split, _predict_naive(dataset, split, knowledge))
+        return list(checked(NaiveRows, with_nan(read_json(path)), path))
+    rows = naive_rows(dataset, split, predict())
     write_json(path, rows)
     return rows
 
@@ -94,17 +110,6 @@ def naive_rows(dataset: DataSet, split: Split, predicted: Mapping[str, np.ndarra
         result_row(name, breakdown(label, probabilities, line, threshold=threshold))
         for name, probabilities in predicted.items()
     ]
-
-
-def _predict_naive(dataset: DataSet, split: Split, knowledge: Sequence[Knowledge]) -> dict[str, np.ndarray]:
-    from l2aco.runs.naive import predict_naive
-
-    names = {one.store: "profile" if len(knowledge) == 1 else one.store for one in knowledge}
-    vectors = {
-        "cell_vectors": {names[one.store]: (one.cell_vectors, one.cell_mask) for one in knowledge},
-        "drug_vectors": {names[one.store]: (one.drug_vectors, one.drug_mask) for one in knowledge},
-    }
-    return predict_naive(dataset, split, **vectors)
 
 
 def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Sequence[Knowledge] = ()) -> list[dict[str, Any]]:

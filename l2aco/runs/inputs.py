@@ -36,7 +36,13 @@ def _arrays(inputs: Inputs) -> dict[str, Array]:
     entities = {kind.value: [_entity(entity) for entity in inputs.entities(kind)] for kind in EntityKind}
     listed = [name for name, feature in inputs.fitted.items() if isinstance(feature, Listed)]
     stores = {name: list(getattr(inputs, name)) for name in VECTORS}
-    facts = {"entities": entities, "features": list(inputs.features), "listed": listed, "stores": stores}
+    facts = {
+        "entities": entities,
+        "features": list(inputs.features),
+        "listed": listed,
+        "stores": stores,
+        "below": len(inputs.below),
+    }
     described = json.dumps(facts, default=str)
     arrays: dict[str, Array] = {"described": np.frombuffer(described.encode(), dtype=np.uint8)}
     for name in inputs.features:
@@ -49,7 +55,9 @@ def _arrays(inputs: Inputs) -> dict[str, Array]:
         for store in vectors:
             arrays |= _under(f"{name}/{store}", vectors[store].arrays())
     arrays |= {name: getattr(inputs, name) for name in ROWS if getattr(inputs, name) is not None}
-    return arrays if inputs.offset is None else arrays | _under("offset", _arrays(inputs.offset))
+    for place, below in enumerate(inputs.below):
+        arrays |= _under(f"below/{place}", _arrays(below))
+    return arrays
 
 
 def read_inputs(path: Path) -> Inputs:
@@ -66,7 +74,7 @@ def _inputs(arrays: Mapping[str, Array]) -> Inputs:
     described = json.loads(arrays["described"].tobytes())
     entities = _entities(described)
     fitted = {name: _restored(name, name in described["listed"], arrays) for name in described["features"]}
-    graph, offset = _part("graph", arrays), _part("offset", arrays)
+    graph = _part("graph", arrays)
     found = Inputs(
         drugs=entities[EntityKind.drug],
         cell_lines=entities[EntityKind.cell_line],
@@ -77,7 +85,7 @@ def _inputs(arrays: Mapping[str, Array]) -> Inputs:
         cell_vectors=_vectors("cell_vectors", described, arrays),
         train_drugs=arrays.get("train_drugs"),
         train_cells=arrays.get("train_cells"),
-        offset=_inputs(offset) if offset else None,
+        below=[_inputs(_part(f"below/{place}", arrays)) for place in range(described.get("below", 0))],
     )
     _check(found)
     return found

@@ -37,8 +37,8 @@ class Network:
 
     def admit(self, newcomers: Inputs) -> Self:
         """One that also scores these entities, whose rows stand behind the others."""
-        below = self.offset if newcomers.offset is None or self.offset is None else self.offset.admit(newcomers.offset)
-        return replace(self, newcomers=newcomers, offset=below)
+        offset = None if self.offset is None else self.offset.admit(newcomers.below[0])
+        return replace(self, newcomers=newcomers, offset=offset)
 
     @cached_property
     def _tables(self) -> Any:
@@ -67,7 +67,7 @@ def load_network(run: Run, inputs: Inputs, device: str) -> Network:
         load_weights(model, run.file("model.safetensors"))
         model.to(chosen).eval()
     offset = None
-    if inputs.offset is not None:
+    if spec.offset != "none":
         arrays = read_arrays(run.file("offset.npz"))
-        offset = restore_offset(spec.offset, str(spec.split.setting), inputs.offset, arrays)
+        offset = restore_offset(spec.offset, str(spec.split.setting), inputs.below[0], arrays)
     return Network(model, chosen, spec.threads, offset)

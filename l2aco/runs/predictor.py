@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
+from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError, L2aCoError, UnknownNameError, UsageError
 from l2aco.models.backbones import backbones
-from l2aco.models.estimator import Estimator
+from l2aco.models.estimator import Estimator, Expected
 from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.calibration import Calibration
+from l2aco.runs.ensemble import ENSEMBLE, load_ensemble
 from l2aco.runs.inputs import read_arrays, read_inputs
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Scorer(Protocol):
-    """A fitted model; `models.estimator.Estimator` and `runs.network.Network` are."""
+    """A fitted model; `models.estimator.Estimator`, `runs.network.Network` and `runs.ensemble.Blend` are."""
 
     def admit(self, newcomers: Inputs) -> Self:
         """One that also scores these entities, whose rows stand behind the others."""
@@ -117,6 +119,20 @@ class Predictor:
         a, b = (self.rows(EntityKind.drug, drugs) for drugs in (drug_a, drug_b))
         return self.predict_rows(a, b, self.rows(EntityKind.cell_line, cell_line), calibrated=calibrated)
 
+    def expected_rows(self, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> Expected | None:
+        """What the scores of int64 rows (n,) of `entities` are expected to be; None where the model does not say."""
+        return self.scorer.expected(a, b, c) if isinstance(self.scorer, Estimator) else None
+
+    def learned(self, triples: Triples) -> Self:
+        """A predictor that also knows these measurements, rows of `entities`; calibration and threshold stay. Raises
+        UsageError where the model has to be trained for that."""
+        if not isinstance(self.scorer, Estimator):
+            raise UsageError(
+                "the run's model takes up measurements only by training",
+                remedy="Use a run of `--backbone Mixed`, or import the measurements and train again.",
+            )
+        return replace(self, scorer=self.scorer.refit(triples))
+
     def predict_rows(self, a: np.ndarray, b: np.ndarray, c: np.ndarray, *, calibrated: bool = False) -> np.ndarray:
         """`predict` for int64 rows (n,) of `entities`."""
         drugs, lines = (len(self.entities(kind)) for kind in EntityKind)
@@ -147,10 +163,11 @@ def load_predictor(run: Run, *, device: str = "auto") -> Predictor:
 
 def _built(run: Run, device: str) -> Predictor:
     spec = run.spec
-    kind = backbones.load(str(spec.backbone))
     inputs = read_inputs(run.file("inputs.npz"))
     scorer: Scorer
-    if issubclass(kind, Estimator):
+    if spec.backbone == ENSEMBLE:
+        inputs, scorer = load_ensemble(run, inputs, device)
+    elif issubclass(kind := backbones.load(str(spec.backbone)), Estimator):
         scorer = kind.restore(inputs, kind.Config.model_validate(spec.config), read_arrays(run.file("model.npz")))
     else:
         from l2aco.runs.network import load_network

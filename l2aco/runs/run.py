@@ -10,11 +10,13 @@ entities.parquet      drugs and cell lines: id, name, triples in the data set an
 inputs.npz            the entities with all that the model reads of them, as it was fitted
 model.safetensors     the best weights
 offset.npz            the cheap model whose logits are added, where there is one
+members.json          the runs that an ensemble is made of, with their weights
 history.png           loss and validation metric over epochs
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -73,6 +75,10 @@ class Run:
             raise DamagedError(f"{what} does not match its checksum in manifest.json", where=path, remedy=self._again)
         return path
 
+    def sibling(self, name: str) -> Run:
+        """The run called `name` in the same workspace."""
+        return Run(self.path.parent / name, self.workspace)
+
     @property
     def simulated(self) -> bool:
         """Whether the labels it was trained on were made up."""
@@ -92,7 +98,8 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """`test`, `valid`, `baselines`, `calibration`, `training`; see docs/training.md."""
         path = self.file("metrics.json")
-        return checked(Metrics, with_nan(read_json(path)), path, self._again)
+        metrics: dict[str, Any] = checked(Metrics, with_nan(read_json(path)), path, self._again)
+        return metrics
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -250,3 +257,38 @@ def open_run(name: str | None, workspace: Workspace) -> Run:
             f"'{name}' fits {len(fitting)} runs: {', '.join(fitting[:5])}", remedy="Give more of the name."
         )
     raise UnknownNameError("run", name, known, remedy="`l2aco runs list` shows them.")
+
+
+def best_run(workspace: Workspace, progress: Progress = Silent()) -> Run:
+    """The newest run that is worth asking: one whose score reads profiles, else any other; never a control, nor one of
+    a fake's profiles. Says which. Raises InputError where there is none."""
+    second: Run | None = None
+    for run in reversed(list_runs(workspace, progress)):
+        try:
+            spec = run.spec
+        except L2aCoError as error:
+            progress.say(f"left out: {error}")
+            continue
+        if spec.align.vectors != "profiles" or _of_fake(spec, workspace):
+            continue
+        if spec.store and (spec.align.loss == "none" or spec.align.fusion not in (None, "none")):
+            progress.say(f"taking the run {run.id}")
+            return run
+        second = second or run
+    if second is None:
+        raise InputError(
+            "there is no run yet, or all are controls", where=workspace.runs, remedy="Train one: l2aco train"
+        )
+    progress.say(f"taking the run {second.id}")
+    return second
+
+
+def _of_fake(spec: TrainSpec, workspace: Workspace) -> bool:
+    from l2aco.embeddings.find import holds_fakes
+    from l2aco.embeddings.store.store import open_store
+
+    for name in spec.store or ():
+        with suppress(L2aCoError):
+            if holds_fakes(open_store(name, workspace)):
+                return True
+    return False

@@ -30,11 +30,11 @@ def make_offset(setup: Setup, progress: Progress) -> Offset | None:
     """What `spec.offset` asks for. What the model chose beforehand (variances, some ten numbers) it chose on all
     training rows, and keeps in each fold; coefficients, kernels and the scaling of the target are those of the fold."""
     spec, split, triples = setup.spec, setup.split, setup.dataset.triples
-    if setup.inputs.offset is None:
+    if spec.offset == "none":
         return None
     setting = str(spec.split.setting)
     train = triples.take(split.train)
-    model = fit_offset(spec.offset, setting, setup.inputs.offset, train, spec.seed, progress)
+    model = fit_offset(spec.offset, setting, setup.inputs.below[0], train, spec.seed, progress)
     groups = SETTINGS.load(setting)().groups(setup.dataset)[split.train]
     with progress.task("out-of-fold logits", unit="folds") as advance:
 

@@ -18,6 +18,7 @@ from l2aco.models.alignment import Aligner
 from l2aco.models.assemble import build_model, load_inputs, parse_config, with_vectors
 from l2aco.models.backbones import backbones
 from l2aco.models.base import Backbone
+from l2aco.models.config import BackboneConfig
 from l2aco.models.estimator import Estimator
 from l2aco.models.inputs import Inputs
 from l2aco.models.offset import inputs_of_offset
@@ -67,11 +68,12 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
     inputs = load_inputs(
         kind,
         dataset,
+        uses=kind.reads(_config(kind, spec)) if issubclass(kind, Estimator) else None,
         train_drugs=np.union1d(triples.drug_a[train], triples.drug_b[train]),
         train_cells=np.unique(triples.cell_line[train]),
     )
     if spec.offset != "none":
-        inputs = replace(inputs, offset=inputs_of_offset(inputs, spec.align, knowledge, seed=spec.seed))
+        inputs = replace(inputs, below=[inputs_of_offset(inputs, spec.align, knowledge, seed=spec.seed)])
     if spec.align.active or issubclass(kind, Estimator):
         inputs = with_vectors(inputs, spec.align, knowledge, seed=spec.seed)
     setup = Setup(spec, kind, dataset, split, knowledge, inputs)
@@ -85,9 +87,12 @@ def _of_estimator(setup: Setup, kind: type[Estimator]) -> Setup:
             f"{kind.__name__} is fitted at once and has no {', '.join(unread)}",
             remedy=f"Leave that out; `l2aco backbones {spec.backbone}` shows its settings.",
         )
-    given = {**kind.defaults_for(str(spec.split.setting)), **spec.config}
-    config = parse_config(kind, given).model_dump(mode="json", exclude_none=True)
+    config = _config(kind, spec).model_dump(mode="json", exclude_none=True)
     return replace(setup, spec=spec.model_copy(update={"config": config}))
+
+
+def _config(kind: type[Estimator], spec: TrainSpec) -> BackboneConfig:
+    return parse_config(kind, {**kind.defaults_for(str(spec.split.setting)), **spec.config})
 
 
 def _of_network(setup: Setup, progress: Progress) -> Setup:

@@ -81,7 +81,8 @@ def test_the_mixed_model_reads_what_it_is_told_and_says_so(cli, workspace, scree
     )
     cli("data", "import", screen, "--name", "mine", "--features", "response=response.csv", "--same-screen",
         "--cell-lines", "lines.csv")  # fmt: skip
-    train = ("train", "--dataset", "mine", "--backbone", "Mixed", "--setting", "random", "--folds", 3)
+    train = ("train", "--dataset", "mine", "--backbone", "Mixed", "--setting", "random", "--folds", 3,
+             "--store", "none")  # fmt: skip
     read = {"all": ["response", "tissue"], "response": ["response"], "tissue": ["tissue"], "stores": [], "none": []}
     for knowledge, kernels in read.items():
         said = cli(*train, "--set", f"knowledge={knowledge}").stderr

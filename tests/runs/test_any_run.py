@@ -18,26 +18,30 @@ from hypothesis import strategies as st
 from l2aco.entities import EntityKind
 from l2aco.files import sha256_bytes
 from l2aco.runs.compare import compare_runs
+from l2aco.runs.ensemble import MEMBERS
 from l2aco.runs.evaluate import better_naive, comparison, evaluate_run, group_rows, summarise
 from l2aco.runs.run import Run, open_run, run_rows
 from l2aco.runs.spec import TrainSpec
+from l2aco.training.ensemble import make_ensemble
 from l2aco.training.train import train
 from l2aco.workspace import Workspace
 
 Broken = Callable[..., Path]
-BACKBONES = {"GCN": {"hidden": 8, "out": 8}, "MLP": {"hidden": 8, "out": 8}, "Mixed": {}}
+SMALL: dict[str, Any] = {"config": {"hidden": 8, "out": 8}, "epochs": 1}
+SPECS: dict[str, dict[str, Any]] = {
+    "GCN": {"backbone": "GCN", **SMALL},
+    "MLP": {"backbone": "MLP", **SMALL},
+    "Mixed": {"backbone": "Mixed"},
+    "offset": {"backbone": "MLP", "offset": "mixed", **SMALL},
+}
 
 
 @pytest.fixture(scope="module")
 def sound(lab_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """A run of a graph, one of features, and one of a model that is fitted at once."""
+    """Runs of a graph, of features, of a model that is fitted at once, and of a network that stands on one."""
     root = tmp_path_factory.mktemp("runs") / "lab"
     shutil.copytree(lab_folder, root)
-    found = {}
-    for name, config in BACKBONES.items():
-        common: dict[str, Any] = {"backbone": name, "config": config, "store": ["reference--toy"]}
-        found[name] = train(TrainSpec(**common, **({} if name == "Mixed" else {"epochs": 1})), Workspace(root))
-    return found
+    return {name: train(TrainSpec(store=["reference--toy"], **spec), Workspace(root)) for name, spec in SPECS.items()}
 
 
 @pytest.fixture
@@ -85,7 +89,7 @@ def use(root: Path) -> None:
 
 
 def test_the_runs_of_these_tests_are_sound(broken: Broken) -> None:
-    for name in BACKBONES:
+    for name in SPECS:
         use(broken(name, {}))
 
 
@@ -124,7 +128,13 @@ def test_parquet_of_any_columns(request: Any, broken: Broken, sound: dict[str, R
     feed(request, frames(table.columns, len(table)), read, share=0.2)
 
 
-MODELS = [("GCN", "inputs.npz"), ("MLP", "inputs.npz"), ("MLP", "model.safetensors"), ("Mixed", "model.npz")]
+MODELS = [
+    ("GCN", "inputs.npz"),
+    ("MLP", "inputs.npz"),
+    ("MLP", "model.safetensors"),
+    ("Mixed", "model.npz"),
+    ("offset", "offset.npz"),
+]
 
 
 @pytest.mark.parametrize(("backbone", "name"), MODELS)
@@ -144,3 +154,21 @@ def test_npz_of_any_arrays(request: Any, broken: Broken, sound: dict[str, Run], 
         use(broken(backbone, {name: stream.getvalue()}))
 
     feed(request, st.tuples(st.sampled_from(sorted(valid)), arrays(40, 3)), read, share=0.1)
+
+
+def test_any_members_of_an_ensemble(request: Any, broken: Broken, sound: dict[str, Run], workspace: Workspace) -> None:
+    members = [sound["Mixed"], sound["MLP"]]
+    made = make_ensemble(members, members[0].workspace)
+    for run in members:
+        shutil.copytree(run.path, workspace.runs / run.id)
+    valid = json.loads((made.path / MEMBERS).read_text())
+
+    def read(text: str) -> None:
+        use(broken("ensemble", {MEMBERS: text.encode()}))
+
+    sound["ensemble"] = made
+    try:
+        read(dumps(valid))
+        feed(request, altered_json(valid).map(dumps) | json_texts(), read, share=0.1)
+    finally:
+        del sound["ensemble"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from l2aco.data.features.base import Array, Feature, Listed
@@ -76,10 +77,11 @@ def table_in(dataset: DataSet, name: str, fitted: Feature | None = None) -> Tabl
     key = stable_hash([VERSION, entry.name, entry.target, dataset.hash, learned], 16)
     path = dataset.path / "features" / "cache" / f"{entry.name}-{key}.npz"
     if path.exists():
-        try:
-            return load_table(path)
-        except DamagedError:
-            path.unlink()
+        with suppress(DamagedError):
+            kept = load_table(path)
+            if len(kept.mask) == len(dataset.entities(kept.kind)):
+                return kept
+        path.unlink()
     fitted = fitted or fit_feature(dataset, name)
     table = fitted.of(dataset.entities(fitted.kind))
     with atomic_path(path) as partial:

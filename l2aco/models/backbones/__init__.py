@@ -26,6 +26,7 @@ backbones = Registry(
         ),
         _entry("RGCN", "rgcn", "relational graph convolution", ("graph",), "Schlichtkrull et al. 2018"),
         _entry("Mixed", "mixed", "mixed-effects model over kernels of all that is known", (), "Henderson 1975"),
+        _entry("Boosted", "boosted", "boosted trees over a mixed model and panels", (), "Friedman 2001"),
         _entry("MLP", "mlp", "fingerprints, tissue, expression; no graph", ("morgan", "tissue"), "Preuer et al. 2018"),
     ),
 )

@@ -123,6 +123,8 @@ class State:
     @classmethod
     def of(cls, arrays: Mapping[str, Array]) -> State:
         """The state of `arrays()`."""
+        if arrays["variances"].dtype.kind != "f":
+            raise ValueError("the variances are no numbers")
         centre, width, mean, sd = map(float, arrays["target_numbers"])
         name: Any = str(arrays["target"][0])
         maps: dict[str, dict[str, FeatureMap]] = {"line": {}, "drug": {}}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 _FEWEST_LINES = 5
+STRENGTH = "strength"
+"""The field of a drug that says how far it acts like its class; at 0 the class is merely the nearest."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def check_response(profiles: ProfileSet, path: Path) -> Response:
     for row, name in enumerate(table.frame[drugs]):
         record = profiles.find(Entity(str(name), EntityKind.drug, str(name))) if name is not None else None
         drug_class = record.fields.get(class_field) if record is not None else None
-        if drug_class not in words:
+        if record is None or drug_class not in words or record.fields.get(STRENGTH) == 0:
             unknown += 1
             continue
         ours = _column(grades, known, f"{grade_field}.{drug_class}")
