@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,14 @@ Place = tuple[int, int]
 """Seed and fold."""
 
 
+class Line(NamedTuple):
+    """A cell line: its name, the tissue if it is known, and its triples in the whole data set."""
+
+    name: str
+    tissue: str | None
+    triples: int
+
+
 @dataclass
 class Scored:
     """The test rows of one data set and setting, split by split, and what every predictor says of them.
@@ -40,8 +48,8 @@ class Scored:
     simulated: bool
     rows: dict[Place, Rows] = field(default_factory=dict)
     predictions: dict[str, dict[Place, Array]] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-    """The names of the cell lines, by number."""
+    lines: list[Line] = field(default_factory=list)
+    """The cell lines of the data set, by number."""
 
     def common(self, arms: Iterable[str]) -> list[Place]:
         """The splits that all of these predictors have finished."""
@@ -71,7 +79,7 @@ def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:
         dataset = datasets.setdefault(name, open_dataset(name, workspace))
         scored = found.setdefault(
             (name, setting),
-            Scored(name, setting, dataset.simulated, lines=[line.name for line in dataset.cell_lines]),
+            Scored(name, setting, dataset.simulated, lines=_lines(dataset)),
         )
         split = make_split(dataset, runs[0][0].spec.split)
         scored.rows[seed, fold] = rows_of(dataset, split)
@@ -81,6 +89,14 @@ def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:
             if (probability := _naive(naive, dataset, split)) is not None:
                 scored.predictions.setdefault(naive, {})[seed, fold] = probability[None]
     return list(found.values())
+
+
+def _lines(dataset: DataSet) -> list[Line]:
+    counts = np.bincount(dataset.triples.cell_line, minlength=len(dataset.cell_lines))
+    return [
+        Line(line.name, line.facts.get("tissue"), int(count))
+        for line, count in zip(dataset.cell_lines, counts, strict=True)
+    ]
 
 
 def rows_of(dataset: DataSet, split: Split) -> Rows:

@@ -43,6 +43,9 @@ from l2aco.runs.naive import naive_predictors
 from l2aco.runs.spec import TrainSpec
 from l2aco.workspace import Workspace, bundled
 
+COLUMNS = ("dataset", "setting", "seed", "fold", "group", "cell_line", "line", "pair", "label", "score")
+"""Of the predictions that a suite leaves behind, beside one an arm."""
+
 
 class Arm(BaseModel):
     """A model of a suite. `profiles` names profile sets, whose newest store is taken; None leaves it to the spec."""
@@ -93,6 +96,8 @@ class Suite(BaseModel):
         names = [arm.name for arm in self.arms]
         if twice := sorted({name for name in names if names.count(name) > 1 or name in self.naive}):
             raise UsageError(f"the suite has several arms called {', '.join(twice)}")
+        if columns := sorted({*names} & {*COLUMNS}):
+            raise UsageError(f"no arm can be called {', '.join(columns)}: predictions.parquet has such a column")
         for name in self.naive:
             if name not in naive_predictors():
                 raise UnknownNameError("naive predictor", name, naive_predictors())
