@@ -134,13 +134,14 @@ def _models(finished: Finished, table: OfSplits) -> Iterator[_Model]:
 
 
 def _ranked(models: list[_Model]) -> list[Place]:
-    """Those behind the best the least first."""
+    """Group by group, those behind the best the least first; those that share no split with it last."""
     values = {id(model): auroc_of_splits(*_measurable(model.rows)) for model in models}
     best = max(models, key=lambda model: np.nan_to_num(values[id(model)], nan=-1.0))
     behind = {id(model): _gap(best, model) for model in models if model is not best}
     known = [best, *(model for model in models if behind.get(id(model)) is not None)]
     known.sort(key=lambda model: gap.value if (gap := behind.get(id(model))) else -np.inf)
     groups = _groups(known)
+    known.sort(key=lambda model: groups[id(model)])
     return [
         Place(
             groups.get(id(model)),

@@ -59,6 +59,7 @@ def test_what_cannot_be_told_apart_shares_a_group(cli: Any, tmp_path: Path) -> N
     assert groups["naive", "pair mean"] == 3
     assert groups["lonely", "elsewhere"] is None
     assert len(groups) == 5
+    assert [place["group"] for place in board["places"]] == [1, 1, 2, 3, None]
     behind = next(place["behind"] for place in board["places"] if place["model"] == "worse")
     assert 0 < behind["low"] < behind["value"] < behind["high"]
 
