@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.bench.report import FORMAT
+from l2aco.bench.finished import Finished, OfSplits, Origin, open_finished
 from l2aco.bench.statistics import Difference, Rows, auroc, auroc_of_splits, difference, resampled
 from l2aco.bench.suite import COLUMNS
 from l2aco.bench.table import Cell, Table, count, interval, number, text
-from l2aco.errors import InputError, MismatchError
-from l2aco.files import read_json
-from l2aco.tables import read_binary
 
 if TYPE_CHECKING:
     import polars as pl
 
 ROW = ["seed", "fold", "line", "pair"]
 """What a test row is known by within a data set and setting."""
-REMEDY = "Name the folder of a report that `l2aco bench run` of this version wrote."
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class _Model:
     name: str
     suite: str
     rows: pl.DataFrame
-    origin: dict[str, Any]
+    origin: Origin
 
     @property
     def splits(self) -> int:
@@ -99,17 +95,18 @@ def boards(folders: Sequence[Path]) -> list[Board]:
     """
     found: dict[tuple[str, str, str], dict[tuple[str, str], _Model]] = {}
     simulated: dict[tuple[str, str, str], bool] = {}
-    for folder in folders:
-        report, predictions = _read(folder)
-        for table in report["tables"]:
-            key = (table["dataset"], report["provenance"]["datasets"][table["dataset"]], table["setting"])
-            simulated[key] = bool(table["simulated"])
+    for finished in map(open_finished, folders):
+        for table in finished.told.tables:
+            key = (table.dataset, finished.told.provenance.datasets[table.dataset], table.setting)
+            simulated[key] = table.simulated
             models = found.setdefault(key, {})
-            for model in _models(report, table, predictions):
+            for model in _models(finished, table):
                 name = (model.suite, model.name)
                 if name not in models or model.splits > models[name].splits:
                     models[name] = model
-    return [Board(*key, simulated[key], _ranked(list(models.values()))) for key, models in sorted(found.items())]
+    return [
+        Board(*key, simulated[key], _ranked(list(models.values()))) for key, models in sorted(found.items()) if models
+    ]
 
 
 def markdown(found: Sequence[Board]) -> str:
@@ -122,45 +119,29 @@ def markdown(found: Sequence[Board]) -> str:
     return "\n".join(lines)
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], pl.DataFrame]:
-    path = folder / "report.json"
-    if not path.is_file():
-        raise InputError("holds no report.json", where=folder, remedy=REMEDY)
-    report = read_json(path)
-    if not isinstance(report, dict) or report.get("format") != FORMAT:
-        raise MismatchError("is a report of another version", where=path, remedy=REMEDY)
-    predictions = read_binary(folder / "predictions.parquet")
-    models = {row["model"] for table in report["tables"] for row in table["rows"]}
-    if lacking := sorted({*COLUMNS, *models} - {*predictions.columns}):
-        raise MismatchError(f"predictions.parquet lacks {', '.join(lacking)}", where=folder, remedy=REMEDY)
-    return report, predictions
-
-
-def _models(report: dict[str, Any], table: dict[str, Any], predictions: pl.DataFrame) -> list[_Model]:
+def _models(finished: Finished, table: OfSplits) -> Iterator[_Model]:
     import polars as pl
 
-    part = predictions.filter(pl.col("dataset") == table["dataset"], pl.col("setting") == table["setting"])
-    candidates = [row["model"] for row in table["rows"] if row["draws"] == 1]
-    naive, suite = set(report["suite"]["naive"]), report["suite"]["name"]
-    return [
-        _Model(
-            name,
-            "naive" if name in naive else suite,
-            part.select(*COLUMNS, prediction=name).drop_nulls("prediction"),
-            report["provenance"],
-        )
-        for name in candidates
-    ]
+    told = finished.told
+    of_table = (pl.col("dataset") == table.dataset) & (pl.col("setting") == table.setting)
+    part = finished.predictions.filter(of_table)
+    for row in table.rows:
+        rows = part.select(*COLUMNS, prediction=row.model).drop_nulls("prediction").unique(ROW, maintain_order=True)
+        if row.draws == 1 and len(rows):
+            yield _Model(
+                row.model, "naive" if row.model in told.suite.naive else told.suite.name, rows, told.provenance
+            )
 
 
 def _ranked(models: list[_Model]) -> list[Place]:
-    """Those behind the best the least first."""
+    """Group by group, those behind the best the least first; those that share no split with it last."""
     values = {id(model): auroc_of_splits(*_measurable(model.rows)) for model in models}
-    best = max(models, key=lambda model: values[id(model)])
+    best = max(models, key=lambda model: np.nan_to_num(values[id(model)], nan=-1.0))
     behind = {id(model): _gap(best, model) for model in models if model is not best}
     known = [best, *(model for model in models if behind.get(id(model)) is not None)]
     known.sort(key=lambda model: gap.value if (gap := behind.get(id(model))) else -np.inf)
     groups = _groups(known)
+    known.sort(key=lambda model: groups[id(model)])
     return [
         Place(
             groups.get(id(model)),
@@ -169,7 +150,9 @@ def _ranked(models: list[_Model]) -> list[Place]:
             values[id(model)],
             behind.get(id(model)),
             model.splits,
-            *(model.origin[name] for name in ("date", "commit", "command")),
+            model.origin.date,
+            model.origin.commit,
+            model.origin.command,
         )
         for model in [*known, *(model for model in models if id(model) not in groups)]
     ]
@@ -199,4 +182,7 @@ def _gap(first: _Model, second: _Model) -> Difference | None:
 
 
 def _measurable(table: pl.DataFrame) -> tuple[Rows, np.ndarray]:
-    return Rows(*(table[name].to_numpy() for name in Rows.__dataclass_fields__)), table["prediction"].to_numpy()
+    import polars as pl
+
+    numbered = table.with_columns(pl.col("group").rank("dense").cast(pl.Int64) - 1)
+    return Rows(*(numbered[name].to_numpy() for name in Rows.__dataclass_fields__)), table["prediction"].to_numpy()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from l2aco.bench.details import Details, details
 from l2aco.bench.execute import Outcome, describe
+from l2aco.bench.finished import FORMAT
 from l2aco.bench.provenance import Provenance, provenance
 from l2aco.bench.scored import Scored, gather
 from l2aco.bench.statistics import DRAWS
@@ -21,10 +22,6 @@ from l2aco.workspace import Workspace
 
 if TYPE_CHECKING:
     import polars as pl
-
-
-FORMAT = 1
-"""Of report.json and predictions.parquet, for those that read them (`board`)."""
 
 
 @dataclass(frozen=True)

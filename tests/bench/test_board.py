@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from any_bytes import altered_json, dumps, feed, json_texts
+from hypothesis import strategies as st
 
-from l2aco.bench.report import FORMAT
+from l2aco.bench.board import boards, markdown
+from l2aco.bench.finished import FORMAT
 from l2aco.files import write_json
 
 LINES, PER_LINE = 30, 40
@@ -56,6 +59,7 @@ def test_what_cannot_be_told_apart_shares_a_group(cli: Any, tmp_path: Path) -> N
     assert groups["naive", "pair mean"] == 3
     assert groups["lonely", "elsewhere"] is None
     assert len(groups) == 5
+    assert [place["group"] for place in board["places"]] == [1, 1, 2, 3, None]
     behind = next(place["behind"] for place in board["places"] if place["model"] == "worse")
     assert 0 < behind["low"] < behind["value"] < behind["high"]
 
@@ -85,3 +89,30 @@ def test_a_folder_that_is_no_report(cli: Any, tmp_path: Path, harm: Any, words: 
     assert found.exit_code in (1, 2)
     assert words in found.stderr
     assert "Traceback" not in found.output
+
+
+def test_any_report(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Also where names, numbers and rows are not those that were written."""
+    folder = finished(tmp_path / "one", "one", (0,), {"good": 1.0, "pair mean": 6.0})
+    path = folder / "report.json"
+    told = json.loads(path.read_text())
+
+    def read(text: str) -> None:
+        path.write_bytes(text.encode(errors="surrogatepass"))
+        markdown(boards([folder]))
+
+    feed(request, altered_json(told).map(dumps) | json_texts(), read)
+
+
+def test_any_predictions(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    folder = finished(tmp_path / "one", "one", (0,), {"good": 1.0, "pair mean": 6.0})
+    path = folder / "predictions.parquet"
+    table = pl.read_parquet(path)[:60]
+    value = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text(max_size=3), st.booleans())
+
+    def read(change: tuple[str, Any]) -> None:
+        name, wrong = change
+        table.with_columns(pl.lit(wrong).alias(name)).write_parquet(path)
+        markdown(boards([folder]))
+
+    feed(request, st.tuples(st.sampled_from(table.columns), value), read, share=0.5)
