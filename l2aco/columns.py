@@ -16,6 +16,9 @@ Roles = Mapping[str, Sequence[str]]
 Fit = Callable[["pl.Series"], bool]
 """Whether what stands in a column (text, null where nothing does) can be what the column's name promises."""
 
+_MOST, _LONGEST = 30, 60
+"""Columns, and letters of one, that a message shows."""
+
 
 def pick_columns(
     path: Path,
@@ -48,12 +51,19 @@ def pick_columns(
             raise InputError(
                 f"has no column {' or '.join(repr(name) for name in names[:3])}",
                 where=path,
-                remedy=f"Columns found: {', '.join(found) or 'none'}. {remedy.format(role=role)}".strip(),
+                remedy=f"Columns found: {shown(found)}. {remedy.format(role=role)}".strip(),
             )
         if column in twice:
             raise InputError(f"has the column '{column}' twice", where=f"{path}:1", remedy="Rename one of them.")
         columns[role] = column
     return columns
+
+
+def shown(columns: Sequence[str]) -> str:
+    """The columns for a message: a table of expression has thousands, and a file of another kind one without end."""
+    names = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..." for name in columns[:_MOST]]
+    more = [f"and {len(columns) - _MOST:,} more"] if len(columns) > _MOST else []
+    return ", ".join([*names, *more]) or "none"
 
 
 def columns_called(found: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from l2aco.columns import columns_called, pick_columns
+from l2aco.columns import columns_called, pick_columns, shown
 from l2aco.errors import InputError, UnknownNameError
 from l2aco.names.fold import normalise_name
 from l2aco.names.near import NearNames
@@ -258,7 +258,7 @@ def read_entities(
         raise InputError(
             "has no column 'name' or 'id'",
             where=path,
-            remedy=f"Columns found: {', '.join(found)}. Name one of them 'name' or 'id'.",
+            remedy=f"Columns found: {shown(found)}. Name one of them 'name' or 'id'.",
         )
     table = raw.texts()
     table.require(columns.get("name", columns.get("id", "")))

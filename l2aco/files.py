@@ -197,15 +197,15 @@ def with_nan(value: Any) -> Any:
     return math.nan if value is None else value
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON that L2aCo wrote; raises DamagedError with file and line when it does not parse."""
+def read_json(path: Path, remedy: str | None = None) -> Any:
+    """Read JSON that L2aCo wrote; raises DamagedError with file, line and `remedy` when it does not parse."""
     try:
         return parse_json(path.read_bytes())
     except FileNotFoundError:
-        raise DamagedError("is missing", where=path) from None
+        raise DamagedError("is missing", where=path, remedy=remedy) from None
     except (ValueError, OSError) as error:
         line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise DamagedError(f"is not readable JSON ({error})", where=f"{path}{line}") from None
+        raise DamagedError(f"is not readable JSON ({error})", where=f"{path}{line}", remedy=remedy) from None
 
 
 def parse_json(data: str | bytes) -> Any:

@@ -31,6 +31,9 @@ MISSING = frozenset(
 )
 """What programs and people write where they know nothing, in lower case."""
 
+CORRECT = "Correct it in the file, or take the row out."
+FILL_IN = "Fill it in, or take these rows out of the file."
+
 _LABELS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 
 
@@ -62,7 +65,7 @@ class Table:
         """File and line of a record of the frame."""
         return f"{self.path}:{self.lines[self.rows[number]]}"
 
-    def refuse(self, wrong: pl.Series, message: str, role: str | None = None, remedy: str | None = None) -> None:
+    def refuse(self, wrong: pl.Series, message: str, role: str | None = None, remedy: str = CORRECT) -> None:
         """Raises InputError about the first record where `wrong` (bool) holds. The message may name {column} and
         {value} of the role, and {count}, how many are wrong."""
         if wrong.any():
@@ -75,7 +78,7 @@ class Table:
         """Raises InputError with the line where one of these columns is empty."""
         for role in roles:
             words = "column '{column}' is empty, or says that nothing is known, in {count} rows"
-            self.refuse(self.frame[role].is_null(), words, role)
+            self.refuse(self.frame[role].is_null(), words, role, remedy=FILL_IN)
 
     def numbers(self, role: str) -> pl.Series:
         """float64, null where empty; raises InputError with the line of what is no finite number."""

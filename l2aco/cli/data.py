@@ -136,7 +136,7 @@ def list_(shell: Shell, json: JsonOption = False) -> None:
             "source": dataset.manifest.get("source"),
             "simulated": dataset.simulated,
         }
-        for dataset in list_datasets(shell.workspace)
+        for dataset in list_datasets(shell.workspace, shell)
     ]
     shell.table(rows, json=json, empty="No data set yet; `l2aco data import` makes one, `demo` is bundled.")
 

@@ -7,7 +7,8 @@ import contextlib
 from l2aco.data.dataset import DataSet
 from l2aco.data.sources.demo import DEMO, write_demo
 from l2aco.data.write import refuse_but_for_case
-from l2aco.errors import UnknownNameError, UsageError
+from l2aco.errors import DamagedError, UnknownNameError, UsageError
+from l2aco.progress import Progress
 from l2aco.workspace import Workspace, names_in
 
 
@@ -47,6 +48,17 @@ def _called(name: str, workspace: Workspace) -> str | None:
     return name if name in known else next((item for item in known if item.casefold() == name.casefold()), None)
 
 
-def list_datasets(workspace: Workspace) -> list[DataSet]:
-    """The data sets of the workspace, by name."""
-    return [DataSet(workspace.data / name) for name in names_in(workspace.data)]
+def list_datasets(workspace: Workspace, progress: Progress | None = None) -> list[DataSet]:
+    """The data sets of the workspace, by name; one that is damaged is named to `progress` and left out.
+
+    Raises its DamagedError where there is nobody to tell.
+    """
+    found = []
+    for name in names_in(workspace.data):
+        try:
+            found.append(DataSet(workspace.data / name))
+        except DamagedError as error:
+            if progress is None:
+                raise
+            progress.say(f"Left out: {error}")
+    return found

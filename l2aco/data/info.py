@@ -16,6 +16,7 @@ from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.entities import EntityKind
 from l2aco.errors import UsageError
 from l2aco.files import describe_validation
+from l2aco.progress import Silent
 from l2aco.workspace import Workspace
 
 Rows = list[dict[str, Any]]
@@ -173,7 +174,7 @@ def _known(dataset: DataSet, workspace: Workspace) -> list[tuple[str, Any, Any]]
         return np.array([bool(test(entity)) for entity in dataset.entities(kind)], dtype=bool)
 
     found: list[tuple[str, Any, Any]] = []
-    for profiles in list_profile_sets(workspace):
+    for profiles in list_profile_sets(workspace, progress=Silent()):
         both = [has(kind, profiles.find) for kind in EntityKind]
         found.append((f"profile set {profiles.name}", both[0], both[1]))
     found.append(("SMILES", has(EntityKind.drug, molecule), None))

@@ -71,7 +71,7 @@ class _Manifest(BaseModel):
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a data set's folder; raises DamagedError where it is none of this version's."""
     path = folder / "manifest.json"
-    found: Any = read_json(path)
+    found: Any = read_json(path, REMEDY)
     made = found.get("format") if isinstance(found, dict) else None
     if made != FORMAT:
         raise DamagedError(f"has format {made}, not {FORMAT}", where=path, remedy=REMEDY)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from l2aco.errors import UnavailableError
 from l2aco.llm.addresses import CHAT, check_address, is_loopback
@@ -22,6 +22,8 @@ from l2aco.llm.request import FATAL, LONGEST_PAUSE_S, CallFailed, Message, Other
 from l2aco.llm.structured import parse_reply, without_lengths
 from l2aco.llm.tokens import count_tokens
 from l2aco.llm.ways import Way
+
+Found = TypeVar("Found")
 
 _LONG_PAUSE_S = 30.0
 """Longer pauses are said."""
@@ -117,6 +119,7 @@ class OpenAIEngine:
                 if isinstance(failure, Refused) and self._learn(endpoint, way, failure, body):
                     continue
                 endpoint.struggles |= failure.retryable
+                self._tell(endpoint, failure)
                 if failure.reason in FATAL and not endpoint.settled:
                     endpoint.over = failure
                 raise
@@ -151,7 +154,7 @@ class OpenAIEngine:
         raw = await self._post(endpoint, CHAT, body)
         pause = quota_pause(raw.headers) or 0.0
         self._hold(endpoint, pause if pause <= LONGEST_PAUSE_S else None)  # whether it is so long, a refusal will say
-        reply = read_reply(raw.content, self._mask)
+        reply = self._read(endpoint, CHAT, raw, lambda content: read_reply(content, self._mask))
         if not reply.tokens_in + reply.tokens_out:  # it counts nothing, but a budget must
             sent = sum(count_tokens(message["content"]) for message in body["messages"])
             return replace(reply, tokens_in=sent, tokens_out=count_tokens(reply.text) + count_tokens(reply.thoughts))
@@ -172,9 +175,17 @@ class OpenAIEngine:
         except openai.APIConnectionError as error:
             raise self._connection_failed(endpoint, error) from None
         except openai.APIStatusError as error:
-            raise self._refused(endpoint, path, error.response) from None
+            said = read_refusal(error.response.status_code, error.response.content, self._mask)
+            raise self._refused(endpoint, path, said, error.response.headers) from None
         endpoint.came_back()
         return raw
+
+    def _read(self, endpoint: Endpoint, path: str, raw: Any, read: Callable[[bytes], Found]) -> Found:
+        """What `read` finds in an answer; an error in it counts as if it had come with its status."""
+        try:
+            return read(raw.content)
+        except Refused as failure:
+            raise self._refused(endpoint, path, failure.said, raw.headers) from None
 
     def _connection_failed(self, endpoint: Endpoint, error: Exception) -> CallFailed:
         """The SDK's transport calls a refused connection a timeout, so what is behind its errors decides."""
@@ -189,21 +200,23 @@ class OpenAIEngine:
             return CallFailed(Reason.timeout, message)
         return CallFailed(Reason.broken_response, message)
 
-    def _refused(self, endpoint: Endpoint, path: str, response: Any) -> Refused:
-        said = read_refusal(response.status_code, response.content, self._mask)
-        wait = asked_pause(response.headers)
+    def _refused(self, endpoint: Endpoint, path: str, said: Said, headers: Mapping[str, str]) -> Refused:
+        wait = asked_pause(headers)
         reason = reason_of(said, wait)
         if reason in (Reason.rate_limited, Reason.server_error):
             self._hold(endpoint, wait)
         if reason is Reason.no_address:
-            to = self._mask(response.headers.get("location", ""))
+            to = self._mask(headers.get("location", ""))
             words = f"it redirects to {to}" if to else said.words
             said = replace(said, words=f"{endpoint.url}{path}: {words}")
-        failure = Refused(reason, said, retry_after=wait)
-        if failure.retryable and reason not in endpoint.told:
-            endpoint.told.add(reason)
-            self.options.say(f"{endpoint.url}: {failure}; it is tried again")
-        return failure
+        return Refused(reason, said, retry_after=wait)
+
+    def _tell(self, endpoint: Endpoint, failure: CallFailed) -> None:
+        """Say once an endpoint why calls are tried again, which may take minutes."""
+        if failure.retryable and failure.reason not in endpoint.told:
+            endpoint.told.add(failure.reason)
+            who = "" if endpoint.url in failure.message else f"{endpoint.url}: "
+            self.options.say(f"{who}{failure}; it is tried again")
 
     def _hold(self, endpoint: Endpoint, seconds: float | None) -> None:
         """Let an endpoint rest as it asked, and say so where that is long."""

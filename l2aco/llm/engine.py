@@ -34,4 +34,5 @@ engines = Registry(
         Entry("echo", "l2aco.llm.echo:EchoEngine", "no model: the last message is the answer"),
         Entry("fake", "l2aco.llm.fake.engine:FakeEngine", "deterministic answers of the right shape"),
     ),
+    bases=("l2aco.llm.engine:Engine",),
 )

@@ -33,6 +33,7 @@ from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, names_in
 from l2aco.workspace import bundled as bundled_folder
 
+RESTORE = "Restore it, or move its folder away."
 MANIFEST = "manifest.json"
 BUNDLED = bundled_folder("profiles")
 
@@ -246,7 +247,7 @@ class _Manifest(BaseModel):
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a profile set; raises DamagedError where it is missing or says something else."""
-    value = read_json(folder / MANIFEST)
+    value = read_json(folder / MANIFEST, RESTORE)
     try:
         for schema in _Manifest.model_validate(value).schemas.values():
             check_fields(schema)
@@ -255,7 +256,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise DamagedError(
             f"is not the manifest of a profile set ({said[:300]})",
             where=folder / MANIFEST,
-            remedy="Restore it, or move its folder away.",
+            remedy=RESTORE,
         ) from None
     return dict(value)
 

@@ -49,7 +49,7 @@ class Run:
         self.id = path.name
         self.workspace = workspace
         where = path / "manifest.json"
-        self.manifest = checked(Manifest, read_json(where), where, self._again)
+        self.manifest = checked(Manifest, read_json(where, self._again), where, self._again)
 
     @property
     def _again(self) -> str:
@@ -98,12 +98,12 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """`test`, `valid`, `baselines`, `calibration`, `training`; see docs/training.md."""
         path = self.file("metrics.json")
-        metrics: dict[str, Any] = checked(Metrics, with_nan(read_json(path)), path, self._again)
+        metrics: dict[str, Any] = checked(Metrics, with_nan(read_json(path, self._again)), path, self._again)
         return metrics
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        return dict(read_json(self.file("environment.json")))
+        return dict(read_json(self.file("environment.json"), self._again))
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:

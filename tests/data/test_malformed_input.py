@@ -109,9 +109,18 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "zero bytes": (table(GOOD.encode() + b"A\0,B,X,1\n"), r"t\.csv:5: holds a zero byte"),
     "unclosed quote": (table(GOOD + '"A,B,X,1\nA,D,X,1\n'), r"t\.csv"),
     "too many columns": (table(GOOD + "A,B,X,1,2,3\n"), r"t\.csv:5: has 6 columns, the header 4"),
-    "empty drug": (table(GOOD + ",B,X,1\n"), r"t\.csv:5: column 'drug_a' is empty"),
-    "missing cells at the end": (table(GOOD + "A,B\n"), r"t\.csv:5: column 'cell_line' is empty"),
-    "score that is a word": (table(GOOD + "A,D,X,high\n"), r"t\.csv:5: column 'score' holds 'high'"),
+    "empty drug": (
+        table(GOOD + ",B,X,1\n"),
+        r"(?s)t\.csv:5: column 'drug_a' is empty.*Fill it in, or take these rows out",
+    ),
+    "missing cells at the end": (
+        table(GOOD + "A,B\n"),
+        r"(?s)t\.csv:5: column 'cell_line' is empty.*Fill it in, or take these rows out",
+    ),
+    "score that is a word": (
+        table(GOOD + "A,D,X,high\n"),
+        r"(?s)t\.csv:5: column 'score' holds 'high'.*Correct it in the file, or take the row out",
+    ),
     "infinite score": (table(GOOD + "A,D,X,inf\n"), r"t\.csv:5: column 'score' holds 'inf'"),
     "label of 2": (table("drug_a,drug_b,cell_line,label\nA,B,X,2\n"), r"t\.csv:2: .*label.* holds '2'"),
     "label of 2 after a line break in quotes": (

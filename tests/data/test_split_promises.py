@@ -133,10 +133,30 @@ def test_too_few_groups_say_what_would_do(workspace: Workspace) -> None:
         except UsageError as error:
             return str(error)
 
-    assert "setting random" in told(2, 2)
-    assert "Use at most 4" in told(4, 5)
-    assert "Use more folds" in told(3, 2)
-    assert told(3, 3) == "1"
+    assert "--setting random" in told(2, 2)
+    for lines, folds in ((4, 5), (3, 2), (4, 1000)):
+        assert f"Give --folds {lines}." in told(lines, folds)
+        assert told(lines, lines) == "1", "what was said is right"
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        (("--setting", "novel-cell", "--folds", 99), "Give --folds 12."),
+        (("--setting", "novel-drug", "--folds", 99), "Give --folds 12."),
+        (("--setting", "novel-pair", "--folds", 99), "Give --folds 91."),
+        (("--fold", 5), "--fold of 0 to 4"),
+        (("--setting", "novel-tissue", "--fold", 9), "--fold of 0 to 3"),
+        (("--setting", "random", "--matched"), "--setting long-tail"),
+        (("--setting", "long-tail"), "--setting"),
+        (("--setting", "random", "--folds", 1000), "--folds"),
+    ],
+)
+def test_a_split_that_cannot_be_names_the_option_to_change(
+    workspace: Workspace, cli: Callable[..., Any], options: tuple[object, ...], remedy: str
+) -> None:
+    screen(workspace)
+    assert remedy in cli("data", "split", "small", *options, code=2).stderr
 
 
 def test_without_tissues_there_are_no_folds_to_show(workspace: Workspace, cli: Callable[..., Any]) -> None:

@@ -293,3 +293,15 @@ def test_json_that_nests_too_deep_is_refused(cli: Cli, workspace: Workspace, rol
         arguments = ("d",)
     error = cli("data", "import", *arguments, "--name", "m", code=1).stderr
     assert ".json" in error and "JSON" in error
+
+
+@pytest.mark.parametrize("header", [",".join(f"gene{n}" for n in range(20_000)), "x" * 90_000, "[" * 90_000])
+@pytest.mark.parametrize("role", ["triples", "drugs"])
+def test_a_table_of_very_many_or_very_long_columns_is_a_short_message(
+    cli: Cli, workspace: Workspace, header: str, role: str
+) -> None:
+    Path("s.csv").write_text(SCREEN)
+    Path("o.csv").write_text(f"{header}\n1\n")
+    arguments = ("o.csv",) if role == "triples" else ("s.csv", "--drugs", "o.csv")
+    error = cli("data", "import", *arguments, "--name", "m", code=1).stderr
+    assert "Columns found: " in error and len(error) < 2_000

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets_for_tests import screen, write
@@ -120,3 +122,18 @@ def test_the_demo_that_another_process_simulates_is_waited_for_by_nobody(workspa
         with pytest.raises(LockedError, match="Wait for it to end"):
             open_or_simulate("demo", workspace)
     assert open_or_simulate("Demo", workspace).simulated
+
+
+@pytest.mark.parametrize("manifest", ["[]", "nonsense", '{"format": 99}', ""])
+def test_a_damaged_data_set_or_profile_set_does_not_hide_the_others(
+    bring: Callable[..., str], workspace: Workspace, cli: Callable[..., Any], manifest: str
+) -> None:
+    bring()
+    for folder in (workspace.data / "bad", workspace.profiles / "worse"):
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(manifest)
+    listed = cli("data", "list", "--json")
+    assert [row["name"] for row in json.loads(listed.stdout)] == ["mine"]
+    assert "Left out: " in listed.stderr and "--force" in listed.stderr
+    assert "Import the data set again with --force" in cli("data", "info", "bad", code=1).stderr
+    cli("data", "info", "mine")

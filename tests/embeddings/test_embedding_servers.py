@@ -190,6 +190,7 @@ def test_what_was_answered_before_an_interrupt_is_kept(httpserver, workspace, ow
         body = json.loads(request.data)
         seen.append(body["input"])
         if len(seen) == 2:
+            threading.Event().wait(1)  # until the answer to the first has been read
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             threading.Event().wait(1)
         return Response(json.dumps(answer(body["input"])), content_type="application/json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from l2aco.errors import DamagedError, LockedError
-from l2aco.files import WriterLock
+from l2aco.files import WriterLock, sha256_file
 from l2aco.runs.run import UNFINISHED, list_runs
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.network import STATE
@@ -108,12 +109,35 @@ def test_a_corrupt_checkpoint_is_one_clear_error(lab, cli, damage):
     elif damage == "missing":
         weights.unlink()
     else:
-        import pickle
-
         weights.write_bytes(pickle.dumps({"weights": [1.0]}))
     for command in (("evaluate",), ("predict", "--drug-a", "DB00530", "--drug-b", "DB00317", "--cell", "A375")):
         error = cli(*command, code=1).stderr
         assert "model.safetensors" in error and "l2aco train --spec" in error and "Traceback" not in error
+
+
+class Bomb:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "inputs.npz"])
+def test_a_pickle_in_a_run_is_not_opened(lab, cli, name):
+    """Who can write the folder can write its checksum too."""
+    run = train(TrainSpec(backbone="GCN", epochs=1), lab)
+    if name == "inputs.npz":
+        np.savez(run.path / name, drugs=np.array([Bomb(lab.root / "ran")], dtype=object))
+    else:
+        (run.path / name).write_bytes(pickle.dumps(Bomb(lab.root / "ran")))
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    manifest["files"][name] = sha256_file(run.path / name)
+    (run.path / "manifest.json").write_text(json.dumps(manifest))
+    for command in (("evaluate",), ("predict", "--drug-a", "DB00530", "--drug-b", "DB00317", "--cell", "A375")):
+        error = cli(*command, code=1).stderr
+        assert name in error and "checksum" not in error and "Traceback" not in error
+    assert not (lab.root / "ran").exists()
 
 
 def test_a_run_outlives_its_data_set_and_its_store(lab, cli):
@@ -158,8 +182,6 @@ def test_damaged_inputs_are_one_clear_error(lab, cli, damage):
     if damage == "missing":
         inputs.unlink()
     elif damage == "pickle":
-        import pickle
-
         inputs.write_bytes(pickle.dumps({"drugs": []}))
     else:
         content[len(content) // 2] ^= 1

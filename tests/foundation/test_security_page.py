@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_server import Answer, completion, scripted
 
 from l2aco.files import sha256_file
 from l2aco.runs.run import open_run
@@ -56,18 +57,45 @@ def test_commands_write_into_their_folders(cli: Cli, workspace: Workspace) -> No
     (workspace.root / "own.csv").write_text("drug_a,drug_b,cell_line,score\nErlotinib,Sorafenib,A375,1\n")
     cli("data", "import", "own.csv", "--name", "own")
     cli("profile", "--llm", "fake", "--name", "Erlotinib", "--kind", "drug")
+    cli("embed", "reference-panel")
     cli("train", "--dataset", "demo", *ONE)
     cli("predict", "--drug-a", "DB00530", "--drug-b", "DB00317", "--cell", "A375", "--output", "out.csv")
-    assert {path.name for path in workspace.root.iterdir()} == {"own.csv", "out.csv", "data", "profiles", "runs"}
+    cli("data", "export", "own", "exported")
+    cli("store", "export", "reference-panel--fields", "store.parquet")
+    ours = {"data", "profiles", "embeddings", "runs"}
+    assert {path.name for path in workspace.root.iterdir()} == {
+        "own.csv",
+        "out.csv",
+        "exported",
+        "store.parquet",
+        *ours,
+    }
+
+
+def test_a_prompt_tells_one_server_one_name(cli: Cli, workspace: Workspace) -> None:
+    (workspace.root / "mine.csv").write_text("id,name,kind,aliases,smiles,targets\nDB7,Zorb,drug,Zorbex,CCOCC,EGFR\n")
+    bodies: list[str] = []
+
+    def answer(body: dict[str, Any], _: dict[str, str]) -> Answer:
+        bodies.append(json.dumps(body["messages"]))
+        return 200, completion("no profile"), {}
+
+    with scripted(answer) as url:
+        options = ("--llm", "gpt-4o-mini", "--base-url", url, "--entities", "mine.csv", "--attempts", 1)
+        cli("profile", *options, code=1)
+        named = len(bodies)
+        assert named and all("Zorb" in body for body in bodies)
+        assert not [fact for fact in ("DB7", "Zorbex", "CCOCC", "EGFR") if fact in "".join(bodies)]
+        cli("profile", *options, "--prompt", "grounded", code=1)
+        assert "CCOCC" in bodies[-1] and len(bodies) > named, "what is known is told where it is asked for"
 
 
 def test_a_run_names_no_person_and_no_path(cli: Cli, workspace: Workspace) -> None:
     cli("train", *ONE)
-    names = [getpass.getuser(), socket.gethostname(), str(workspace.root), str(Path.home())]
-    for path in open_run(None, workspace).path.iterdir():
-        if path.suffix in (".json", ".toml", ".csv"):
-            text = path.read_text()
-            assert not [name for name in names if len(name) > 3 and name in text], path.name
+    places, user = [socket.gethostname(), str(workspace.root), str(Path.home())], getpass.getuser()
+    for path in (path for path in open_run(None, workspace).path.rglob("*") if path.is_file()):
+        names = [*places, user] if path.suffix in (".json", ".toml", ".csv") else places
+        assert not [name for name in names if len(name) > 3 and name.encode() in path.read_bytes()], path.name
 
 
 def test_a_checksum_is_no_signature(cli: Cli, workspace: Workspace) -> None:

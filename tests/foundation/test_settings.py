@@ -100,7 +100,9 @@ def test_trust_is_given_to_one_command(cli: Cli, folder: Path) -> None:
     folder.write_text(VLLM)
     result = cli("profile", "--llm", "qwen", "--name", "X", "--kind", "drug", "--trust", code=1)
     assert "the vLLM server ended" in result.stderr
-    assert (folder.parent / "ran").exists()
+    (folder.parent / "ran").unlink()
+    cli("profile", "--llm", "qwen", "--name", "X", "--kind", "drug", code=1)
+    assert not (folder.parent / "ran").exists(), "the next one is not trusted"
 
 
 def test_the_doctor_says_what_is_not_taken(cli: Cli, folder: Path, own_settings: Path) -> None:

@@ -161,11 +161,12 @@ def test_a_server_that_repeats_the_key_does_not_get_it_kept(
 def test_a_mask_knows_the_secrets_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_0123456789")
     monkeypatch.setenv("DB_PASSWORD", "correct horse")
-    monkeypatch.setenv("SHORT_KEY", "k")
+    monkeypatch.setenv("CLIENT_SECRET", "eight888")
+    monkeypatch.setenv("SHORT_KEY", "seven77")
     monkeypatch.setenv("PLAIN", "kinase inhibitor")
-    text = "hf_0123456789, correct horse, k, kinase inhibitor, mine-and-more, mine-and"
+    text = "hf_0123456789, correct horse, eight888, seven77, kinase inhibitor, mine-and-more, mine-and"
     shown = make_mask("mine-and-more", "mine-and", None)(text)
-    assert shown == "[key], [key], k, kinase inhibitor, [key], [key]"
+    assert shown == "[key], [key], [key], seven77, kinase inhibitor, [key], [key]"
 
 
 @pytest.mark.parametrize(

@@ -456,14 +456,36 @@ def test_a_long_pause_is_said(ask: Ask, model: Model) -> None:
     assert any("asks for a pause of 0:06:00" in line for line in said)
 
 
-def test_what_is_tried_again_is_said_once(ask: Ask, model: Model) -> None:
+@pytest.mark.parametrize(
+    ("failing", "words"),
+    [
+        ((429, {"error": "slow down"}, {}), "HTTP 429: slow down"),
+        ((200, {"error": {"message": "slow down", "code": 429}}, {}), "HTTP 429: slow down"),
+        ((200, {"id": "x", "choices": None}, {}), "without an answer"),
+        ((200, "<html>Sign in to WiFi</html>", {}), "Sign in to WiFi"),
+    ],
+)
+def test_what_is_tried_again_is_said_once(ask: Ask, model: Model, failing: Answer, words: str) -> None:
     said: list[str] = []
     seen: list[str] = []
-    with scripted(
-        lambda *_: (429, {"error": "slow down"}, {}) if len(seen) < 5 else (200, completion(), {}), seen
-    ) as url:
+    with scripted(lambda *_: failing if len(seen) < 5 else (200, completion(), {}), seen) as url:
         assert ask(1, engine=told(model, url, said)).answered == 1
-    assert [line for line in said if "slow down" in line] == said and len(said) == 1
+    (line,) = said
+    assert words in line and "tried again" in line
+
+
+def test_a_server_that_does_not_answer_is_said(ask: Ask, model: Model) -> None:
+    said: list[str] = []
+    assert ask(1, engine=told(model, "http://127.0.0.1:9/v1", said), attempts=2).answered == 0
+    assert [line.count("http://127.0.0.1:9/v1") for line in said] == [1]
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_pause_that_comes_with_an_error_in_a_success_is_kept(ask: Ask, code: int) -> None:
+    body = {"error": {"message": "daily quota", "code": code}}
+    with scripted(lambda *_: (200, body, {"Retry-After": "86400"})) as url:
+        report = ask(6, url, concurrency=3)
+    assert report.stopped is not None and "asks for a pause of 1 day" in report.stopped
 
 
 # Ways to a server

@@ -41,6 +41,7 @@ FEATURES = Registry(
             facts={"brought": True},
         ),
     ),
+    bases=("l2aco.data.features.base:Feature",),
 )
 
 

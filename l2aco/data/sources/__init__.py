@@ -45,4 +45,5 @@ SOURCES = Registry(
         ),
         Entry("table", "l2aco.data.sources.table:Triples", "one CSV, TSV, Parquet or Excel file of triples"),
     ),
+    bases=("l2aco.data.sources.base:Source",),
 )

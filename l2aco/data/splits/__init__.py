@@ -16,4 +16,5 @@ SETTINGS = Registry(
         Entry("novel-pair", f"{_HERE}.grouped:NovelPair", "pairs of drugs never seen together in training"),
         Entry("novel-tissue", f"{_HERE}.grouped:NovelTissue", "lines of a tissue never seen in training"),
     ),
+    bases=("l2aco.data.splits.setting:Setting",),
 )

@@ -81,7 +81,8 @@ class NovelTissue(Setting):
         tissues, of_line = _tissues_to_hold_out(dataset)
         if spec.fold >= len(tissues):
             raise UsageError(
-                f"there is no fold {spec.fold}: '{dataset.name}' has {len(tissues)} tissues, counted from 0"
+                f"there is no fold {spec.fold}: '{dataset.name}' has {len(tissues)} tissues",
+                remedy=f"Give a --fold of 0 to {len(tissues) - 1}.",
             )
         groups = of_line[dataset.united.cell_line]
         test = np.flatnonzero(groups == spec.fold)
@@ -118,12 +119,13 @@ def _tissues_to_hold_out(dataset: DataSet) -> tuple[list[str], Array]:
 
 def _by_group(groups: Array, order: Array, spec: SplitSpec, what: str) -> tuple[Array, Array, Array, Array]:
     if len(order) < 3:
-        raise UsageError(f"{spec.setting} needs three {what}, there are {len(order)}", remedy="Use the setting random.")
+        raise UsageError(f"{spec.setting} needs three {what}, there are {len(order)}", remedy="Take --setting random.")
     if len(order) < spec.folds:
-        raise UsageError(f"{len(order)} {what} make no {spec.folds} folds", remedy=f"Use at most {len(order)}.")
+        raise UsageError(f"{len(order)} {what} make no {spec.folds} folds", remedy=f"Give --folds {len(order)}.")
     if len(order) - -(-len(order) // spec.folds) < 2:
         raise UsageError(
-            f"{spec.folds} folds of {len(order)} {what} leave none to choose with", remedy="Use more folds."
+            f"{spec.folds} folds of {len(order)} {what} leave none to choose with",
+            remedy=f"Give --folds {len(order)}.",
         )
     held = np.sort(order[spec.fold :: spec.folds])
     tested = np.isin(groups, held)

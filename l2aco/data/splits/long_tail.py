@@ -15,6 +15,8 @@ from l2aco.errors import UsageError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+OTHER_SETTING = "Take another --setting, or another limit `tail` in the spec."
+
 
 class LongTail(Setting):
     """Tail lines are tested; `shots` rows of each may train. The same share of head lines, cut in the same way, is
@@ -31,18 +33,23 @@ class LongTail(Setting):
         tail = _tail_lines(dataset, spec.tail)
         if not len(tail):
             raise UsageError(
-                f"'{dataset.name}' has no cell line with at most {spec.tail} triples", remedy="Raise the limit, `tail`."
+                f"'{dataset.name}' has no cell line with at most {spec.tail} triples", remedy=OTHER_SETTING
             )
         head = np.setdiff1d(distinct(cells), tail)
         if len(head) < 2:
-            raise UsageError(f"'{dataset.name}' has no head: {len(head)} cell lines have more than {spec.tail} triples")
+            raise UsageError(
+                f"'{dataset.name}' has no head: {len(head)} cell lines have more than {spec.tail} triples",
+                remedy=OTHER_SETTING,
+            )
         rng = generator(spec, 2 + spec.fold)
         tested = [np.flatnonzero(cells == line) for line in tail]
         dropped = np.concatenate(tested)
         if spec.matched:
             counts = [len(rows) for rows in tested]
             if len(head) < len(tail) + 2:
-                raise UsageError(f"{len(head)} head lines are too few to match {len(tail)} tail lines")
+                raise UsageError(
+                    f"{len(head)} head lines are too few to match {len(tail)} tail lines", remedy="Leave --matched out."
+                )
             tail = rng.permutation(head)[: len(tail)]
             whole = [np.flatnonzero(cells == line) for line in tail]
             tested = [rng.permutation(rows)[:count] for rows, count in zip(whole, counts, strict=True)]

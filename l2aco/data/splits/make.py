@@ -36,7 +36,8 @@ def make_split(dataset: DataSet, spec: SplitSpec) -> Split:
     split = Split(spec, found, np.sort(train), np.sort(valid), np.sort(test), held_out)
     for name, rows in split.sides.items():
         if not len(rows):
-            raise UsageError(f"{spec.setting} leaves no {name} rows", remedy="Use fewer folds, or another setting.")
+            remedy = f"Change {'--shots' if spec.setting == 'long-tail' else '--folds'}, or take another --setting."
+            raise UsageError(f"{spec.setting} leaves no {name} rows", remedy=remedy)
     check_split(dataset, split)
     _write(path, split, dataset)
     return split

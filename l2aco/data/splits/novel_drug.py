@@ -23,7 +23,9 @@ class NovelDrug(Setting):
         triples = dataset.united
         drugs = distinct(np.concatenate([triples.drug_a, triples.drug_b]))
         if len(drugs) < spec.folds + 2:
-            raise UsageError(f"{len(drugs)} drugs are too few for {spec.folds} folds", remedy="Use fewer folds.")
+            most = len(drugs) - 2
+            remedy = f"Give --folds {most}." if most > 1 else "Take --setting random."
+            raise UsageError(f"{len(drugs)} drugs are too few for {spec.folds} folds", remedy=remedy)
         held = np.sort(generator(spec, 0).permutation(drugs)[spec.fold :: spec.folds])
         unseen = np.isin(triples.drug_a, held).astype(int) + np.isin(triples.drug_b, held)
         wanted = 2 if spec.both else 1

@@ -70,7 +70,10 @@ def is_released(dataset: DataSet, spec: SplitSpec) -> bool:
     """Whether this spec means the fixed split that came with the source; raises UsageError where there is none."""
     has = spec.setting in dataset.manifest.get("released_splits", {})
     if spec.released and not has:
-        raise UsageError(f"'{dataset.name}' came with no split for {spec.setting}")
+        raise UsageError(
+            f"'{dataset.name}' came with no split for {spec.setting}",
+            remedy="Leave `released` out of the spec, or take another --setting.",
+        )
     return has and spec.released is not False
 
 

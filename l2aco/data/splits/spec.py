@@ -49,11 +49,13 @@ class SplitSpec(BaseModel):
     def _consistent(self) -> SplitSpec:
         setting = SETTINGS.load(self.setting)
         if self.fold >= self.folds and setting.folds_are_asked_for:
-            raise UsageError(f"there is no fold {self.fold} of {self.folds}", remedy="Folds are counted from 0.")
+            remedy = f"Give a --fold of 0 to {self.folds - 1}."
+            raise UsageError(f"there is no fold {self.fold} of {self.folds}", remedy=remedy)
         for name in ("both", "stratify", "matched"):
             if getattr(self, name) and name not in setting.options:
                 owner = next(entry.name for entry in SETTINGS if name in entry.load().options)
-                raise UsageError(f"'{name}' belongs to the setting {owner}, not {self.setting}")
+                remedy = f"Leave it out, or take --setting {owner}."
+                raise UsageError(f"'{name}' belongs to the setting {owner}, not {self.setting}", remedy=remedy)
         return self
 
 

@@ -144,6 +144,7 @@ ENCODERS = Registry(
             price_per_million=0.02,
         ),
     ),
+    bases=("l2aco.embeddings.encoders.base:Encoder",),
 )
 
 

@@ -29,4 +29,8 @@ backbones = Registry(
         _entry("Boosted", "boosted", "boosted trees over a mixed model and panels", (), "Friedman 2001"),
         _entry("MLP", "mlp", "fingerprints, tissue, expression; no graph", ("morgan", "tissue"), "Preuer et al. 2018"),
     ),
+    bases=(
+        "l2aco.models.estimator:Estimator",
+        "l2aco.models.base:Backbone",
+    ),
 )
