@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -17,3 +18,41 @@ class BackboneConfig(BaseModel):
 
     faithful: bool = False
     """Reproduce the published mathematics, with what it gets wrong."""
+
+    def reads(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
+        """Names of the features to bring beside those that are required: of `uses`, which are at hand, or any other
+        that these settings name. `known` says of which of them anything is known."""
+        return frozenset(uses)
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether profile vectors are read apart from alignment and fusion."""
+        return False
+
+
+CELL_FEATURES = ("expression", "cell_proteins", "tissue")
+"""What is read of cell lines, the first that is there."""
+PROFILE, ONE_HOT = "profile", "one_hot"
+
+
+class FeatureConfig(BackboneConfig):
+    """Of backbones that read any numbers of a cell line."""
+
+    cell_features: str = "auto"
+    """What is read of a cell line: `expression`, `cell_proteins`, `tissue` or another feature of the data set by its
+    name, `profile` (its vectors in the stores), `one_hot` (which line it is: the control of what features add), or
+    `auto`: the first of expression, cell_proteins, tissue that is known of any line, else one_hot."""
+
+    def reads(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
+        source = {self.of_cells(known)} - {PROFILE, ONE_HOT}
+        return (frozenset(uses) - {*CELL_FEATURES}) | source
+
+    def of_cells(self, known: Callable[[str], bool]) -> str:
+        """What `auto` stands for where `known` says of which features anything is known."""
+        if self.cell_features != "auto":
+            return self.cell_features
+        return next((name for name in CELL_FEATURES if known(name)), ONE_HOT)
+
+    @property
+    def reads_vectors(self) -> bool:
+        return self.cell_features == PROFILE

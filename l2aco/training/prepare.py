@@ -63,6 +63,7 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
     inputs = load_inputs(
         kind,
         dataset,
+        spec.config,
         train_drugs=np.union1d(triples.drug_a[train], triples.drug_b[train]),
         train_cells=np.unique(triples.cell_line[train]),
     )
