@@ -119,6 +119,8 @@ def _features(draw: np.random.Generator) -> dict[str, Table]:
         "tissue": FeatureTable(EntityKind.cell_line, tissues, lines, ("lung", "skin")),
         "expression": FeatureTable(EntityKind.cell_line, levels, lines),
         "molecule_graphs": _molecules(draw, known),
+        "descriptors": FeatureTable(EntityKind.drug, (draw.normal(size=(DRUGS, 5)) * known[:, None]), known),
+        "atom_pair": FeatureTable(EntityKind.drug, draw.integers(0, 2, (DRUGS, 16)) * known[:, None], known),
     }
 
 

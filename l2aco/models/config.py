@@ -32,6 +32,8 @@ class BackboneConfig(BaseModel):
 
 CELL_FEATURES = ("expression", "cell_proteins", "tissue")
 """What is read of cell lines, the first that is there."""
+DRUG_FEATURES = ("descriptors",)
+"""The same of drugs."""
 PROFILE, ONE_HOT = "profile", "one_hot"
 
 
@@ -44,15 +46,36 @@ class FeatureConfig(BackboneConfig):
     `auto`: the first of expression, cell_proteins, tissue that is known of any line, else one_hot."""
 
     def reads(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
-        source = {self.of_cells(known)} - {PROFILE, ONE_HOT}
-        return (frozenset(uses) - {*CELL_FEATURES}) | source
+        return (frozenset(uses) - {*CELL_FEATURES}) | ({self.of_cells(known)} - {PROFILE, ONE_HOT})
 
     def of_cells(self, known: Callable[[str], bool]) -> str:
-        """What `auto` stands for where `known` says of which features anything is known."""
-        if self.cell_features != "auto":
-            return self.cell_features
-        return next((name for name in CELL_FEATURES if known(name)), ONE_HOT)
+        """What `cell_features` stands for where `known` says of which features anything is known."""
+        return _chosen(self.cell_features, CELL_FEATURES, known)
 
     @property
     def reads_vectors(self) -> bool:
         return self.cell_features == PROFILE
+
+
+class FeaturesConfig(FeatureConfig):
+    """Of backbones that read any numbers of a drug too."""
+
+    drug_features: str = "auto"
+    """What is read of a drug: `descriptors`, `morgan`, `atom_pair` or another feature of the data set by its name, such
+    as the vectors of a chemical language model, `profile`, `one_hot`, or `auto`: descriptors, else one_hot."""
+
+    def reads(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
+        rest = super().reads(uses, known) - {*DRUG_FEATURES}
+        return rest | ({self.of_drugs(known)} - {PROFILE, ONE_HOT})
+
+    def of_drugs(self, known: Callable[[str], bool]) -> str:
+        """What `drug_features` stands for."""
+        return _chosen(self.drug_features, DRUG_FEATURES, known)
+
+    @property
+    def reads_vectors(self) -> bool:
+        return PROFILE in (self.cell_features, self.drug_features)
+
+
+def _chosen(named: str, usual: Iterable[str], known: Callable[[str], bool]) -> str:
+    return named if named != "auto" else next((name for name in usual if known(name)), ONE_HOT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,7 +11,7 @@ import numpy as np
 from l2aco.data.features.table import FeatureTable, Scaling
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError, UsageError
-from l2aco.models.config import ONE_HOT, PROFILE, FeatureConfig
+from l2aco.models.config import ONE_HOT, PROFILE, FeatureConfig, FeaturesConfig
 from l2aco.models.inputs import Inputs
 from l2aco.models.vectors import Vectors, side_by_side
 
@@ -68,8 +68,16 @@ class Reading:
 
 def cell_reading(inputs: Inputs, config: FeatureConfig, *, unit: bool = False) -> Reading:
     """What `config.cell_features` says of the cell lines of a model's inputs."""
-    known = {name for name, table in inputs.features.items() if table.mask.any()}
-    return Reading.fit(inputs, EntityKind.cell_line, config.of_cells(known.__contains__), unit=unit)
+    return Reading.fit(inputs, EntityKind.cell_line, config.of_cells(_known(inputs)), unit=unit)
+
+
+def drug_reading(inputs: Inputs, config: FeaturesConfig) -> Reading:
+    """What `config.drug_features` says of the drugs of a model's inputs."""
+    return Reading.fit(inputs, EntityKind.drug, config.of_drugs(_known(inputs)))
+
+
+def _known(inputs: Inputs) -> Callable[[str], bool]:
+    return {name for name, table in inputs.features.items() if table.mask.any()}.__contains__
 
 
 def _of_vectors(kind: EntityKind, vectors: Mapping[str, Vectors]) -> FeatureTable:
