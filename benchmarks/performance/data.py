@@ -65,7 +65,7 @@ def measure(folder: Path) -> dict[str, Any]:
     from l2aco.data.importing import ImportSpec, import_dataset
     from l2aco.data.splits.make import make_split
     from l2aco.data.splits.spec import SplitSpec
-    from l2aco.runs.naive import PairMean
+    from l2aco.runs.naive_means import PairMean
     from l2aco.workspace import Workspace
 
     times: dict[str, float] = {}

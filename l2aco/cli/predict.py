@@ -23,6 +23,10 @@ def predict(
         Path | None,
         typer.Option(help="Table of entities that the run does not know: name, kind, smiles, tissue, ..."),
     ] = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option(help="Table of measurements to take up without training: drug_a, drug_b, cell_line, score."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a CSV instead of printing.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:N.")] = "auto",
     json: JsonOption = False,
@@ -41,7 +45,7 @@ def predict(
     simulated = " SIMULATED data: these numbers mean nothing." if found.simulated else ""
     shell.say(f"run {found.id}, data set {found.spec.dataset}.{simulated}")
     given = read_entities(entities) if entities is not None else []
-    frame = predict_pairs(found, wanted, given=given, device=device, progress=shell)
+    frame = predict_pairs(found, wanted, given=given, measured=measured, device=device, progress=shell)
     if output is not None:
         write_text(output, frame.write_csv())
         shell.say(f"{len(frame):,} predictions in {output}")

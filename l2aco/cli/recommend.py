@@ -20,6 +20,10 @@ def recommend(
     min_triples: Annotated[
         int, typer.Option("--min-triples", min=0, help="Only drugs that so many training triples hold.")
     ] = 0,
+    measured: Annotated[
+        Path | None,
+        typer.Option(help="Table of measurements to take up without training: drug_a, drug_b, cell_line, score."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the pairs to this CSV.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:N.")] = "auto",
     json: JsonOption = False,
@@ -29,7 +33,9 @@ def recommend(
     from l2aco.runs.run import open_run
 
     chosen = open_run(run, shell.workspace)
-    found = rank_pairs(chosen, cell, top=top, drugs=drug or (), min_triples=min_triples, device=device)
+    found = rank_pairs(
+        chosen, cell, top=top, drugs=drug or (), min_triples=min_triples, measured=measured, device=device
+    )
     shell.say(found.caption)
     if json:
         shell.json([pair.as_dict() for pair in found.pairs])

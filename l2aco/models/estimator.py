@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,6 +15,20 @@ from l2aco.models.inputs import Inputs
 from l2aco.progress import Progress, Silent
 
 Array = np.ndarray[Any, np.dtype[Any]]
+EDGE = 1e-7
+"""How near to 0 and 1 a probability stands apart from them."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What measurements would come out at, float64 (n,) each: `mean`, and the ends of the central interval that holds
+    the `share` of them, noise included. scale: what the numbers are, in words."""
+
+    mean: Array
+    low: Array
+    high: Array
+    share: float
+    scale: str
 
 
 class Estimator(ABC):
@@ -45,6 +60,10 @@ class Estimator(ABC):
     def refit(self, triples: Triples) -> Self:
         """What it is once it also knows these measurements; nothing that was chosen is chosen anew."""
 
+    def anew(self, triples: Triples) -> Self:
+        """What it would be, had it been fitted to these triples instead; what was chosen beforehand may stay."""
+        raise NotImplementedError(f"{type(self).__name__} is fitted from the beginning only")
+
     @abstractmethod
     def admit(self, newcomers: Inputs) -> Self:
         """One that also scores these entities."""
@@ -52,6 +71,15 @@ class Estimator(ABC):
     @abstractmethod
     def probabilities(self, a: Array, b: Array, c: Array) -> Array:
         """float64 (n,): of synergy."""
+
+    def logits(self, a: Array, b: Array, c: Array) -> Array:
+        """float64 (n,): of `probabilities`, finite."""
+        p = np.clip(self.probabilities(a, b, c), EDGE, 1 - EDGE)
+        return np.asarray(np.log(p) - np.log1p(-p))
+
+    def expected(self, a: Array, b: Array, c: Array, share: float = 0.9) -> Expected | None:
+        """The scores of these rows (n,); None where the model knows no variance, or no scores."""
+        return None
 
     @abstractmethod
     def arrays(self) -> dict[str, Array]:

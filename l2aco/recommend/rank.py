@@ -7,7 +7,7 @@ that a reader sees what the data say and what the model adds.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.files import atomic_path
+from l2aco.runs.measured import read_measured
 from l2aco.runs.newcomers import Acquaintances
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ FEW = 10
 class RankedPair:
     """One pair. `probability` of synergy by the model, and `calibrated` on the run's validation rows; `measured` is the
     label in this cell line (None where nobody measured it); `elsewhere_synergistic` of `elsewhere_measured` other cell
-    lines; `training_a` and `training_b` the triples of each drug that the model was trained on."""
+    lines; `training_a` and `training_b` the triples of each drug that the model was trained on; `threshold` the
+    probability from which the run calls a pair synergistic. `expected`: what would be measured, on the scale that the
+    caption names, and the ends of the interval that holds 90% of measurements; None where the model does not say.
+    """
 
     rank: int
     drug_a: str
@@ -46,6 +50,10 @@ class RankedPair:
     elsewhere_measured: int
     training_a: int
     training_b: int
+    threshold: float
+    expected: float | None = None
+    expected_low: float | None = None
+    expected_high: float | None = None
 
     def as_row(self) -> dict[str, Any]:
         """The columns of the printed table."""
@@ -55,10 +63,16 @@ class RankedPair:
             "drug_b": self.drug_b,
             "probability": self.probability,
             "calibrated": self.calibrated,
+            **self._expectation(),
             "here": {None: "not measured", 0: "not synergistic", 1: "synergistic"}[self.measured],
             "elsewhere": f"{self.elsewhere_synergistic} of {self.elsewhere_measured} lines",
             "trained_on": f"{self.training_a:,} + {self.training_b:,}",
         }
+
+    def _expectation(self) -> dict[str, str]:
+        if self.expected is None:
+            return {}
+        return {"expected": f"{self.expected:.2f} ({self.expected_low:.2f} to {self.expected_high:.2f})"}
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -79,12 +93,23 @@ class Recommendation:
     """What the run's model reads of cell lines, and does not find of this one."""
     newcomer: bool = False
     """Whether the run was not trained with this cell line."""
+    threshold: float = 0.5
+    """The probability from which the run calls a pair synergistic."""
+    scale: str | None = None
+    """Of the expected scores."""
+    measured: int = 0
+    """Measurements that were taken up for this ranking."""
 
     @property
     def caption(self) -> str:
         """What stands below, and what speaks against it."""
         seen = "was seen in training" if self.seen_in_training else "was never seen in training"
         lines = [f"{self.cell_line} {seen} (run {self.run})."]
+        lines.append(f"A pair counts as synergistic from a probability of {self.threshold:.3f} (by validation rows).")
+        if self.measured:
+            lines.append(f"{self.measured:,} further measurements are taken up.")
+        if self.scale:
+            lines.append(f"Expected is {self.scale}, with the interval of 90% of measurements.")
         if "profile vector" in self.lacking:
             lines.append("It has no profile vector: the model takes the mean of the others'.")
         if self.newcomer and (others := [name for name in self.lacking if name != "profile vector"]):
@@ -109,14 +134,22 @@ class Recommendation:
 
 
 def rank_pairs(
-    run: Run, cell_line: str, *, top: int = 10, drugs: Sequence[str] = (), min_triples: int = 0, device: str = "auto"
+    run: Run,
+    cell_line: str,
+    *,
+    top: int = 10,
+    drugs: Sequence[str] = (),
+    min_triples: int = 0,
+    measured: Path | None = None,
+    device: str = "auto",
 ) -> Recommendation:
     """The `top` pairs for `cell_line` (id, name or alias), by the model of `run`.
 
     `drugs` restricts the pairs to these drugs (ids, names or aliases; at least two); the default is every drug with
     a measured combination. `min_triples` leaves out drugs that fewer training triples hold. The cell line and the drugs
-    named may be ones that the run was not trained with, see `runs.newcomers`. Raises UnknownNameError with the nearest
-    names, before the model is loaded, and InputError where fewer than two drugs are left.
+    named may be ones that the run was not trained with, see `runs.newcomers`. `measured`: a table of measurements that
+    are taken up first, see `runs.measured`. Raises UnknownNameError with the nearest names, before the model is loaded,
+    and InputError where fewer than two drugs are left.
     """
     if top < 1:
         raise UsageError("--top must be at least 1")
@@ -130,7 +163,10 @@ def rank_pairs(
             f"{len(chosen)} of the drugs have {min_triples:,} training triples or more; a pair needs two",
             remedy="Lower --min-triples, or name other drugs.",
         )
-    predictor = acquaintances.admit(run.predictor(device), [cell, *chosen])
+    known = None if measured is None else read_measured(measured, acquaintances)
+    more = [] if known is None else known.everybody
+    predictor = acquaintances.admit(run.predictor(device), [cell, *chosen, *more])
+    predictor = predictor if known is None else known.taken_up_by(predictor)
     of_drugs = predictor.rows(EntityKind.drug, chosen)
     one, other = (numbers.ravel() for numbers in np.triu_indices(len(chosen), k=1))
     line = predictor.rows(EntityKind.cell_line, [cell])
@@ -143,12 +179,19 @@ def rank_pairs(
             rank,
             (chosen[one[which]], chosen[other[which]]),
             cell,
-            (float(raw[which]), float(calibrated[which])),
+            (float(raw[which]), float(calibrated[which]), predictor.threshold),
             records,
             trained,
         )
         for rank, which in enumerate(order.tolist(), start=1)
     ]
+    expected = predictor.expected_rows(of_drugs[one[order]], of_drugs[other[order]], np.repeat(line, len(order)))
+    if expected is not None:
+        ends = zip(expected.mean.tolist(), expected.low.tolist(), expected.high.tolist(), strict=True)
+        ranked = [
+            replace(pair, expected=mean, expected_low=low, expected_high=high)
+            for pair, (mean, low, high) in zip(ranked, ends, strict=True)
+        ]
     lines = run.counts(EntityKind.cell_line)
     return Recommendation(
         cell_line=cell.name,
@@ -159,6 +202,9 @@ def rank_pairs(
         outranked=_outranked(run),
         lacking=tuple(predictor.lacking(cell)),
         newcomer=not lines["id"].is_in([cell.id]).any(),
+        threshold=predictor.threshold,
+        scale=None if expected is None else expected.scale,
+        measured=0 if known is None else len(known),
     )
 
 
@@ -209,7 +255,7 @@ def _ranked(
     rank: int,
     pair: tuple[Entity, Entity],
     cell: Entity,
-    probability: tuple[float, float],
+    probability: tuple[float, float, float],
     records: dict[frozenset[str], dict[str, int]],
     trained: dict[str, int],
 ) -> RankedPair:
@@ -224,6 +270,7 @@ def _ranked(
         drug_b_id=second.id,
         probability=probability[0],
         calibrated=probability[1],
+        threshold=probability[2],
         measured=labels.get(cell.id),
         elsewhere_synergistic=sum(elsewhere),
         elsewhere_measured=len(elsewhere),

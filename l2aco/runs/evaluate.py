@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -73,32 +73,36 @@ def naive_baselines(dataset: DataSet, split: Split, knowledge: Sequence[Knowledg
     They are fitted on training and validation rows. Their threshold is the share of positives among these. They depend
     on data set, split and vectors alone, so that the rows are kept beside the splits and computed once.
     """
-    from l2aco.runs.naive import VERSION
+    from l2aco.runs.naive import neighbours, predict_naive, predictions
 
-    vectors = [(one.store, one.hash) for one in knowledge]
-    path = dataset.path / "naive" / f"{stable_hash([VERSION, dataset.hash, split.hash, vectors], 16)}.json"
-    with suppress(DamagedError):
-        return list(with_nan(read_json(path)))
-    rows = _naive_rows(dataset, split, knowledge)
-    write_json(path, rows)
+    rows = _kept(dataset, split, (), lambda: predict_naive(dataset, split))
+    names = {one.store: "profile" if len(knowledge) == 1 else one.store for one in knowledge}
+    if knowledge:
+        lines = {names[one.store]: (one.cell_vectors, one.cell_mask) for one in knowledge}
+        drugs = {names[one.store]: (one.drug_vectors, one.drug_mask) for one in knowledge}
+        of = [(names[one.store], one.hash) for one in knowledge]
+        rows += _kept(dataset, split, of, lambda: predictions(neighbours(lines, drugs), dataset, split))
     return rows
 
 
-def _naive_rows(dataset: DataSet, split: Split, knowledge: Sequence[Knowledge]) -> list[dict[str, Any]]:
-    from l2aco.runs.naive import predict_naive
+def _kept(
+    dataset: DataSet, split: Split, vectors: Sequence[tuple[str, str]], predict: Callable[[], dict[str, np.ndarray]]
+) -> list[dict[str, Any]]:
+    """Rows of the table for what `predict` gives, or those that were made of it before."""
+    from l2aco.runs.naive import VERSION
 
+    path = dataset.path / "naive" / f"{stable_hash([VERSION, dataset.hash, split.hash, vectors], 16)}.json"
+    with suppress(DamagedError):
+        return list(with_nan(read_json(path)))
     triples = dataset.triples
     threshold = float(triples.label[np.concatenate([split.train, split.valid])].mean())
-    names = {one.store: "profile" if len(knowledge) == 1 else one.store for one in knowledge}
-    vectors = {
-        "cell_vectors": {names[one.store]: (one.cell_vectors, one.cell_mask) for one in knowledge},
-        "drug_vectors": {names[one.store]: (one.drug_vectors, one.drug_mask) for one in knowledge},
-    }
     label, line = triples.label[split.test], triples.cell_line[split.test]
-    return [
+    rows = [
         result_row(name, breakdown(label, probabilities, line, threshold=threshold))
-        for name, probabilities in predict_naive(dataset, split, **vectors).items()
+        for name, probabilities in predict().items()
     ]
+    write_json(path, rows)
+    return rows
 
 
 def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Sequence[Knowledge] = ()) -> list[dict[str, Any]]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
+from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import UnknownNameError, UsageError
 from l2aco.models.backbones import backbones
-from l2aco.models.estimator import Estimator
+from l2aco.models.estimator import Estimator, Expected
 from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.calibration import Calibration
@@ -116,6 +117,20 @@ class Predictor:
             raise UsageError(f"drugs and cell lines must be three sequences of one length, not {lengths}")
         a, b = (self.rows(EntityKind.drug, drugs) for drugs in (drug_a, drug_b))
         return self.predict_rows(a, b, self.rows(EntityKind.cell_line, cell_line), calibrated=calibrated)
+
+    def expected_rows(self, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> Expected | None:
+        """What the scores of int64 rows (n,) of `entities` are expected to be; None where the model does not say."""
+        return self.scorer.expected(a, b, c) if isinstance(self.scorer, Estimator) else None
+
+    def learned(self, triples: Triples) -> Self:
+        """A predictor that also knows these measurements, rows of `entities`; calibration and threshold stay. Raises
+        UsageError where the model has to be trained for that."""
+        if not isinstance(self.scorer, Estimator):
+            raise UsageError(
+                "the run's model takes up measurements only by training",
+                remedy="Use a run of `--backbone Mixed`, or import the measurements and train again.",
+            )
+        return replace(self, scorer=self.scorer.refit(triples))
 
     def predict_rows(self, a: np.ndarray, b: np.ndarray, c: np.ndarray, *, calibrated: bool = False) -> np.ndarray:
         """`predict` for int64 rows (n,) of `entities`."""

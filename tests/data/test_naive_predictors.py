@@ -13,7 +13,9 @@ from datasets_for_tests import screen, write
 from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.metrics import compute
-from l2aco.runs.naive import CellMean, PairMean, PartnerMean, likeness, naive_predictors, predict_naive
+from l2aco.runs.naive import naive_predictors, neighbours, predict_naive
+from l2aco.runs.naive_means import CellMean, PairMean, PartnerMean, likeness
+from l2aco.runs.naive_scores import PairMeanOfScores
 from l2aco.workspace import Workspace
 
 
@@ -43,6 +45,27 @@ def test_the_partner_mean_of_an_unseen_drug_is_the_known_partners_in_that_line(w
     assert found == pytest.approx([(2 + 1.5) / 5, (0 + 1.5) / 4])
 
 
+def test_a_pair_of_scores_falls_back_on_its_drugs(workspace: Workspace) -> None:
+    rows = [(0, b, c, 5.0 + b + c) for b in range(1, 5) for c in range(4)]
+    rows += [(a, b, c, -5.0 - a - c) for a in range(1, 5) for b in range(a + 1, 5) for c in range(4)]
+    dataset = write(workspace, rows)
+    found = PairMeanOfScores().fit(dataset.triples, np.arange(len(rows)))
+    ask = np.array([[0, 1], [1, 2], [0, 30], [1, 30], [30, 31]]).T
+    good, bad, half_good, half_bad, unknown = found.predict(ask[0], ask[1], np.zeros(5, dtype=np.int64))
+    assert good > half_good > unknown > half_bad > bad
+
+
+def test_without_scores_the_mixed_model_is_of_labels_and_of_one_label_there_is_none(workspace: Workspace) -> None:
+    dataset = screen(workspace)
+    split = make_split(dataset, SplitSpec(setting="random"))
+    scoreless = np.full(len(dataset.triples), np.nan)
+    dataset.__dict__["triples"] = dataclasses.replace(dataset.triples, score=scoreless)
+    found = predict_naive(dataset, split)
+    assert "pair mean of scores" not in found and found["mixed without kernels"].std() > 0
+    dataset.__dict__["triples"] = dataclasses.replace(dataset.triples, label=np.ones_like(dataset.triples.label))
+    assert "mixed without kernels" not in predict_naive(dataset, split)
+
+
 @pytest.mark.parametrize("positives", range(1, 9))
 def test_an_unseen_line_has_the_training_mean_to_the_last_bit(workspace: Workspace, positives: int) -> None:
     rows = [(a, b, 4, 1 if number < positives else -1) for number, (a, b) in enumerate(combinations(range(6), 2))]
@@ -69,7 +92,7 @@ def test_every_predictor_is_blind_to_the_order_of_the_drugs_and_gives_probabilit
     triples, rng = dataset.triples, np.random.default_rng(0)
     vectors = {"v": (rng.normal(size=(40, 5)), rng.random(40) < 0.8)}
     a, b, c = (rng.integers(0, 40, 200) for _ in range(3))
-    for name, predictor in naive_predictors(vectors, vectors).items():
+    for name, predictor in {**naive_predictors(), **neighbours(vectors, vectors)}.items():
         found = predictor.fit(triples, np.arange(len(triples))).predict(a, b, c)
         assert np.allclose(found, predictor.predict(b, a, c)), name
         assert ((found >= 0) & (found <= 1)).all(), name
@@ -81,7 +104,13 @@ def test_every_predictor_is_blind_to_the_order_of_the_drugs_and_gives_probabilit
         (
             "graphsynergy/DrugCombDB",
             "novel-cell",
-            {"drug mean": 0.685, "pair mean": 0.741, "cell-protein kNN over cell lines": 0.743},
+            {
+                "drug mean": 0.685,
+                "pair mean": 0.741,
+                "cell-protein kNN over cell lines": 0.743,
+                "pair mean of scores": 0.745,
+                "mixed without kernels": 0.7466,
+            },
         ),
         ("graphsynergy/DrugCombDB", "novel-drug", {"partner mean": 0.707, "fingerprint kNN over drugs": 0.715}),
         ("graphsynergy/DrugCombDB", "random", {"pair mean": 0.743, "pair + cell mean": 0.770}),

@@ -35,15 +35,18 @@ class NovelCell(Setting):
     held_out = EntityKind.cell_line
 
     def divide(self, dataset: DataSet, spec: SplitSpec) -> Parts:
-        groups = dataset.united.cell_line
+        groups = self.groups(dataset)
         order = generator(spec, 0).permutation(distinct(groups))
         if spec.stratify == "tissue":
             order = order[np.argsort(tissues_of_lines(dataset)[1][order], kind="stable")]
         train, valid, test, held = _by_group(groups, order, spec, "cell lines")
         return train, valid, test, ids_of(dataset, EntityKind.cell_line, held)
 
+    def groups(self, dataset: DataSet) -> Array:
+        return dataset.united.cell_line
+
     def check(self, dataset: DataSet, split: Split) -> list[str]:
-        keep_apart(split, "cell line", dataset.united.cell_line)
+        keep_apart(split, "cell line", self.groups(dataset))
         return ["no cell line on two sides, under any of its names"]
 
 
@@ -52,14 +55,17 @@ class NovelPair(Setting):
 
     def divide(self, dataset: DataSet, spec: SplitSpec) -> Parts:
         size = len(dataset.drugs)
-        groups = dataset.united.pair(size)
+        groups = self.groups(dataset)
         order = generator(spec, 0).permutation(distinct(groups))
         train, valid, test, held = _by_group(groups, order, spec, "drug pairs")
         names = [f"{dataset.drugs[pair // size].id} + {dataset.drugs[pair % size].id}" for pair in held]
         return train, valid, test, names
 
+    def groups(self, dataset: DataSet) -> Array:
+        return dataset.united.pair(len(dataset.drugs))
+
     def check(self, dataset: DataSet, split: Split) -> list[str]:
-        keep_apart(split, "drug pair", dataset.united.pair(len(dataset.drugs)))
+        keep_apart(split, "drug pair", self.groups(dataset))
         return ["no unordered drug pair on two sides"]
 
 
@@ -83,8 +89,11 @@ class NovelTissue(Setting):
         valid = np.isin(groups[rest], validation_groups(groups[rest], spec))
         return rest[~valid], rest[valid], test, [tissues[spec.fold]]
 
+    def groups(self, dataset: DataSet) -> Array:
+        return tissues_of_lines(dataset)[1][dataset.united.cell_line]
+
     def check(self, dataset: DataSet, split: Split) -> list[str]:
-        keep_apart(split, "tissue", tissues_of_lines(dataset)[1][dataset.united.cell_line])
+        keep_apart(split, "tissue", self.groups(dataset))
         return ["no tissue on two sides"]
 
 

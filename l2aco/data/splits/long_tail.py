@@ -54,6 +54,9 @@ class LongTail(Setting):
         train = np.concatenate([rest[~np.isin(cells[rest], lines)], shown, shots])
         return train, valid, test, ids_of(dataset, EntityKind.cell_line, tail)
 
+    def groups(self, dataset: DataSet) -> Array:
+        return dataset.united.cell_line
+
     def check(self, dataset: DataSet, split: Split) -> list[str]:
         cells = dataset.united.cell_line
         tested = distinct(cells[split.test])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from l2aco.data.dataset import DataSet
-from l2aco.data.splits.setting import Parts, Setting, generator, ids_of, leak
+from l2aco.data.splits.setting import Array, Parts, Setting, generator, ids_of, leak
 from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.data.triples import distinct
 from l2aco.entities import EntityKind
@@ -45,6 +45,9 @@ class NovelDrug(Setting):
         known = trained[triples.drug_a] + trained[triples.drug_b]  # the partner may be known to validation alone
         valid, test = (rows[known[rows] == 2 - wanted] for rows in (valid, test))
         return train, valid, test, ids_of(dataset, EntityKind.drug, held)
+
+    def groups(self, dataset: DataSet) -> Array:
+        return np.stack([dataset.united.drug_a, dataset.united.drug_b], axis=1)
 
     def check(self, dataset: DataSet, split: Split) -> list[str]:
         triples = dataset.united

@@ -39,6 +39,11 @@ class Setting:
         the test rows. Raises UsageError where there are too few groups."""
         raise NotImplementedError
 
+    def groups(self, dataset: DataSet) -> Array:
+        """int64 (n,), or (n, 2) for the two drugs: what the test holds out whole, of each of the triples; by default
+        the row itself."""
+        return np.arange(len(dataset.triples))
+
     def check(self, dataset: DataSet, split: Split) -> list[str]:
         """What a split keeps beyond what every split does, one line each; raises DamagedError (`leak`) where it does
         not."""

@@ -30,6 +30,17 @@ class Target:
         """float64 (n,): the modelled value; NaN where the score that it needs is NaN."""
         return (self._bent(score, label) - self.mean) / self.sd
 
+    def unscaled(self, values: Array) -> Array:
+        """Standardised values (n,) on the scale that `scale` names, within its bounds."""
+        return np.clip(values * self.sd + self.mean, -1.0, 1.0)
+
+    @property
+    def scale(self) -> str:
+        """What `unscaled` gives, in words."""
+        if self.name == "rank":
+            return "the share of training scores below, from -1 to 1"
+        return f"tanh((score - {self.centre:.4g}) / {self.width:.4g})"
+
     def _bent(self, score: Array | None, label: Array | None) -> Array:
         source = label if self.name == "label" else score
         if source is None:
@@ -66,3 +77,23 @@ def fit_target(name: TargetName, score: Array | None, label: Array | None) -> Ta
     raw = Target(name, centre, width, np.maximum.accumulate(knots), 0.0, 1.0)
     bent = raw(values, values)
     return Target(name, centre, width, raw.knots, float(bent.mean()), float(bent.std()))
+
+
+def usual_target(score: Array, label: Array) -> TargetName | None:
+    """The score where it differs between rows (n,), else the label; None where that does not either."""
+    scores = score[np.isfinite(score)]
+    if len(scores) and scores.min() < scores.max():
+        return "score"
+    return "label" if len(label) and label.min() < label.max() else None
+
+
+def cut_at(y: Array, label: Array) -> float:
+    """Above it lies the share of the target's values y (n,) that is synergistic by `label`."""
+    return float(np.quantile(y, 1.0 - np.clip(label.mean(), 0.001, 0.999)))
+
+
+def probability_above(cut: float, mean: Array, variance: float) -> Array:
+    """float64 (n,): that a measurement of this mean and variance lies above `cut`."""
+    from scipy.stats import norm
+
+    return np.asarray(norm.sf(cut, loc=mean, scale=np.sqrt(variance)))

@@ -1,0 +1,170 @@
+"""Boosted: gradient-boosted trees over what mixed models say, and what panels say, averaged with the mixed model.
+
+The trees read the logits of the mixed model with and without knowledge (of a training row: by models that did not see
+what the setting holds out of it), the effects of both drugs, and of each store of numbers the line's components and
+plain numbers, the classes of both drugs, and how the line is expected to respond to drugs of these classes. Embeddings
+reach them through the mixed model alone: fifty training lines are too few to learn from components of texts.
+
+Shapes: stores (n, D) -> columns (rows, p) -> logits (rows,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from l2aco.data.triples import Triples
+from l2aco.models.backbones.mixed import Mixed, MixedConfig
+from l2aco.models.config import BackboneConfig
+from l2aco.models.estimator import Array, Estimator, Expected
+from l2aco.models.inputs import Inputs
+from l2aco.models.out_of_fold import Scorer, out_of_fold
+from l2aco.models.tree_columns import Columns, Components, fit_components, stores_of_numbers
+from l2aco.models.trees import Trees
+from l2aco.progress import Progress, Silent
+
+
+class BoostedConfig(BackboneConfig):
+    held_out: Literal["cell_line", "drug", "pair", "row"] = "cell_line"
+    """What the mixed model must not have seen of a training row that it scores (default: what the split holds out)."""
+    iterations: int = Field(default=200, ge=1)
+    """Trees."""
+    rate: float = Field(default=0.05, gt=0, le=1)
+    """Share of a tree that is added."""
+    leaves: int = Field(default=15, ge=2)
+    """Of a tree."""
+    rows_a_leaf: int = Field(default=200, ge=1)
+    """At least; a two-hundredth of the training rows where those are few."""
+    l2: float = Field(default=5.0, ge=0)
+    """Penalty of the leaves' values."""
+    components: int = Field(default=8, ge=0)
+    """Of the lines of each store of numbers."""
+    folds: int = Field(default=15, ge=2)
+    """Parts of the training rows that the mixed models score without having seen them."""
+    mixed: float = Field(default=0.5, ge=0, le=1)
+    """Share of the mixed model in the logit; the rest is the trees'."""
+
+
+HELD_OUT = {"novel-drug": "drug", "novel-pair": "pair", "random": "row"}
+
+
+@dataclass(frozen=True)
+class Boosted(Estimator):
+    """See the module."""
+
+    Config: ClassVar[type[BackboneConfig]] = BoostedConfig
+    citation: ClassVar[str] = "Friedman. Greedy function approximation: a gradient boosting machine. 2001."
+
+    inputs: Inputs
+    config: BoostedConfig
+    plain: Mixed
+    """Without knowledge."""
+    knowing: Mixed
+    components: Mapping[str, Components]
+    trees: Trees
+    columns: Columns
+
+    @classmethod
+    def defaults_for(cls, setting: str) -> dict[str, Any]:
+        return {"held_out": HELD_OUT.get(setting, "cell_line")}
+
+    @classmethod
+    def fit(
+        cls, inputs: Inputs, config: Any, triples: Triples, *, seed: int = 0, progress: Progress = Silent()
+    ) -> Self:
+        plain, knowing = (
+            Mixed.fit(inputs, settings, triples, seed=seed, progress=progress) for settings in _settings(config)
+        )
+        components = fit_components(inputs, config.components)
+        columns = Columns.of(inputs, components)
+        groups = _groups(triples, config.held_out, inputs.num_drugs)
+        said = out_of_fold(
+            lambda rows: _cheap(plain.anew(rows), knowing.anew(rows)), triples, groups, folds=config.folds, seed=seed
+        )
+        a, b, c = triples.drug_a, triples.drug_b, triples.cell_line
+        if config.held_out != "drug":  # one value a drug: another in each part would tell trees which lines those are
+            said[:, 2:] = _cheap(plain, knowing)(a, b, c)[:, 2:]
+        trees = Trees.grow(
+            columns.table(said[:, :2], said[:, 2:], a, b, c),
+            triples.label,
+            categories=columns.categories,
+            max_iter=config.iterations,
+            learning_rate=config.rate,
+            max_leaf_nodes=config.leaves,
+            min_samples_leaf=max(1, min(config.rows_a_leaf, len(triples) // 200)),
+            l2_regularization=config.l2,
+            random_state=seed,
+        )
+        return cls(inputs, config, plain, knowing, components, trees, columns)
+
+    def refit(self, triples: Triples) -> Self:
+        """The mixed models take the rows up; the trees stay, since what they read has taken them up."""
+        return replace(self, plain=self.plain.refit(triples), knowing=self.knowing.refit(triples))
+
+    def admit(self, newcomers: Inputs) -> Self:
+        columns = self.columns.and_of(Columns.of(newcomers, self.components))
+        return replace(self, plain=self.plain.admit(newcomers), knowing=self.knowing.admit(newcomers), columns=columns)
+
+    def probabilities(self, a: Array, b: Array, c: Array) -> Array:
+        said = _cheap(self.plain, self.knowing)(a, b, c)
+        grown = self.trees.logits(self.columns.table(said[:, :2], said[:, 2:], a, b, c))
+        return np.asarray(1.0 / (1.0 + np.exp(-grown - self.config.mixed * (said[:, 1] - grown))))
+
+    def expected(self, a: Array, b: Array, c: Array, share: float = 0.9) -> Expected | None:
+        """By the mixed model with knowledge."""
+        return self.knowing.expected(a, b, c, share)
+
+    def arrays(self) -> dict[str, Array]:
+        parts: dict[str, Mixed | Trees] = {"plain": self.plain, "knowing": self.knowing, "trees": self.trees}
+        found = {f"{part}/{name}": array for part, of in parts.items() for name, array in of.arrays().items()}
+        for place, fitted in enumerate(self.components.values()):
+            found |= {f"components/{place}/{name}": getattr(fitted, name) for name in ("centre", "axes")}
+        return found
+
+    @classmethod
+    def restore(cls, inputs: Inputs, config: Any, arrays: Mapping[str, Array]) -> Self:
+        components = {
+            store: Components(**_under(f"components/{place}/", arrays))
+            for place, store in enumerate(stores_of_numbers(inputs))
+        }
+        plain, knowing = (
+            Mixed.restore(inputs, settings, _under(f"{part}/", arrays))
+            for part, settings in zip(("plain", "knowing"), _settings(config), strict=True)
+        )
+        columns = Columns.of(inputs, components)
+        return cls(inputs, config, plain, knowing, components, Trees.of_arrays(_under("trees/", arrays)), columns)
+
+    def facts(self) -> dict[str, Any]:
+        """Of the mixed model with knowledge."""
+        return self.knowing.facts()
+
+
+def _settings(config: BoostedConfig) -> tuple[MixedConfig, MixedConfig]:
+    """Of the mixed model without knowledge, and with it."""
+    return MixedConfig(knowledge="none"), MixedConfig(share_drugs=config.held_out == "drug")
+
+
+def _cheap(plain: Mixed, knowing: Mixed) -> Scorer:
+    """(m, 4): the logits of a triple by both, and the effects of both drugs."""
+    effects = plain.drug_effects()
+    return lambda a, b, c: np.column_stack([plain.logits(a, b, c), knowing.logits(a, b, c), effects[a], effects[b]])
+
+
+def _groups(triples: Triples, held_out: str, drugs: int) -> Array:
+    """int64 (n,) or (n, 2): what the mixed model must not have seen of each row; the row itself where all share it."""
+    rows = np.arange(len(triples))
+    groups = {
+        "cell_line": triples.cell_line,
+        "drug": np.stack([triples.drug_a, triples.drug_b], axis=1),
+        "pair": triples.pair(drugs),
+        "row": rows,
+    }[held_out]
+    return groups if len(np.unique(groups)) > 1 else rows
+
+
+def _under(start: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}

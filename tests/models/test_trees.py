@@ -1,0 +1,26 @@
+"""Trees kept as arrays say what scikit-learn's say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from l2aco.models.trees import Trees
+
+
+@pytest.mark.parametrize("categories", [0, 2])
+def test_arrays_say_what_scikit_learn_says(categories: int) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3000, 5))
+    x[:, :2] = rng.integers(0, 40, size=(3000, 2))
+    x[rng.random(x.shape) < 0.1] = np.nan
+    label = ((np.nan_to_num(x[:, 0]) % 3 == 1) ^ (np.nan_to_num(x[:, 2]) > 0.3) ^ np.isnan(x[:, 3])).astype(np.int8)
+    how = {"max_iter": 30, "max_leaf_nodes": 15, "random_state": 0}
+    trees = Trees.grow(x, label, categories=categories, **how)
+    known = HistGradientBoostingClassifier(
+        categorical_features=list(range(categories)) or None, early_stopping=False, **how
+    ).fit(x, label)
+    np.testing.assert_allclose(trees.logits(x), known.decision_function(x), atol=1e-9)
+    again = Trees.of_arrays(trees.arrays())
+    assert np.array_equal(again.logits(x[:50]), trees.logits(x[:50])) and again.logits(x[:0]).shape == (0,)

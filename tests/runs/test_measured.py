@@ -1,0 +1,94 @@
+"""A finished run takes up measurements of a line without training, and says how sure it is."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+
+from l2aco.data.catalog import open_dataset
+from l2aco.runs.run import open_run
+
+
+@pytest.fixture
+def mixed(lab, cli):
+    cli("train", "--backbone", "Mixed", "--set", "draws=4")
+    return lab
+
+
+def held_out(lab) -> tuple[str, pl.DataFrame]:
+    """A line of the test rows, and what was measured of it."""
+    table = open_run(None, lab).predictions()
+    line = table["cell_line"].mode().sort()[0]
+    return line, table.filter(cell_line=line)
+
+
+def test_measurements_move_a_line_towards_them_and_narrow_its_interval(mixed, cli):
+    line, rows = held_out(mixed)
+    few, asked = rows.head(40), rows.tail(20).select("drug_a", "drug_b", "cell_line")
+    asked.write_csv("asked.csv")
+    found = []
+    for shift in (None, 30.0, -30.0):
+        more = []
+        if shift is not None:
+            few.select("drug_a", "drug_b", "cell_line", score=pl.lit(shift)).write_csv("few.csv")
+            more = ["--measured", "few.csv"]
+        said = cli("predict", "--pairs", "asked.csv", *more, "--json")
+        assert ("40 measurements of few.csv are taken up" in said.stderr) == bool(more)
+        found.append(pl.DataFrame(json.loads(said.stdout)))
+    before, high, low = found
+    assert (low["probability"] < before["probability"]).all() and (before["probability"] < high["probability"]).all()
+    width = [(frame["expected_high"] - frame["expected_low"]).mean() for frame in found]
+    assert max(width[1:]) < width[0]
+    assert ((before["expected_low"] < before["expected"]) & (before["expected"] < before["expected_high"])).all()
+    drugs = [name for drug in asked["drug_a"].unique().sort()[:4] for name in ("--drug", drug)]
+    ranked = cli("recommend", "--cell", line, *drugs, "--measured", "few.csv", "--json")
+    assert "40 further measurements are taken up" in ranked.stderr and "Expected is tanh(" in ranked.stderr
+    pair = json.loads(ranked.stdout)[0]
+    assert pair["expected_low"] < pair["expected"] < pair["expected_high"]
+
+
+def test_ninety_percent_intervals_hold_most_measurements_of_held_out_lines(mixed, cli):
+    rows = open_run(None, mixed).predictions()
+    rows.select("drug_a", "drug_b", "cell_line", "score").write_csv("asked.csv")
+    cli("predict", "--pairs", "asked.csv", "-o", "out.csv")
+    found = pl.read_csv("out.csv")
+    target = open_run(None, mixed).predictor().scorer.state.target
+    true = ((pl.col("score") - target.centre) / target.width).tanh()
+    held = found.select(((true >= pl.col("expected_low")) & (true <= pl.col("expected_high"))).mean()).item()
+    assert 0.8 < held < 0.98
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("drug_a,drug_b,cell_line,score\nDB00530,DB00317,{line},much\n", "few.csv:2"),
+        ("drug_a,drug_b,cell_line,score\nDB00530,DB00317,{line},\n", "is empty"),
+        ("drug_a,drug_b,cell_line,score\nDB00530,DB00530,{line},3\n", "same drug"),
+        ("drug_a,drug_b,cell_line,score\nDB00530,nobody,{line},3\n", "few.csv:2"),
+        ("drug_a,drug_b,cell_line,score\nDB00530,DB00317,{line},3\nDB00317,DB00530,{line},4\n", "few.csv:3"),
+        ("drug_a,drug_b,cell_line\nDB00530,DB00317,{line}\n", "score"),
+        ("drug_a,drug_b,cell_line,score\n", "few.csv"),
+    ],
+)
+def test_a_bad_row_of_measurements_is_named(mixed, cli, text, said):
+    (mixed.root / "few.csv").write_text(text.format(line=open_dataset("demo", mixed).cell_lines[0].id))
+    result = cli("recommend", "--cell", "A375", "--measured", "few.csv", code=1)
+    assert said in result.stderr and not result.stdout
+
+
+def test_a_network_says_that_it_takes_no_measurements(lab, cli):
+    cli("train", "--backbone", "MLP", "--align", "none", "--set", "epochs=1")
+    line, rows = held_out(lab)
+    rows.select("drug_a", "drug_b", "cell_line", "score").write_csv("few.csv")
+    assert "Mixed" in cli("recommend", "--cell", line, "--measured", "few.csv", code=2).stderr
+
+
+def test_the_threshold_stands_beside_the_call(mixed, cli):
+    line, rows = held_out(mixed)
+    pair = rows.row(0, named=True)
+    ask = ("--drug-a", pair["drug_a"], "--drug-b", pair["drug_b"], "--cell", line)
+    found = json.loads(cli("predict", *ask, "--json").stdout)[0]
+    assert found["synergistic"] == (found["probability"] >= found["threshold"])
+    assert f"from a probability of {found['threshold']:.3f}" in cli("recommend", "--cell", line).stderr
