@@ -33,7 +33,7 @@ class BackboneConfig(BaseModel):
 CELL_FEATURES = ("expression", "cell_proteins", "tissue")
 """What is read of cell lines, the first that is there."""
 DRUG_FEATURES = ("descriptors",)
-"""The same of drugs."""
+"""The same of drugs; where a backbone says nothing else."""
 PROFILE, ONE_HOT = "profile", "one_hot"
 
 
@@ -62,15 +62,17 @@ class FeaturesConfig(FeatureConfig):
 
     drug_features: str = "auto"
     """What is read of a drug: `descriptors`, `morgan`, `atom_pair` or another feature of the data set by its name, such
-    as the vectors of a chemical language model, `profile`, `one_hot`, or `auto`: descriptors, else one_hot."""
+    as the vectors of a chemical language model, `profile`, `one_hot`, or `auto`: what the backbone usually reads where
+    it is known of any drug, else one_hot."""
+    usual_drugs: ClassVar[tuple[str, ...]] = DRUG_FEATURES
 
     def reads(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
-        rest = super().reads(uses, known) - {*DRUG_FEATURES}
+        rest = super().reads(uses, known) - {*self.usual_drugs}
         return rest | ({self.of_drugs(known)} - {PROFILE, ONE_HOT})
 
     def of_drugs(self, known: Callable[[str], bool]) -> str:
         """What `drug_features` stands for."""
-        return _chosen(self.drug_features, DRUG_FEATURES, known)
+        return _chosen(self.drug_features, self.usual_drugs, known)
 
     @property
     def reads_vectors(self) -> bool:

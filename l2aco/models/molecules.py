@@ -13,17 +13,17 @@ from l2aco.models.kg.blocks import Block, symmetric_normalisation, with_self_loo
 
 
 class MoleculeBatch(NamedTuple):
-    """The molecules of `count` drugs: atoms (A, F), bonds with a loop at every atom as a block with the symmetric
+    """The molecules of `drugs` drugs: atoms (A, F), bonds with a loop at every atom as a block with the symmetric
     normalisation of a graph convolution, and whose each atom is, int64 (A,)."""
 
     atoms: Tensor
     bonds: Block
     owner: Tensor
-    count: int
+    drugs: int
 
     def strongest(self, x: Tensor) -> Tensor:
-        """(count, d): the maximum of x (A, d) over the atoms of each drug; zero for one without atoms."""
-        pooled = x.new_zeros(self.count, x.shape[1])
+        """(drugs, d): the maximum of x (A, d) over the atoms of each drug; zero for one without atoms."""
+        pooled = x.new_zeros(self.drugs, x.shape[1])
         return pooled.scatter_reduce(0, self.owner.unsqueeze(1).expand_as(x), x, "amax", include_self=False)
 
 

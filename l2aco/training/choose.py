@@ -33,20 +33,21 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
         "backbone": choose_backbone(spec.backbone, dataset, workspace),
         "device": settings.device if spec.device == "auto" else spec.device,
     }
+    from l2aco.models.assemble import parse_config
+
     kind = backbones.load(str(found["backbone"]))
+    reads = parse_config(kind, spec.config).reads_vectors
     if issubclass(kind, Estimator):
         align = AlignSpec(loss="none", standardise=False, vectors=spec.align.vectors, draw=spec.align.draw)
-        found |= {"store": _stores_at_hand(spec, workspace), "align": align}
+        found |= {"store": _stores_at_hand(spec, workspace) if reads else (), "align": align}
     else:
-        from l2aco.models.assemble import parse_config
-
-        reads = spec.align.active or parse_config(kind, spec.config).reads_vectors
-        if spec.align.vectors != "profiles" and not reads:
-            raise UsageError(
-                f"vectors = {spec.align.vectors} is a control of vectors that nothing reads",
-                remedy="Leave out --vectors, or give --align, --fusion or --set cell_features=profile something to read.",
-            )
+        reads = reads or spec.align.active
         found["store"] = _named_stores(spec, workspace) if reads else ()
+    if spec.align.vectors != "profiles" and not reads:
+        raise UsageError(
+            f"vectors = {spec.align.vectors} is a control of vectors that nothing reads",
+            remedy="Leave out --vectors, or let --align, --fusion or --set cell_features=profile read something.",
+        )
     found |= {"llm": None, "encoder": None}
     return spec.model_copy(update=found)
 

@@ -40,8 +40,8 @@ SMILES = {
     "arsenic trioxide": "O=[As]O[As]=O",
     "imatinib mesylate": "Cc1ccc(cc1Nc1nccc(n1)-c1cccnc1)NC(=O)c1ccc(cc1)CN1CCN(C)CC1.CS(=O)(=O)O",
     "methane": "C",
-    "sirolimus": "CC1CCC2CC(C(=CC=CC=CC(CC(C(=O)C(C(C(=CC(C(=O)CC(OC(=O)C3CCCCN3C(=O)C(=O)C1(O2)O)C(C)CC4CCC(C(C4)OC)O)C)"
-    "C)O)OC)C)C)C)OC",
+    "sirolimus": "CC1CCC2CC(C(=CC=CC=CC(CC(C(=O)C(C(C(=CC(C(=O)CC(OC(=O)C3CCCCN3C(=O)C(=O)C1(O2)O)C(C)CC4CCC(C(C4)OC)O)"
+    "C)C)O)OC)C)C)C)OC",
     "glycine, twelve times": "N" + "CC(=O)N" * 12 + "CC(=O)O",
 }
 UNREADABLE = {"invalid": "C1CC(", "empty": "", "nothing": None}
@@ -170,7 +170,9 @@ def test_drugs_are_told_apart_by_their_smiles_and_unreadable_ones_are_the_averag
     assert len(known.unique(dim=0)) == len(data.drugs) and torch.isfinite(known).all()
     names = list(SMILES)
     torch.testing.assert_close(found[1], known[names.index("carboplatin")], rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(found[0], found[1]) and torch.equal(found[2], found[3]) and torch.equal(found[2], found[4])
+    assert (
+        not torch.allclose(found[0], found[1]) and torch.equal(found[2], found[3]) and torch.equal(found[2], found[4])
+    )
     drugs, _ = model.backbone.measured()
     assert drugs.tolist() == [drug.name not in UNREADABLE for drug in data.drugs]
 
@@ -235,7 +237,10 @@ def test_a_run_scores_a_drug_known_by_its_smiles_and_reads_profiles_of_lines(lab
     assert "store reference--toy" in cli(*profile).stderr
     cli(*profile, "--vectors", "shuffled")
     assert "nothing reads" in cli("train", "--backbone", "DeepDDS", *brief, "--vectors", "shuffled", code=2).stderr
-    assert "expresion" in cli("train", "--backbone", "MatchMaker", *told, "--set", "cell_features=expresion", code=2).stderr
+    assert (
+        "expresion"
+        in cli("train", "--backbone", "MatchMaker", *told, "--set", "cell_features=expresion", code=2).stderr
+    )
 
 
 def screen(folder: Path) -> Path:

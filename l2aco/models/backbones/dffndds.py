@@ -1,14 +1,14 @@
 """DFFNDDS: five views of two drugs and a cell line, which interact bit by bit and vector by vector (Xu et al. 2023).
 
-A drug is a vector of its SMILES and its atom-pair fingerprint, a cell line what `cell_features` names; each is projected
-to one width. A highway network over the flattened views and multi-head attention between them, each with a tail of its
-own, are added to the views. Two stochastic passes are held together by a symmetric KL divergence.
+A drug is a vector of its SMILES and its atom-pair fingerprint, a cell line what `cell_features` names; each is
+projected to one width. A highway network over the flattened views and multi-head attention between them, each with a
+tail of its own, are added to the views. Two stochastic passes are held together by a symmetric KL divergence.
 
-`drug_features` is the vector of the SMILES: RDKit's descriptors, or those of a chemical language model that the data set
-brings as a feature.
+`drug_features` is the vector of the SMILES: RDKit's descriptors, or that of a chemical language model, which the data
+set brings as a feature.
 
 Differs from the paper and its code: both drugs share their projections, and the logit is the mean over both orders;
-descriptors stand for the fine-tuned language model, whose weights are not published; a quarter of the width; one logit.
+descriptors stand for a language model fine-tuned on SMILES; a quarter of the width; one logit.
 `faithful` has projections for each place, one order and the published widths. The code also leaves the dropout of
 attention on when it predicts; ours never does.
 
