@@ -17,7 +17,7 @@ from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
 
 if TYPE_CHECKING:
-    from l2aco.recommend.rank import Recommendation
+    from l2aco.recommend.recommendation import Recommendation
     from l2aco.runs.run import Run
     from l2aco.runs.spec import TrainSpec
 

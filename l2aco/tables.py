@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from l2aco.bounds import check_bytes, check_excel, check_parquet
 from l2aco.columns import Fit, Roles, pick_columns
-from l2aco.errors import InputError
+from l2aco.errors import DamagedError, InputError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -258,6 +258,17 @@ def read_binary(path: Path) -> pl.DataFrame:
     except (Exception, pl.exceptions.PanicException) as error:
         what = f"is not a readable {path.suffix[1:].casefold()} file ({_first_line(error)})"
         raise InputError(what, where=path) from None
+
+
+def read_written(path: Path, schema: Mapping[str, Any], remedy: str) -> pl.DataFrame:
+    """A Parquet file that L2aCo wrote, with the columns and polars types of `schema`; raises DamagedError."""
+    import polars as pl
+
+    try:
+        return read_binary(path).select(pl.col(column).cast(kind) for column, kind in schema.items())
+    except (InputError, pl.exceptions.PolarsError) as error:
+        what = error.message if isinstance(error, InputError) else _first_line(error)
+        raise DamagedError(f"is not what was written there ({what})", where=path, remedy=remedy) from None
 
 
 def _whole(path: Path, frame: pl.DataFrame, lines: Sequence[int] | None = None, separator: str = "") -> Table:

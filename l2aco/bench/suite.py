@@ -51,7 +51,7 @@ class Arm(BaseModel):
 
     name: str
     profiles: tuple[str, ...] | None = None
-    draws: int = Field(default=1, ge=1)
+    draws: int = Field(default=1, ge=1, le=1000)
     folds: tuple[int, ...] | None = None
     """The folds that it is trained on; None: all."""
     seeds: tuple[int, ...] | None = None
@@ -80,7 +80,7 @@ class Suite(BaseModel):
     settings: tuple[str, ...] = ("novel-cell",)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Of the folds and of the models alike."""
-    folds: int = Field(default=5, ge=2)
+    folds: int = Field(default=5, ge=2, le=1000)
     naive: tuple[str, ...] = ("pair mean",)
     spec: dict[str, Any] = Field(default_factory=dict)
     arms: tuple[Arm, ...] = Field(min_length=1)

@@ -42,6 +42,9 @@ def import_(
         bool, typer.Option("--trust-ids", help="Ids are right where the names beside them say otherwise.")
     ] = False,
     features: Annotated[list[str] | None, typer.Option(help="A feature table, as name=FILE; repeat.")] = None,
+    same_screen: Annotated[
+        bool, typer.Option("--same-screen", help="The response is of the screen that the scores come from.")
+    ] = False,
     graph: Annotated[Path | None, typer.Option(help="A table of typed edges, such as PrimeKG's kg.csv.")] = None,
     columns: Annotated[
         list[str] | None, typer.Option(help="Your name of a column, as role=NAME, or role= for none; repeat.")
@@ -66,6 +69,7 @@ def import_(
         keep_apart=keep_apart,
         trust_ids=trust_ids,
         features={feature: Path(file) for feature, file in _pairs("--features", features or []).items()},
+        same_screen=same_screen,
         graph=graph,
         columns=_pairs("--columns", columns or [], empty=True),
         allow_pickle=allow_pickle,

@@ -15,6 +15,7 @@ VERBS = (
     "store",
     "data",
     "train",
+    "ensemble",
     "runs",
     "bench",
     "evaluate",

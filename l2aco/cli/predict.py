@@ -35,7 +35,8 @@ def predict(
     vector in the run's store, and from what --entities says of them, where its backbone can read that."""
     from l2aco.entities import read_entities
     from l2aco.files import write_text
-    from l2aco.runs.pairs import pairs_from, predict_pairs
+    from l2aco.runs.pairs import pairs_from
+    from l2aco.runs.predict import predict_pairs
     from l2aco.runs.run import open_run
 
     if output is not None and pairs is not None and output.exists() and pairs.exists() and output.samefile(pairs):

@@ -60,6 +60,12 @@ def profile(
         int | None,
         typer.Option("--samples", help="Profiles of each entity, kept side by side.", rich_help_panel=_MODEL),
     ] = None,
+    pieces: Annotated[
+        int | None,
+        typer.Option(
+            "--pieces", help="Most fields or grades of one call; a long profile is joined.", rich_help_panel=_MODEL
+        ),
+    ] = None,
     set_name: Annotated[
         str | None, typer.Option("--set", help="Name of the profile set.", rich_help_panel=_MODEL)
     ] = None,
@@ -128,6 +134,7 @@ def profile(
         seed=seed,
         max_tokens=max_tokens,
         samples=samples,
+        pieces=pieces,
         set_name=set_name,
         base_urls=tuple(base_url or ()),
         vllm_flags=_flags(vllm_flags),

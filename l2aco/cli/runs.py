@@ -24,6 +24,7 @@ def list_(shell: Shell, json: JsonOption = False) -> None:
 @verb
 def show(shell: Shell, run: RunArgument = None, json: JsonOption = False) -> None:
     """Show one run: its metrics beside the naive predictors, by stratum and by tissue, and where its files lie."""
+    from l2aco.runs.ensemble import ENSEMBLE
     from l2aco.runs.evaluate import comparison, group_rows
     from l2aco.runs.run import open_run
 
@@ -38,7 +39,10 @@ def show(shell: Shell, run: RunArgument = None, json: JsonOption = False) -> Non
     facts = {name: value for name, value in found.metrics["training"].items() if not isinstance(value, dict)}
     shell.table([facts], title="training")
     shell.print(f"files in {found.path}")
-    shell.print(f"again: l2aco train --spec {found.path / 'spec.toml'}")
+    again = f"train --spec {found.path / 'spec.toml'}"
+    if found.spec.backbone == ENSEMBLE:
+        again = f"ensemble {' '.join(found.spec.config['members'])}"
+    shell.print(f"again: l2aco {again}")
 
 
 @verb

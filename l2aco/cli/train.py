@@ -25,11 +25,15 @@ def train(
     ] = None,
     fold: Annotated[str | None, typer.Option(help="Fold number from 0, or 'all'.")] = None,
     folds: Annotated[str | None, typer.Option(help="Number of folds; 'all' is short for --fold all.")] = None,
-    align: Annotated[str | None, typer.Option(help="infonce (default), l2, sce, kl, none.")] = None,
+    align: Annotated[str | None, typer.Option(help="infonce (default), l2, sce, kl, regression, none.")] = None,
     fusion: Annotated[
         str | None, typer.Option(help="none, add, gate, concat (default: the backbone's, mostly none).")
     ] = None,
     scope: Annotated[str | None, typer.Option(help="Entities that are aligned: batch (default), train, all.")] = None,
+    offset: Annotated[
+        str | None,
+        typer.Option(help="Learn what a cheap model leaves: mixed, pair, additive, none (default); networks only."),
+    ] = None,
     vectors: Annotated[str | None, typer.Option(help="profiles (default), or a control: shuffled, random.")] = None,
     llm: Annotated[str | None, typer.Option(help="Take the store of this LLM's profiles.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Take the store of this encoder.")] = None,
@@ -73,6 +77,7 @@ def train(
         "align.fusion": fusion,
         "align.scope": scope,
         "align.vectors": vectors,
+        "offset": offset,
         "llm": llm,
         "encoder": encoder,
         "store": None if not store else [] if store == ["none"] else store,

@@ -15,9 +15,9 @@ from l2aco.data.graph import KnowledgeGraph
 from l2aco.data.manifest import REMEDY, read_manifest
 from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityIndex, EntityKind
-from l2aco.errors import DamagedError, InputError
+from l2aco.errors import DamagedError
 from l2aco.files import sha256_file
-from l2aco.tables import read_binary
+from l2aco.tables import read_written
 
 
 class DataSet:
@@ -57,16 +57,7 @@ class DataSet:
         return path
 
     def _frame(self, name: str, schema: dict[str, Any]) -> Any:
-        """A Parquet file of the manifest with the columns of `schema`, none of them null where it is not said to be;
-        raises DamagedError."""
-        import polars as pl
-
-        path = self.file(name)
-        try:
-            return read_binary(path).select(pl.col(column).cast(kind) for column, kind in schema.items())
-        except (InputError, pl.exceptions.PolarsError) as error:
-            what = error.message if isinstance(error, InputError) else str(error).partition("\n")[0]
-            raise DamagedError(f"is not what an import writes ({what})", where=path, remedy=REMEDY) from None
+        return read_written(self.file(name), schema, REMEDY)
 
     @cached_property
     def _entities(self) -> tuple[list[Entity], list[Entity]]:

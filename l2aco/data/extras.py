@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2aco.data.features import kind_of
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.measured import Measured, Owners, read_measured, refuse_repeats
 from l2aco.data.sources.base import Edges, SourceData
@@ -114,18 +115,21 @@ def _find(index: EntityIndex, name: str) -> Entity | None:
 def add_feature(data: SourceData, name: str, path: Path, *, allow_pickle: bool) -> SourceData:
     """Join a feature table: CSV, TSV, Parquet or Excel with the entities in the first column or in the header, JSON of
     vectors by entity, or, with `allow_pickle`, a pickled .npy of a dict. Entities are found by id, name, alias or cross
-    reference; drugs or cell lines, whichever more of the names are."""
+    reference; of the kind whose feature is called `name`, else drugs or cell lines, whichever more of the names are."""
+    entities = {EntityKind.drug: data.drugs, EntityKind.cell_line: data.cell_lines}
+    only = kind_of(name)
+    kinds = [only] if only else list(entities)
 
     def whose(names: Sequence[str]) -> Owners:
-        kinds = ((EntityKind.drug, data.drugs), (EntityKind.cell_line, data.cell_lines))
-        return max((_owners(names, kind, entities) for kind, entities in kinds), key=len)
+        return max((_owners(names, kind, entities[kind]) for kind in kinds), key=len)
 
     suffix = path.suffix.casefold()
     if suffix in (".json", ".npy"):
         read = read_vectors(path, EntityKind.drug) if suffix == ".json" else _pickled(path, allow_pickle)
         found = _measured(path, read, whose(read.ids))
     else:
-        found = read_measured(path, whose)
+        who = " and ".join(f"{kind.replace('_', ' ')}s" for kind in kinds)
+        found = read_measured(path, whose, who)
     report = {
         **data.report,
         f"{name}_rows": len(found.owners.ids),

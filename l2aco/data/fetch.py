@@ -17,7 +17,7 @@ from l2aco.data.dataset import DataSet
 from l2aco.data.download import download, told, under
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.data.sources.laco import find_datasets
-from l2aco.errors import DamagedError, InputError, UnavailableError, UnknownNameError
+from l2aco.errors import DamagedError, InputError, L2aCoError, UnavailableError, UnknownNameError
 from l2aco.files import WriterLock, atomic_folder, atomic_path, sha256_file
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, user_cache
@@ -194,5 +194,7 @@ def unpack(archive: Path, folder: Path) -> None:
             if sum(member.file_size for member in members) > MAX_UNPACKED:
                 raise InputError(f"unpacks to more than {MAX_UNPACKED >> 30} GB", where=archive)
             opened.extractall(folder)
-    except zipfile.BadZipFile as error:
-        raise InputError(f"is not a zip archive ({error})", where=archive) from None
+    except (L2aCoError, OSError):  # a full disk is no fault of the archive
+        raise
+    except Exception as error:  # whatever zipfile and zlib find wrong with bytes
+        raise InputError(f"is not a zip archive that can be unpacked ({error})", where=archive) from None

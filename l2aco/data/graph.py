@@ -101,9 +101,10 @@ class KnowledgeGraph:
         nodes = {str(kind): _ids(arrays[f"nodes_{number}"]) for number, kind in enumerate(index["types"])}
         forward = {}
         for number, (source, name, target) in enumerate(index["relations"]):
-            pairs = arrays[f"edges_{number}"].astype(np.int64)
-            if pairs.ndim != 2 or len(pairs) != 2:
+            pairs = arrays[f"edges_{number}"]
+            if pairs.ndim != 2 or len(pairs) != 2 or pairs.dtype.kind not in "iu":
                 raise ValueError(f"the edges of '{name}' are no pairs")
+            pairs = pairs.astype(np.int64)
             _check_edges((source, name, target), pairs, nodes)
             forward[source, name, target] = pairs
         return cls(nodes, _with_inverses(forward))

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from l2aco.data.catalog import check_new_name
 from l2aco.data.dataset import DataSet
 from l2aco.data.extras import add_feature, add_graph
+from l2aco.data.features.response import RESPONSE
 from l2aco.data.labels import LabelRule
 from l2aco.data.resolution import describe_drugs_and_lines
 from l2aco.data.sources import SOURCES
@@ -36,7 +37,8 @@ class ImportSpec(BaseModel):
     where None. label: a label rule as text (`LabelRule.parse`), the source's own where None. drugs, cell_lines:
     entity tables with more facts (SMILES, xrefs); with add_entities, who is new in them is added. aliases: a table
     of name and id. keep_apart: names that fold alike or are synonyms stay two entities. trust_ids: what is known under
-    an id is taken for it, whatever the name beside it says. features: feature tables by name. graph: a table of typed
+    an id is taken for it, whatever the name beside it says. features: feature tables by name.
+    same_screen: the feature `response` was measured in the screen that the scores come from. graph: a table of typed
     edges. columns: own column names by role. replace: an existing data set of this name.
     """
 
@@ -53,6 +55,7 @@ class ImportSpec(BaseModel):
     keep_apart: bool = False
     trust_ids: bool = False
     features: dict[str, Path] = {}
+    same_screen: bool = False
     graph: Path | None = None
     columns: dict[str, str] = {}
     allow_pickle: bool = False
@@ -68,20 +71,15 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
     check_new_name(spec.name, workspace, replace=spec.replace)
     for feature in spec.features:
         child(path, feature)
+    if spec.same_screen and RESPONSE not in spec.features:
+        raise UsageError("--same-screen says where the response comes from", remedy="Add --features response=FILE.")
     label = LabelRule.parse(spec.label) if spec.label else None
     name, source = find_source(path, spec.source)
     _check_roles(name, source, spec.columns)
     with progress.task(f"reading {path.name}"):
         data = source.read(path, ReadOptions(columns=spec.columns, allow_pickle=spec.allow_pickle))
     if label is not None:
-        needed = "label" if label.kind == "shipped" else "score"
-        if not _has(data.rows, needed):
-            raise InputError(
-                f"brings no {needed}s for --label '{spec.label}'",
-                where=path,
-                remedy="Leave --label out"
-                + (f", or name their column with --columns {needed}=NAME." if needed in source.roles else "."),
-            )
+        _check_label(spec, label, data.rows, source)
     data, resolution = describe_drugs_and_lines(
         data,
         aliases=spec.aliases,
@@ -113,8 +111,24 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
             features=data.features,
             splits=data.splits,
             repeats=data.repeats,
-            extra={"source": name, "report": {**report, **data.report}, "resolution": resolution, "notes": data.notes},
+            extra={
+                "source": name,
+                "report": {**report, **data.report},
+                "resolution": resolution,
+                "notes": data.notes,
+                **({"same_screen": spec.same_screen} if RESPONSE in data.features else {}),
+            },
             replace=spec.replace,
+        )
+
+
+def _check_label(spec: ImportSpec, label: LabelRule, rows: pl.DataFrame, source: Source) -> None:
+    """Raises InputError where the rows lack what the rule is about."""
+    needed = "label" if label.kind == "shipped" else "score"
+    if not _has(rows, needed):
+        named = f", or name their column with --columns {needed}=NAME." if needed in source.roles else "."
+        raise InputError(
+            f"brings no {needed}s for --label '{spec.label}'", where=spec.path, remedy=f"Leave --label out{named}"
         )
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from l2aco.data.catalog import open_or_simulate
 from l2aco.data.dataset import DataSet
 from l2aco.data.features import brought_features, table_in
+from l2aco.data.features.response import origin
 from l2aco.data.splits.make import check_split, make_split, num_folds, setting_of
 from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.entities import EntityKind
@@ -80,6 +81,7 @@ def describe_dataset(dataset: DataSet, workspace: Workspace) -> dict[str, Rows]:
         *([{"what": "SIMULATED", "value": dataset.manifest.get("note", "")}] if dataset.simulated else []),
         {"what": "label rule", "value": dataset.manifest["label_rule"]["text"]},
         {"what": "positive share", "value": round(float(triples.label.mean()), 4)},
+        *([{"what": "response measured in", "value": screen}] if (screen := origin(dataset)) else []),
         {"what": "triples measured more than once", "value": int(np.sum(triples.count > 1))},
         *(
             {"what": f"score, {name}", "value": round(float(np.quantile(known, q)), 3)}

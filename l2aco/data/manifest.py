@@ -65,6 +65,7 @@ class _Manifest(BaseModel):
     source: str = ""
     note: str = ""
     notes: list[str] = []
+    same_screen: bool = False
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

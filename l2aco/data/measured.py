@@ -41,8 +41,9 @@ class Measured:
     notes: list[str]
 
 
-def read_measured(path: Path, whose: Callable[[Sequence[str]], Owners]) -> Measured:
-    """Numbers of the entities that `whose` knows, out of a table with the entity in the first column or in the header.
+def read_measured(path: Path, whose: Callable[[Sequence[str]], Owners], who: str = "drugs and cell lines") -> Measured:
+    """Numbers of the entities that `whose` knows (in words: `who`), out of a table with the entity in the first column
+    or in the header.
 
     Records and columns about nobody are left out, and so are features of which nobody has a number, such as a second
     header. A blank gets the mean of its feature. Raises InputError with the line of a word among numbers, where an
@@ -59,7 +60,7 @@ def read_measured(path: Path, whose: Callable[[Sequence[str]], Owners]) -> Measu
     turned = len(across) > len(down)
     if not down and not turned:
         raise InputError(
-            "is about none of the drugs and cell lines, neither by its first column nor by its header",
+            f"is about none of the {who}, neither by its first column nor by its header",
             where=path,
             remedy="One row is an entity and one column a feature, or the other way around. "
             "Names that differ: --aliases FILE says who is who.",

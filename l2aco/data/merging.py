@@ -72,10 +72,17 @@ def merge_datasets(
             },
             "conflicts": conflicts["examples"],
             "resolution": report,
+            **_same_screen(datasets),
             "notes": [note for kind in EntityKind for note in name_notes(report[f"{kind.value}s"], kind)],
         },
         replace=replace,
     )
+
+
+def _same_screen(datasets: Sequence[DataSet]) -> dict[str, bool]:
+    """Whether response of any of them is of the screen of its scores; nothing where none has response."""
+    said = [dataset.manifest["same_screen"] for dataset in datasets if "same_screen" in dataset.manifest]
+    return {"same_screen": any(said)} if said else {}
 
 
 def _shared_rule(datasets: Sequence[DataSet], rows: pl.DataFrame) -> LabelRule:
@@ -95,8 +102,10 @@ def _of(part: SourceData, kind: EntityKind) -> list[Entity]:
 def _as_source(dataset: DataSet) -> SourceData:
     import polars as pl
 
-    table = pl.read_parquet(dataset.file("triples.parquet"))
-    graph = dataset.graph
+    triples, graph = dataset.triples, dataset.graph
+    drugs, lines = (np.array([entity.id for entity in dataset.entities(kind)], dtype=object) for kind in EntityKind)
+    triple = {"drug_a": drugs[triples.drug_a], "drug_b": drugs[triples.drug_b], "cell_line": lines[triples.cell_line]}
+    measured = {"score": triples.score, "label": triples.label}
     edges: Edges = {}
     for (source, relation, target), pairs in graph.forward() if graph else ():
         ends = [np.array(graph.nodes[kind])[row].tolist() for kind, row in ((source, pairs[0]), (target, pairs[1]))]  # type: ignore[union-attr]
@@ -112,7 +121,7 @@ def _as_source(dataset: DataSet) -> SourceData:
     return SourceData(
         drugs=list(dataset.drugs),
         cell_lines=list(dataset.cell_lines),
-        rows=table.select("drug_a", "drug_b", "cell_line", "score", "label"),
+        rows=pl.DataFrame({**{end: ids.tolist() for end, ids in triple.items()}, **measured}, nan_to_null=True),
         graph_nodes=others,
         graph_edges=edges if graph else None,
         gene_symbols=dataset.gene_symbols,

@@ -47,6 +47,8 @@ def describe_drugs_and_lines(
     is taken for it whatever the name beside it says.
     """
     report: dict[str, Any] = {}
+    unused: set[str] = set()
+    used: set[str] = set()
     for kind, table in ((EntityKind.drug, drug_table), (EntityKind.cell_line, cell_table)):
         notes: list[str] = []
         rows = [row for row in read_entities(table, kind, notes.append) if row.kind is kind] if table else []
@@ -67,13 +69,14 @@ def describe_drugs_and_lines(
             "ids_that_disagree": misnamed(described, known),
             "alike_but_apart": alike_but_apart(described, kind),
         }
+        unused |= (without := set(found.get("aliases_unused", [])))
+        used |= {alias for alias, _ in given} - without
         notes += name_notes(report[_field(kind)], kind)
         changes: dict[str, Any] = {_field(kind): described, "notes": [*data.notes, *notes]}
         data = dataclasses.replace(data, **changes)
     if aliases:  # a name that is a drug's is no unused name of a cell line
-        unused = set.intersection(*(set(found["aliases_unused"]) for found in report.values()))
         for found in report.values():
-            found["aliases_unused"] = sorted(unused)
+            found["aliases_unused"] = sorted(unused - used)
     return data, report
 
 

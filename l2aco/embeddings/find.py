@@ -17,6 +17,8 @@ from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Settings, Workspace
 
+NO_LLM = {"fake", "facts"}
+
 
 def choose_store(
     workspace: Workspace,
@@ -27,7 +29,7 @@ def choose_store(
     progress: Progress | None = None,
 ) -> EmbeddingStore:
     """The store called `name`; else one of `llm` and `encoder` that holds something: first that of the settings, then
-    the one written last, and one of the fake LLM only where there is no other.
+    the one written last; one without an LLM, or a control, only where there is no other.
 
     Raises UsageError where `name` is a store of something else than `llm` and `encoder`, InputError where none fits. A
     damaged store is left out of the choice where `progress` can be told; else, or where all are, its DamagedError is
@@ -53,7 +55,7 @@ def choose_store(
     settings = workspace.settings
 
     def rank(store: EmbeddingStore) -> tuple[bool, bool, bool, str, str]:
-        real = set(store.manifest.counts.get("llm", {})) != {"fake"}
+        real = not _is_stand_in(store)
         of_llm = _fits(store, settings.llm, None, workspace)
         of_encoder = _fits(store, None, settings.encoder, workspace)
         return real, of_llm, of_encoder, store.manifest.created_at, store.name
@@ -62,14 +64,25 @@ def choose_store(
 
 
 def stores_of_sets(workspace: Workspace) -> list[EmbeddingStore]:
-    """The store of every profile set that was written last and holds something, by name; none of the fake LLM, nor any
-    that is damaged."""
+    """The store of every profile set that was written last and holds something, by name; none without an LLM, none that
+    is a control, nor any that is damaged."""
     newest: dict[str, EmbeddingStore] = {}
     for store in list_stores(workspace, Silent()):
         name = store.name.partition("--")[0]
-        if len(store) and set(store.manifest.counts.get("llm", {})) != {"fake"}:
+        if len(store) and not _is_stand_in(store):
             newest[name] = max(store, newest.get(name, store), key=lambda item: (item.manifest.created_at, item.name))
     return sorted(newest.values(), key=lambda store: store.name)
+
+
+def _is_stand_in(store: EmbeddingStore) -> bool:
+    """Whether it is of no LLM or of an encoder that is a control: used where it is asked for."""
+    written_by = set(store.manifest.counts.get("llm", {}))
+    return store.encoder.control or (bool(written_by) and written_by <= NO_LLM)
+
+
+def holds_fakes(store: EmbeddingStore) -> bool:
+    """Whether all of its profiles are of the fake LLM, which knows nothing."""
+    return set(store.manifest.counts.get("llm", {})) == {"fake"}
 
 
 def _fits(store: EmbeddingStore, llm: str | None, encoder: str | None, workspace: Workspace) -> bool:

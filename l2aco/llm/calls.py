@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import tenacity
@@ -18,6 +19,7 @@ from l2aco.llm.catalog import Model
 from l2aco.llm.engine import Engine
 from l2aco.llm.flow import Budget, BudgetSpent, Gate, Pace
 from l2aco.llm.options import RunLimits
+from l2aco.llm.pieces import ask_for, joined
 from l2aco.llm.report import RunReport
 from l2aco.llm.request import (
     FATAL,
@@ -31,7 +33,7 @@ from l2aco.llm.request import (
     Reply,
     Request,
 )
-from l2aco.llm.structured import parse_reply, repair_messages
+from l2aco.llm.structured import explain, parse_reply, repair_messages
 from l2aco.llm.tokens import count_tokens
 
 Deliver = Callable[[Request, Answer | CallFailed, int], None]
@@ -119,7 +121,21 @@ class Calls:
             self._stop(f"{number} failures in a row: {failure}", remedy)
 
     async def _answer(self, request: Request, spent: _Spent) -> tuple[Reply, dict[str, object]]:
-        """An answer that satisfies the schema, after at most one repair turn."""
+        """An answer that satisfies the schema: of one call, or joined of one for each of its pieces."""
+        if not request.pieces:
+            return await self._answer_once(request, spent)
+        found: list[dict[str, object]] = []
+        for piece in request.pieces:
+            part = replace(request, schema=piece, messages=ask_for(request.messages, piece))
+            reply, fields = await self._answer_once(part, spent)
+            found.append(fields)
+        whole = joined(request.schema, found)
+        if wrong := explain(whole, request.schema):
+            raise CallFailed(Reason.wrong_schema, wrong)
+        return reply, whole
+
+    async def _answer_once(self, request: Request, spent: _Spent) -> tuple[Reply, dict[str, object]]:
+        """After at most one repair turn."""
         reply = await self._patiently(request, request.messages, spent)
         try:
             return reply, parse_reply(reply, request.schema)

@@ -45,6 +45,7 @@ class Model(BaseModel):
     chat_template: str | None = None
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     serve: list[str] = Field(default_factory=list)
+    prompt: str = "plain"
     note: str = ""
 
     @model_validator(mode="after")

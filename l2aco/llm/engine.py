@@ -31,6 +31,7 @@ engines = Registry(
         Entry("openai", "l2aco.llm.client:OpenAIEngine", "any OpenAI-compatible API or server"),
         Entry("vllm", "l2aco.llm.vllm:VllmEngine", "a vLLM server that L2aCo starts and stops", extra="vllm"),
         Entry("transformers", "l2aco.llm.local:TransformersEngine", "small models in this process"),
+        Entry("echo", "l2aco.llm.echo:EchoEngine", "no model: the last message is the answer"),
         Entry("fake", "l2aco.llm.fake.engine:FakeEngine", "deterministic answers of the right shape"),
     ),
 )

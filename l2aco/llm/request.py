@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -15,8 +15,8 @@ class Request:
     """One answer that is wanted.
 
     `key` (hex) identifies everything that determines the answer; `schema` is the JSON schema that the answer
-    must satisfy; `sampling` holds temperature, top_p, seed, max_tokens. `subject` travels along unread, for
-    whoever records the answer.
+    must satisfy, asked for by one call for each of its `pieces` where there are any; `sampling` holds temperature,
+    top_p, seed, max_tokens. `subject` travels along unread, for whoever records the answer.
     """
 
     key: str
@@ -24,6 +24,7 @@ class Request:
     schema: Mapping[str, Any]
     sampling: Mapping[str, Any] = field(default_factory=dict)
     subject: Any = None
+    pieces: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)

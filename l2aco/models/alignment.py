@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from l2aco.errors import InputError
 from l2aco.models.base import Backbone, Output, Tables
 from l2aco.models.inputs import Inputs
-from l2aco.models.losses import alignment_loss, mean_of, symmetric_kl
+from l2aco.models.losses import alignment_loss, chosen_entities, mean_of, symmetric_kl
+from l2aco.models.numbers import NumbersHead
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
 from l2aco.models.vectors import Vectors, side_by_side
@@ -56,7 +57,11 @@ class Aligner(nn.Module):
         self.train_cells = None if inputs is None else inputs.train_cells
         self.drug: KindAdapter | None = None
         self.cell: KindAdapter | None = None
-        if self.spec.active:
+        self.numbers = nn.ModuleDict()
+        """Of the kinds whose stores hold numbers, where the loss is regression."""
+        if self.spec.loss == "regression":
+            self.numbers.update(self._heads(inputs))
+        elif self.spec.active:
             if inputs is None or not inputs.drug_vectors or not inputs.cell_vectors:
                 raise InputError(
                     "alignment needs vectors of drugs and of cell lines, and no store brings both",
@@ -67,6 +72,24 @@ class Aligner(nn.Module):
             of_cells = backbone.cell_width, inputs.train_cells, measured[1]
             self.drug = KindAdapter(self.spec.for_kind("drug"), inputs.drug_vectors, *of_drugs)
             self.cell = KindAdapter(self.spec.for_kind("cell"), inputs.cell_vectors, *of_cells)
+
+    def _heads(self, inputs: Inputs | None) -> dict[str, NumbersHead]:
+        kinds = {}
+        if inputs is not None:
+            kinds["drug"] = inputs.drug_vectors, self.backbone.drug_width, inputs.train_drugs
+            kinds["cell"] = inputs.cell_vectors, self.backbone.cell_width, inputs.train_cells
+        found = {
+            kind: NumbersHead(self.spec, vectors, width, train)
+            for kind, (vectors, width, train) in kinds.items()
+            if NumbersHead.can_learn(vectors, train)
+        }
+        if not found:
+            raise InputError(
+                "align = regression predicts numbers, and no store of the run tells training entities apart by any",
+                remedy="Embed a panel (l2aco embed reference-panel) and name its store, such as "
+                "--store reference-panel--fields; for stores of text there is --align infonce.",
+            )
+        return found
 
     @property
     def recipe(self) -> Recipe:
@@ -153,17 +176,25 @@ class Aligner(nn.Module):
         hardly any are left out; a GPU would be waited for.
         """
         backbone = self.backbone
-        beyond = self.drug is not None and self.spec.scope != "batch"
+        beyond = self.spec.active and self.spec.scope != "batch"
         small = a.device.type == "cpu" and 2 * len(a) < backbone.num_drugs and not beyond
         # compiled, all steps have one shape
         if torch.compiler.is_compiling() or (backbone.encodes_all and not small):
             return Step(None, None, a, b, c)
-        adapters = (self.drug, self.cell) if beyond else (None, None)
-        more_drugs, more_cells = ([adapter.within.nonzero()[:, 0]] if adapter else [] for adapter in adapters)
+        more_drugs, more_cells = (
+            [teacher.within.nonzero()[:, 0]] if teacher is not None and beyond else []
+            for teacher in (self._teacher("drug"), self._teacher("cell"))
+        )
         drugs, of_drugs = torch.cat([a, b, *more_drugs]).unique(return_inverse=True)
         cells, of_cells = torch.cat([c, *more_cells]).unique(return_inverse=True)
         count = len(a)
         return Step(drugs, cells, of_drugs[:count], of_drugs[count : 2 * count], of_cells[:count])
+
+    def _teacher(self, kind: Literal["drug", "cell"]) -> KindAdapter | NumbersHead | None:
+        """What the alignment loss of a kind is computed by."""
+        if kind in self.numbers:
+            return cast(NumbersHead, self.numbers[kind])
+        return self.drug if kind == "drug" else self.cell
 
     def _masked(self, tables: Tables) -> Tables:
         rate = self.spec.mask_features
@@ -178,9 +209,10 @@ class Aligner(nn.Module):
         return tables.with_representations(self.drug.fuse(tables.drug, drugs), self.cell.fuse(tables.cell, cells))
 
     def _alignment(self, tables: Tables, step: Step, logits: Tensor) -> dict[str, Tensor]:
-        if self.drug is None or self.cell is None or self.spec.loss == "none":
+        if self.spec.loss == "none":
             return {}
         if self.spec.loss == "kl":
+            assert self.drug is not None and self.cell is not None
             drug = self.drug.replace(tables.drug, step.drugs)
             cell = self.cell.replace(tables.cell, step.cells)
             semantic = self.backbone.score(tables.with_representations(drug, cell), step.a, step.b, step.c)
@@ -189,10 +221,12 @@ class Aligner(nn.Module):
             known = known_drug[step.a] & known_drug[step.b] & known_cell[step.c]
             return {"align_pair": weight * symmetric_kl(logits, semantic, known)}
         drugs, cells = self.backbone.pool(tables)
-        return {
-            "align_drug": self.spec.weight_drug * self.drug.loss(drugs, step.drugs, torch.cat([step.a, step.b])),
-            "align_cell": self.spec.weight_cell * self.cell.loss(cells, step.cells, step.c),
-        }
+        found = {}
+        if (of_drugs := self._teacher("drug")) is not None:
+            found["align_drug"] = self.spec.weight_drug * of_drugs.loss(drugs, step.drugs, torch.cat([step.a, step.b]))
+        if (of_cells := self._teacher("cell")) is not None:
+            found["align_cell"] = self.spec.weight_cell * of_cells.loss(cells, step.cells, step.c)
+        return found
 
 
 class KindAdapter(nn.Module):
@@ -240,13 +274,7 @@ class KindAdapter(nn.Module):
 
     def loss(self, views: Tensor, rows: Tensor | None, seen: Tensor) -> Tensor:
         """The alignment loss of views (n, V, d) of the entities at `rows`; `seen`: local rows of the batch."""
-        at = rows
-        if at is None:
-            at = seen.unique() if self.spec.scope == "batch" else self.within.nonzero()[:, 0]
-            views = views[at]
-        inside = self.within[at]
-        if not inside.all():  # usually all are, and taking them out again would cost as much as the loss
-            views, at = views[inside], at[inside]
+        views, at = chosen_entities(views, rows, seen, self.within, self.spec.scope)
         if not len(at):
             return views.sum() * 0.0
         return alignment_loss(views, self.adapted(at), self.spec)

@@ -63,6 +63,10 @@ class Classical(Estimator):
     newcomers: Inputs | None = None
 
     @classmethod
+    def reads(cls, config: Any) -> frozenset[str]:
+        return cls.uses | {config.cell_features, config.drug_features}
+
+    @classmethod
     @abstractmethod
     def learn(cls, x: Array, label: Array, config: Any, seed: int) -> dict[str, Array]:
         """What is learned from columns x float32 (n, p) and labels 0/1 (n,)."""

@@ -19,9 +19,9 @@ class BackboneConfig(BaseModel):
     faithful: bool = False
     """Reproduce the published mathematics, with what it gets wrong."""
 
-    def reads(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
+    def features(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
         """Names of the features to bring beside those that are required: of `uses`, which are at hand, or any other
-        that these settings name. `known` says of which of them anything is known."""
+        that these settings name. `known` says of which of `uses` anything is known of anybody."""
         return frozenset(uses)
 
     @property
@@ -45,8 +45,10 @@ class FeatureConfig(BackboneConfig):
     name, `profile` (its vectors in the stores), `one_hot` (which line it is: the control of what features add), or
     `auto`: the first of expression, cell_proteins, tissue that is known of any line, else one_hot."""
 
-    def reads(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
-        return (frozenset(uses) - {*CELL_FEATURES}) | ({self.of_cells(known)} - {PROFILE, ONE_HOT})
+    def features(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
+        at_hand = frozenset(uses)
+        source = self.of_cells(lambda name: name in at_hand and known(name))
+        return (at_hand - {*CELL_FEATURES}) | ({source} - {PROFILE, ONE_HOT})
 
     def of_cells(self, known: Callable[[str], bool]) -> str:
         """What `cell_features` stands for where `known` says of which features anything is known."""
@@ -66,9 +68,10 @@ class FeaturesConfig(FeatureConfig):
     it is known of any drug, else one_hot."""
     usual_drugs: ClassVar[tuple[str, ...]] = DRUG_FEATURES
 
-    def reads(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
-        rest = super().reads(uses, known) - {*self.usual_drugs}
-        return rest | ({self.of_drugs(known)} - {PROFILE, ONE_HOT})
+    def features(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
+        at_hand = frozenset(uses)
+        source = self.of_drugs(lambda name: name in at_hand and known(name))
+        return (super().features(at_hand, known) - {*self.usual_drugs}) | ({source} - {PROFILE, ONE_HOT})
 
     def of_drugs(self, known: Callable[[str], bool]) -> str:
         """What `drug_features` stands for."""

@@ -50,6 +50,11 @@ class Estimator(ABC):
         return {}
 
     @classmethod
+    def reads(cls, config: Any) -> frozenset[str]:
+        """The features that a model of this config reads where there are any."""
+        return cls.requires | cls.uses
+
+    @classmethod
     @abstractmethod
     def fit(
         cls, inputs: Inputs, config: Any, triples: Triples, *, seed: int = 0, progress: Progress = Silent()

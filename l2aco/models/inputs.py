@@ -24,7 +24,8 @@ class Inputs:
     features: a `FeatureTable` or `GraphTable` for each name in `Backbone.requires` but the graph, and in `uses` where
     there is one, in the order of `drugs` or `cell_lines`; fitted: the same names, to describe others. drug_vectors,
     cell_vectors: profile vectors by store, none where none are read. train_drugs, train_cells: int64 rows of those in
-    training triples; None where unknown.
+    training triples; None where unknown. below: what is read of the same entities by the models that this one
+    stands on: the offset of a network, the members of an ensemble.
     """
 
     drugs: Sequence[Entity]
@@ -36,6 +37,7 @@ class Inputs:
     cell_vectors: Mapping[str, Vectors] = field(default_factory=dict)
     train_drugs: Array | None = None
     train_cells: Array | None = None
+    below: Sequence[Inputs] = ()
 
     @property
     def num_drugs(self) -> int:
@@ -60,6 +62,7 @@ class Inputs:
             features={name: feature.of(found.entities(feature.kind)) for name, feature in self.fitted.items()},
             drug_vectors=_of(self.drug_vectors, drugs, vectors),
             cell_vectors=_of(self.cell_vectors, lines, vectors),
+            below=[inputs.of(newcomers, vectors) for inputs in self.below],
         )
 
     def lacking(self, entity: Entity) -> list[str]:
@@ -72,11 +75,12 @@ class Inputs:
         ]
         vectors = self.drug_vectors if entity.kind is EntityKind.drug else self.cell_vectors
         several = len(vectors) > 1
-        return names + [
+        names += [
             f"profile vector in {store}" if several else "profile vector"
             for store, known in vectors.items()
             if not known.known[row]
         ]
+        return list(dict.fromkeys([*names, *(name for inputs in self.below for name in inputs.lacking(entity))]))
 
 
 def _of(

@@ -1,4 +1,5 @@
-"""Alignment losses between representations and adapted profile vectors, and the consistency of passes.
+"""Alignment losses between representations and adapted profile vectors, the consistency of passes, and the loss of a
+score beside its label.
 
 Each alignment loss takes `h` (U, d) and `target` (U, d), one row for each *distinct* entity: an entity that
 occurs ten times in a batch is one row here, so that it is never its own negative and infonce costs O(U^2).
@@ -47,6 +48,22 @@ def alignment_loss(views: Tensor, target: Tensor, spec: AlignSpec) -> Tensor:
     return mean_of(parts)
 
 
+def chosen_entities(
+    views: Tensor, rows: Tensor | None, seen: Tensor, within: Tensor, scope: str
+) -> tuple[Tensor, Tensor]:
+    """Those of views (n, V, d) of the entities at `rows` (None: all) that a loss is over, and their rows.
+
+    seen: local rows of the batch; within: bool, whom the loss may be over, of all entities.
+    """
+    at = rows
+    if at is None:
+        at = seen.unique() if scope == "batch" else within.nonzero()[:, 0]
+        views = views[at]
+    inside = within[at]
+    # usually all are, and taking them out again would cost as much as the loss
+    return (views, at) if inside.all() else (views[inside], at[inside])
+
+
 def mean_of(losses: Sequence[Tensor]) -> Tensor:
     """The mean of scalars; nothing is computed for a single one."""
     return losses[0] if len(losses) == 1 else torch.stack(list(losses)).mean()
@@ -60,3 +77,21 @@ def symmetric_kl(logits: Tensor, other: Tensor, within: Tensor | None = None) ->
     """
     both = (logits.sigmoid() - other.sigmoid()) * (logits - other) / 2
     return both.mean() if within is None else (both * within).sum() / within.sum().clamp_min(1)
+
+
+def correlation_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """1 - r of Pearson between each row of logits (P, B) and the target (B,) where it is not NaN, averaged over rows; r
+    is 0 where fewer than two are known.
+
+    That is half the mean squared error of both, standardised within the batch, so it asks for no scale and no shift of
+    the logits: those are for the cross-entropy of the label to say.
+    """
+    known = ~target.isnan()
+    count = known.sum().clamp_min(1)
+
+    def centred(values: Tensor) -> Tensor:
+        held = torch.where(known, values, 0.0)
+        return torch.where(known, values - held.sum(dim=-1, keepdim=True) / count, 0.0)
+
+    x, y = centred(logits), centred(target)
+    return (1 - F.cosine_similarity(x, y.expand_as(x), dim=1, eps=1e-6)).mean()

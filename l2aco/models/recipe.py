@@ -26,6 +26,11 @@ class Recipe(BaseModel):
     """Epochs without a better validation value after which training stops."""
     metric: str = "auroc"
     """The validation metric that stops training and chooses the weights."""
+    target: Literal["label", "score", "rank"] = "label"
+    """What is learned: the label alone; or, beside it, a robust function of the score (`models.mixed.target`) or its
+    rank, by one minus its correlation with the logits of a batch."""
+    target_weight: float = Field(default=1.0, gt=0)
+    """Of that beside the cross-entropy of the label."""
     grad_accumulation: int = Field(default=1, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False

@@ -16,7 +16,9 @@ class AlignSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    loss: Literal["infonce", "l2", "sce", "kl", "none"] = "infonce"
+    loss: Literal["infonce", "l2", "sce", "kl", "regression", "none"] = "infonce"
+    """regression: predict the numbers of stores that hold numbers, known ones alone; stores of text take no part, and
+    the score never reads the numbers, so there is no fusion with it."""
     weight_drug: float = Field(default=1.0, ge=0)
     weight_cell: float = Field(default=1.0, ge=0)
     """Of the losses of the two kinds; kl is one loss of both, weighted by their mean."""
@@ -34,7 +36,7 @@ class AlignSpec(BaseModel):
     """None: what the backbone does by default (`Backbone.fusion`)."""
     scope: Literal["batch", "train", "all"] = "batch"
     """Which entities the loss runs over: the distinct ones of the batch, of the training rows, or all that are
-    known (transductive: it reaches the entities that training never sees). Of infonce, l2 and sce."""
+    known (transductive: it reaches the entities that training never sees). Of infonce, l2, sce and regression."""
     vectors: Literal["profiles", "shuffled", "random"] = "profiles"
     """The profiles' vectors, or a control: shuffled between the entities of a kind, or random directions."""
     draw: int = Field(default=0, ge=0)
@@ -54,7 +56,15 @@ class AlignSpec(BaseModel):
     @model_validator(mode="after")
     def _scope_has_a_loss(self) -> Self:
         if self.scope != "batch" and self.loss in ("kl", "none"):
-            raise ValueError(f"scope = {self.scope} belongs to infonce, l2 and sce; the loss is {self.loss}")
+            raise ValueError(
+                f"scope = {self.scope} belongs to infonce, l2, sce and regression; the loss is {self.loss}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _numbers_are_not_fused(self) -> Self:
+        if self.loss == "regression" and (self.fusion not in (None, "none") or self.impute or self.modality_dropout):
+            raise ValueError("regression only teaches: it goes with no fusion, impute or modality_dropout")
         return self
 
     @property
@@ -69,5 +79,5 @@ class AlignSpec(BaseModel):
 
     def for_backbone(self, fusion: str) -> Self:
         """This spec with a fusion in any case: its own, else the backbone's where vectors are used."""
-        own = self.fusion or (fusion if self.active else "none")
+        own = self.fusion or (fusion if self.active and self.loss != "regression" else "none")
         return self.model_copy(update={"fusion": own})

@@ -57,16 +57,23 @@ class Vectors:
     columns: tuple[str, ...] = ()
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What `of_arrays` makes them of again."""
+        """What `of_arrays` makes them of again; it raises KeyError or ValueError where they are none's."""
         centre = {} if self.centre is None else {"centre": self.centre}
         columns = np.array(self.columns, dtype=np.str_)
         return {"values": self.values, "known": self.known, "absent": self.absent, "columns": columns, **centre}
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        return cls(
-            arrays["values"], arrays["known"], arrays.get("centre"), arrays["absent"], tuple(arrays["columns"].tolist())
-        )
+        values, known, absent = arrays["values"], arrays["known"], arrays["absent"]
+        width = (values.shape[1],) if values.ndim == 2 else ()
+        rows = [values, absent, arrays.get("centre", absent)]
+        if known.shape != values.shape[:1] or known.dtype != bool or any(row.dtype != np.float32 for row in rows):
+            raise ValueError("the profile vectors are not one row of numbers for each entity")
+        columns = tuple(arrays["columns"].tolist())
+        wrong = np.isinf(values) if columns else ~np.isfinite(values)  # a number may be unknown
+        if any(row.shape != width for row in rows[1:]) or wrong.any():
+            raise ValueError("the profile vectors are not of one length, or not finite")
+        return cls(values, known, arrays.get("centre"), absent, columns)
 
     def of(self, others: Sequence[np.ndarray | None]) -> Self:
         """The vectors (D,) of other entities as these were made, None being no vector. Raises InputError for another
@@ -138,7 +145,7 @@ def prepare_vectors(
     absent = _absent(entities, values, known, align, plural)
     values = np.where(known[:, None], values, absent)
     values = _control(values, known, align, kind, seed)
-    if not align.standardise:
+    if not align.standardise or align.loss == "regression":  # which standardises each column
         return Vectors(values, known, None, absent, columns)
     centre = _centre(values, known, train)
     centred = np.nan_to_num(np.where(known[:, None], values - centre, 0.0)).astype(np.float32)
@@ -172,8 +179,10 @@ def _control(
         values[rows] = values[generator.permutation(rows)]
         return values
     drawn = generator.standard_normal(values.shape).astype(np.float32)
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return drawn * (lengths / np.linalg.norm(drawn, axis=1, keepdims=True))
+    drawn[np.isnan(values)] = 0.0  # what is unknown stays so
+    lengths = np.linalg.norm(np.nan_to_num(values), axis=1, keepdims=True)
+    drawn *= lengths / np.maximum(np.linalg.norm(drawn, axis=1, keepdims=True), 1e-12)
+    return np.where(np.isnan(values), np.nan, drawn)
 
 
 def _centre(values: NDArray[np.float32], known: NDArray[np.bool_], train: np.ndarray | None) -> NDArray[np.float32]:

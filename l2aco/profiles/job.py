@@ -11,8 +11,9 @@ from l2aco.entities import Entity
 from l2aco.errors import InputError, UsageError
 from l2aco.files import stable_hash
 from l2aco.llm.catalog import BUNDLED, Model, resolve_model
+from l2aco.llm.pieces import pieces_of
 from l2aco.llm.request import Answer, CallFailed, Request
-from l2aco.profiles.prompt import DEFAULT_PROMPT, Template, load_templates
+from l2aco.profiles.prompt import Template, load_templates
 from l2aco.profiles.record import ProfileRecord, render_text
 from l2aco.profiles.sets import MANIFEST, ProfileSet, list_profile_sets
 from l2aco.profiles.spec import ProfileSpec
@@ -34,9 +35,13 @@ class Job:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What two runs must share to write into one set; the last two only where the catalog has them."""
+        """What two runs must share to write into one set; the last three only where there are any."""
         template = self.model.chat_template
-        more = {"extra": self.model.extra, "chat_template": template and stable_hash(template, 32)}
+        more = {
+            "extra": self.model.extra,
+            "chat_template": template and stable_hash(template, 32),
+            "pieces": self.spec.pieces,
+        }
         return {
             "llm": self.model.alias,
             "model": self.model.model,
@@ -58,17 +63,20 @@ class Job:
         """
         identity = {**self.identity, "llm": None}
         shared = {kind: stable_hash({**identity, "prompt": item.sha256}) for kind, item in self.templates.items()}
+        pieces = {kind: pieces_of(item.schema, self.spec.pieces) for kind, item in self.templates.items()}
         for entity in entities:
             template = self.templates.get(entity.kind.value)
             if template is None:
-                raise InputError(f"prompt {self.spec.prompt} has no template for {entity.kind.value}")
+                prompt = self.spec.prompt or self.model.prompt
+                raise InputError(f"prompt {prompt} has no template for {entity.kind.value}")
             messages = template.render(entity)
             for sample in range(self.spec.samples):
                 what = [shared[entity.kind.value], entity.kind.value, entity.id, messages, sample]
                 sampling = dict(self.sampling)
                 if "seed" in sampling:
                     sampling["seed"] += sample
-                yield Request(stable_hash(what, 32), messages, template.schema, sampling, (entity, sample))
+                key = stable_hash(what, 32)
+                yield Request(key, messages, template.schema, sampling, (entity, sample), pieces[entity.kind.value])
 
     def record(self, request: Request, answer: Answer) -> dict[str, Any]:
         """The journal's line of an answer: a ProfileRecord."""
@@ -118,7 +126,7 @@ class Job:
 def plan_job(spec: ProfileSpec, workspace: Workspace) -> Job:
     """Resolve the names in a spec; raises UnknownNameError, UsageError, InputError."""
     model = resolve_model(spec.llm, workspace.settings)
-    if model.engine == BUNDLED and (spec.set_name or spec.samples > 1 or spec.prompt != DEFAULT_PROMPT):
+    if model.engine == BUNDLED and (spec.set_name or spec.samples > 1 or spec.prompt not in (None, model.prompt)):
         raise UsageError(
             f"the profiles of {model.alias} are ready made and copied as they are",
             remedy="Leave out --set, --samples and --prompt.",
@@ -140,8 +148,8 @@ def plan_job(spec: ProfileSpec, workspace: Workspace) -> Job:
             sampling["top_p"] = spec.top_p
         if spec.temperature > 0:
             sampling["seed"] = spec.seed
-    endpoint = model.engine if model.engine in ("fake", "transformers") else "chat.completions"
-    return Job(spec, model, endpoint, load_templates(spec.prompt, workspace), sampling)
+    endpoint = model.engine if model.engine in ("echo", "fake", "transformers") else "chat.completions"
+    return Job(spec, model, endpoint, load_templates(spec.prompt or model.prompt, workspace), sampling)
 
 
 def set_name(job: Job, workspace: Workspace) -> str:

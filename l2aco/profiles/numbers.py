@@ -36,6 +36,11 @@ def numbers_of(fields: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str
     }
 
 
+def number_groups(schema: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The columns of each field that holds a group of numbers."""
+    return {name: _columns(name, field) for name, field in _fields(schema) if _group(field)}
+
+
 def has_text(schema: Mapping[str, Any]) -> bool:
     """Whether profiles of this schema hold text that somebody may have written in their own words."""
     return any(not _columns(name, field) for name, field in _fields(schema))

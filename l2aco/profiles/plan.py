@@ -32,13 +32,10 @@ class Plan:
     set_name: str
     requested: int
     finished: int
+    calls: int
     tokens_in: int
     tokens_out: int
     max_tokens: int | None
-
-    @property
-    def calls(self) -> int:
-        return self.requested - self.finished
 
     def costs(self, models: Iterable[Model]) -> list[dict[str, Any]]:
         """One row a priced model: dollars expected, and dollars if every answer ran to its limit."""
@@ -63,11 +60,11 @@ def plan_costs(
     job = plan_job(spec, workspace)
     if job.model.engine == BUNDLED_ENGINE:
         count = sum(1 for _ in entities)
-        return Plan(job.model.model, count, count, 0, 0, None), []
+        return Plan(job.model.model, count, count, 0, 0, 0, None), []
     name = set_name(job, workspace)
     known = opened(workspace.profiles, name)
     done = {record.key for record in known.records()} if known else set()
-    requested = finished = tokens_in = tokens_out = 0
+    requested = finished = calls = tokens_in = tokens_out = 0
     per_answer = {kind: _usual_tokens(template.schema) for kind, template in job.templates.items()}
     for request in job.requests(entities):
         requested += 1
@@ -75,9 +72,11 @@ def plan_costs(
             finished += 1
             continue
         entity, _ = request.subject
-        tokens_in += sum(count_tokens(message["content"]) for message in request.messages)
+        asked = len(request.pieces) or 1
+        calls += asked
+        tokens_in += asked * sum(count_tokens(message["content"]) for message in request.messages)
         tokens_out += per_answer[entity.kind.value]
-    plan = Plan(name, requested, finished, tokens_in, tokens_out, spec.max_tokens)
+    plan = Plan(name, requested, finished, calls, tokens_in, tokens_out, spec.max_tokens)
     others = [model for model in load_catalog(workspace.settings).values() if model.price_in]
     chosen = [model for model in (job.model,) if model.alias not in {item.alias for item in others}]
     return plan, plan.costs([*chosen, *others])

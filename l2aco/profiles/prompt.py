@@ -24,7 +24,6 @@ from l2aco.profiles.render import MOST_CHARACTERS, NotRendered, render
 from l2aco.profiles.schema import Vocabulary, load_schema
 from l2aco.workspace import Workspace, bundled
 
-DEFAULT_PROMPT = "plain"
 _VERSION = re.compile(r"[1-9][0-9]{0,5}")
 
 

@@ -9,25 +9,27 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from l2aco.llm.addresses import check_address
 from l2aco.llm.keys import check_flags
 from l2aco.llm.options import EngineOptions, RunLimits
-from l2aco.profiles.prompt import DEFAULT_PROMPT
 
 
 class ProfileSpec(BaseModel):
     """A profiling job. What determines an answer is `llm`, `prompt` and the sampling; the rest says how to get it.
 
-    `llm` is an alias of the catalog, `provider:model` or a Hugging Face id; `prompt` is NAME or NAME@VERSION.
-    `samples` profiles of each entity are kept side by side. Rates are per minute, times in seconds.
+    `llm` is an alias of the catalog, `provider:model` or a Hugging Face id; `prompt` is NAME or NAME@VERSION (None: the
+    model's own, which is `plain` for all that are models).
+    `samples` profiles of each entity are kept side by side. `pieces`: the most values asked for at a time; a profile of
+    more takes several calls. Rates are per minute, times in seconds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     llm: str
-    prompt: str = DEFAULT_PROMPT
+    prompt: str | None = None
     temperature: float = Field(default=0.0, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     seed: int = 0
     max_tokens: int | None = Field(default=None, gt=0)
     samples: int = Field(default=1, ge=1)
+    pieces: int | None = Field(default=None, ge=1)
     set_name: str | None = None
 
     base_urls: tuple[str, ...] = ()

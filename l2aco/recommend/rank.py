@@ -7,130 +7,27 @@ that a reader sees what the data say and what the model adds.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
-from l2aco.files import atomic_path
+from l2aco.progress import Progress, Silent
+from l2aco.recommend.own import NOBODY, neighbours, rank_correlation
+from l2aco.recommend.recommendation import RankedPair, Recommendation
+from l2aco.recommend.told import Told, vectors_told
 from l2aco.runs.measured import read_measured
 from l2aco.runs.newcomers import Acquaintances
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from l2aco.models.estimator import Expected
+    from l2aco.runs.predictor import Predictor
     from l2aco.runs.run import Run
-
-
-FEW = 10
-"""Training triples of a drug below which its pairs are said to rest on little."""
-
-
-@dataclass(frozen=True)
-class RankedPair:
-    """One pair. `probability` of synergy by the model, and `calibrated` on the run's validation rows; `measured` is the
-    label in this cell line (None where nobody measured it); `elsewhere_synergistic` of `elsewhere_measured` other cell
-    lines; `training_a` and `training_b` the triples of each drug that the model was trained on; `threshold` the
-    probability from which the run calls a pair synergistic. `expected`: what would be measured, on the scale that the
-    caption names, and the ends of the interval that holds 90% of measurements; None where the model does not say.
-    """
-
-    rank: int
-    drug_a: str
-    drug_b: str
-    drug_a_id: str
-    drug_b_id: str
-    probability: float
-    calibrated: float
-    measured: int | None
-    elsewhere_synergistic: int
-    elsewhere_measured: int
-    training_a: int
-    training_b: int
-    threshold: float
-    expected: float | None = None
-    expected_low: float | None = None
-    expected_high: float | None = None
-
-    def as_row(self) -> dict[str, Any]:
-        """The columns of the printed table."""
-        return {
-            "rank": self.rank,
-            "drug_a": self.drug_a,
-            "drug_b": self.drug_b,
-            "probability": self.probability,
-            "calibrated": self.calibrated,
-            **self._expectation(),
-            "here": {None: "not measured", 0: "not synergistic", 1: "synergistic"}[self.measured],
-            "elsewhere": f"{self.elsewhere_synergistic} of {self.elsewhere_measured} lines",
-            "trained_on": f"{self.training_a:,} + {self.training_b:,}",
-        }
-
-    def _expectation(self) -> dict[str, str]:
-        if self.expected is None:
-            return {}
-        return {"expected": f"{self.expected:.2f} ({self.expected_low:.2f} to {self.expected_high:.2f})"}
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """The ranked pairs for one cell line, and what a reader must know of them."""
-
-    cell_line: str
-    run: str
-    seen_in_training: bool
-    pairs: list[RankedPair]
-    simulated: bool
-    outranked: str | None
-    """The naive predictor that ranks the run's test rows better, with both AUROCs."""
-    lacking: tuple[str, ...] = ()
-    """What the run's model reads of cell lines, and does not find of this one."""
-    newcomer: bool = False
-    """Whether the run was not trained with this cell line."""
-    threshold: float = 0.5
-    """The probability from which the run calls a pair synergistic."""
-    scale: str | None = None
-    """Of the expected scores."""
-    measured: int = 0
-    """Measurements that were taken up for this ranking."""
-
-    @property
-    def caption(self) -> str:
-        """What stands below, and what speaks against it."""
-        seen = "was seen in training" if self.seen_in_training else "was never seen in training"
-        lines = [f"{self.cell_line} {seen} (run {self.run})."]
-        lines.append(f"A pair counts as synergistic from a probability of {self.threshold:.3f} (by validation rows).")
-        if self.measured:
-            lines.append(f"{self.measured:,} further measurements are taken up.")
-        if self.scale:
-            lines.append(f"Expected is {self.scale}, with the interval of 90% of measurements.")
-        if "profile vector" in self.lacking:
-            lines.append("It has no profile vector: the model takes the mean of the others'.")
-        if self.newcomer and (others := [name for name in self.lacking if name != "profile vector"]):
-            lines.append(f"It is not in the run's data set, and has no {', no '.join(others)}.")
-        if self.simulated:
-            lines.append("SIMULATED data: these pairs mean nothing about the real drugs.")
-        if self.outranked:
-            lines.append(f"On its test rows {self.outranked}.")
-        if few := sum(min(pair.training_a, pair.training_b) < FEW for pair in self.pairs):
-            hold = "1 pair holds" if few == 1 else f"{few} pairs hold"
-            lines.append(
-                f"{hold} a drug with fewer than {FEW} training triples: --min-triples {FEW} leaves such drugs out."
-            )
-        return " ".join(lines)
-
-    def write(self, path: Path) -> None:
-        """The pairs as CSV, written atomically."""
-        import polars as pl
-
-        with atomic_path(path) as partial:
-            pl.DataFrame([pair.as_dict() for pair in self.pairs], infer_schema_length=None).write_csv(partial)
 
 
 def rank_pairs(
@@ -140,37 +37,38 @@ def rank_pairs(
     top: int = 10,
     drugs: Sequence[str] = (),
     min_triples: int = 0,
+    told: Told = Told(),
     measured: Path | None = None,
     device: str = "auto",
+    progress: Progress = Silent(),
 ) -> Recommendation:
     """The `top` pairs for `cell_line` (id, name or alias), by the model of `run`.
 
     `drugs` restricts the pairs to these drugs (ids, names or aliases; at least two); the default is every drug with
     a measured combination. `min_triples` leaves out drugs that fewer training triples hold. The cell line and the drugs
-    named may be ones that the run was not trained with, see `runs.newcomers`. `measured`: a table of measurements that
-    are taken up first, see `runs.measured`. Raises UnknownNameError with the nearest names, before the model is loaded,
-    and InputError where fewer than two drugs are left.
+    named may be ones that the run was not trained with, see `runs.newcomers`; `told` is what is known of a cell line
+    that no store holds. `measured`: a table of measurements that are taken up first, see `runs.measured`. Raises
+    UnknownNameError with the nearest names, before the model is loaded, and InputError where fewer than two drugs are
+    left.
     """
     if top < 1:
         raise UsageError("--top must be at least 1")
     acquaintances = Acquaintances(run)
-    cell = acquaintances.resolve(EntityKind.cell_line, cell_line)
-    counts = run.counts(EntityKind.drug)
-    trained = dict(zip(counts["id"].to_list(), counts["training_triples"].to_list(), strict=True))
-    chosen = [drug for drug in _drugs(run, acquaintances, drugs) if trained.get(drug.id, 0) >= min_triples]
-    if len(chosen) < 2:
-        raise InputError(
-            f"{len(chosen)} of the drugs have {min_triples:,} training triples or more; a pair needs two",
-            remedy="Lower --min-triples, or name other drugs.",
-        )
+    cell = _line(run, acquaintances, cell_line, told)
+    trained = dict(run.counts(EntityKind.drug).select("id", "training_triples").iter_rows())
+    chosen = _often_trained(_drugs(run, acquaintances, drugs), trained, min_triples)
+    if told:
+        vectors = vectors_told(cell, told, acquaintances.stores, run.workspace, progress)
+        acquaintances = Acquaintances(run, [cell], {cell.key: vectors})
     known = None if measured is None else read_measured(measured, acquaintances)
-    more = [] if known is None else known.everybody
-    predictor = acquaintances.admit(run.predictor(device), [cell, *chosen, *more])
+    predictor = _introduced(run, acquaintances, [cell, *chosen, *(known.everybody if known else [])], device)
     predictor = predictor if known is None else known.taken_up_by(predictor)
     of_drugs = predictor.rows(EntityKind.drug, chosen)
     one, other = (numbers.ravel() for numbers in np.triu_indices(len(chosen), k=1))
     line = predictor.rows(EntityKind.cell_line, [cell])
     raw = predictor.predict_rows(of_drugs[one], of_drugs[other], np.repeat(line, len(one)))
+    like = neighbours(predictor, cell)
+    near = {neighbour.entity.id for neighbour in like}
     order = np.argsort(-raw, kind="stable")[:top]  # calibrated ones are equal near 0 and 1
     calibrated = predictor.calibration.apply(raw)
     records = _records(run)
@@ -182,30 +80,56 @@ def rank_pairs(
             (float(raw[which]), float(calibrated[which]), predictor.threshold),
             records,
             trained,
+            near,
         )
         for rank, which in enumerate(order.tolist(), start=1)
     ]
     expected = predictor.expected_rows(of_drugs[one[order]], of_drugs[other[order]], np.repeat(line, len(order)))
-    if expected is not None:
-        ends = zip(expected.mean.tolist(), expected.low.tolist(), expected.high.tolist(), strict=True)
-        ranked = [
-            replace(pair, expected=mean, expected_low=low, expected_high=high)
-            for pair, (mean, low, high) in zip(ranked, ends, strict=True)
-        ]
     lines = run.counts(EntityKind.cell_line)
     return Recommendation(
         cell_line=cell.name,
         run=run.id,
         seen_in_training=bool(lines.filter(id=cell.id)["training_triples"].sum()),
-        pairs=ranked,
+        pairs=ranked if expected is None else _with_expectations(ranked, expected),
         simulated=run.simulated,
         outranked=_outranked(run),
         lacking=tuple(predictor.lacking(cell)),
         newcomer=not lines["id"].is_in([cell.id]).any(),
+        correlation=_correlation(predictor, raw, of_drugs[one], of_drugs[other]),
+        neighbours=tuple(like),
         threshold=predictor.threshold,
         scale=None if expected is None else expected.scale,
         measured=0 if known is None else len(known),
     )
+
+
+def _line(run: Run, acquaintances: Acquaintances, name: str, told: Told) -> Entity:
+    """The cell line called `name`, or a new one where something is told of it."""
+    try:
+        found = acquaintances.resolve(EntityKind.cell_line, name)
+    except UnknownNameError:
+        if not told:
+            raise
+        return Entity(name.strip(), EntityKind.cell_line, name.strip())
+    if told and found.key in {line.key for line in run.entities(EntityKind.cell_line)}:
+        raise UsageError(
+            f"the run knows {found.name} already", remedy="Leave out what is told of it, or give the line another name."
+        )
+    return found
+
+
+def _introduced(run: Run, acquaintances: Acquaintances, entities: Sequence[Entity], device: str) -> Predictor:
+    """A predictor that knows these entities, and a line of which nothing is known where the run is no control."""
+    nobody = [NOBODY] if run.spec.align.vectors == "profiles" else []
+    return acquaintances.admit(run.predictor(device), [*entities, *nobody])
+
+
+def _correlation(predictor: Predictor, raw: np.ndarray, one: np.ndarray, other: np.ndarray) -> float | None:
+    """Of the ranks of `raw` with those of a line of which nothing is known; None for a control."""
+    if predictor.align.vectors != "profiles":
+        return None
+    line = predictor.rows(EntityKind.cell_line, [NOBODY])
+    return rank_correlation(raw, predictor.predict_rows(one, other, np.repeat(line, len(one))))
 
 
 def _drugs(run: Run, acquaintances: Acquaintances, names: Sequence[str]) -> list[Entity]:
@@ -217,6 +141,24 @@ def _drugs(run: Run, acquaintances: Acquaintances, names: Sequence[str]) -> list
     if len(wanted) < 2:
         raise InputError("a pair needs two different drugs", remedy="Name at least two.")
     return sorted(wanted.values(), key=lambda drug: drug.id)
+
+
+def _with_expectations(pairs: Sequence[RankedPair], expected: Expected) -> list[RankedPair]:
+    ends = zip(expected.mean.tolist(), expected.low.tolist(), expected.high.tolist(), strict=True)
+    return [
+        replace(pair, expected=mean, expected_low=low, expected_high=high)
+        for pair, (mean, low, high) in zip(pairs, ends, strict=True)
+    ]
+
+
+def _often_trained(drugs: Sequence[Entity], trained: Mapping[str, int], least: int) -> list[Entity]:
+    chosen = [drug for drug in drugs if trained.get(drug.id, 0) >= least]
+    if len(chosen) < 2:
+        raise InputError(
+            f"{len(chosen)} of the drugs have {least:,} training triples or more; a pair needs two",
+            remedy="Lower --min-triples, or name other drugs.",
+        )
+    return chosen
 
 
 def _outranked(run: Run) -> str | None:
@@ -258,10 +200,12 @@ def _ranked(
     probability: tuple[float, float, float],
     records: dict[frozenset[str], dict[str, int]],
     trained: dict[str, int],
+    near: set[str],
 ) -> RankedPair:
     first, second = pair
     labels = records.get(frozenset((first.id, second.id)), {})
     elsewhere = [label for line, label in labels.items() if line != cell.id]
+    nearby = [label for line, label in labels.items() if line in near]
     return RankedPair(
         rank=rank,
         drug_a=first.name,
@@ -274,6 +218,8 @@ def _ranked(
         measured=labels.get(cell.id),
         elsewhere_synergistic=sum(elsewhere),
         elsewhere_measured=len(elsewhere),
+        near_synergistic=sum(nearby),
+        near_measured=len(nearby),
         training_a=trained.get(first.id, 0),
         training_b=trained.get(second.id, 0),
     )

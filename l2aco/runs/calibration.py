@@ -21,7 +21,7 @@ class Calibration:
 
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
         """Calibrated probabilities float64 (n,), in the same order of rank; within 1e-7 of 0 or 1 they are equal."""
-        return 1 / (1 + np.exp(-(self.slope * _logit(probabilities) + self.intercept)))
+        return 1 / (1 + np.exp(-(self.slope * logit(probabilities) + self.intercept)))
 
 
 def fit_calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
@@ -37,7 +37,7 @@ def fit_calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibratio
     if not positives or not negatives:
         return Calibration()
     target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    x = _logit(probabilities)
+    x = logit(probabilities)
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         z = parameters[0] * x + parameters[1]
@@ -51,6 +51,7 @@ def fit_calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibratio
     return Calibration(float(slope), float(intercept))
 
 
-def _logit(probabilities: np.ndarray) -> np.ndarray:
+def logit(probabilities: np.ndarray) -> np.ndarray:
+    """float64 (n,): of probabilities (n,), which are kept 1e-7 away from 0 and 1."""
     p = np.clip(np.asarray(probabilities, dtype=np.float64), EDGE, 1 - EDGE)
     return np.log(p) - np.log1p(-p)

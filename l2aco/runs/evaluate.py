@@ -13,6 +13,7 @@ from l2aco.errors import DamagedError, UsageError
 from l2aco.files import describe_validation, read_json, stable_hash, with_nan, write_json
 from l2aco.metrics import best_threshold, compute
 from l2aco.runs.breakdown import breakdown, strata
+from l2aco.runs.contents import NaiveRows, checked
 
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
@@ -70,8 +71,8 @@ def result_row(model: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
 def naive_baselines(dataset: DataSet, split: Split, knowledge: Sequence[Knowledge] = ()) -> list[dict[str, Any]]:
     """The naive predictors on the test rows, as rows of the table; kNN over profiles where there is `knowledge`.
 
-    They are fitted on training and validation rows. Their threshold is the share of positives among these. They depend
-    on data set, split and vectors alone, so that the rows are kept beside the splits and computed once.
+    They are fitted on training and validation rows. They depend on data set, split and vectors alone, so that the rows
+    are kept beside the splits and computed once.
     """
     from l2aco.runs.naive import neighbours, predict_naive, predictions
 
@@ -93,16 +94,22 @@ def _kept(
 
     path = dataset.path / "naive" / f"{stable_hash([VERSION, dataset.hash, split.hash, vectors], 16)}.json"
     with suppress(DamagedError):
-        return list(with_nan(read_json(path)))
+        return list(checked(NaiveRows, with_nan(read_json(path)), path))
+    rows = naive_rows(dataset, split, predict())
+    write_json(path, rows)
+    return rows
+
+
+def naive_rows(dataset: DataSet, split: Split, predicted: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Rows of the table for probabilities (test rows,) by name; the threshold is the share of positives among training
+    and validation rows."""
     triples = dataset.triples
     threshold = float(triples.label[np.concatenate([split.train, split.valid])].mean())
     label, line = triples.label[split.test], triples.cell_line[split.test]
-    rows = [
+    return [
         result_row(name, breakdown(label, probabilities, line, threshold=threshold))
-        for name, probabilities in predict().items()
+        for name, probabilities in predicted.items()
     ]
-    write_json(path, rows)
-    return rows
 
 
 def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Sequence[Knowledge] = ()) -> list[dict[str, Any]]:

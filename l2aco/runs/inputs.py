@@ -4,7 +4,6 @@ build the model again. Arrays without pickles, each under the name of what it be
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from l2aco.data.features.base import Feature, Listed
 from l2aco.data.features.table import table_of
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import DamagedError
+from l2aco.errors import DamagedError, L2aCoError
 from l2aco.files import atomic_path
 from l2aco.models.inputs import Inputs
 from l2aco.models.vectors import Vectors
@@ -29,10 +28,21 @@ VECTORS = ("drug_vectors", "cell_vectors")
 
 def save_inputs(inputs: Inputs, path: Path) -> None:
     """Write what `read_inputs` reads."""
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **_arrays(inputs))  # type: ignore[arg-type]
+
+
+def _arrays(inputs: Inputs) -> dict[str, Array]:
     entities = {kind.value: [_entity(entity) for entity in inputs.entities(kind)] for kind in EntityKind}
     listed = [name for name, feature in inputs.fitted.items() if isinstance(feature, Listed)]
     stores = {name: list(getattr(inputs, name)) for name in VECTORS}
-    facts = {"entities": entities, "features": list(inputs.features), "listed": listed, "stores": stores}
+    facts = {
+        "entities": entities,
+        "features": list(inputs.features),
+        "listed": listed,
+        "stores": stores,
+        "below": len(inputs.below),
+    }
     described = json.dumps(facts, default=str)
     arrays: dict[str, Array] = {"described": np.frombuffer(described.encode(), dtype=np.uint8)}
     for name in inputs.features:
@@ -45,8 +55,9 @@ def save_inputs(inputs: Inputs, path: Path) -> None:
         for store in vectors:
             arrays |= _under(f"{name}/{store}", vectors[store].arrays())
     arrays |= {name: getattr(inputs, name) for name in ROWS if getattr(inputs, name) is not None}
-    with atomic_path(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    for place, below in enumerate(inputs.below):
+        arrays |= _under(f"below/{place}", _arrays(below))
+    return arrays
 
 
 def read_inputs(path: Path) -> Inputs:
@@ -56,21 +67,45 @@ def read_inputs(path: Path) -> Inputs:
     """
     arrays = read_arrays(path)
     with _damage_told(path):
-        described = json.loads(arrays["described"].tobytes())
-        entities = _entities(described)
-        fitted = {name: _restored(name, name in described["listed"], arrays) for name in described["features"]}
-        graph = _part("graph", arrays)
-        return Inputs(
-            drugs=entities[EntityKind.drug],
-            cell_lines=entities[EntityKind.cell_line],
-            graph=KnowledgeGraph.of_arrays(graph) if graph else None,
-            features={name: table_of(_part(f"table/{name}", arrays)) for name in described["features"]},
-            fitted=fitted,
-            drug_vectors=_vectors("drug_vectors", described, arrays),
-            cell_vectors=_vectors("cell_vectors", described, arrays),
-            train_drugs=arrays.get("train_drugs"),
-            train_cells=arrays.get("train_cells"),
-        )
+        return _inputs(arrays)
+
+
+def _inputs(arrays: Mapping[str, Array]) -> Inputs:
+    described = json.loads(arrays["described"].tobytes())
+    entities = _entities(described)
+    fitted = {name: _restored(name, name in described["listed"], arrays) for name in described["features"]}
+    graph = _part("graph", arrays)
+    found = Inputs(
+        drugs=entities[EntityKind.drug],
+        cell_lines=entities[EntityKind.cell_line],
+        graph=KnowledgeGraph.of_arrays(graph) if graph else None,
+        features={name: table_of(_part(f"table/{name}", arrays)) for name in described["features"]},
+        fitted=fitted,
+        drug_vectors=_vectors("drug_vectors", described, arrays),
+        cell_vectors=_vectors("cell_vectors", described, arrays),
+        train_drugs=arrays.get("train_drugs"),
+        train_cells=arrays.get("train_cells"),
+        below=[_inputs(_part(f"below/{place}", arrays)) for place in range(described.get("below", 0))],
+    )
+    _check(found)
+    return found
+
+
+def _check(inputs: Inputs) -> None:
+    """Raises ValueError where the parts are not of the same entities."""
+    for kind, vectors, trained in (
+        (EntityKind.drug, inputs.drug_vectors, inputs.train_drugs),
+        (EntityKind.cell_line, inputs.cell_vectors, inputs.train_cells),
+    ):
+        ids = [entity.id for entity in inputs.entities(kind)]
+        sizes = [len(one.known) for one in vectors.values()]
+        sizes += [len(table.mask) for table in inputs.features.values() if table.kind is kind]
+        if any(size != len(ids) for size in sizes):
+            raise ValueError(f"what is known of each {kind.value} is of another number of them")
+        if inputs.graph is not None and inputs.graph.nodes.get(kind.value) != ids:
+            raise ValueError(f"the graph is of others than each {kind.value}")
+        if trained is not None and (trained.dtype != np.int64 or not np.isin(trained, np.arange(len(ids))).all()):
+            raise ValueError(f"the rows that were trained on are those of no {kind.value}")
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -99,8 +134,9 @@ def _entities(described: Mapping[str, Any]) -> dict[EntityKind, list[Entity]]:
 def _damage_told(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise DamagedError(f"cannot be read ({error})", where=path, remedy="Train the run again.") from None
+    except Exception as error:  # whatever zipfile, zlib, json and numpy find wrong with bytes
+        what = error.message if isinstance(error, L2aCoError) else error or type(error).__name__
+        raise DamagedError(f"cannot be read ({what})", where=path, remedy="Train the run again.") from error
 
 
 def _vectors(name: str, described: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, Vectors]:

@@ -12,8 +12,11 @@ import torch
 from l2aco.models.alignment import Aligner
 from l2aco.models.assemble import build_model
 from l2aco.models.base import Tables
+from l2aco.models.estimator import Estimator
 from l2aco.models.inputs import Inputs
+from l2aco.models.offset import restore_offset
 from l2aco.runs.device import choose_device, computing
+from l2aco.runs.inputs import read_arrays
 from l2aco.runs.scoring import Rows, score_rows
 from l2aco.runs.weights import load_weights
 
@@ -28,11 +31,14 @@ class Network:
     model: Aligner
     device: torch.device
     threads: int
+    offset: Estimator | None = None
+    """The cheap model whose logits are added."""
     newcomers: Inputs | None = None
 
     def admit(self, newcomers: Inputs) -> Self:
         """One that also scores these entities, whose rows stand behind the others."""
-        return replace(self, newcomers=newcomers)
+        offset = None if self.offset is None else self.offset.admit(newcomers.below[0])
+        return replace(self, newcomers=newcomers, offset=offset)
 
     @cached_property
     def _tables(self) -> Any:
@@ -42,10 +48,13 @@ class Network:
             return known if self.newcomers is None else Tables.joined(known, self.model.newcomers(self.newcomers))
 
     def probabilities(self, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-        """float64 (n,): of synergy, for int64 rows (n,)."""
+        """float64 (n,): of synergy, for int64 rows (n,), the offset's part included."""
         with computing(self.device, self.threads):
             on_a, on_b, on_c = (torch.as_tensor(rows, device=self.device) for rows in (a, b, c))
-            return score_rows(self.model, Rows(on_a, on_b, on_c, torch.empty(len(a))), self._tables)
+            below = None
+            if self.offset is not None:
+                below = torch.as_tensor(self.offset.logits(a, b, c), dtype=torch.float32, device=self.device)
+            return score_rows(self.model, Rows(on_a, on_b, on_c, torch.empty(len(a)), below), self._tables)
 
 
 def load_network(run: Run, inputs: Inputs, device: str) -> Network:
@@ -57,4 +66,8 @@ def load_network(run: Run, inputs: Inputs, device: str) -> Network:
         model = build_model(spec.backbone, spec.config, inputs, spec.align, seed=spec.seed)
         load_weights(model, run.file("model.safetensors"))
         model.to(chosen).eval()
-    return Network(model, chosen, spec.threads)
+    offset = None
+    if spec.offset != "none":
+        arrays = read_arrays(run.file("offset.npz"))
+        offset = restore_offset(spec.offset, str(spec.split.setting), inputs.below[0], arrays)
+    return Network(model, chosen, spec.threads, offset)

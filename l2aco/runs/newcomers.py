@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,14 @@ class Acquaintances:
     Nothing is loaded but names, so that a wrong one is refused at once.
     """
 
-    def __init__(self, run: Run, given: Sequence[Entity] = ()) -> None:
-        self.run, self.given = run, given
+    def __init__(
+        self,
+        run: Run,
+        given: Sequence[Entity] = (),
+        told: Mapping[tuple[str, str], Mapping[str, np.ndarray[Any, Any]]] | None = None,
+    ) -> None:
+        """`told`: vectors by `Entity.key` and store that go before those of the stores."""
+        self.run, self.given, self.told = run, given, told or {}
 
     def resolve(self, kind: EntityKind, name: str) -> Entity:
         """The entity called `name`; raises UnknownNameError with the nearest names and the way to bring it in, or
@@ -117,6 +123,8 @@ class Acquaintances:
                 for row, entity in enumerate(asked):
                     if mask[row]:
                         found.setdefault(entity.key, {})[store.name] = vectors[row]
+        for key, by_store in self.told.items():
+            found[key] = {**found.get(key, {}), **by_store}
         return found
 
 

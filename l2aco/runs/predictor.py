@@ -11,12 +11,13 @@ import numpy as np
 
 from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import UnknownNameError, UsageError
+from l2aco.errors import DamagedError, L2aCoError, UnknownNameError, UsageError
 from l2aco.models.backbones import backbones
 from l2aco.models.estimator import Estimator, Expected
 from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.calibration import Calibration
+from l2aco.runs.ensemble import ENSEMBLE, load_ensemble
 from l2aco.runs.inputs import read_arrays, read_inputs
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Scorer(Protocol):
-    """A fitted model; `models.estimator.Estimator` and `runs.network.Network` are."""
+    """A fitted model; `models.estimator.Estimator`, `runs.network.Network` and `runs.ensemble.Blend` are."""
 
     def admit(self, newcomers: Inputs) -> Self:
         """One that also scores these entities, whose rows stand behind the others."""
@@ -148,16 +149,32 @@ def load_predictor(run: Run, *, device: str = "auto") -> Predictor:
     Raises DamagedError for a corrupt file, MismatchError for a run of another version.
     """
     run.check_format()
+    try:
+        return _built(run, device)
+    except L2aCoError:
+        raise
+    except Exception as error:  # of arrays that fit nothing, each library makes an error of its own
+        raise DamagedError(
+            f"its model cannot be built ({type(error).__name__}: {error})",
+            where=run.path,
+            remedy=f"Train it again: l2aco train --spec {run.path / 'spec.toml'}",
+        ) from error
+
+
+def _built(run: Run, device: str) -> Predictor:
     spec = run.spec
-    kind = backbones.load(str(spec.backbone))
     inputs = read_inputs(run.file("inputs.npz"))
     scorer: Scorer
-    if issubclass(kind, Estimator):
+    if spec.backbone == ENSEMBLE:
+        inputs, scorer = load_ensemble(run, inputs, device)
+    elif issubclass(kind := backbones.load(str(spec.backbone)), Estimator):
         scorer = kind.restore(inputs, kind.Config.model_validate(spec.config), read_arrays(run.file("model.npz")))
     else:
         from l2aco.runs.network import load_network
 
         scorer = load_network(run, inputs, device)
+    first = np.zeros(1, dtype=np.int64)
+    scorer.probabilities(first, first, first)  # what is kept for all later rows is computed here, or fails here
     return Predictor(
         inputs=inputs,
         scorer=scorer,

@@ -9,11 +9,14 @@ predictions.parquet   every validation and test row with label and probability
 entities.parquet      drugs and cell lines: id, name, triples in the data set and among those trained on
 inputs.npz            the entities with all that the model reads of them, as it was fitted
 model.safetensors     the best weights
+offset.npz            the cheap model whose logits are added, where there is one
+members.json          the runs that an ensemble is made of, with their weights
 history.png           loss and validation metric over epochs
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +25,8 @@ from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError, InputError, L2aCoError, MismatchError, UnknownNameError
 from l2aco.files import load_spec, read_json, sha256_file, with_nan
 from l2aco.progress import Progress, Silent
+from l2aco.runs.contents import Manifest, Metrics, checked
+from l2aco.tables import read_written
 from l2aco.workspace import Workspace, names_in
 
 if TYPE_CHECKING:
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 FORMAT = 6
 """Of a run's files and of the models in it: other numbers come from the same spec in another format."""
 UNFINISHED = ".unfinished"
+COUNTS = ("triples", "training_triples")
 
 
 class Run:
@@ -42,7 +48,12 @@ class Run:
         self.path = path
         self.id = path.name
         self.workspace = workspace
-        self.manifest: dict[str, Any] = read_json(path / "manifest.json")
+        where = path / "manifest.json"
+        self.manifest = checked(Manifest, read_json(where), where, self._again)
+
+    @property
+    def _again(self) -> str:
+        return f"Train it again: l2aco train --spec {self.path / 'spec.toml'}"
 
     def check_format(self) -> None:
         """Raises MismatchError where another version of L2aCo made the run: its numbers can be read, its model not."""
@@ -51,19 +62,22 @@ class Run:
             raise MismatchError(
                 f"was made by another version of L2aCo (format {made}, not {FORMAT}) and cannot predict",
                 where=self.path,
-                remedy=f"Train it again: l2aco train --spec {self.path / 'spec.toml'}",
+                remedy=self._again,
             )
 
     def file(self, name: str) -> Path:
         """The path of one of the run's files, after its checksum; raises DamagedError."""
         path = self.path / name
-        remedy = f"Train it again: l2aco train --spec {self.path / 'spec.toml'}"
         if not path.is_file():
-            raise DamagedError("is missing", where=path, remedy=remedy)
+            raise DamagedError("is missing", where=path, remedy=self._again)
         if sha256_file(path) != self.manifest["files"].get(name):
             what = "the checkpoint" if name.endswith(".safetensors") else "it"
-            raise DamagedError(f"{what} does not match its checksum in manifest.json", where=path, remedy=remedy)
+            raise DamagedError(f"{what} does not match its checksum in manifest.json", where=path, remedy=self._again)
         return path
+
+    def sibling(self, name: str) -> Run:
+        """The run called `name` in the same workspace."""
+        return Run(self.path.parent / name, self.workspace)
 
     @property
     def simulated(self) -> bool:
@@ -74,12 +88,18 @@ class Run:
     def spec(self) -> TrainSpec:
         from l2aco.runs.spec import TrainSpec
 
-        return load_spec(TrainSpec, self.file("spec.toml"))
+        path = self.file("spec.toml")
+        spec = load_spec(TrainSpec, path)
+        if spec.backbone is None or spec.dataset is None:
+            raise DamagedError("names no backbone or no data set", where=path)
+        return spec
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """`test`, `valid`, `baselines`, `calibration`, `training`; see docs/training.md."""
-        return dict(with_nan(read_json(self.file("metrics.json"))))
+        path = self.file("metrics.json")
+        metrics: dict[str, Any] = checked(Metrics, with_nan(read_json(path)), path, self._again)
+        return metrics
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -93,15 +113,21 @@ class Run:
 
         if "history.csv" not in self.manifest["files"]:
             return []
-
-        return pl.read_csv(self.file("history.csv")).to_dicts()
+        path = self.file("history.csv")
+        try:
+            return pl.read_csv(path).to_dicts()
+        except pl.exceptions.PolarsError as error:
+            raise DamagedError(f"cannot be read ({error})", where=path, remedy=self._again) from None
 
     def predictions(self, part: Literal["valid", "test"] = "test") -> pl.DataFrame:
         """The validation or test rows: ids, score, label, probability, calibrated probability."""
         import polars as pl
 
-        table = pl.read_parquet(self.file("predictions.parquet"))
-        return table.filter(pl.col("part") == part).drop("part") if "part" in table.columns else table
+        texts = dict.fromkeys(("part", "drug_a", "drug_b", "cell_line"), pl.String)
+        numbers = dict.fromkeys(("score", "probability", "calibrated"), pl.Float64)
+        schema = texts | {"row": pl.Int64, "label": pl.Int8} | numbers
+        table = read_written(self.file("predictions.parquet"), schema, self._again)
+        return table.filter(pl.col("part") == part).drop("part")
 
     def tested(self) -> pl.DataFrame:
         """The test rows: ids of the drugs and the cell line, and the label."""
@@ -120,7 +146,8 @@ class Run:
         import polars as pl
 
         self.check_format()
-        table = pl.read_parquet(self.file("entities.parquet"))
+        schema = {**dict.fromkeys(("kind", "id", "name"), pl.String), **dict.fromkeys(COUNTS, pl.Int64)}
+        table = read_written(self.file("entities.parquet"), schema, self._again)
         return table.filter(pl.col("kind") == kind.value).drop("kind")
 
     def predictor(self, device: str = "auto") -> Predictor:
@@ -152,7 +179,8 @@ class Run:
 
 
 def align_label(spec: TrainSpec) -> str:
-    """How alignment reads in a run's id: the loss, with fusion, scope and control where they are not the default."""
+    """How alignment reads in a run's id: the loss, with fusion, scope and control where they are not the default, and
+    the offset that it stands on."""
     align = spec.align
     parts: list[str] = [align.loss]
     if not align.active and spec.store:
@@ -163,6 +191,8 @@ def align_label(spec: TrainSpec) -> str:
         parts.append(align.scope)
     if align.active and align.vectors != "profiles":
         parts.append(f"{align.vectors}{align.draw or ''}")
+    if spec.offset != "none":
+        parts.append(f"on-{spec.offset}")
     return "-".join(parts)
 
 
@@ -227,3 +257,38 @@ def open_run(name: str | None, workspace: Workspace) -> Run:
             f"'{name}' fits {len(fitting)} runs: {', '.join(fitting[:5])}", remedy="Give more of the name."
         )
     raise UnknownNameError("run", name, known, remedy="`l2aco runs list` shows them.")
+
+
+def best_run(workspace: Workspace, progress: Progress = Silent()) -> Run:
+    """The newest run that is worth asking: one whose score reads profiles, else any other; never a control, nor one of
+    a fake's profiles. Says which. Raises InputError where there is none."""
+    second: Run | None = None
+    for run in reversed(list_runs(workspace, progress)):
+        try:
+            spec = run.spec
+        except L2aCoError as error:
+            progress.say(f"left out: {error}")
+            continue
+        if spec.align.vectors != "profiles" or _of_fake(spec, workspace):
+            continue
+        if spec.store and (spec.align.loss == "none" or spec.align.fusion not in (None, "none")):
+            progress.say(f"taking the run {run.id}")
+            return run
+        second = second or run
+    if second is None:
+        raise InputError(
+            "there is no run yet, or all are controls", where=workspace.runs, remedy="Train one: l2aco train"
+        )
+    progress.say(f"taking the run {second.id}")
+    return second
+
+
+def _of_fake(spec: TrainSpec, workspace: Workspace) -> bool:
+    from l2aco.embeddings.find import holds_fakes
+    from l2aco.embeddings.store.store import open_store
+
+    for name in spec.store or ():
+        with suppress(L2aCoError):
+            if holds_fakes(open_store(name, workspace)):
+                return True
+    return False

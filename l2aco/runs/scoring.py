@@ -16,31 +16,47 @@ SCORE_ROWS = 16384
 
 @dataclass(frozen=True)
 class Rows:
-    """Triples on the device: int64 (n,) rows of drugs and cell lines, and float32 (n,) labels of 0/1."""
+    """Triples on the device: int64 (n,) rows of drugs and cell lines, and float32 (n,) labels of 0/1.
+
+    offset: float32 (n,) logits that are added to the model's; target: float32 (n,) what it learns beside the label, NaN
+    where unknown. None: nothing of the kind.
+    """
 
     a: torch.Tensor
     b: torch.Tensor
     c: torch.Tensor
     y: torch.Tensor
+    offset: torch.Tensor | None = None
+    target: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, triples: Any, rows: np.ndarray, device: torch.device) -> Rows:
-        """The triples numbered `rows`, moved to `device` once."""
+    def of(
+        cls,
+        triples: Any,
+        rows: np.ndarray,
+        device: torch.device,
+        *,
+        offset: np.ndarray | None = None,
+        target: np.ndarray | None = None,
+    ) -> Rows:
+        """The triples numbered `rows`, with offset and target (n,) of these rows, moved to `device` once."""
 
         def move(values: np.ndarray, kind: torch.dtype) -> torch.Tensor:
-            return torch.as_tensor(np.ascontiguousarray(values[rows])).to(device=device, dtype=kind)
+            return torch.as_tensor(np.ascontiguousarray(values)).to(device=device, dtype=kind)
 
         return cls(
-            move(triples.drug_a, torch.int64),
-            move(triples.drug_b, torch.int64),
-            move(triples.cell_line, torch.int64),
-            move(triples.label, torch.float32),
+            move(triples.drug_a[rows], torch.int64),
+            move(triples.drug_b[rows], torch.int64),
+            move(triples.cell_line[rows], torch.int64),
+            move(triples.label[rows], torch.float32),
+            *(None if values is None else move(values, torch.float32) for values in (offset, target)),
         )
 
     def batches(self, order: torch.Tensor, count: int) -> list[Rows]:
         """These rows in another order, in `count` batches of nearly equal size (no stray last row)."""
-        parts = [torch.tensor_split(values[order], count) for values in (self.a, self.b, self.c, self.y)]
-        return [Rows(*batch) for batch in zip(*parts, strict=True)]
+        given = {name: values for name, values in vars(self).items() if values is not None}
+        parts = [torch.tensor_split(values[order], count) for values in given.values()]
+        return [Rows(**dict(zip(given, batch, strict=True))) for batch in zip(*parts, strict=True)]
 
     def __len__(self) -> int:
         return int(self.y.numel())
@@ -60,4 +76,5 @@ def score_rows(model: ScoringModel, rows: Rows, tables: Any = None) -> np.ndarra
     ]
     if not logits:
         return np.empty(0)
-    return torch.sigmoid(torch.cat(logits).double()).cpu().numpy()
+    found = torch.cat(logits).double()
+    return torch.sigmoid(found if rows.offset is None else found + rows.offset).cpu().numpy()

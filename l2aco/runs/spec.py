@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, ValidationError, create_model, field_val
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.errors import UsageError
 from l2aco.files import describe_validation
+from l2aco.models.offset import OffsetName
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
 
@@ -37,6 +38,8 @@ class TrainSpec(GivenRecipe):
     store: tuple[str, ...] | None = None
     llm: str | None = None
     encoder: str | None = None
+    offset: OffsetName = "none"
+    """The cheap model whose logits are added to a network's."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: str = "auto"
     threads: int = Field(default=1, ge=1)

@@ -40,13 +40,20 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
     if issubclass(kind, Estimator):
         align = AlignSpec(loss="none", standardise=False, vectors=spec.align.vectors, draw=spec.align.draw)
         found |= {"store": _stores_at_hand(spec, workspace) if reads else (), "align": align}
+        if spec.offset != "none":
+            raise UsageError(
+                f"an offset is for networks to stand on, and {found['backbone']} is fitted at once",
+                remedy="Leave out --offset, or name another --backbone.",
+            )
+    elif reads or spec.align.active:
+        reads, found["store"] = True, _named_stores(spec, workspace)
     else:
-        reads = reads or spec.align.active
-        found["store"] = _named_stores(spec, workspace) if reads else ()
+        reads = spec.offset == "mixed"
+        found["store"] = _stores_at_hand(spec, workspace) if reads else ()
     if spec.align.vectors != "profiles" and not reads:
         raise UsageError(
             f"vectors = {spec.align.vectors} is a control of vectors that nothing reads",
-            remedy="Leave out --vectors, or let --align, --fusion or --set cell_features=profile read something.",
+            remedy="Leave out --vectors, or let --align, --fusion, --offset or --set cell_features=profile read some.",
         )
     found |= {"llm": None, "encoder": None}
     return spec.model_copy(update=found)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from l2aco.data.triples import Triples
-from l2aco.files import atomic_path
 from l2aco.models.assemble import parse_config
 from l2aco.models.estimator import Estimator
 from l2aco.progress import Progress
 from l2aco.runs.environment import describe_machine
-from l2aco.training.prepare import Setup
-from l2aco.training.trained import Trained
+from l2aco.training.prepare import Setup, response_origin
+from l2aco.training.trained import Trained, save_arrays
 
 
 def fit_estimator(kind: type[Estimator], setup: Setup, progress: Progress) -> Trained:
@@ -33,16 +31,15 @@ def fit_estimator(kind: type[Estimator], setup: Setup, progress: Progress) -> Tr
     valid = scored(fitted, triples.take(split.valid))
     whole = fitted.refit(triples.take(split.valid))
     seconds = round(time.perf_counter() - started, 3)
+    screen = response_origin(setup)
 
     def write(folder: Path) -> None:
-        with atomic_path(folder / "model.npz") as partial, partial.open("wb") as stream:
-            arrays: dict[str, Any] = whole.arrays()
-            np.savez_compressed(stream, **arrays)
+        save_arrays(whole.arrays(), folder / "model.npz")
 
     return Trained(
         valid=valid,
         test=scored(whole, triples.take(split.test)),
-        facts={"seconds": seconds, **whole.facts()},
+        facts={"seconds": seconds, **whole.facts(), **({"response": screen} if screen else {})},
         environment=describe_machine(setup.spec.threads),
         write=write,
     )

@@ -2,7 +2,8 @@
 
 A batch is three index tensors (n,) and labels (n,) on the device; the model encodes the entities once a step and
 gathers. The loss is binary cross-entropy with logits, averaged over the model's stochastic passes, plus the sum of the
-losses that the model itself reports (alignment, R-drop), plus the paper's weight decay where asked for.
+losses that the model itself reports (alignment, R-drop), plus the paper's weight decay where asked for, plus one minus
+the correlation of the logits with the score where that is a target too.
 
 Every epoch draws its shuffle and its dropout from a seed of its own, so that a run that was interrupted goes on
 with exactly the numbers it would have had, and no random state has to be saved.
@@ -24,6 +25,7 @@ from torch.nn import functional as F
 from l2aco.errors import InputError, L2aCoError, UnavailableError
 from l2aco.metrics import compute, get_metric
 from l2aco.models.base import ScoringModel
+from l2aco.models.losses import correlation_loss
 from l2aco.models.recipe import Recipe
 from l2aco.runs.scoring import Rows, score_rows
 from l2aco.training.optim import Schedule, make_optimiser, norm_penalty
@@ -139,9 +141,12 @@ class Fit:
                 raise UnavailableError(
                     f"torch.compile failed: {reason}", remedy="Train without it: --set compile=false"
                 ) from None
-        logits = output.logits.float()
+        logits = output.logits.float() if batch.offset is None else output.logits.float() + batch.offset
         task = F.binary_cross_entropy_with_logits(logits, batch.y.expand_as(logits))
-        parts = {"task": task, **{name: part.float() for name, part in output.losses.items()}}
+        parts = {"task": task}
+        if batch.target is not None:
+            parts["target"] = self.recipe.target_weight * correlation_loss(logits, batch.target)
+        parts |= {name: part.float() for name, part in output.losses.items()}
         if (penalty := norm_penalty(self.model, self.recipe)) is not None:
             parts["norms"] = penalty
         return parts

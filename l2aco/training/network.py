@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from l2aco.models.mixed.target import fit_target
 from l2aco.progress import Progress
 from l2aco.runs.device import choose_device, computing, describe_environment
 from l2aco.runs.scoring import Rows, score_rows
@@ -18,9 +19,10 @@ from l2aco.runs.weights import save_weights
 from l2aco.training.callbacks import Callback
 from l2aco.training.checkpoint import load_state, save_state
 from l2aco.training.loop import Fit, Record
+from l2aco.training.offset import Offset, make_offset
 from l2aco.training.plot import plot_history
 from l2aco.training.prepare import Setup
-from l2aco.training.trained import Trained
+from l2aco.training.trained import Trained, save_arrays
 
 if TYPE_CHECKING:
     from l2aco.workspace import Workspace
@@ -41,9 +43,10 @@ def train_network(
     """Train from the state in `unfinished`, or from the beginning, and score validation and test rows with the best
     weights."""
     device = choose_device(workspace.settings.device if setup.spec.device == "auto" else setup.spec.device)
+    offset = make_offset(setup, progress)
     with ExitStack() as stack:
         stack.enter_context(computing(device, setup.spec.threads))
-        fit = make_fit(setup, device)
+        fit = make_fit(setup, device, offset)
         if (unfinished / STATE).exists():
             load_state(fit, unfinished / STATE)
             progress.say(f"going on after epoch {fit.state.epoch} of the run that was interrupted")
@@ -53,31 +56,40 @@ def train_network(
         _fit(fit, progress, callbacks, unfinished / STATE, state_seconds)
         seconds = time.perf_counter() - started
 
-        def scored(rows: np.ndarray) -> np.ndarray:
-            return score_rows(fit.model, Rows.of(setup.dataset.triples, rows, device))
+        test_rows = Rows.of(
+            setup.dataset.triples, setup.split.test, device, offset=None if offset is None else offset.test
+        )
 
         def write(folder: Path) -> None:
             import polars as pl
 
             pl.DataFrame(fit.state.history).write_csv(folder / "history.csv")
             save_weights(fit.model, folder / "model.safetensors")
+            if offset is not None:
+                save_arrays(offset.model.arrays(), folder / "offset.npz")
             plot_history(fit.state.history, fit.recipe.metric, name, folder / "history.png")
 
         return Trained(
             valid=score_rows(fit.model, fit.valid_rows),
-            test=scored(setup.split.test),
+            test=score_rows(fit.model, test_rows),
             facts=training_facts(fit, seconds, setup.model.spread() if setup.model else {}),
             environment=describe_environment(device, setup.spec.threads),
+            beside={} if offset is None else {f"offset ({setup.spec.offset})": 1 / (1 + np.exp(-offset.test))},
             write=write,
         )
 
 
-def make_fit(setup: Setup, device: torch.device) -> Fit:
+def make_fit(setup: Setup, device: torch.device, offset: Offset | None = None) -> Fit:
     """The fit at its beginning, model and rows on the device."""
     assert setup.model is not None and setup.recipe is not None
     setup.model.to(device)
-    train_rows = Rows.of(setup.dataset.triples, setup.split.train, device)
-    valid_rows = Rows.of(setup.dataset.triples, setup.split.valid, device)
+    triples, split = setup.dataset.triples, setup.split
+    target = None
+    if setup.recipe.target != "label":
+        scores = triples.score[split.train]
+        target = fit_target(setup.recipe.target, scores, None)(scores, None)
+    train_rows = Rows.of(triples, split.train, device, offset=None if offset is None else offset.train, target=target)
+    valid_rows = Rows.of(triples, split.valid, device, offset=None if offset is None else offset.valid)
     return Fit(setup.model, train_rows, valid_rows, setup.recipe, setup.spec.seed)
 
 

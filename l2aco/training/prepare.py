@@ -10,6 +10,7 @@ import numpy as np
 
 from l2aco.data.catalog import open_dataset
 from l2aco.data.dataset import DataSet
+from l2aco.data.features.response import RESPONSE, origin
 from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import Split
 from l2aco.errors import UsageError
@@ -17,8 +18,10 @@ from l2aco.models.alignment import Aligner
 from l2aco.models.assemble import build_model, load_inputs, parse_config, with_vectors
 from l2aco.models.backbones import backbones
 from l2aco.models.base import Backbone
+from l2aco.models.config import BackboneConfig
 from l2aco.models.estimator import Estimator
 from l2aco.models.inputs import Inputs
+from l2aco.models.offset import inputs_of_offset
 from l2aco.models.recipe import Recipe
 from l2aco.models.vectors import Knowledge
 from l2aco.progress import Progress, Silent
@@ -51,23 +54,29 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
     spec = complete(spec, workspace)
     if given and not spec.store:
         named = given if isinstance(given, str) else ", ".join(given)
-        progress.say(f"{named} is not used: neither --align nor --fusion reads profile vectors")
+        progress.say(f"{named} is not used: neither --align nor --fusion nor --offset mixed reads profile vectors")
     assert spec.dataset is not None and spec.backbone is not None
     kind: type[Backbone] | type[Estimator] = backbones.load(spec.backbone)
     dataset = open_dataset(spec.dataset, workspace)
     split = make_split(dataset, spec.split)
     knowledge = load_knowledge(spec.store or (), dataset, workspace, progress)
     for known in knowledge:
-        _report_missing(known, dataset, progress)
+        _report_missing(known, dataset, progress, aligned=not issubclass(kind, Estimator))
+        if spec.align.loss == "regression" and not known.columns:
+            progress.say(f"{known.store} holds text and no numbers: regression leaves it out")
     triples, train = dataset.triples, split.train
     inputs = load_inputs(
         kind,
         dataset,
         spec.config,
+        uses=kind.reads(_config(kind, spec)) if issubclass(kind, Estimator) else None,
         train_drugs=np.union1d(triples.drug_a[train], triples.drug_b[train]),
         train_cells=np.unique(triples.cell_line[train]),
     )
-    inputs = with_vectors(inputs, spec.align, knowledge, seed=spec.seed)
+    if spec.offset != "none":
+        inputs = replace(inputs, below=[inputs_of_offset(inputs, spec.align, knowledge, seed=spec.seed)])
+    if spec.align.active or parse_config(kind, spec.config).reads_vectors:
+        inputs = with_vectors(inputs, spec.align, knowledge, seed=spec.seed)
     setup = Setup(spec, kind, dataset, split, knowledge, inputs)
     return _of_estimator(setup, kind) if issubclass(kind, Estimator) else _of_network(setup, progress)
 
@@ -79,9 +88,12 @@ def _of_estimator(setup: Setup, kind: type[Estimator]) -> Setup:
             f"{kind.__name__} is fitted at once and has no {', '.join(unread)}",
             remedy=f"Leave that out; `l2aco backbones {spec.backbone}` shows its settings.",
         )
-    given = {**kind.defaults_for(str(spec.split.setting)), **spec.config}
-    config = parse_config(kind, given).model_dump(mode="json", exclude_none=True)
+    config = _config(kind, spec).model_dump(mode="json", exclude_none=True)
     return replace(setup, spec=spec.model_copy(update={"config": config}))
+
+
+def _config(kind: type[Estimator], spec: TrainSpec) -> BackboneConfig:
+    return parse_config(kind, {**kind.defaults_for(str(spec.split.setting)), **spec.config})
 
 
 def _of_network(setup: Setup, progress: Progress) -> Setup:
@@ -99,12 +111,22 @@ def _of_network(setup: Setup, progress: Progress) -> Setup:
     return replace(setup, spec=spec, recipe=recipe, model=model)
 
 
-def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress) -> None:
-    for lacking in _lacking(dataset, knowledge.drug_mask, knowledge.cell_mask):
-        progress.say(
-            f"{lacking} have no vector in {knowledge.store}: they take the mean vector and are left out of alignment "
-            "(--set align.missing=refuse to stop instead)"
+def response_origin(setup: Setup) -> str | None:
+    """Where the response was measured that the model reads; None where it reads none."""
+    if not issubclass(setup.kind, Estimator):
+        return None
+    read = RESPONSE in setup.kind.reads(parse_config(setup.kind, setup.spec.config))
+    return origin(setup.dataset) if read else None
+
+
+def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress, *, aligned: bool) -> None:
+    what_then = "nothing is known of them there"
+    if aligned:
+        what_then = (
+            "they take the mean vector and are left out of alignment (--set align.missing=refuse to stop instead)"
         )
+    for lacking in _lacking(dataset, knowledge.drug_mask, knowledge.cell_mask):
+        progress.say(f"{lacking} have no vector in {knowledge.store}: {what_then}")
 
 
 def _report_unmeasured(model: Aligner, dataset: DataSet, progress: Progress) -> None:

@@ -13,6 +13,7 @@ from l2aco.errors import UnknownNameError, UsageError
 from l2aco.files import describe_validation
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
+from l2aco.runs.ensemble import ENSEMBLE
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.choose import choose_backbone, choose_dataset
 from l2aco.workspace import Workspace
@@ -29,6 +30,11 @@ def make_spec(
     aligner and those of the split; `config.x`, `align.x` and `split.x` say which. Raises UnknownNameError with
     suggestions, UsageError for values that make no sense.
     """
+    if base is not None and base.backbone == ENSEMBLE:
+        raise UsageError(
+            "the spec is that of an ensemble, which is not trained",
+            remedy=f"Make it again: l2aco ensemble {' '.join(base.config['members'])}",
+        )
     given = {name: value for name, value in options.items() if value is not None}
     homes = {}
     if settings:
@@ -128,9 +134,12 @@ def _put(values: dict[str, Any], name: str, value: Any) -> None:
 def _homes(backbone: str) -> dict[str, dict[str, str]]:
     """For every home ("training", "config", "align", "split"): the settings in it, with their dotted names."""
     from l2aco.models.backbones import backbones
+    from l2aco.models.estimator import Estimator
 
-    config: type[BaseModel] = backbones.load(backbone).Config
-    own = [*Recipe.model_fields, "seed", "device", "threads"]
+    kind = backbones.load(backbone)
+    config: type[BaseModel] = kind.Config
+    at_once = config.model_fields if issubclass(kind, Estimator) else ()  # one that has no recipe may use its names
+    own = [*(name for name in Recipe.model_fields if name not in at_once), "seed", "device", "threads"]
     return {
         "training": {name: name for name in own},
         "config": {name: f"config.{name}" for name in config.model_fields},

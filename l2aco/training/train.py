@@ -16,7 +16,7 @@ from l2aco.runs.knowledge import combined_hash
 from l2aco.runs.run import FORMAT, UNFINISHED, Run, run_id
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.callbacks import Callback
-from l2aco.training.prepare import Setup, prepare
+from l2aco.training.prepare import Setup, prepare, response_origin
 from l2aco.training.trained import save_run
 from l2aco.workspace import names_in
 
@@ -82,6 +82,10 @@ def _finished(name: str, workspace: Workspace) -> Run | None:
 def identity(setup: Setup) -> dict[str, Any]:
     """What the numbers of a run depend on: the complete spec, the data, the vectors, and the models' format."""
     same_numbers: Any = {"device": True, "threads": True, "config": setup.kind.Config.same_numbers}
+    if setup.spec.offset == "none":
+        same_numbers["offset"] = True
+    if setup.recipe is not None and setup.recipe.target == "label":
+        same_numbers |= {"target": True, "target_weight": True}
     return {
         "format": FORMAT,
         "spec": setup.spec.model_dump(mode="json", exclude=same_numbers),
@@ -96,13 +100,16 @@ def describe_choice(setup: Setup) -> str:
     spec, split = setup.spec, setup.split
     simulated = ", SIMULATED" if setup.dataset.simulated else ""
     vectors = f"store {', '.join(spec.store)}" if spec.store else "no profile vectors"
+    if (screen := response_origin(setup)) is not None:
+        vectors += f", response measured in {screen}"
     used = len(split.train) + len(split.valid) + len(split.test)
     left_out = len(setup.dataset.triples) - used
     rows = f"{len(split.train):,} / {len(split.valid):,} / {len(split.test):,} rows"
     rows += f", {left_out:,} left out" if left_out else ""
     align = f"align {spec.align.loss}, fusion {spec.align.fusion}, "
+    offset = "" if spec.offset == "none" else f"on the offset {spec.offset}, "
     return (
         f"training {spec.backbone} on {spec.dataset} ({len(setup.dataset.triples):,} triples{simulated}), setting "
         f"{spec.split.setting} fold {spec.split.fold} ({rows}), "
-        f"{'' if setup.model is None else align}{vectors}, seed {spec.seed}"
+        f"{'' if setup.model is None else align}{offset}{vectors}, seed {spec.seed}"
     )

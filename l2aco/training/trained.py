@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.entities import EntityKind
-from l2aco.files import atomic_folder, sha256_file, write_json, write_toml
+from l2aco.files import atomic_folder, atomic_path, sha256_file, write_json, write_toml
 from l2aco.runs.calibration import fit_calibration
-from l2aco.runs.evaluate import Scored, naive_baselines, test_metrics
+from l2aco.runs.evaluate import Scored, naive_baselines, naive_rows, test_metrics
 from l2aco.runs.inputs import save_inputs
 from l2aco.runs.knowledge import combined_hash
 from l2aco.runs.predictions import counts_frame, predictions_frame
@@ -27,13 +27,20 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Trained:
     """valid, test: float64 probabilities of the split's rows. facts: `training` of metrics.json. write: puts the
-    model's own files into a folder."""
+    model's own files into a folder. beside: probabilities of the test rows by what stands beside it, by name."""
 
     valid: np.ndarray
     test: np.ndarray
     facts: dict[str, Any]
     environment: dict[str, Any]
     write: Callable[[Path], None]
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write an .npz whole or not at all."""
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
 def save_run(setup: Setup, trained: Trained, name: str, workspace: Workspace) -> Run:
@@ -50,7 +57,10 @@ def save_run(setup: Setup, trained: Trained, name: str, workspace: Workspace) ->
     counts = counts_frame(dataset, split.train)
     of_lines = counts.filter(kind=EntityKind.cell_line.value)["triples"].to_numpy()
     metrics = test_metrics(dataset.cell_lines, of_lines, valid, test) | {
-        "baselines": naive_baselines(dataset, split, setup.knowledge),
+        "baselines": [
+            *naive_baselines(dataset, split, setup.knowledge),
+            *naive_rows(dataset, split, trained.beside),
+        ],
         "calibration": {"slope": calibration.slope, "intercept": calibration.intercept},
         "training": trained.facts,
     }

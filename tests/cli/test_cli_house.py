@@ -35,7 +35,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
 def test_every_verb_explains_itself(cli: Callable[..., Any], name: str) -> None:
     text = cli(name, "--help").output
     assert "Usage" in text
-    if name not in ("profiles", "store", "data", "runs"):
+    if name not in ("profiles", "store", "data", "runs", "bench"):
         assert "--workspace" in text
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from small_stores import save_bert, tiny_settings
 
+from l2aco.embeddings.find import stores_of_sets
 from l2aco.llm.fake.server import FakeServer
+from l2aco.profiles.prompt import load_templates
 from l2aco.workspace import Workspace
 
 Cli = Callable[..., Any]
@@ -49,6 +51,24 @@ def test_a_panel_is_asked_of_any_server(cli: Cli, workspace: Workspace, formats:
         report = json.loads(cli("profile", *arguments, "--json").stdout)
     assert (report["written"], report["failed"], report["repairs"]) == (5, 0, 0)
     cli("profiles", "audit", report["set"], "--strict")
+
+
+@pytest.mark.parametrize("formats", [("json_schema",), ()])
+def test_a_panel_is_asked_for_in_pieces_and_joined(cli: Cli, workspace: Workspace, formats: tuple[str, ...]) -> None:
+    (workspace.root / "mine.csv").write_text(LISTED)
+    arguments = ("--llm", "qwen", "--prompt", "panel", "--entities", "mine.csv", "--pieces", 20)
+    plan = json.loads(cli("profile", *arguments, "--dry-run", "--json").stdout)
+    assert (plan["requested"], plan["models"][0]["calls"]) == (5, 2 + 3 * 4), "3 values of a drug, 62 of a line"
+    with FakeServer(formats=formats) as server:
+        report = json.loads(cli("profile", *arguments, "--base-url", server.url, "--json").stdout)
+        again = json.loads(cli("profile", *arguments, "--base-url", server.url, "--json").stdout)
+    assert (report["written"], report["failed"], report["calls"], again["calls"]) == (5, 0, 14, 0)
+    panel = load_templates("panel", workspace)["cell_line"].schema
+    fields = json.loads(cli("profiles", "show", report["set"], "A375", "--json").stdout)["fields"]
+    assert list(fields) == list(panel["properties"])
+    assert list(fields["sensitivity"]) == list(panel["properties"]["sensitivity"]["properties"])
+    cli("profiles", "audit", report["set"], "--strict")
+    assert cli("profile", "--llm", "qwen", "--pieces", 0, code=2).stderr
 
 
 def test_samples_of_a_panel_are_compared(cli: Cli, workspace: Workspace) -> None:
@@ -98,3 +118,18 @@ def test_the_bundled_panels_can_be_embedded_as_text(cli: Cli, workspace: Workspa
         "reference", "reference-panel", "reference-molecular"
     }  # fmt: skip
     assert "58" not in cli("profiles", "show", "reference-molecular").stdout
+
+
+def test_what_data_sets_say_is_a_profile_without_a_model(cli: Cli, workspace: Workspace) -> None:
+    table = "kind,name,tissue,smiles\ncell_line,A375,skin,\ncell_line,MCF7,,\ndrug,Erlotinib,,C#CC\ndrug,Nobody,,\n"
+    (workspace.root / "mine.csv").write_text(table)
+    report = json.loads(cli("profile", "--llm", "facts", "--entities", "mine.csv", "--json").stdout)
+    assert (report["set"], report["written"], report["failed"], report["cost_usd"]) == ("facts", 4, 0, 0)
+    texts = {name: cli("profiles", "show", "facts", name).stdout for name in ("A375", "MCF7", "Erlotinib", "Nobody")}
+    assert "tissue: skin\ndisease: not known\n" in texts["A375"] and "tissue: not known" in texts["MCF7"]
+    assert "smiles: C#CC" in texts["Erlotinib"] and "targets: not known\nsmiles: not known" in texts["Nobody"]
+    assert not any(name in text.split("\n", 1)[1] for name, text in texts.items()), "a name would be knowledge"
+    cli("profiles", "audit", "facts", "--strict")
+    (workspace.root / "l2aco.toml").write_text(tiny_settings(save_bert(workspace.root / "tiny-bge-en")))
+    cli("embed", "facts")
+    assert stores_of_sets(Workspace(workspace.root)) == [], "a control is read where it is named"

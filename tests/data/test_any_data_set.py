@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from l2aco.data.catalog import list_datasets, open_dataset
 from l2aco.data.dataset import DataSet
-from l2aco.data.export import export_dataset
+from l2aco.data.export import MARK, export_dataset
 from l2aco.data.features import brought_features, table_in
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.info import describe_dataset, import_report
@@ -27,6 +27,7 @@ from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.entities import EntityKind
 from l2aco.files import sha256_bytes, stable_hash
+from l2aco.runs.evaluate import SHOWN, mean_row, naive_baselines
 from l2aco.workspace import Workspace
 
 Feed = Callable[..., None]
@@ -196,7 +197,57 @@ def test_split_files_of_anything(request: Any, broken: Broken, sound: DataSet) -
     feed(request, st.tuples(st.none() | mutated(path.read_bytes()), value, change), read, share=0.5)
 
 
+KEPT = [{**dict.fromkeys(SHOWN, 0.5), "model": "pair mean", "macro_auroc": None, "rows": 9, "cell_lines": 2}]
+
+
+def test_anything_in_what_is_kept_beside_a_split(request: Any, sound: DataSet, tmp_path: Path) -> None:
+    spec = SplitSpec(setting="random")
+    split = make_split(sound, spec)
+    computed = naive_baselines(sound, split)
+    (path,) = (sound.path / "naive").iterdir()
+
+    def read(text: str) -> None:
+        path.write_text(text)
+        for row in naive_baselines(sound, split):
+            mean_row(row["model"], [row])
+            assert -1 <= row["auroc"] <= 1 or np.isnan(row["auroc"])
+
+    feed(request, altered_json(KEPT).map(dumps) | json_texts(), read, share=0.25)
+    path.unlink()
+    assert repr(naive_baselines(sound, split)) == repr(computed)
+
+
+def test_a_kept_feature_with_anything_in_it_is_made_again(request: Any, sound: DataSet) -> None:
+    made = table_in(sound, "tissue")
+    (path,) = (sound.path / "features" / "cache").glob("tissue-*.npz")
+    valid = path.read_bytes()
+    with np.load(path) as stored:
+        parts = {part: stored[part] for part in stored.files}
+
+    def read(given: bytes | tuple[str, Any]) -> None:
+        if isinstance(given, bytes):
+            path.write_bytes(given)
+        else:
+            with path.open("wb") as stream:
+                np.savez(stream, **{**parts, given[0]: given[1]})
+        assert len(table_in(sound, "tissue").mask) == len(made.mask)
+
+    feed(request, mutated(valid) | st.tuples(st.sampled_from(sorted(parts)), arrays(40, 3)), read, share=0.5)
+
+
 def test_what_is_exported_and_merged_survives(sound: DataSet, tmp_path: Path) -> None:
     export_dataset(sound, tmp_path / "out")
     merged = merge_datasets([sound, sound], "both", Workspace(tmp_path))
     assert len(merged.triples) == len(sound.triples)
+
+
+def test_any_mark_of_an_export(request: Any, sound: DataSet, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "own.txt").write_text("mine")
+
+    def read(text: str) -> None:
+        (tmp_path / "out" / MARK).write_text(text)
+        export_dataset(sound, tmp_path / "out", replace=True)
+
+    feed(request, json_texts(), read, share=0.1)
+    assert (tmp_path / "out" / "own.txt").read_text() == "mine"

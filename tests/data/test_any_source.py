@@ -19,8 +19,9 @@ from l2aco.data.catalog import open_dataset
 from l2aco.data.features import brought_features, table_in
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.data.info import import_report
-from l2aco.entities import EntityKind, read_entities
+from l2aco.entities import Entity, EntityKind, read_entities
 from l2aco.errors import InputError
+from l2aco.runs.measured import read_measured
 from l2aco.runs.pairs import read_pairs
 from l2aco.workspace import Workspace
 
@@ -147,11 +148,18 @@ def test_anything_beside_a_table(request: Any, workspace: Workspace, role: str, 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".parquet"])
 def test_any_table_of_entities_or_pairs(request: Any, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"t{suffix}"
-    columns = "name,kind,id,aliases,drug_a,drug_b,cell_line"
+    columns = "name,kind,id,aliases,drug_a,drug_b,cell_line,score,label"
+
+    class Everybody:
+        def resolve(self, kind: EntityKind, name: str) -> Entity:
+            return Entity(name, kind, name)
+
+    def read_measurements(path: Path) -> object:
+        return read_measured(path, Everybody())  # type: ignore[arg-type]
 
     def read(given: Any) -> None:
         given.write_parquet(path) if suffix == ".parquet" else path.write_bytes(given)
-        for reader in (read_entities, lambda path: read_entities(path, EntityKind.drug), read_pairs):
+        for reader in (read_entities, lambda path: read_entities(path, EntityKind.drug), read_pairs, read_measurements):
             with suppress(InputError):
                 reader(path)  # type: ignore[operator]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from any_bytes import feed, mutated
 
 from l2aco.data import fetch
 from l2aco.data.download import download
@@ -315,3 +316,19 @@ def test_the_pinned_checksums_are_those_of_the_public_files(
     monkeypatch.setenv("L2ACO_CACHE", str(workspace.root / "cache"))
     (dataset,) = fetch_dataset(FetchSpec(public=name, origin=str(shared / "data")), workspace)
     assert len(dataset.triples) > 4_000
+
+
+def test_any_archive(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("datasets/kg/entities.dict", "0\tA\n1\tB\n" * 20)
+        opened.writestr("datasets/d/S1/train.txt", "a\t0\tb\t1\tX\t3\t1\n")
+    valid = archive.read_bytes()
+
+    def read(data: bytes) -> None:
+        archive.write_bytes(data)
+        with contextlib.suppress(OSError):  # a name that is too long for the disk
+            unpack(archive, tmp_path / "inside" / "out")
+        assert {path.name for path in tmp_path.iterdir()} <= {"a.zip", "inside"}
+
+    feed(request, mutated(valid), read)

@@ -99,10 +99,16 @@ def test_oneil(real: Real) -> None:
 
 def test_oneil_names_lead_to_the_ids_of_the_reference_profiles(real: Real) -> None:
     by_name = {drug.name: drug.id for drug in real("deepdds").drugs}
-    assert (by_name["ERLOTINIB"], by_name["ABT-888"]) == ("DB00530", "ONEIL:ABT-888")
+    assert (by_name["ERLOTINIB"], by_name["ABT-888"]) == ("DB00530", "DB07232")
     report = real("deepdds").manifest["resolution"]["drugs"]
-    assert len(report["matched"]) == 34
-    assert "ERLOTINIB -> DB00530 ERLOTINIB HYDROCHLORIDE" in report["guessed"]
+    assert len(report["matched"]) == 31
+    assert report["guessed"] == [
+        "ABT-888 -> DB07232 Veliparib",
+        "ERLOTINIB -> DB00530 ERLOTINIB HYDROCHLORIDE",
+        "PD325901 -> DB07101 PD-0325901",
+        "TOPOTECAN -> DB01030 TOPOTECAN HYDROCHLORIDE",
+        "ZOLINZA -> DB02546 Vorinostat (SAHA)",
+    ]
     assert report["left"] == []
 
 
@@ -111,8 +117,9 @@ def test_drugcombdb_by_cid(real: Real) -> None:
     check(dataset, {"rows": 109_307, "all_drugs": 1_084, "all_cell_lines": 71, "triples": 104_608, "ties": 1_806})
     assert all("smiles" in drug.facts for drug in dataset.drugs)
     assert any("context_set" in note for note in dataset.manifest["notes"])
-    left = dataset.manifest["resolution"]["cell_lines"]["left"]
-    assert "786-0" in left  # not 786-O: nothing is merged on a guess
+    lines = dataset.manifest["resolution"]["cell_lines"]
+    assert lines["left"] == ["A-673", "OVCAR3", "SR"]
+    assert "786-0 -> 786O 786O" in lines["guessed"]  # a misspelling that the synonym table knows
 
 
 def test_the_tail_of_drugcombdb(real: Real) -> None:

@@ -10,6 +10,7 @@ import pytest
 from datasets_for_tests import screen
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from layouts import laid_out
 
 from l2aco.data.dataset import DataSet
 from l2aco.data.export import export_dataset
@@ -170,6 +171,18 @@ def test_the_feature_part_comes_back_with_the_same_triples_smiles_and_split(work
     assert [drug.facts["smiles"] for drug in second.drugs] == [drug.facts["smiles"] for drug in first.drugs]
     one, two = (make_split(each, SplitSpec(setting="novel-cell")) for each in (first, second))
     assert all(np.array_equal(getattr(one, side), getattr(two, side)) for side in PARTS)
+
+
+def test_what_is_a_score_in_one_file_of_a_release_is_one_in_all(workspace: Workspace) -> None:
+    header = "drug_a,drug_b,cell,synergy\n"
+    changes = {
+        "new-cell/db-train.csv": header + "0,1,0,14.5\n0,2,1,-3\n",
+        "new-cell/db-valid.csv": header + "1,2,0,0\n",
+        "new-cell/db-test.csv": header + "1,2,1,1\n",
+    }
+    path = laid_out(workspace.root / "r", "laco-dffndds", changes)
+    dataset = import_dataset(ImportSpec(path=path, name="d"), workspace)
+    assert sorted(dataset.triples.score) == [-3, 0, 1, 14.5]
 
 
 def test_an_existing_folder_is_not_written_over(workspace: Workspace) -> None:

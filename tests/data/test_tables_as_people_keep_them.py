@@ -112,6 +112,16 @@ def test_an_alias_table_speaks_of_both_kinds_and_finds_its_targets(cli: Cli, wor
     assert resolution["drugs"]["aliases_unused"] == resolution["cell_lines"]["aliases_unused"] == ["nobody"]
 
 
+def test_a_name_of_an_alias_table_is_unused_where_its_own_kind_has_no_use_for_it(
+    cli: Cli, workspace: Workspace
+) -> None:
+    (workspace.root / "a.csv").write_text("alias,id,kind\ntarceva,Erlotinib,drug\nnobody,X,drug\n")
+    text = "drug1,drug2,cell,score\n" + ROWS + "Tarceva,Lapatinib,HT29,1\n"
+    imported(cli, workspace, text, "--aliases", workspace.root / "a.csv")
+    resolution = open_dataset("mine", workspace).manifest["resolution"]
+    assert resolution["drugs"]["aliases_unused"] == resolution["cell_lines"]["aliases_unused"] == ["nobody"]
+
+
 def test_an_alias_table_can_keep_a_name_from_being_matched(cli: Cli, workspace: Workspace) -> None:
     (workspace.root / "a.csv").write_text("alias,id\nErlotinib,Erlotinib\n")
     imported(cli, workspace, "drug1,drug2,cell,score\n" + ROWS, "--aliases", workspace.root / "a.csv")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from any_bytes import feed, mutated
 
 from l2aco.errors import InputError, UsageError
 from l2aco.files import write_json
@@ -38,8 +39,8 @@ def line(name: str, grades: list[float] | dict[str, Any], sample: int = 0, **fie
     return ProfileRecord(key, name, name, "cell_line", {"hours": 20, "grades": held, **fields}, "x", sample=sample)
 
 
-def drug(name: str, drug_class: str) -> ProfileRecord:
-    return ProfileRecord(name.encode().hex(), name, name, "drug", {"class": drug_class}, "x")
+def drug(name: str, drug_class: str, **fields: Any) -> ProfileRecord:
+    return ProfileRecord(name.encode().hex(), name, name, "drug", {"class": drug_class, **fields}, "x")
 
 
 def a_set(folder: Path, records: list[ProfileRecord]) -> ProfileSet:
@@ -149,6 +150,17 @@ def test_grades_are_scored_with_measured_response(tmp_path: Path) -> None:
     assert [row["drugs"] for row in rows] == [1, 2, 3]
 
 
+def test_a_drug_that_acts_like_no_class_and_a_line_with_broken_grades_are_not_scored(tmp_path: Path) -> None:
+    lines = random_lines(9)
+    drugs = [drug("full", "MEK", strength=1), drug("none", "MEK", strength=0)]
+    profiles = a_set(tmp_path / "s", [*lines, line("wide", [9] * 8), *drugs])
+    grades = [*(-item.fields["grades"]["MEK"] for item in lines), 0]
+    names = [item.entity_name for item in lines]
+    found = check_response(profiles, table(tmp_path / "r.csv", {"full": grades, "none": grades}, [*names, "wide"]))
+    assert (found.lines, found.unknown_lines, found.drugs, found.unknown_drugs) == (9, 1, 1, 1)
+    assert found.rows()[-1]["spearman"] == pytest.approx(1)
+
+
 def test_a_response_table_that_does_not_fit_says_how_it_should_be(tmp_path: Path, workspace: Workspace) -> None:
     profiles = a_set(tmp_path / "s", [*random_lines(9), drug("A", "MEK")])
     names = [f"L{n}" for n in range(9)]
@@ -160,6 +172,17 @@ def test_a_response_table_that_does_not_fit_says_how_it_should_be(tmp_path: Path
         check_response(profiles, tmp_path / "none.csv")
     with pytest.raises(UsageError, match="reference-panel"):
         check_response(open_profile_set("reference", workspace), table(tmp_path / "r.csv", {"A": [0] * 9}, names))
+
+
+def test_any_response_table(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    profiles = a_set(tmp_path / "s", [*random_lines(9), drug("A", "MEK")])
+    path = table(tmp_path / "t.csv", {"A": list(range(9))}, [f"L{n}" for n in range(9)])
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        check_response(profiles, path).rows()
+
+    feed(request, mutated(path.read_bytes()), read)
 
 
 def test_the_reference_panel_is_scored_too(tmp_path: Path, workspace: Workspace) -> None:

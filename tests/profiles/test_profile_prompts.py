@@ -15,7 +15,10 @@ from l2aco.profiles.sets import BUNDLED, ProfileSet
 from l2aco.workspace import Workspace, bundled
 
 SHIPPED = sorted(
-    (folder.name, path.stem) for folder in bundled("prompts").glob("*@*") for path in folder.glob("*.toml")
+    (folder.name, path.stem)
+    for folder in bundled("prompts").glob("*@*")
+    for path in folder.glob("*.toml")
+    if folder.name != "facts@1"  # no model reads it
 )
 ERLOTINIB = Entity(
     "DB00530", EntityKind.drug, "Erlotinib", ("Tarceva",), {"smiles": "C#Cc1cccc", "targets": ["EGFR", "ERBB2"]}

@@ -1,46 +1,34 @@
-"""Nothing that a run reports of itself is chosen by the labels of its test rows."""
+"""Nothing that a run reports of itself is chosen by the labels of its test rows; those of validation rows stop training
+and calibrate, and do no more."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
 import pytest
+from turned import with_labels_turned_round
 
-from l2aco.data.catalog import open_dataset
-from l2aco.data.splits.make import make_split
-from l2aco.data.write import write_dataset
 from l2aco.runs.run import Run
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.train import train
 from l2aco.workspace import Workspace
 
 
-def with_labels_turned_round(lab: Workspace, spec: TrainSpec) -> None:
-    """The demo as `turned`: the scores of its test rows have the other sign."""
-    demo = open_dataset("demo", lab)
-    triples, test = demo.triples, make_split(demo, spec.split).test
-    score = triples.score.copy()
-    score[test] = -score[test]
-    rows = pl.DataFrame(
-        {
-            "drug_a": [demo.drugs[row].id for row in triples.drug_a],
-            "drug_b": [demo.drugs[row].id for row in triples.drug_b],
-            "cell_line": [demo.cell_lines[row].id for row in triples.cell_line],
-            "score": score,
-        }
-    )
-    turned = write_dataset("turned", lab, drugs=demo.drugs, cell_lines=demo.cell_lines, rows=rows)
-    assert (turned.triples.label[test] == 1 - triples.label[test]).all()
-
-
-@pytest.fixture(scope="module")
-def runs(lab_folder, tmp_path_factory) -> tuple[Run, Run]:
+@pytest.fixture(scope="module", params=["none", "mixed", "pair"])
+def runs(lab_folder, tmp_path_factory, request) -> tuple[Run, Run]:
     import shutil
 
     root = tmp_path_factory.mktemp("blind") / "lab"
     shutil.copytree(lab_folder, root)
     lab = Workspace(root)
-    spec = TrainSpec(backbone="MLP", epochs=3, batch_size=256, learning_rate=0.01, align={"loss": "none"})
+    spec = TrainSpec(
+        backbone="MLP",
+        epochs=3,
+        batch_size=256,
+        learning_rate=0.01,
+        align={"loss": "none"},
+        offset=request.param,
+    )
     with_labels_turned_round(lab, spec)
     one, other = (train(spec.model_copy(update={"dataset": name}), lab) for name in ("demo", "turned"))
     return one, other
@@ -61,6 +49,16 @@ def test_predictions_calibration_and_threshold_stay(runs: tuple[Run, Run]) -> No
     tables = [pl.read_parquet(run.file("predictions.parquet")) for run in runs]
     for column in ("probability", "calibrated"):
         assert np.array_equal(tables[0][column], tables[1][column])
+
+
+def test_nor_does_what_is_learned_depend_on_the_labels_of_validation_rows(lab: Workspace) -> None:
+    spec = TrainSpec(backbone="MLP", epochs=1, align={"loss": "none"}, offset="mixed", target="score")
+    with_labels_turned_round(lab, spec, "valid")
+    one, other = (train(spec.model_copy(update={"dataset": name}), lab) for name in ("demo", "turned"))
+    assert one.metrics["valid"]["auroc"] == pytest.approx(1 - other.metrics["valid"]["auroc"])
+    assert one.predictions("test")["probability"].equals(other.predictions("test")["probability"])
+    with np.load(one.file("offset.npz")) as first, np.load(other.file("offset.npz")) as second:
+        assert all(np.array_equal(first[name], second[name]) for name in first.files)
 
 
 def test_naive_predictors_call_the_same_rows_synergistic(runs: tuple[Run, Run]) -> None:

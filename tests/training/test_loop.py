@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from any_bytes import feed, mutated
 from torch import nn
 from torch.nn import functional as F
 
@@ -252,3 +253,16 @@ def test_half_precision_trains_to_nearly_the_same_losses():
 def test_epoch_seeds_do_not_collide():
     seeds = {epoch_seed(seed, epoch) for seed in range(40) for epoch in range(40)}
     assert len(seeds) == 1600
+
+
+def test_any_state_of_an_unfinished_run(request, tmp_path):
+    path = tmp_path / "state.pt"
+    stopped = fit(Recipe(epochs=1, batch_size=32))
+    stopped.run()
+    save_state(stopped, path)
+
+    def read(data):
+        path.write_bytes(data)
+        load_state(fit(), path)
+
+    feed(request, mutated(path.read_bytes()), read, share=0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from l2aco.data.features.base import Array, Feature, Listed
@@ -32,6 +33,12 @@ FEATURES = Registry(
             f"{_HERE}.cells:CellProteins",
             "cell lines: over- and under-expressed proteins, signed",
             facts={"graph": True},
+        ),
+        Entry(
+            "response",
+            f"{_HERE}.response:Response",
+            "cell lines: measured response to single drugs, brought by --features response=FILE",
+            facts={"brought": True},
         ),
     ),
 )
@@ -70,10 +77,11 @@ def table_in(dataset: DataSet, name: str, fitted: Feature | None = None) -> Tabl
     key = stable_hash([VERSION, entry.name, entry.target, dataset.hash, learned], 16)
     path = dataset.path / "features" / "cache" / f"{entry.name}-{key}.npz"
     if path.exists():
-        try:
-            return load_table(path)
-        except DamagedError:
-            path.unlink()
+        with suppress(DamagedError):
+            kept = load_table(path)
+            if len(kept.mask) == len(dataset.entities(kept.kind)):
+                return kept
+        path.unlink()
     fitted = fitted or fit_feature(dataset, name)
     table = fitted.of(dataset.entities(fitted.kind))
     with atomic_path(path) as partial:
@@ -96,7 +104,15 @@ def has_feature(dataset: DataSet, name: str) -> bool:
     """Whether `fit_feature` gives one: the source brought it, or it can be computed."""
     if name in brought_features(dataset):
         return True
-    return name in FEATURES and (dataset.has_graph or not FEATURES.get(name).facts.get("graph"))
+    if name not in FEATURES:
+        return False
+    facts = FEATURES.get(name).facts
+    return not facts.get("brought") and (dataset.has_graph or not facts.get("graph"))
+
+
+def kind_of(name: str) -> EntityKind | None:
+    """Whose feature it is that is called so; None for a name that is known to nobody here."""
+    return FEATURES.load(name).kind if name in FEATURES else None
 
 
 def brought_features(dataset: DataSet) -> list[str]:

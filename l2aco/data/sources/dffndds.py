@@ -98,7 +98,8 @@ def read_vectors(path: Path, kind: EntityKind) -> FeatureRows:
     """A JSON object of equally long vectors of numbers by entity id."""
     found = read_json_table(path)
     try:
-        values = np.array(list(found.values()), dtype=np.float32)
+        with np.errstate(over="ignore"):  # becomes infinite, which is refused below
+            values = np.array(list(found.values()), dtype=np.float32)
     except (ValueError, TypeError, OverflowError):
         raise InputError("holds vectors of different lengths, or something that is no number", where=path) from None
     if values.ndim != 2 or not np.isfinite(values).all():

@@ -7,6 +7,7 @@ expression. SynergyX has no triples of its own: its maps and its pickled omics g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ class LacoDeepDDS:
             raise InputError(f"holds {len(found)} files filtered_updated_*.csv, not one", where=path)
         drugs, smiles = read_names(safe_file(path, SMILES_MAP), "processed_smiles")
         cells, _ = read_names(safe_file(path, CELL_MAP))
-        rows = read_triples(safe_file(path, found[0].name), drugs, cells)
+        (rows,) = read_triples([safe_file(path, found[0].name)], drugs, cells)
         splits = {}
         if (path / "inductive").is_dir():
             splits["novel-cell"] = {part: self._part(path / "inductive", part, rows) for part in PARTS}
@@ -79,9 +80,8 @@ class LacoDffndds:
         drugs, _ = read_names(safe_file(path, "merged_data.csv"))
         cells, contexts = read_names(safe_file(path, CELL_MAP), "context")
         chosen = self._choose(path, options.columns.get("set"))
-        parts = {
-            part: read_triples(safe_file(path / "new-cell", f"{chosen}-{part}.csv"), drugs, cells) for part in PARTS
-        }
+        files = [safe_file(path / "new-cell", f"{chosen}-{part}.csv") for part in PARTS]
+        parts = dict(zip(PARTS, read_triples(files, drugs, cells), strict=True))
         rows = pl.concat(list(parts.values()))
         known = read_json_table(safe_file(path, "drug_set.json"))
         smiles = {
@@ -156,11 +156,21 @@ def read_names(path: Path, more: str | None = None) -> tuple[dict[str, str], dic
     return dict(table.frame.select("index", "name").iter_rows()), dict(extra.iter_rows())
 
 
-def read_triples(path: Path, drugs: dict[str, str], cells: dict[str, str]) -> pl.DataFrame:
-    """drug_a, drug_b, cell_line (names), and score or label; ends may be written as names or as indices of the maps.
+def read_triples(paths: Sequence[Path], drugs: dict[str, str], cells: dict[str, str]) -> list[pl.DataFrame]:
+    """drug_a, drug_b, cell_line (names), score and label of each file; ends may be written as names or as indices of
+    the maps.
 
-    A column `synergy` of nothing but 0 and 1 is a label, anything else a score.
+    A column `synergy` of nothing but 0 and 1 in all files is a label, anything else a score.
     """
+    import polars as pl
+
+    parts = [_with_names(path, drugs, cells) for path in paths]
+    labelled = all(part["value"].drop_nulls().is_in([0.0, 1.0]).all() for part in parts)
+    name, other = ("label", "score") if labelled else ("score", "label")
+    return [part.rename({"value": name}).with_columns(pl.lit(None, dtype=pl.Float64).alias(other)) for part in parts]
+
+
+def _with_names(path: Path, drugs: dict[str, str], cells: dict[str, str]) -> pl.DataFrame:
     import polars as pl
 
     table = read_table(path, TRIPLES)
@@ -171,10 +181,7 @@ def read_triples(path: Path, drugs: dict[str, str], cells: dict[str, str]) -> pl
         found = table.frame[role].replace_strict(names, default=None, return_dtype=pl.String)
         table.refuse(found.is_null(), "column '{column}' holds '{value}', which the map does not", role)
         ends.append(found)
-    value = table.numbers("value")
-    name = "label" if value.drop_nulls().is_in([0.0, 1.0]).all() else "score"
-    other = "score" if name == "label" else "label"
-    return pl.DataFrame(ends).with_columns(value.alias(name), pl.lit(None, dtype=pl.Float64).alias(other))
+    return pl.DataFrame(ends).with_columns(table.numbers("value").alias("value"))
 
 
 def _source_data(rows: pl.DataFrame, smiles: dict[str, str], splits: dict[str, dict[str, Any]]) -> SourceData:

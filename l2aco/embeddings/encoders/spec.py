@@ -14,6 +14,8 @@ RUNTIMES = {
     "sentence-transformers": "l2aco.embeddings.encoders.sentence:SentenceEncoder",
     "transformers": "l2aco.embeddings.encoders.transformer:TransformerEncoder",
     "fields": "l2aco.embeddings.encoders.fields:FieldsEncoder",
+    "fields-level": "l2aco.embeddings.encoders.fields:LevelEncoder",
+    "fields-pattern": "l2aco.embeddings.encoders.fields:PatternEncoder",
     "openai": "l2aco.embeddings.encoders.openai:OpenAIEncoder",
 }
 """What runs a model: FlagEmbedding, sentence-transformers, plain transformers, an embeddings API, or none: fields."""
@@ -43,6 +45,8 @@ class EncoderSpec(BaseModel):
     """`model`: as the model's own files or the API say."""
     columns: tuple[str, ...] = ()
     """What each dimension is, where vectors are numbers of their own and no embedding."""
+    control: bool = False
+    """Whether its vectors leave something out on purpose: such a store is read where it is named, and else never."""
     query_instruction: str = ""
     """Put before a search text, never before a profile."""
     passage_instruction: str = ""

@@ -50,6 +50,24 @@ ENCODERS = Registry(
             window=512,
         ),
         _entry(
+            "fields-level",
+            "fields-level",
+            "of a panel only its level: the mean of each group, and single numbers (a control)",
+            model="levels",
+            control=True,
+            dimension=1,
+            window=512,
+        ),
+        _entry(
+            "fields-pattern",
+            "fields-pattern",
+            "of a panel all but its level: each group less its mean, and words (a control)",
+            model="patterns",
+            control=True,
+            dimension=1,
+            window=512,
+        ),
+        _entry(
             "bge-large-en-v1.5",
             "flag",
             "BGE large, English; the paper's encoder",
@@ -186,7 +204,7 @@ def make_encoder(
 def installed_like(said: EncoderSpec) -> EncoderSpec | None:
     """The encoder of the table, or of an installed package, that makes the same vectors as `said`; the one of numbers
     does whatever its columns are called."""
-    if said.runtime == "fields":
+    if said.columns and said.runtime in RUNTIMES:
         return said
     for entry in ENCODERS:
         # what a third party's class makes is known after its import only

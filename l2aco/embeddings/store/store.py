@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2aco.embeddings.encoders.fields import unscaled
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.store import write
 from l2aco.embeddings.store.generation import Generation
@@ -121,8 +122,8 @@ class EmbeddingStore:
     ) -> tuple[np.ndarray, np.ndarray]:
         """float32 (n, D) in the order of `ids`, and bool (n,): False where the store has no such entity.
 
-        Such a row is zero. Several samples of one profile are averaged and normalised again. Raises InputError
-        where an id has profiles of several sets or LLMs and `where` does not choose one.
+        Such a row is zero. Several samples of one profile are averaged (of numbers, the numbers) and normalised again.
+        Raises InputError where an id has profiles of several sets or LLMs and `where` does not choose one.
         """
         import polars as pl
 
@@ -142,10 +143,11 @@ class EmbeddingStore:
         table = np.zeros((len(ids), self.dimension), dtype=np.float32)
         mask = np.zeros(len(ids), dtype=bool)
         places = found["place"].to_numpy()
-        np.add.at(table, places, self.rows(found["row"].to_numpy()))
+        rows, numbers = self.rows(found["row"].to_numpy()), bool(self.encoder.columns)
+        np.add.at(table, places, unscaled(rows) if numbers else rows)
         mask[places] = True
-        several = np.bincount(places, minlength=len(ids)) > 1
-        table[several] /= np.linalg.norm(table[several], axis=1, keepdims=True)
+        changed = np.bincount(places, minlength=len(ids)) > (0 if numbers else 1)
+        table[changed] /= np.linalg.norm(table[changed], axis=1, keepdims=True)
         return table, mask
 
     def search(

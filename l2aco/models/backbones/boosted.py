@@ -31,6 +31,8 @@ from l2aco.progress import Progress, Silent
 class BoostedConfig(BackboneConfig):
     held_out: Literal["cell_line", "drug", "pair", "row"] = "cell_line"
     """What the mixed model must not have seen of a training row that it scores (default: what the split holds out)."""
+    knowledge: Literal["all", "stores"] = "stores"
+    """What the mixed model reads: the stores, or the measured features too."""
     iterations: int = Field(default=200, ge=1)
     """Trees."""
     rate: float = Field(default=0.05, gt=0, le=1)
@@ -61,6 +63,7 @@ class Boosted(Estimator):
     """See the module."""
 
     Config: ClassVar[type[BackboneConfig]] = BoostedConfig
+    uses: ClassVar[frozenset[str]] = Mixed.uses
     citation: ClassVar[str] = "Friedman. Greedy function approximation: a gradient boosting machine. 2001."
 
     inputs: Inputs
@@ -75,6 +78,10 @@ class Boosted(Estimator):
     @classmethod
     def defaults_for(cls, setting: str) -> dict[str, Any]:
         return {"held_out": HELD_OUT.get(setting, "cell_line")}
+
+    @classmethod
+    def reads(cls, config: Any) -> frozenset[str]:
+        return Mixed.reads(_settings(config)[1])
 
     @classmethod
     def fit(
@@ -149,7 +156,7 @@ class Boosted(Estimator):
 
 def _settings(config: BoostedConfig) -> tuple[MixedConfig, MixedConfig]:
     """Of the mixed model without knowledge, and with it."""
-    return MixedConfig(knowledge="none"), MixedConfig(share_drugs=config.held_out == "drug")
+    return MixedConfig(knowledge="none"), MixedConfig(knowledge=config.knowledge, share_drugs=config.held_out == "drug")
 
 
 def _cheap(plain: Mixed, knowing: Mixed) -> Scorer:

@@ -15,32 +15,40 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from l2aco.data.triples import Triples
 from l2aco.entities import EntityKind
+from l2aco.errors import InputError
 from l2aco.models.config import BackboneConfig
 from l2aco.models.estimator import Array, Estimator, Expected
 from l2aco.models.inputs import Inputs
+from l2aco.models.mixed.kernels import Scaling
 from l2aco.models.mixed.model import fit, score
 from l2aco.models.mixed.posterior import Draws, Prediction, draw_posterior, predict
 from l2aco.models.mixed.state import Entities, Knowledge, State
 from l2aco.models.mixed.target import cut_at, probability_above, usual_target
-from l2aco.models.mixed.terms import NOISE
+from l2aco.models.mixed.terms import FEWER, NOISE
 from l2aco.models.mixed.update import update
 from l2aco.progress import Progress, Silent
 
 LOGGED = frozenset({"expression"})
 """Features that are counts: where no value is negative, their logarithm is read."""
+SCALED = frozenset({"response"})
+"""Features whose columns are amounts of their own, each brought to variance 1."""
+FEATURES = frozenset({"expression", "cell_proteins", "tissue", "morgan", "response"})
 
 
 class MixedConfig(BackboneConfig):
     target: Literal["score", "label", "rank"] | None = None
     """What is modelled: a robust function of the score, the label, or the rank of the score (default: the score where
     the data set has scores, else the label)."""
-    knowledge: Literal["all", "stores", "none"] = "stores"
-    """What cell lines share their effects through: the stores, the measured features too, or nothing, which is the
-    baseline that says what knowledge adds."""
+    knowledge: str = "stores"
+    """What cell lines share their effects through: `stores`, `all` (the measured features too), `none` (the baseline
+    that says what knowledge adds), or some of stores, tissue, expression, cell_proteins, response and morgan, joined
+    by +."""
+    effects: Literal["all", "pair", "additive"] = "all"
+    """Which there are: all; or of pair, drugs and line alone; or of drugs and line. The last two read no knowledge."""
     share_drugs: bool = False
     """Whether drugs share their effects likewise; the default where drugs are held out, and slower."""
     draws: int = Field(default=24, ge=2)
@@ -50,13 +58,25 @@ class MixedConfig(BackboneConfig):
     def reads_vectors(self) -> bool:
         return True
 
+    @field_validator("knowledge")
+    @classmethod
+    def _known(cls, text: str) -> str:
+        for part in [] if text in ("all", "none") else text.split("+"):
+            if part != "stores" and part not in FEATURES:
+                raise ValueError(f"'{part}' is none of all, none, stores, {', '.join(sorted(FEATURES))}")
+        return text
+
+    def reads(self, name: str) -> bool:
+        """Whether the model reads `stores`, or the feature `name` where there is one."""
+        return self.knowledge == "all" or name in self.knowledge.split("+")
+
 
 @dataclass(frozen=True)
 class Mixed(Estimator):
     """See the module."""
 
     Config: ClassVar[type[BackboneConfig]] = MixedConfig
-    uses: ClassVar[frozenset[str]] = frozenset({"expression", "cell_proteins", "tissue", "morgan"})
+    uses: ClassVar[frozenset[str]] = FEATURES
     citation: ClassVar[str] = "Henderson. Best linear unbiased estimation and prediction under a selection model. 1975."
 
     inputs: Inputs
@@ -72,17 +92,31 @@ class Mixed(Estimator):
         return {"share_drugs": setting == "novel-drug"}
 
     @classmethod
+    def reads(cls, config: Any) -> frozenset[str]:
+        return frozenset(name for name in cls.uses if config.reads(name))
+
+    @classmethod
     def fit(
         cls, inputs: Inputs, config: Any, triples: Triples, *, seed: int = 0, progress: Progress = Silent()
     ) -> Self:
+        if config.knowledge != "all" and (absent := sorted(cls.reads(config) - set(inputs.features))):
+            raise InputError(
+                f"knowledge={config.knowledge}: the data set has no {absent[0]}",
+                remedy=f"`l2aco data import ... --features {absent[0]}=FILE` brings it; docs/data.md.",
+            )
         with progress.task("choosing variances") as advance:
-            return cls._fitted(
+            fitted = cls._fitted(
                 inputs,
                 config,
                 triples,
                 seed=seed,
                 told=lambda step, variances: advance(1, f"noise {variances[NOISE]:.3f}"),
             )
+        for name in fitted.state.ignored:
+            progress.say(
+                f"{name} is not used: what it holds is the same for all in training, or known of less than two"
+            )
+        return fitted
 
     def anew(self, triples: Triples) -> Self:
         """With the same variances, so that nothing is left but to solve: a twentieth of the time."""
@@ -101,6 +135,7 @@ class Mixed(Estimator):
             score=triples.score,
             label=triples.label,
             target=target,
+            terms=FEWER.get(config.effects),
             draws=config.draws,
             **how,
         )
@@ -163,13 +198,18 @@ class Mixed(Estimator):
             replace(_entities(inputs, kind, config), number=arrays[name])
             for kind, name in ((EntityKind.drug, "of_drugs"), (EntityKind.cell_line, "of_lines"))
         )
+        for entities in (drugs, lines):
+            number = _numbers(entities)
+            if number.shape != (entities.size,) or number.dtype != np.int64 or (number < -1).any():
+                raise ValueError("the numbers of the entities are not one for each")
         return cls(inputs, config, State.of(arrays), drugs, lines, float(arrays["cut"]))
 
     def facts(self) -> dict[str, Any]:
-        """The target, the share of its variance of every effect, and the kernels that told nobody apart."""
+        """The target, the share of its variance of every effect, the kernels, and those that told nobody apart."""
         return {
             "target": self.state.target.name,
             "variances": {name: round(value, 5) for name, value in self.state.variances.items()},
+            "kernels": [*self.state.line_maps, *(f"drugs: {name}" for name in self.state.drug_maps)],
             "ignored_kernels": list(self.state.ignored),
         }
 
@@ -177,19 +217,19 @@ class Mixed(Estimator):
 def _entities(inputs: Inputs, kind: EntityKind, config: MixedConfig) -> Entities:
     """The entities of a kind with a kernel for each store and each feature of theirs."""
     kernels: dict[str, Knowledge] = {}
-    if kind is EntityKind.drug and not config.share_drugs:
-        return Entities(len(inputs.drugs))
-    if config.knowledge != "none":
+    if config.effects != "all" or (kind is EntityKind.drug and not config.share_drugs):
+        return Entities(len(inputs.entities(kind)))
+    if config.reads("stores"):
         vectors = inputs.drug_vectors if kind is EntityKind.drug else inputs.cell_vectors
         for store, known in vectors.items():
             values = np.where(known.known[:, None], known.values, np.nan)
             kernels[store] = Knowledge(values, "columns" if known.columns else "none")
-    if config.knowledge == "all":
-        for name, table in inputs.features.items():
-            if table.kind is kind:
-                signed = name not in LOGGED or table.values.min(initial=0) < 0
-                values = (table if signed else table.logged()).values.astype(np.float64)
-                kernels[name] = Knowledge(np.where(table.mask[:, None], values, np.nan), "none")
+    for name, table in inputs.features.items():
+        if table.kind is kind and config.reads(name):
+            signed = name not in LOGGED or table.values.min(initial=0) < 0
+            values = (table if signed else table.logged()).values.astype(np.float64)
+            scaling: Scaling = "columns" if name in SCALED else "none"
+            kernels[name] = Knowledge(np.where(table.mask[:, None], values, np.nan), scaling)
     return Entities(len(inputs.entities(kind)), kernels)
 
 

@@ -123,6 +123,8 @@ class State:
     @classmethod
     def of(cls, arrays: Mapping[str, Array]) -> State:
         """The state of `arrays()`."""
+        if arrays["variances"].dtype.kind != "f":
+            raise ValueError("the variances are no numbers")
         centre, width, mean, sd = map(float, arrays["target_numbers"])
         name: Any = str(arrays["target"][0])
         maps: dict[str, dict[str, FeatureMap]] = {"line": {}, "drug": {}}
@@ -134,7 +136,7 @@ class State:
                 maps[side][kernel] = FeatureMap(**{**stored, **numbers})
                 factors[side][kernel] = arrays[f"{side}_{place}_factor"]
         drugs, lines = arrays["drug_numbers"], arrays["line_numbers"]
-        return cls(
+        state = cls(
             Target(name, centre, width, arrays["target_knots"], mean, sd),
             dict(zip(map(str, arrays["terms"]), map(float, arrays["variances"]), strict=True)),
             Rows(arrays["a"], arrays["b"], arrays["c"], len(drugs), len(lines)),
@@ -148,3 +150,20 @@ class State:
             factors["drug"],
             tuple(map(str, arrays["ignored"])),
         )
+        state.check()
+        return state
+
+    def check(self) -> None:
+        """Raises ValueError where the arrays are not of the same rows and entities: sparse products go where indices
+        lead."""
+        rows = self.rows
+        ends = ((rows.a, rows.drugs), (rows.b, rows.drugs), (rows.c, rows.lines))
+        wrong = [array.dtype != np.int64 or not np.isin(array, np.arange(size)).all() for array, size in ends]
+        wrong += [array.shape != rows.c.shape for array in (rows.a, rows.b, self.y, self.alpha)]
+        wrong += [array.dtype != np.float64 for array in (self.y, self.alpha, *self.phi.values(), *self.psi.values())]
+        factors = [(factor, rows.lines) for factor in self.phi.values()]
+        factors += [(factor, rows.drugs) for factor in self.psi.values()]
+        wrong += [factor.ndim != 2 or len(factor) != size for factor, size in factors]
+        wrong += [array.dtype != np.int64 or array.ndim != 1 for array in (self.drug_numbers, self.line_numbers)]
+        if rows.c.ndim != 1 or any(wrong):
+            raise ValueError("the arrays are not those of one fitted model")

@@ -66,7 +66,12 @@ def fit_target(name: TargetName, score: Array | None, label: Array | None) -> Ta
     source = label if name == "label" else score
     values = np.zeros(0) if source is None else np.asarray(source, dtype=np.float64)
     values = values[~np.isnan(values)]
-    if not len(values) or values.min() == values.max():
+    if not len(values):
+        raise UsageError(
+            f"the target {name} needs {'labels' if name == 'label' else 'scores'}, and no training row has any",
+            remedy="Learn the labels: --set target=label." if name != "label" else "Choose another target.",
+        )
+    if values.min() == values.max():
         raise UsageError(
             f"the target {name} needs training rows that differ in their {'label' if name == 'label' else 'score'}",
             remedy="Choose another target, or other training rows.",

@@ -47,6 +47,13 @@ def default_terms(line_kernels: Sequence[str] = (), drug_kernels: Sequence[str] 
     return tuple(terms)
 
 
+FEWER = {
+    "additive": (INTERCEPT, Term("all", "own"), Term("drug", "one")),
+    "pair": (INTERCEPT, Term("all", "own"), Term("drug", "one"), Term("pair", "one")),
+}
+"""Models of fewer effects: line and drugs; the same and their pair, which is its mean shrunk towards what they say."""
+
+
 def first_guess(terms: Sequence[Term]) -> dict[str, float]:
     """Where the search for variances starts: half of the target's variance is noise, the rest is shared out."""
     share = {"all": 0.05, "drug": 0.08, "pair": 0.15}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 _FEWEST_LINES = 5
+STRENGTH = "strength"
+"""The field of a drug that says how far it acts like its class; at 0 the class is merely the nearest."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def check_response(profiles: ProfileSet, path: Path) -> Response:
     for row, name in enumerate(table.frame[drugs]):
         record = profiles.find(Entity(str(name), EntityKind.drug, str(name))) if name is not None else None
         drug_class = record.fields.get(class_field) if record is not None else None
-        if drug_class not in words:
+        if record is None or drug_class not in words or record.fields.get(STRENGTH) == 0:
             unknown += 1
             continue
         ours = _column(grades, known, f"{grade_field}.{drug_class}")
@@ -100,13 +103,15 @@ def _grading(profiles: ProfileSet) -> tuple[str, str, list[str]]:
 
 
 def _grades(profiles: ProfileSet, field: str, lines: list[str]) -> dict[str, Mapping[str, float | None]]:
-    """The numbers of the first profile of each line that the set knows, by the table's name for it."""
+    """The numbers of the first profile of each line that the set knows, by the table's name for it; without those that
+    break the schema, which is a finding of its own."""
     found: dict[str, Mapping[str, float | None]] = {}
     schema = {"properties": {field: profiles.schemas[EntityKind.cell_line]["properties"][field]}}
     for line in lines:
         record = profiles.find(Entity(line, EntityKind.cell_line, line))
         if record is not None:
-            found[line] = numbers_of(record.fields, schema)
+            with contextlib.suppress(InputError):
+                found[line] = numbers_of(record.fields, schema)
     return found
 
 

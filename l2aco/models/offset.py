@@ -1,0 +1,56 @@
+"""The cheap model that a network may stand on: its logits are added to the network's, which learns what is left.
+
+Every one of them is a mixed model with other effects, so shrinkage, knowledge and newcomers are its own. Training rows
+get out-of-fold logits (`models.out_of_fold`), all others those of the model of the training rows. No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from l2aco.models.backbones import backbones
+from l2aco.models.estimator import Array, Estimator
+from l2aco.models.inputs import Inputs
+from l2aco.models.spec import AlignSpec
+from l2aco.models.vectors import Knowledge
+
+if TYPE_CHECKING:
+    from l2aco.data.triples import Triples
+    from l2aco.progress import Progress
+
+OffsetName = Literal["none", "mixed", "pair", "additive"]
+CONFIGS: Mapping[str, dict[str, Any]] = {
+    "mixed": {},
+    "pair": {"effects": "pair", "share_drugs": False},
+    "additive": {"effects": "additive", "share_drugs": False},
+}
+BACKBONE = "Mixed"
+
+
+def inputs_of_offset(inputs: Inputs, align: AlignSpec, knowledge: Sequence[Knowledge], *, seed: int) -> Inputs:
+    """What the cheap model reads of the entities of `inputs`: the vectors of the stores as they are, or the control
+    that `align` names."""
+    from l2aco.models.assemble import with_vectors
+
+    bare = replace(inputs, graph=None, features={}, fitted={}, drug_vectors={}, cell_vectors={})
+    raw = AlignSpec(loss="none", standardise=False, vectors=align.vectors, draw=align.draw, missing=align.missing)
+    return with_vectors(bare, raw, knowledge, seed=seed)
+
+
+def fit_offset(name: str, setting: str, inputs: Inputs, triples: Triples, seed: int, progress: Progress) -> Estimator:
+    """The cheap model of these triples."""
+    kind, config = _kind_and_config(name, setting)
+    return kind.fit(inputs, config, triples, seed=seed, progress=progress)
+
+
+def restore_offset(name: str, setting: str, inputs: Inputs, arrays: Mapping[str, Array]) -> Estimator:
+    """The cheap model whose `arrays()` these are."""
+    kind, config = _kind_and_config(name, setting)
+    return kind.restore(inputs, config, arrays)
+
+
+def _kind_and_config(name: str, setting: str) -> tuple[type[Estimator], Any]:
+    kind: type[Estimator] = backbones.load(BACKBONE)
+    return kind, kind.Config.model_validate({**kind.defaults_for(setting), **CONFIGS[name]})

@@ -1,0 +1,80 @@
+"""An ensemble of runs as what a predictor asks: a weighted mean of its members' calibrated logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, FiniteFloat
+
+from l2aco.errors import DamagedError
+from l2aco.files import child, read_json, sha256_file
+from l2aco.models.inputs import Inputs
+from l2aco.runs.calibration import Calibration, logit
+
+if TYPE_CHECKING:
+    from l2aco.runs.predictor import Scorer
+    from l2aco.runs.run import Run
+
+ENSEMBLE = "Ensemble"
+"""In the place of a backbone's name."""
+MEMBERS = "members.json"
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Member(BaseModel):
+    """A run, known by the checksum of its manifest; weight: its share of the mean, of logits calibrated by slope and
+    intercept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run: str
+    manifest: str
+    weight: FiniteFloat
+    slope: FiniteFloat
+    intercept: FiniteFloat
+
+
+def blend(probabilities: Sequence[Array], members: Sequence[Member]) -> Array:
+    """float64 (n,): the ensemble's probabilities, from those (n,) of each member."""
+    total = np.zeros(len(probabilities[0]))
+    for found, member in zip(probabilities, members, strict=True):
+        total += member.weight * logit(Calibration(member.slope, member.intercept).apply(found))
+    return np.asarray(1 / (1 + np.exp(-total)))
+
+
+@dataclass(frozen=True)
+class Blend:
+    """The members' scorers; of the newcomers each reads its own part, `Inputs.below`."""
+
+    members: Sequence[Member]
+    scorers: Sequence[Scorer]
+
+    def admit(self, newcomers: Inputs) -> Self:
+        """One that also scores these entities, whose rows stand behind the others."""
+        told = zip(self.scorers, newcomers.below, strict=True)
+        return replace(self, scorers=[scorer.admit(inputs) for scorer, inputs in told])
+
+    def probabilities(self, a: Array, b: Array, c: Array) -> Array:
+        """float64 (n,): of synergy, for int64 rows (n,)."""
+        return blend([scorer.probabilities(a, b, c) for scorer in self.scorers], self.members)
+
+
+def load_ensemble(run: Run, inputs: Inputs, device: str) -> tuple[Inputs, Blend]:
+    """The members of `run`, ready to score, and `inputs` with theirs below; raises DamagedError where one is gone or is
+    not what it was."""
+    members = [Member.model_validate(found) for found in read_json(run.file(MEMBERS))]
+    predictors = []
+    for member in members:
+        manifest = child(run.path.parent, member.run) / "manifest.json"
+        if not manifest.is_file() or sha256_file(manifest) != member.manifest:
+            raise DamagedError(
+                f"is an ensemble, and its member {member.run} is gone or is not what it was",
+                where=run.path,
+                remedy="Bring the member back, or make another: l2aco ensemble RUN RUN ...",
+            )
+        predictors.append(run.sibling(member.run).predictor(device))
+    below = [predictor.inputs for predictor in predictors]
+    return replace(inputs, below=below), Blend(members, [predictor.scorer for predictor in predictors])

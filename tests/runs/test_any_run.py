@@ -1,0 +1,174 @@
+"""Whatever lies in the folder of a run, it is read, or refused in one message."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from any_bytes import altered_json, arrays, dumps, feed, frames, json_texts, mutated
+from hypothesis import strategies as st
+
+from l2aco.entities import EntityKind
+from l2aco.files import sha256_bytes
+from l2aco.runs.compare import compare_runs
+from l2aco.runs.ensemble import MEMBERS
+from l2aco.runs.evaluate import better_naive, comparison, evaluate_run, group_rows, summarise
+from l2aco.runs.run import Run, open_run, run_rows
+from l2aco.runs.spec import TrainSpec
+from l2aco.training.ensemble import make_ensemble
+from l2aco.training.train import train
+from l2aco.workspace import Workspace
+
+Broken = Callable[..., Path]
+SMALL: dict[str, Any] = {"config": {"hidden": 8, "out": 8}, "epochs": 1}
+SPECS: dict[str, dict[str, Any]] = {
+    "GCN": {"backbone": "GCN", **SMALL},
+    "MLP": {"backbone": "MLP", **SMALL},
+    "Mixed": {"backbone": "Mixed"},
+    "offset": {"backbone": "MLP", "offset": "mixed", **SMALL},
+}
+
+
+@pytest.fixture(scope="module")
+def sound(lab_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """Runs of a graph, of features, of a model that is fitted at once, and of a network that stands on one."""
+    root = tmp_path_factory.mktemp("runs") / "lab"
+    shutil.copytree(lab_folder, root)
+    return {name: train(TrainSpec(store=["reference--toy"], **spec), Workspace(root)) for name, spec in SPECS.items()}
+
+
+@pytest.fixture
+def broken(sound: dict[str, Run], workspace: Workspace) -> Broken:
+    """`broken(backbone, {file: bytes}, manifest)`: a copy of a run with these files, and a manifest that knows them."""
+
+    def make(backbone: str, files: dict[str, bytes], manifest: Any = None) -> Path:
+        root = workspace.runs / "a"
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(sound[backbone].path, root)
+        value = json.loads((root / "manifest.json").read_text()) if manifest is None else manifest
+        for name, data in files.items():
+            (root / name).write_bytes(data)
+            value["files"][name] = sha256_bytes(data)
+        (root / "manifest.json").write_text(value if isinstance(value, str) else dumps(value))
+        return root
+
+    return make
+
+
+def look(root: Path) -> None:
+    """What the commands do with a run without its model."""
+    workspace = Workspace(root.parents[1])
+    run_rows(workspace)
+    run = open_run("a", workspace)
+    comparison(run, run.metrics)
+    for name in ("stratum", "tissue"):
+        group_rows(run.metrics["test"], name)
+    better_naive(run)
+    summarise([run, run])
+    compare_runs([run, run])
+    for kind in EntityKind:
+        run.counts(kind)
+    run.history  # noqa: B018
+    run.environment  # noqa: B018
+
+
+def use(root: Path) -> None:
+    """What the commands do with it and its model."""
+    look(root)
+    run = open_run("a", Workspace(root.parents[1]))
+    for kind in EntityKind:
+        run.entities(kind)
+    evaluate_run(run)
+
+
+def test_the_runs_of_these_tests_are_sound(broken: Broken) -> None:
+    for name in SPECS:
+        use(broken(name, {}))
+
+
+def test_any_manifest(request: Any, broken: Broken) -> None:
+    feed(request, json_texts(), lambda text: look(broken("MLP", {}, text)), share=0.5)
+
+
+def test_a_manifest_with_anything_in_its_places(request: Any, broken: Broken, sound: dict[str, Run]) -> None:
+    feed(request, altered_json(sound["MLP"].manifest), lambda value: look(broken("MLP", {}, value)), share=0.5)
+
+
+def test_metrics_with_anything_in_their_places(request: Any, broken: Broken, sound: dict[str, Run]) -> None:
+    valid = json.loads((sound["MLP"].path / "metrics.json").read_text())
+    few = {**valid, "test": {**valid["test"], "per_cell_line": {}}}
+    either = altered_json(few).map(dumps) | json_texts()
+    feed(request, either, lambda text: look(broken("MLP", {"metrics.json": text.encode()})))
+
+
+@pytest.mark.parametrize("name", ["spec.toml", "history.csv", "predictions.parquet", "entities.parquet"])
+def test_files_with_any_bytes(request: Any, broken: Broken, sound: dict[str, Run], name: str) -> None:
+    valid = (sound["MLP"].path / name).read_bytes()
+    feed(request, mutated(valid), lambda data: look(broken("MLP", {name: data})), share=0.3)
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "entities.parquet"])
+def test_parquet_of_any_columns(request: Any, broken: Broken, sound: dict[str, Run], name: str) -> None:
+    table = pl.read_parquet(sound["MLP"].path / name)
+
+    def read(frame: pl.DataFrame) -> None:
+        other = frame.with_columns(table[column] for column in table.columns if len(frame) == len(table))
+        for made in (frame, other.with_columns(frame[column] for column in frame.columns[:1])):
+            stream = io.BytesIO()
+            made.write_parquet(stream)
+            look(broken("MLP", {name: stream.getvalue()}))
+
+    feed(request, frames(table.columns, len(table)), read, share=0.2)
+
+
+MODELS = [
+    ("GCN", "inputs.npz"),
+    ("MLP", "inputs.npz"),
+    ("MLP", "model.safetensors"),
+    ("Mixed", "model.npz"),
+    ("offset", "offset.npz"),
+]
+
+
+@pytest.mark.parametrize(("backbone", "name"), MODELS)
+def test_models_with_any_bytes(request: Any, broken: Broken, sound: dict[str, Run], backbone: str, name: str) -> None:
+    valid = (sound[backbone].path / name).read_bytes()
+    feed(request, mutated(valid), lambda data: use(broken(backbone, {name: data})), share=0.1)
+
+
+@pytest.mark.parametrize(("backbone", "name"), [(model, file) for model, file in MODELS if file.endswith(".npz")])
+def test_npz_of_any_arrays(request: Any, broken: Broken, sound: dict[str, Run], backbone: str, name: str) -> None:
+    with np.load(sound[backbone].path / name) as stored:
+        valid = {part: stored[part] for part in stored.files}
+
+    def read(change: tuple[str, Any]) -> None:
+        stream = io.BytesIO()
+        np.savez(stream, **{**valid, change[0]: change[1]})
+        use(broken(backbone, {name: stream.getvalue()}))
+
+    feed(request, st.tuples(st.sampled_from(sorted(valid)), arrays(40, 3)), read, share=0.1)
+
+
+def test_any_members_of_an_ensemble(request: Any, broken: Broken, sound: dict[str, Run], workspace: Workspace) -> None:
+    members = [sound["Mixed"], sound["MLP"]]
+    made = make_ensemble(members, members[0].workspace)
+    for run in members:
+        shutil.copytree(run.path, workspace.runs / run.id)
+    valid = json.loads((made.path / MEMBERS).read_text())
+
+    def read(text: str) -> None:
+        use(broken("ensemble", {MEMBERS: text.encode()}))
+
+    sound["ensemble"] = made
+    try:
+        read(dumps(valid))
+        feed(request, altered_json(valid).map(dumps) | json_texts(), read, share=0.1)
+    finally:
+        del sound["ensemble"]
