@@ -46,7 +46,8 @@ def rows(interaction: float = 0.0) -> Triples:
     draw = np.random.default_rng(1)
     a, b, c = np.array([(a, b, c) for b in range(DRUGS) for a in range(b) for c in range(CELLS)]).T
     effect = draw.normal(size=DRUGS)
-    effect[[3, 11]] = effect.mean()  # those without a fingerprint are the average drug
+    effect[[3, 11]] = np.delete(effect, [3, 11]).mean()  # those without a fingerprint are the average drug
+    effect -= effect.mean()
     score = (effect[a] + effect[b]) * np.where(c % 2, 1 - 2 * interaction, 1.0) + 0.1 * draw.normal(size=len(a))
     whole = np.ones(len(a), dtype=np.int64)
     return Triples(a, b, c, score, (score > 0).astype(np.int8), whole, whole == 0)
