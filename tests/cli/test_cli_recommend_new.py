@@ -5,16 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
-from any_bytes import feed, json_values
-from hypothesis import strategies as st
 
-from l2aco.embeddings.store.store import open_store
-from l2aco.entities import Entity, EntityKind
+from l2aco.entities import EntityKind
 from l2aco.profiles.sets import open_profile_set
-from l2aco.recommend.told import read_told, vectors_told
 from l2aco.runs.run import open_run
 from l2aco.workspace import Workspace
 
@@ -126,20 +121,3 @@ def test_a_model_writes_the_profile_now(panel, cli):
     first = ask(cli, panel, "--llm", "fake", "--json")
     assert len(pairs(first)) == 10
     assert pairs(ask(cli, panel, "--llm", "fake", "--json")) == pairs(first)
-
-
-def test_any_file_of_what_is_told(panel, request, tmp_path):
-    """Anything in a file is a message or numbers and text, and numbers become a vector or a message."""
-    stores = [open_store("reference-panel--fields", panel)]
-    schema = open_profile_set("reference-panel", panel).schemas["cell_line"]
-    of_fields = st.dictionaries(st.sampled_from([*schema["properties"]]), json_values(6), max_size=4)
-
-    def read(value: object) -> None:
-        path = tmp_path / "told.json"
-        path.write_bytes(value if isinstance(value, bytes) else json.dumps(value).encode())
-        told = read_told(None, [path], None)
-        for vector in vectors_told(Entity("NEW", EntityKind.cell_line, "NEW"), told, stores, panel).values():
-            assert vector.ndim == 1
-            assert not np.isinf(vector).any()
-
-    feed(request, of_fields | json_values() | st.binary(max_size=50), read)
