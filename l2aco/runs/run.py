@@ -276,8 +276,11 @@ def best_run(workspace: Workspace, progress: Progress = Silent()) -> Run:
             return run
         second = second or run
     if second is None:
+        known = names_in(workspace.runs)
         raise InputError(
-            "there is no run yet, or all are controls", where=workspace.runs, remedy="Train one: l2aco train"
+            f"all {len(known)} runs are controls, or of profiles that know nothing" if known else "there is no run yet",
+            where=workspace.runs,
+            remedy="Train one: l2aco train" + (f". Or take one all the same: --run {known[-1]}" if known else ""),
         )
     progress.say(f"taking the run {second.id}")
     return second

@@ -24,8 +24,11 @@ def test_from_names_to_a_ranked_list(workspace, cli):
     assert (run["dataset"], run["backbone"], run["setting"]) == ("demo", "HGAT", "novel-cell")
     assert run["pair_mean_auroc"] > 0.5
     again = json.loads(cli("evaluate", "--json").stdout)
-    assert json.dumps(run["auroc"])[:8] in json.dumps(again)
-    pairs = json.loads(cli("recommend", "--cell", "MCF7", "--top", "5", "--json").stdout)
+    assert again["test"]["pooled"]["auroc"] == pytest.approx(run["auroc"])
+    assert "--run demo-HGAT" in cli("recommend", "--cell", "MCF7", code=1).stderr.replace(
+        "\n", " "
+    )  # a fake's profiles
+    pairs = json.loads(cli("recommend", "--cell", "MCF7", "--run", "demo-HGAT", "--top", "5", "--json").stdout)
     assert len(pairs) == 5
 
 
