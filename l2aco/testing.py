@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2aco.data.features.base import Listed
-from l2aco.data.features.table import FeatureTable
+from l2aco.data.features.base import Feature, Listed
+from l2aco.data.features.molecule_graphs import MoleculeGraphs
+from l2aco.data.features.table import FeatureTable, GraphTable, Table
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.entities import Entity, EntityKind
 from l2aco.models.alignment import Aligner
@@ -57,7 +58,7 @@ class Example:
     graph: KnowledgeGraph | None
     drugs: list[Entity]
     cell_lines: list[Entity]
-    features: dict[str, FeatureTable] = field(default_factory=dict)
+    features: dict[str, Table] = field(default_factory=dict)
     name: str = "example"
 
     def inputs(self, backbone: Any, **train: Any) -> Inputs:
@@ -65,8 +66,11 @@ class Example:
         names = (backbone.requires - {"graph"}) | (backbone.uses & self.features.keys())
         ids = {EntityKind.drug: self.drugs, EntityKind.cell_line: self.cell_lines}
         features = {name: self.features[name] for name in sorted(names)}
-        fitted = {
-            name: Listed(name, [entity.id for entity in ids[table.kind]], table) for name, table in features.items()
+        fitted: dict[str, Feature] = {
+            name: Listed(name, [entity.id for entity in ids[table.kind]], table)
+            if isinstance(table, FeatureTable)
+            else MoleculeGraphs()
+            for name, table in features.items()
         }
         graph = self.graph if "graph" in backbone.requires else None
         return Inputs(self.drugs, self.cell_lines, graph, features, fitted, **train)
@@ -103,7 +107,7 @@ def example(seed: int = 0) -> Example:
     )
 
 
-def _features(draw: np.random.Generator) -> dict[str, FeatureTable]:
+def _features(draw: np.random.Generator) -> dict[str, Table]:
     known = np.ones(DRUGS, dtype=bool)
     known[[3, LONELY_DRUG]] = False
     bits = draw.integers(0, 2, (DRUGS, 32)).astype(np.float32) * known[:, None]
@@ -114,14 +118,28 @@ def _features(draw: np.random.Generator) -> dict[str, FeatureTable]:
         "morgan": FeatureTable(EntityKind.drug, bits, known),
         "tissue": FeatureTable(EntityKind.cell_line, tissues, lines, ("lung", "skin")),
         "expression": FeatureTable(EntityKind.cell_line, levels, lines),
+        "molecule_graphs": _molecules(draw, known),
+        "descriptors": FeatureTable(EntityKind.drug, (draw.normal(size=(DRUGS, 5)) * known[:, None]), known),
+        "atom_pair": FeatureTable(EntityKind.drug, draw.integers(0, 2, (DRUGS, 16)) * known[:, None], known),
     }
+
+
+def _molecules(draw: np.random.Generator, known: np.ndarray) -> GraphTable:
+    """A chain of one to six atoms for each known drug, the first of one atom."""
+    sizes = np.where(known, np.maximum(1, draw.integers(0, 7, DRUGS)), 0)
+    sizes[0] = 1
+    start = np.concatenate([[0], sizes.cumsum()])
+    inner = np.setdiff1d(np.arange(start[-1]), start[1:] - 1)
+    bonds = np.stack([[inner, inner + 1], [inner + 1, inner]], axis=2).reshape(2, -1)  # drug by drug
+    atoms = draw.dirichlet(np.ones(78), start[-1]).astype(np.float32)
+    return GraphTable(EntityKind.drug, atoms, bonds, start, known)
 
 
 def check_backbone(
     backbone: str | type[Backbone],
     config: Mapping[str, Any] = {},
     *,
-    features: Mapping[str, FeatureTable] = {},
+    features: Mapping[str, Table] = {},
     alignments: Mapping[str, AlignSpec] = ALIGNMENTS,
 ) -> None:
     """Check a backbone against its contract, alone and aligned, on twelve drugs and seven cell lines.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.data.features.table import FeatureTable
+from l2aco.data.features.table import FeatureTable, GraphTable, Table
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.models import assemble
 from l2aco.models.assemble import with_vectors
@@ -61,10 +61,7 @@ def permuted(data: Example, seed: int = 1) -> tuple[Example, dict[str, np.ndarra
         for relation, pairs in data.graph.edges.items()
     }
     nodes: dict[str, Any] = {kind: [ids[row] for row in order[kind]] for kind, ids in data.graph.nodes.items()}
-    features = {
-        name: FeatureTable(table.kind, table.values[order[table.kind.value]], table.mask[order[table.kind.value]])
-        for name, table in data.features.items()
-    }
+    features = {name: reordered(table, order[table.kind.value]) for name, table in data.features.items()}
     moved = Example(
         KnowledgeGraph(nodes, edges),
         [data.drugs[row] for row in order["drug"]],
@@ -72,6 +69,15 @@ def permuted(data: Example, seed: int = 1) -> tuple[Example, dict[str, np.ndarra
         features,
     )
     return moved, place
+
+
+def reordered(table: Table, rows: np.ndarray) -> Table:
+    """The feature of the entities at these rows."""
+    if isinstance(table, FeatureTable):
+        return FeatureTable(table.kind, table.values[rows], table.mask[rows])
+    atoms, bonds, owner = table.batch(rows)
+    start = np.searchsorted(owner, np.arange(len(rows) + 1))
+    return GraphTable(table.kind, atoms, bonds, start, table.mask[rows])
 
 
 def vectors(width: int = 9, seed: int = 2) -> dict[str, np.ndarray]:

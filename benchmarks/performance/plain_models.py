@@ -7,6 +7,7 @@ their own weights, so that outputs and gradients can be compared before anything
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -39,30 +40,23 @@ class Samples(Dataset[tuple[Any, ...]]):
 
 
 class PlainModel(nn.Module):
-    """The whole graph every step, then the head on the concatenated representations of every sample."""
+    """The head on the concatenated representations of every sample, and the alignment loss."""
 
-    def __init__(self, ours: Aligner) -> None:
+    def __init__(self, ours: Aligner, head: nn.Module) -> None:
         super().__init__()
-        backbone = ours.backbone
-        self.graph_data = backbone.graph
-        self.drop = nn.Dropout(backbone.config.dropout)
-        self.linear, self.head = nn.Linear(64, 64), PlainHead(backbone.head)
-        self.linear.load_state_dict(backbone.linear.state_dict())
+        self.drop, self.head = nn.Dropout(ours.backbone.config.dropout), head
         self.aligned = ours.drug is not None
         self.fused = ours.spec.fusion == "add"
         if ours.drug is not None and ours.cell is not None:
             self.drug_adapter, self.cell_adapter = _copy(ours.drug.adapter), _copy(ours.cell.adapter)
-        counts = {kind: len(ids) for kind, ids in backbone.graph.nodes.items()}
-        self.starts = {kind: backbone.graph.offset(kind) for kind in counts}
-        self.counts = counts
 
-    def represent(self) -> tuple[Tensor, Tensor]:
+    def represented(self, a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The representations (B, d) of every sample's drugs and cell line."""
         raise TypeError("a subclass says how")
 
     def forward(self, a: Tensor, b: Tensor, c: Tensor, vectors: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Logits (B,) and the alignment loss; `vectors` (B, D) of the samples' drugs and cell lines."""
-        drug, cell = (self.linear(self.drop(F.relu(hidden))) for hidden in self.represent())
-        first, second, line = drug[a], drug[b], cell[c]
+        first, second, line = self.represented(a, b, c)
         if not self.aligned:
             return self.head(first, second, line, self.drop), first.new_zeros(())
         of_a, of_b, of_c = self.drug_adapter(vectors[0]), self.drug_adapter(vectors[1]), self.cell_adapter(vectors[2])
@@ -105,7 +99,68 @@ def infonce(rows: Tensor, h: Tensor, g: Tensor) -> Tensor:
     return F.cross_entropy(logits, torch.arange(len(first)))
 
 
-class PlainHomogeneous(PlainModel):
+class PlainGraph(PlainModel):
+    """The whole graph every step."""
+
+    def __init__(self, ours: Aligner) -> None:
+        backbone = ours.backbone
+        super().__init__(ours, PlainHead(backbone.head))
+        self.linear = nn.Linear(64, 64)
+        self.linear.load_state_dict(backbone.linear.state_dict())
+        self.counts = {kind: len(ids) for kind, ids in backbone.graph.nodes.items()}
+        self.starts = {kind: backbone.graph.offset(kind) for kind in self.counts}
+
+    def represented(self, a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        drug, cell = (self.linear(self.drop(F.relu(hidden))) for hidden in self.represent())
+        return drug[a], drug[b], cell[c]
+
+    def represent(self) -> tuple[Tensor, Tensor]:
+        raise TypeError("a subclass says how")
+
+
+class PlainMolecules(PlainModel):
+    """DeepDDS as its code goes: the two molecules of every sample side by side through PyTorch Geometric's layers, and
+    the cell line of every sample through its own."""
+
+    def __init__(self, ours: Aligner) -> None:
+        from torch_geometric.nn import GATConv
+
+        backbone: Any = ours.backbone
+        super().__init__(ours, PlainTripleHead(backbone.head))
+        self.table, self.values = backbone.molecules.table, backbone.read.values
+        self.convs = nn.ModuleList()
+        for conv in backbone.molecule.convs:
+            self.convs.append(GATConv(conv.in_channels, conv.out_channels, heads=conv.heads, dropout=conv.dropout))
+            self.convs[-1].load_state_dict(conv.state_dict())
+        self.dense, self.cell = _copy(backbone.molecule.dense), copy.deepcopy(backbone.cell)
+
+    def represented(self, a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.molecule(a), self.molecule(b), self.cell(self.values[c])
+
+    def molecule(self, rows: Tensor) -> Tensor:
+        from torch_geometric.nn import global_max_pool
+
+        atoms, bonds, owner = map(torch.from_numpy, self.table.batch(rows.numpy()))
+        x = atoms.to(self.values.dtype)
+        for conv in self.convs:
+            x = self.drop(F.elu(conv(x, bonds)))
+        return F.relu(self.dense(global_max_pool(x, owner, len(rows))))
+
+
+class PlainTripleHead(nn.Module):
+    """DeepDDS's head, sample by sample."""
+
+    def __init__(self, ours: Any) -> None:
+        super().__init__()
+        self.first, self.rest = _copy(ours.first), copy.deepcopy(ours.rest)
+
+    def forward(self, first: Tensor, second: Tensor, line: Tensor, drop: nn.Module) -> Tensor:
+        orders = (first, second), (second, first)
+        hidden = [F.relu(self.first(torch.cat([*drugs, line], dim=1))) for drugs in orders]
+        return self.rest(drop((hidden[0] + hidden[1]) / 2)).squeeze(1)
+
+
+class PlainHomogeneous(PlainGraph):
     """GraphConv or SAGEConv of DGL over all nodes."""
 
     def __init__(self, ours: Aligner) -> None:
@@ -130,7 +185,7 @@ class PlainHomogeneous(PlainModel):
         return x[drug : drug + self.counts["drug"]], x[cell : cell + self.counts["cell_line"]]
 
 
-class PlainRelational(PlainModel):
+class PlainRelational(PlainGraph):
     """A GATConv of DGL for every relation of the whole graph, summed."""
 
     def __init__(self, ours: Aligner) -> None:

@@ -5,7 +5,9 @@
 Both models share weights, and their outputs are compared (no dropout) before anything is timed, also after sixty steps
 of each on the same batches, in double precision. Steps then alternate in one process, dropout on; a step is batch,
 forward, backward and Adam. CPU time is the process's own, so that other jobs on the machine count little. Needs the
-extra `dgl` and an imported data set with a graph.
+extra `dgl` and an imported data set with a graph; DeepDDS, one with SMILES:
+
+    python benchmarks/performance/train.py --dataset oneil --backbones DeepDDS --batch 256 --large-batch 256
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ if Path(sys.path[0]) == Path(__file__).parent:
 import numpy as np
 import torch
 import torch.nn.functional as F
-from plain_models import PlainHomogeneous, PlainRelational, Samples
+from plain_models import PlainHomogeneous, PlainMolecules, PlainRelational, Samples
 from torch.utils.data import DataLoader
 
 from l2aco.data.catalog import open_or_simulate
@@ -45,7 +47,7 @@ from l2aco.runs.scoring import Rows
 from l2aco.training.optim import make_optimiser
 from l2aco.workspace import Workspace
 
-PLAIN = {"GCN": PlainHomogeneous, "KGNN": PlainHomogeneous, "HGAT": PlainRelational}
+PLAIN = {"GCN": PlainHomogeneous, "KGNN": PlainHomogeneous, "HGAT": PlainRelational, "DeepDDS": PlainMolecules}
 TRAINED = 60
 SETTLING = 0.05
 STEPS = 16

@@ -42,7 +42,8 @@ def run_suite(suite: Suite, workspace: Workspace, progress: Progress = Silent(),
     outcome = Outcome(suite)
     index = Index(workspace)
     missing = []
-    for cell in cells(suite, workspace):
+    asked = cells(suite, workspace)
+    for cell in asked:
         run = index.find(cell)
         if run is None:
             missing.append(cell)
@@ -59,6 +60,9 @@ def run_suite(suite: Suite, workspace: Workspace, progress: Progress = Silent(),
                 outcome.failed.append((cell, result.message))
                 progress.say(f"{describe(cell)} failed: {result.message}")
             advance(1, describe(cell))
+    order = {describe(cell): at for at, cell in enumerate(asked)}
+    for found in (outcome.runs, outcome.failed):
+        found.sort(key=lambda item: order[describe(item[0])])
     return outcome
 
 

@@ -1,17 +1,22 @@
-"""What a suite leaves behind: report.md, tables as CSV, predictions as Parquet, and everything as JSON."""
+"""What a suite leaves behind: a page, the same as Markdown, tables, charts, predictions, and everything as JSON."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from l2aco.bench.details import Details, details
 from l2aco.bench.execute import Outcome, describe
+from l2aco.bench.finished import FORMAT
+from l2aco.bench.provenance import Provenance, provenance
 from l2aco.bench.scored import Scored, gather
 from l2aco.bench.statistics import DRAWS
-from l2aco.bench.verdict import TITLES, Standing, Verdict, judge, measures_of, standings
+from l2aco.bench.tables import differences_table, standings_table, strata_table, where
+from l2aco.bench.verdict import TITLES, Standing, Verdict, judge, standings
 from l2aco.files import atomic_path, plain, write_json, write_text
 from l2aco.workspace import Workspace
 
@@ -20,20 +25,41 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Section:
+    """One data set and setting: its rows, its predictors (the best AUROC first), and where they are good."""
+
+    scored: Scored
+    standings: list[Standing]
+    details: Details
+
+    @property
+    def models(self) -> list[str]:
+        return [standing.arm for standing in self.standings]
+
+
+@dataclass(frozen=True)
 class Report:
-    """A finished suite: its tables by data set and setting, and its verdicts."""
+    """A finished suite: its sections by data set and setting, and its verdicts."""
 
     outcome: Outcome
-    scored: list[Scored]
-    tables: list[list[Standing]]
+    sections: list[Section]
     verdicts: list[Verdict]
+    provenance: Provenance
+
+    @property
+    def title(self) -> str:
+        return self.outcome.suite.title or self.outcome.suite.name
+
+    @property
+    def simulated(self) -> list[str]:
+        """The data sets whose measurements are made up."""
+        return sorted({one.scored.dataset for one in self.sections if one.scored.simulated})
 
     def markdown(self) -> str:
         """Verdicts, then checks, then tables."""
-        suite = self.outcome.suite
-        lines = [f"# {suite.title or suite.name}", ""]
-        if any(one.simulated for one in self.scored):
-            lines += ["**SIMULATED data: the numbers say nothing of biology.**", ""]
+        lines = [f"# {self.title}", ""]
+        if self.simulated:
+            lines += [f"**SIMULATED data ({', '.join(self.simulated)}): the numbers say nothing of biology.**", ""]
         if self.verdicts:
             lines += ["## Verdicts", "", "What each comparison can resolve, before what it found:", ""]
             lines += [
@@ -43,11 +69,16 @@ class Report:
             ]
             lines += ["", *(f"- {one.sentence()}" for one in self.verdicts), ""]
         lines += ["## Checks", "", *(f"- {line}" for line in self.checks()), ""]
-        for scored, table in zip(self.scored, self.tables, strict=True):
-            lines += [f"## {scored.dataset}, {scored.setting}", "", *_table(scored, table), ""]
-        if self.verdicts:
-            lines += ["## Differences", "", *_differences(self.verdicts), ""]
-        return "\n".join(lines)
+        for one in self.sections:
+            lines += [f"## {where(one.scored)}", "", standings_table(one.scored, one.standings).markdown(), ""]
+        for verdict in self.verdicts:
+            table = differences_table(verdict)
+            lines += [f"### {table.title}", "", table.markdown(), ""]
+        for one in self.sections:
+            table = strata_table(one.scored, one.details, one.models)
+            lines += [f"### {table.title}", "", table.markdown(), ""]
+        lines += ["## Where this comes from", "", *(f"- {what}: {value}" for what, value in self.provenance.facts())]
+        return "\n".join([*lines, ""])
 
     def checks(self) -> list[str]:
         """What a reader should know of the evidence, good or bad."""
@@ -58,7 +89,7 @@ class Report:
             f"{seeds} seed{'s' if seeds > 1 else ''} of folds and models; {DRAWS:,} resamples of what was held out, "
             "all predictors on the same ones",
         ]
-        for scored in self.scored:
+        for scored in (one.scored for one in self.sections):
             arms = list(scored.predictions)
             short = [arm for arm in arms if len(scored.predictions[arm]) < len(scored.rows)]
             if short:
@@ -66,20 +97,26 @@ class Report:
         found += [f"failed: {describe(cell)}: {message}" for cell, message in outcome.failed]
         return found
 
+    def runs(self) -> dict[str, str]:
+        """The id of every run, by what it is."""
+        return {describe(cell): run.id for cell, run in self.outcome.runs}
+
     def predictions(self) -> pl.DataFrame:
         """One line a test row and split: what was measured, and what every predictor says (controls: the mean of their
         draws)."""
         import polars as pl
 
         parts = []
-        for scored in self.scored:
+        for scored in (one.scored for one in self.sections):
             for place, rows in scored.rows.items():
                 columns: dict[str, Any] = {
                     "dataset": [scored.dataset] * len(rows),
                     "setting": [scored.setting] * len(rows),
                     "seed": rows.seed,
                     "fold": rows.fold,
-                    "cell_line": [scored.lines[line] for line in rows.line],
+                    "group": rows.group,
+                    "cell_line": [scored.lines[line].name for line in rows.line],
+                    "line": rows.line,
                     "pair": rows.pair,
                     "label": rows.label,
                     "score": rows.score,
@@ -91,23 +128,27 @@ class Report:
         return pl.concat(parts, how="diagonal")
 
     def save(self, folder: Path) -> None:
-        """Write report.md, report.json, results.csv and predictions.parquet."""
+        """Write report.html, report.md, report.json, results.csv, results.tex, predictions.parquet and charts/."""
+        from l2aco.bench.charts import charts_of, save_charts
+        from l2aco.bench.page import page
+
+        charts = charts_of(self)
+        save_charts([chart for of_part in charts.values() for chart in of_part], folder / "charts")
+        write_text(folder / "report.html", page(self, charts))
         write_text(folder / "report.md", self.markdown())
         write_json(folder / "report.json", plain(self.as_dict()))
-        rows = [row for table in self.as_dict()["tables"] for row in table["rows"]]
-        stream = io.StringIO()
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        writer = csv.DictWriter(stream, names)
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(folder / "results.csv", stream.getvalue())
+        write_text(folder / "results.csv", _csv([row for one in self.sections for row in _wide(one)]))
+        tables = [standings_table(one.scored, one.standings) for one in self.sections]
+        write_text(folder / "results.tex", "\n".join(table.latex() for table in tables))
         with atomic_path(folder / "predictions.parquet") as partial:
             self.predictions().write_parquet(partial)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, for JSON."""
         return {
+            "format": FORMAT,
             "suite": self.outcome.suite.model_dump(mode="json"),
+            "provenance": asdict(self.provenance),
             "verdicts": [
                 {
                     "claim": one.claim.text,
@@ -125,46 +166,42 @@ class Report:
             "checks": self.checks(),
             "tables": [
                 {
-                    "dataset": scored.dataset,
-                    "setting": scored.setting,
-                    "rows": [
-                        {"dataset": scored.dataset, "setting": scored.setting, **_wide(standing)} for standing in table
-                    ],
+                    "dataset": one.scored.dataset,
+                    "setting": one.scored.setting,
+                    "simulated": one.scored.simulated,
+                    "rows": list(_wide(one)),
+                    **asdict(one.details),
                 }
-                for scored, table in zip(self.scored, self.tables, strict=True)
+                for one in self.sections
             ],
-            "runs": {describe(cell): run.id for cell, run in self.outcome.runs},
+            "runs": self.runs(),
         }
 
 
-def make_report(outcome: Outcome, workspace: Workspace) -> Report:
-    """Measure what the runs of a suite predicted, and judge its claims."""
+def make_report(outcome: Outcome, workspace: Workspace, command: str) -> Report:
+    """Measure what the runs of a suite predicted, and judge its claims. `command`: what asked for it."""
     scored = gather(outcome, workspace)
-    return Report(outcome, scored, [standings(one) for one in scored], judge(outcome.suite, scored))
+    return Report(
+        outcome,
+        [Section(one, standings(one), details(one)) for one in scored],
+        judge(outcome.suite, scored),
+        provenance(outcome, command),
+    )
 
 
-def _wide(standing: Standing) -> dict[str, Any]:
-    found: dict[str, Any] = {"model": standing.arm, "splits": standing.splits, "draws": standing.draws}
-    for name, (value, low, high) in standing.values.items():
-        found |= {name: value, f"{name}_low": low, f"{name}_high": high}
-    return found
+def _wide(section: Section) -> Iterator[dict[str, Any]]:
+    """A row for each predictor, its intervals in columns of their own."""
+    for standing in section.standings:
+        found: dict[str, Any] = {"dataset": section.scored.dataset, "setting": section.scored.setting}
+        found |= {"model": standing.arm, "splits": standing.splits, "draws": standing.draws}
+        for name, (value, low, high) in standing.values.items():
+            found |= {name: value, f"{name}_low": low, f"{name}_high": high}
+        yield found
 
 
-def _table(scored: Scored, table: list[Standing]) -> list[str]:
-    names = measures_of(scored)
-    lines = ["| model | splits | " + " | ".join(TITLES[name] for name in names) + " |", "|---" * (len(names) + 2) + "|"]
-    for standing in table:
-        draws = f" ({standing.draws} draws)" if standing.draws > 1 else ""
-        values = " | ".join("{:.3f} [{:.3f}, {:.3f}]".format(*standing.values[name]) for name in names)
-        lines.append(f"| {standing.arm}{draws} | {standing.splits} | {values} |")
-    return lines
-
-
-def _differences(verdicts: list[Verdict]) -> list[str]:
-    lines = ["| measure | model | minus | difference | 95% | p |", "|---|---|---|---|---|---|"]
-    for one in verdicts:
-        what = f"{TITLES[one.claim.measure]}, {one.dataset}, {one.setting} | {one.claim.arm}"
-        for name, item in one.over.items():
-            interval = f"[{item.low:+.4f}, {item.high:+.4f}]"
-            lines.append(f"| {what} | {name} | {item.value:+.4f} | {interval} | {item.p:.3g} |")
-    return lines
+def _csv(rows: list[dict[str, Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,13 +18,22 @@ from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import Split
 from l2aco.entities import EntityKind
 from l2aco.errors import MismatchError
-from l2aco.runs.naive import MEANS
+from l2aco.models.mixed.target import usual_target
+from l2aco.runs.naive import naive_predictors
 from l2aco.runs.run import Run
 from l2aco.workspace import Workspace
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Place = tuple[int, int]
 """Seed and fold."""
+
+
+class Line(NamedTuple):
+    """A cell line: its name, the tissue if it is known, and its triples in the whole data set."""
+
+    name: str
+    tissue: str | None
+    triples: int
 
 
 @dataclass
@@ -39,8 +48,8 @@ class Scored:
     simulated: bool
     rows: dict[Place, Rows] = field(default_factory=dict)
     predictions: dict[str, dict[Place, Array]] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-    """The names of the cell lines, by number."""
+    lines: list[Line] = field(default_factory=list)
+    """The cell lines of the data set, by number."""
 
     def common(self, arms: Iterable[str]) -> list[Place]:
         """The splits that all of these predictors have finished."""
@@ -70,15 +79,24 @@ def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:
         dataset = datasets.setdefault(name, open_dataset(name, workspace))
         scored = found.setdefault(
             (name, setting),
-            Scored(name, setting, dataset.simulated, lines=[line.name for line in dataset.cell_lines]),
+            Scored(name, setting, dataset.simulated, lines=_lines(dataset)),
         )
         split = make_split(dataset, runs[0][0].spec.split)
         scored.rows[seed, fold] = rows_of(dataset, split)
         for arm, predicted in _of_runs(runs, split).items():
             scored.predictions.setdefault(arm, {})[seed, fold] = predicted
         for naive in outcome.suite.naive:
-            scored.predictions.setdefault(naive, {})[seed, fold] = _naive(naive, dataset, split)[None]
+            if (probability := _naive(naive, dataset, split)) is not None:
+                scored.predictions.setdefault(naive, {})[seed, fold] = probability[None]
     return list(found.values())
+
+
+def _lines(dataset: DataSet) -> list[Line]:
+    counts = np.bincount(dataset.triples.cell_line, minlength=len(dataset.cell_lines))
+    return [
+        Line(line.name, line.facts.get("tissue"), int(count))
+        for line, count in zip(dataset.cell_lines, counts, strict=True)
+    ]
 
 
 def rows_of(dataset: DataSet, split: Split) -> Rows:
@@ -115,7 +133,9 @@ def _of_runs(runs: list[tuple[Cell, Run]], split: Split) -> Mapping[str, Array]:
     return {arm: np.stack([of_draw[draw] for draw in sorted(of_draw)]) for arm, of_draw in draws.items()}
 
 
-def _naive(name: str, dataset: DataSet, split: Split) -> Array:
+def _naive(name: str, dataset: DataSet, split: Split) -> Array | None:
+    """None where the data set has not what it is made of."""
     triples, rows = dataset.triples, np.concatenate([split.train, split.valid])
     asked = (triples.drug_a[split.test], triples.drug_b[split.test], triples.cell_line[split.test])
-    return MEANS[name]().fit(triples, rows).predict(*asked)
+    predictor = naive_predictors(usual_target(triples.score[rows], triples.label[rows])).get(name)
+    return None if predictor is None else predictor.fit(triples, rows).predict(*asked)

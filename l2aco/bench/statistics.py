@@ -6,12 +6,15 @@ drugs were held out) is drawn with all its rows in all seeds and folds, for all 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+LineMeasure = Callable[[Array, Array], float]
 DRAWS = 2000
 CONFIDENCE = 0.95
 POWER = 0.8
@@ -40,9 +43,14 @@ class Rows:
     def groups(self) -> int:
         return int(self.group.max()) + 1
 
+    def take(self, at: Array) -> Rows:
+        """Some of the rows: their numbers, or a mask (n,)."""
+        return Rows(*(getattr(self, name)[at] for name in Rows.__dataclass_fields__))
+
+    @cached_property
     def splits(self) -> list[Array]:
         """The rows of every seed and fold."""
-        _, split = np.unique(np.stack([self.seed, self.fold]), axis=1, return_inverse=True)
+        _, split = np.unique(self.seed * (self.fold.max() + 1) + self.fold, return_inverse=True)
         order = np.argsort(split, kind="stable")
         return np.split(order, np.flatnonzero(np.diff(split[order])) + 1)
 
@@ -55,7 +63,7 @@ def resampled(groups: int, draws: int = DRAWS, seed: int = 0) -> Array:
 
 def auroc(rows: Rows, prediction: Array, weights: Array) -> Array:
     """(w,): AUROC of pooled rows, the mean over seeds and folds, for every row of `weights` (w, groups)."""
-    found = np.stack([_auroc_of_split(rows, at, prediction, weights) for at in rows.splits()])
+    found = np.stack([_auroc_of_split(rows, at, prediction, weights) for at in rows.splits])
     return _mean(found)
 
 
@@ -81,7 +89,7 @@ def _auroc_of_split(rows: Rows, at: Array, prediction: Array, weights: Array) ->
 
 def macro_auroc(rows: Rows, prediction: Array, weights: Array) -> Array:
     """(w,): AUROC within a cell line, the mean over lines that hold both labels (seeds averaged first)."""
-    return _over_lines(rows, prediction, weights, _line_auroc)
+    return _over_lines(rows, prediction, weights, _plain_auroc)
 
 
 def ndcg(rows: Rows, prediction: Array, weights: Array) -> Array:
@@ -89,22 +97,43 @@ def ndcg(rows: Rows, prediction: Array, weights: Array) -> Array:
     return _over_lines(rows, prediction, weights, _line_ndcg)
 
 
-def _over_lines(rows: Rows, prediction: Array, weights: Array, measure: Any) -> Array:
+def auroc_of_splits(rows: Rows, prediction: Array) -> float:
+    """AUROC of pooled rows, the mean over the splits where both labels are: `auroc` of the data as they are."""
+    found = [_plain_auroc(rows.label[at], prediction[at]) for at in rows.splits]
+    known = [value for value in found if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def auroc_of_lines(rows: Rows, prediction: Array) -> dict[int, float]:
+    """AUROC within each cell line that holds both labels, by its number: the mean over the splits that test it."""
+    found: dict[int, list[float]] = {}
+    for at, value in _within_lines(rows, prediction, _plain_auroc):
+        found.setdefault(int(rows.line[at]), []).append(value)
+    return {line: float(np.mean(values)) for line, values in sorted(found.items())}
+
+
+def _over_lines(rows: Rows, prediction: Array, weights: Array, measure: LineMeasure) -> Array:
     total, count = np.zeros(rows.groups), np.zeros(rows.groups)
-    for at in rows.splits():
-        order = at[np.argsort(rows.line[at], kind="stable")]
-        for of_line in np.split(order, np.flatnonzero(np.diff(rows.line[order])) + 1):
-            value = measure(rows.label[of_line], prediction[of_line])
-            if not np.isnan(value):
-                group = rows.group[of_line[0]]
-                total[group], count[group] = total[group] + value, count[group] + 1
+    for at, value in _within_lines(rows, prediction, measure):
+        group = rows.group[at]
+        total[group], count[group] = total[group] + value, count[group] + 1
     known = count > 0
     mean = total[known] / count[known]
     sums = weights[:, known].sum(axis=1)
     return np.divide(weights[:, known] @ mean, sums, out=np.full(len(sums), np.nan), where=sums > 0)
 
 
-def _line_auroc(label: Array, value: Array) -> float:
+def _within_lines(rows: Rows, prediction: Array, measure: LineMeasure) -> Iterator[tuple[int, float]]:
+    """A row of each line of each split, and the measure of all rows of that line there, where it is defined."""
+    for at in rows.splits:
+        order = at[np.argsort(rows.line[at], kind="stable")]
+        for of_line in np.split(order, np.flatnonzero(np.diff(rows.line[order])) + 1):
+            value = measure(rows.label[of_line], prediction[of_line])
+            if not np.isnan(value):
+                yield int(of_line[0]), value
+
+
+def _plain_auroc(label: Array, value: Array) -> float:
     from scipy.stats import rankdata
 
     positives = int(label.sum())

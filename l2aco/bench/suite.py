@@ -39,9 +39,12 @@ from l2aco.data.splits.spec import SplitSpec
 from l2aco.embeddings.embed import store_of_set
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.files import describe_validation, read_toml
-from l2aco.runs.naive import MEANS
+from l2aco.runs.naive import naive_predictors
 from l2aco.runs.spec import TrainSpec
 from l2aco.workspace import Workspace, bundled
+
+COLUMNS = ("dataset", "setting", "seed", "fold", "group", "cell_line", "line", "pair", "label", "score")
+"""Of the predictions that a suite leaves behind, beside one an arm."""
 
 
 class Arm(BaseModel):
@@ -51,6 +54,8 @@ class Arm(BaseModel):
 
     name: str
     profiles: tuple[str, ...] | None = None
+    encoder: str | None = None
+    """Of the stores of `profiles`, where it is not the newest that is meant."""
     draws: int = Field(default=1, ge=1, le=1000)
     folds: tuple[int, ...] | None = None
     """The folds that it is trained on; None: all."""
@@ -91,9 +96,11 @@ class Suite(BaseModel):
         names = [arm.name for arm in self.arms]
         if twice := sorted({name for name in names if names.count(name) > 1 or name in self.naive}):
             raise UsageError(f"the suite has several arms called {', '.join(twice)}")
+        if columns := sorted({*names} & {*COLUMNS}):
+            raise UsageError(f"no arm can be called {', '.join(columns)}: predictions.parquet has such a column")
         for name in self.naive:
-            if name not in MEANS:
-                raise UnknownNameError("naive predictor", name, MEANS)
+            if name not in naive_predictors():
+                raise UnknownNameError("naive predictor", name, naive_predictors())
         for claim in self.claims:
             for name in (claim.arm, *claim.over):
                 if name not in (*names, *self.naive):
@@ -161,7 +168,7 @@ def _of_arm(arm: Arm, common: Mapping[str, Any], at: Mapping[str, Any], workspac
         return []
     values = _merged(_merged(common, arm.spec), at)
     if arm.profiles is not None:
-        values["store"] = [store_of_set(name, workspace) for name in arm.profiles]
+        values["store"] = [store_of_set(name, workspace, encoder=arm.encoder) for name in arm.profiles]
     made = []
     for draw in range(arm.draws):
         drawn = _merged(values, {"align": {"draw": draw}}) if arm.draws > 1 else values

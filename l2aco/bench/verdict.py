@@ -66,13 +66,15 @@ class Verdict:
 
     def sentence(self) -> str:
         """The verdict in words."""
+        said = f"Yes: {self.claim.text}" if self.holds else f"No evidence that {self.claim.text}"
+        return f"{said}. {self.finding()[:-1]}; this comparison resolves {self.resolution:.3f}."
+
+    def finding(self) -> str:
+        """What was measured, in words."""
         found, rival = self.over[self.hardest], self.hardest
         what = f"{TITLES[self.claim.measure]} of {self.claim.arm} on {self.dataset}, {self.setting}"
         size = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}] over {rival}, its hardest rival"
-        seen = f"this comparison resolves {found.resolution:.3f}"
-        said = "Yes" if self.holds else "No evidence that"
-        colon = ": " if self.holds else " "
-        return f"{said}{colon}{self.claim.text}. {what}: {size} (p = {self.p:.3g}); {seen}."
+        return f"{what}: {size} (p = {self.p:.3g})."
 
 
 def measures_of(scored: Scored) -> list[str]:

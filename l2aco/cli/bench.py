@@ -26,15 +26,21 @@ def run(
 ) -> None:
     """Train every model of a suite that is not there yet, measure, and judge its claims.
 
-    The report is saved as report.md, report.json, results.csv and predictions.parquet.
+    The report is one page, report.html; beside it lie report.md, report.json, results.csv, results.tex, charts and
+    predictions.parquet.
     """
+    import shlex
+
     from l2aco.bench.execute import run_suite
     from l2aco.bench.report import make_report
     from l2aco.bench.suite import load_suite
+    from l2aco.bench.tables import where
 
     asked = load_suite(suite, dataset=tuple(dataset or ()), seeds=tuple(seed or ()))
     outcome = run_suite(asked, shell.workspace, shell, jobs=jobs)
-    report = make_report(outcome, shell.workspace)
+    changed = [word for name in dataset or () for word in ("--dataset", name)]
+    changed += [word for number in seed or () for word in ("--seed", str(number))]
+    report = make_report(outcome, shell.workspace, shlex.join(["l2aco", "bench", "run", suite, *changed]))
     folder = out or shell.workspace.bench / asked.name
     report.save(folder)
     if json:
@@ -42,12 +48,11 @@ def run(
         return
     for verdict in report.verdicts:
         shell.print(verdict.sentence() + "\n")
-    for scored, table in zip(report.scored, report.tables, strict=True):
-        simulated = " (SIMULATED)" if scored.simulated else ""
-        shell.table([row.as_row() for row in table], title=f"{scored.dataset}, {scored.setting}{simulated}")
+    for section in report.sections:
+        shell.table([row.as_row() for row in section.standings], title=where(section.scored))
     for check in report.checks():
         shell.print(f"- {check}")
-    shell.print(f"report: {folder / 'report.md'}")
+    shell.print(f"report: {folder / 'report.html'}")
 
 
 @verb
@@ -89,9 +94,33 @@ def compare(
     shell.table(found.rows[:10], title="triples that they rank most differently")
 
 
+@verb
+def board(
+    shell: Shell,
+    folders: Annotated[list[Path], typer.Argument(help="Folders of reports that `bench run` wrote.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Markdown file to write.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Put the models of finished suites side by side, those that cannot be told apart in one group.
+
+    As Markdown, one table for each data set and setting. Controls that are drawn several times are left out.
+    """
+    from l2aco.bench.board import boards, markdown
+    from l2aco.files import write_text
+
+    found = boards(folders)
+    if out is not None:
+        write_text(out, markdown(found))
+    if json:
+        shell.json([one.as_dict() for one in found])
+    elif out is None:
+        shell.print(markdown(found))
+
+
 def register(root: typer.Typer) -> None:
     """Mount the verbs."""
     app.command("run")(run)
     app.command("list")(list_suites)
     app.command("compare")(compare)
+    app.command("board")(board)
     root.add_typer(app, name="bench")

@@ -16,18 +16,23 @@ def quickstart(shell: Shell, json: JsonOption = False) -> None:
     from l2aco.quickstart import quickstart as run
 
     found = run(shell.workspace, shell)
+    (section,) = found.report.sections
     if json:
         shell.json(
             {
-                "metrics": found.rows,
-                "verdict": found.verdict,
+                "metrics": [row.as_row() for row in section.standings],
+                "verdicts": [verdict.sentence() for verdict in found.report.verdicts],
                 "pairs": [pair.as_dict() for pair in found.recommendation.pairs],
                 "places": {name: str(path) for name, path in found.places.items()},
             }
         )
         return
-    shell.table(found.rows, title="Cell lines never seen in training (SIMULATED data, mean of 5 folds)")
-    shell.print(f"\n{found.verdict}\n")
+    for verdict in found.report.verdicts:
+        shell.print(verdict.sentence() + "\n")
+    shell.table(
+        [row.as_row() for row in section.standings], title="Cell lines never seen in training (SIMULATED data, 5 folds)"
+    )
+    shell.print("")
     shell.print(found.recommendation.caption)
     shell.table([pair.as_row() for pair in found.recommendation.pairs])
     shell.print("")

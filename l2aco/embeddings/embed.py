@@ -81,16 +81,20 @@ def embed_profiles(spec: EmbedSpec, workspace: Workspace, progress: Progress | N
     ]
 
 
-def store_of_set(name: str, workspace: Workspace, progress: Progress = Silent()) -> str:
-    """The store of a profile set that was written last. A set of numbers alone is embedded where it has none, since
-    that takes a second and no model; raises InputError where another set has none."""
+def store_of_set(name: str, workspace: Workspace, progress: Progress = Silent(), *, encoder: str | None = None) -> str:
+    """The store of a profile set that was written last, or that of `encoder`. A set of numbers alone is embedded where
+    it has none, since that takes a second and no model; raises InputError where another set has none."""
+    made = [store.name for store in list_stores(workspace, Silent()) if len(store)]
     stores = {store.name.partition("--")[0]: store.name for store in stores_of_sets(workspace)}
-    if name in stores:
+    if encoder is None and name in stores:
         return stores[name]
+    if encoder is not None and f"{name}--{encoder}" in made:
+        return f"{name}--{encoder}"
     if _holds_text(open_profile_set(name, workspace)):
-        raise InputError(f"the profile set {name} is not embedded", remedy=f"Make its store: l2aco embed {name}")
+        how = f" --encoder {encoder}" if encoder else ""
+        raise InputError(f"the profile set {name} is not embedded", remedy=f"Make its store: l2aco embed {name}{how}")
     progress.say(f"embedding the numbers of {name}")
-    return embed_profiles(EmbedSpec(sets=(name,)), workspace)[0].store
+    return embed_profiles(EmbedSpec(sets=(name,), encoder=encoder), workspace)[0].store
 
 
 def _holds_text(profiles: ProfileSet) -> bool:

@@ -55,7 +55,7 @@ def choose_store(
     settings = workspace.settings
 
     def rank(store: EmbeddingStore) -> tuple[bool, bool, bool, str, str]:
-        real = not _is_stand_in(store)
+        real = not is_stand_in(store)
         of_llm = _fits(store, settings.llm, None, workspace)
         of_encoder = _fits(store, None, settings.encoder, workspace)
         return real, of_llm, of_encoder, store.manifest.created_at, store.name
@@ -69,20 +69,15 @@ def stores_of_sets(workspace: Workspace) -> list[EmbeddingStore]:
     newest: dict[str, EmbeddingStore] = {}
     for store in list_stores(workspace, Silent()):
         name = store.name.partition("--")[0]
-        if len(store) and not _is_stand_in(store):
+        if len(store) and not is_stand_in(store):
             newest[name] = max(store, newest.get(name, store), key=lambda item: (item.manifest.created_at, item.name))
     return sorted(newest.values(), key=lambda store: store.name)
 
 
-def _is_stand_in(store: EmbeddingStore) -> bool:
+def is_stand_in(store: EmbeddingStore) -> bool:
     """Whether it is of no LLM or of an encoder that is a control: used where it is asked for."""
     written_by = set(store.manifest.counts.get("llm", {}))
     return store.encoder.control or (bool(written_by) and written_by <= NO_LLM)
-
-
-def holds_fakes(store: EmbeddingStore) -> bool:
-    """Whether all of its profiles are of the fake LLM, which knows nothing."""
-    return set(store.manifest.counts.get("llm", {})) == {"fake"}
 
 
 def _fits(store: EmbeddingStore, llm: str | None, encoder: str | None, workspace: Workspace) -> bool:

@@ -56,13 +56,15 @@ def parse_config(cls: type[Backbone] | type[Estimator], config: Mapping[str, Any
 def load_inputs(
     cls: type[Backbone] | type[Estimator],
     dataset: DataSet,
+    config: Mapping[str, Any] = {},
     *,
     uses: frozenset[str] | None = None,
     train_drugs: np.ndarray | None = None,
     train_cells: np.ndarray | None = None,
 ) -> Inputs:
-    """What `cls.requires` names, and what the data set has of `uses` (None: `cls.uses`), fitted on the entities at
-    these rows; no vectors yet. Raises InputError for what is missing."""
+    """What `cls.requires` names, and what `config` makes of those in `uses` (None: `cls.uses`) that the data set has,
+    fitted on the entities at these rows; no vectors yet. Raises InputError for what is missing, UnknownNameError for a
+    feature that `config` names and nobody knows."""
     graph = None
     if "graph" in cls.requires:
         graph = dataset.graph
@@ -72,9 +74,9 @@ def load_inputs(
                 where=dataset.name,
                 remedy="`--backbone MLP` needs none; `l2aco data import ... --graph FILE` brings one (docs/data.md).",
             )
-    names = (cls.requires - {"graph"}) | {
-        name for name in (cls.uses if uses is None else uses) if has_feature(dataset, name)
-    }
+    at_hand = [name for name in (cls.uses if uses is None else uses) if has_feature(dataset, name)]
+    chosen = parse_config(cls, config).features(at_hand, lambda name: bool(table_in(dataset, name).mask.any()))
+    names = (cls.requires - {"graph"}) | chosen
     rows = {EntityKind.drug: train_drugs, EntityKind.cell_line: train_cells}
     fitted = {name: fit_feature(dataset, name, rows) for name in sorted(names)}
     return Inputs(

@@ -327,7 +327,7 @@ def _read_parquet(source: Path) -> Iterator[ProfileRecord]:
                 for value in batch.to_pylist():
                     row += 1
                     yield _unflat(value, f"{source}:{row}")
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, RuntimeError, MemoryError, OverflowError, pa.ArrowException) as error:
         raise InputError(f"is not a readable Parquet file ({error})", where=source) from None
 
 

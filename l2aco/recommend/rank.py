@@ -70,21 +70,9 @@ def rank_pairs(
     like = neighbours(predictor, cell)
     near = {neighbour.entity.id for neighbour in like}
     order = np.argsort(-raw, kind="stable")[:top]  # calibrated ones are equal near 0 and 1
-    calibrated = predictor.calibration.apply(raw)
-    records = _records(run)
-    ranked = [
-        _ranked(
-            rank,
-            (chosen[one[which]], chosen[other[which]]),
-            cell,
-            (float(raw[which]), float(calibrated[which]), predictor.threshold),
-            records,
-            trained,
-            near,
-        )
-        for rank, which in enumerate(order.tolist(), start=1)
-    ]
+    shown = [(chosen[one[which]], chosen[other[which]]) for which in order]
     expected = predictor.expected_rows(of_drugs[one[order]], of_drugs[other[order]], np.repeat(line, len(order)))
+    ranked = _all_ranked(shown, raw[order], predictor, cell, _records(run), trained, near)
     lines = run.counts(EntityKind.cell_line)
     return Recommendation(
         cell_line=cell.name,
@@ -141,6 +129,22 @@ def _drugs(run: Run, acquaintances: Acquaintances, names: Sequence[str]) -> list
     if len(wanted) < 2:
         raise InputError("a pair needs two different drugs", remedy="Name at least two.")
     return sorted(wanted.values(), key=lambda drug: drug.id)
+
+
+def _all_ranked(
+    pairs: Sequence[tuple[Entity, Entity]],
+    raw: np.ndarray,
+    predictor: Predictor,
+    cell: Entity,
+    records: dict[frozenset[str], dict[str, int]],
+    trained: dict[str, int],
+    near: set[str],
+) -> list[RankedPair]:
+    found = zip(pairs, raw.tolist(), predictor.calibration.apply(raw).tolist(), strict=True)
+    return [
+        _ranked(rank, pair, cell, (probability, calibrated, predictor.threshold), records, trained, near)
+        for rank, (pair, probability, calibrated) in enumerate(found, start=1)
+    ]
 
 
 def _with_expectations(pairs: Sequence[RankedPair], expected: Expected) -> list[RankedPair]:

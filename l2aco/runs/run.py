@@ -261,7 +261,7 @@ def open_run(name: str | None, workspace: Workspace) -> Run:
 
 def best_run(workspace: Workspace, progress: Progress = Silent()) -> Run:
     """The newest run that is worth asking: one whose score reads profiles, else any other; never a control, nor one of
-    a fake's profiles. Says which. Raises InputError where there is none."""
+    profiles that are a control or of no model. Says which. Raises InputError where there is none."""
     second: Run | None = None
     for run in reversed(list_runs(workspace, progress)):
         try:
@@ -269,26 +269,29 @@ def best_run(workspace: Workspace, progress: Progress = Silent()) -> Run:
         except L2aCoError as error:
             progress.say(f"left out: {error}")
             continue
-        if spec.align.vectors != "profiles" or _of_fake(spec, workspace):
+        if spec.align.vectors != "profiles" or _of_stand_in(spec, workspace):
             continue
         if spec.store and (spec.align.loss == "none" or spec.align.fusion not in (None, "none")):
             progress.say(f"taking the run {run.id}")
             return run
         second = second or run
     if second is None:
+        known = names_in(workspace.runs)
         raise InputError(
-            "there is no run yet, or all are controls", where=workspace.runs, remedy="Train one: l2aco train"
+            f"all {len(known)} runs are controls, or of profiles that know nothing" if known else "there is no run yet",
+            where=workspace.runs,
+            remedy="Train one: l2aco train" + (f". Or take one all the same: --run {known[-1]}" if known else ""),
         )
     progress.say(f"taking the run {second.id}")
     return second
 
 
-def _of_fake(spec: TrainSpec, workspace: Workspace) -> bool:
-    from l2aco.embeddings.find import holds_fakes
+def _of_stand_in(spec: TrainSpec, workspace: Workspace) -> bool:
+    from l2aco.embeddings.find import is_stand_in
     from l2aco.embeddings.store.store import open_store
 
     for name in spec.store or ():
         with suppress(L2aCoError):
-            if holds_fakes(open_store(name, workspace)):
+            if is_stand_in(open_store(name, workspace)):
                 return True
     return False

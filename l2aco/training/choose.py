@@ -33,18 +33,28 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
         "backbone": choose_backbone(spec.backbone, dataset, workspace),
         "device": settings.device if spec.device == "auto" else spec.device,
     }
-    if issubclass(backbones.load(str(found["backbone"])), Estimator):
+    from l2aco.models.assemble import parse_config
+
+    kind = backbones.load(str(found["backbone"]))
+    reads = parse_config(kind, spec.config).reads_vectors
+    if issubclass(kind, Estimator):
         align = AlignSpec(loss="none", standardise=False, vectors=spec.align.vectors, draw=spec.align.draw)
-        found |= {"store": _stores_at_hand(spec, workspace), "align": align}
+        found |= {"store": _stores_at_hand(spec, workspace) if reads else (), "align": align}
         if spec.offset != "none":
             raise UsageError(
                 f"an offset is for networks to stand on, and {found['backbone']} is fitted at once",
                 remedy="Leave out --offset, or name another --backbone.",
             )
-    elif spec.align.active:
-        found["store"] = _named_stores(spec, workspace)
+    elif reads or spec.align.active:
+        reads, found["store"] = True, _named_stores(spec, workspace)
     else:
-        found["store"] = _stores_at_hand(spec, workspace) if spec.offset == "mixed" else ()
+        reads = spec.offset == "mixed"
+        found["store"] = _stores_at_hand(spec, workspace) if reads else ()
+    if spec.align.vectors != "profiles" and not reads:
+        raise UsageError(
+            f"vectors = {spec.align.vectors} is a control of vectors that nothing reads",
+            remedy="Leave out --vectors, or let --align, --fusion, --offset or --set cell_features=profile read some.",
+        )
     found |= {"llm": None, "encoder": None}
     return spec.model_copy(update=found)
 

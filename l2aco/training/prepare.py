@@ -68,13 +68,14 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
     inputs = load_inputs(
         kind,
         dataset,
+        spec.config,
         uses=kind.reads(_config(kind, spec)) if issubclass(kind, Estimator) else None,
         train_drugs=np.union1d(triples.drug_a[train], triples.drug_b[train]),
         train_cells=np.unique(triples.cell_line[train]),
     )
     if spec.offset != "none":
         inputs = replace(inputs, below=[inputs_of_offset(inputs, spec.align, knowledge, seed=spec.seed)])
-    if spec.align.active or issubclass(kind, Estimator):
+    if spec.align.active or parse_config(kind, spec.config).reads_vectors:
         inputs = with_vectors(inputs, spec.align, knowledge, seed=spec.seed)
     setup = Setup(spec, kind, dataset, split, knowledge, inputs)
     return _of_estimator(setup, kind) if issubclass(kind, Estimator) else _of_network(setup, progress)

@@ -53,15 +53,9 @@ def make_spec(
     for name, value in given.items():
         _put(values, name, value)
     try:
-        spec = TrainSpec.model_validate(values)
+        return TrainSpec.model_validate(values)
     except ValidationError as error:
         raise UsageError(describe_validation(error)) from None
-    if spec.align.vectors != "profiles" and not spec.align.active and spec.offset != "mixed":
-        raise UsageError(
-            f"vectors = {spec.align.vectors} is a control of vectors that neither loss nor fusion reads",
-            remedy="Leave out --vectors, or give --align, --fusion or --offset something to read.",
-        )
-    return spec
 
 
 def plan(spec: TrainSpec, workspace: Workspace, *, seeds: int = 1, all_folds: bool = False) -> list[TrainSpec]:

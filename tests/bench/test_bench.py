@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from l2aco.bench.suite import load_suite, shipped_suites
+from l2aco.bench.suite import cells, load_suite, shipped_suites
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.runs.run import list_runs
 from l2aco.workspace import Workspace
@@ -57,10 +57,13 @@ def suite(workspace: Workspace) -> Path:
     return path
 
 
-def test_every_shipped_suite_can_be_read() -> None:
-    assert {"smoke", "knowledge"} <= set(shipped_suites())
+def test_every_shipped_suite_can_be_planned(lab: Workspace) -> None:
+    """On the demo: specs, stores and folds are all there."""
+    assert {"smoke", "knowledge", "quickstart", "paper"} <= set(shipped_suites())
     for name in shipped_suites():
-        assert load_suite(name).title
+        suite = load_suite(name, dataset=("demo",))
+        assert suite.title
+        assert {cell.arm for cell in cells(suite, lab)} == {arm.name for arm in suite.arms}
 
 
 def test_a_suite_from_end_to_end(cli: Any, suite: Path, workspace: Workspace) -> None:
@@ -85,6 +88,7 @@ def test_a_suite_from_end_to_end(cli: Any, suite: Path, workspace: Workspace) ->
     assert predictions["panel"].null_count() == 0
     before = {run.id for run in list_runs(workspace)}
     again = json.loads(cli("bench", "run", str(suite), "--json").stdout)
+    assert again["provenance"].pop("date") >= report["provenance"].pop("date")
     assert again == report
     assert {run.id for run in list_runs(workspace)} == before
 
@@ -142,6 +146,7 @@ def test_a_killed_suite_goes_on(suite: Path, workspace: Workspace) -> None:
         ('arm = "panel"', 'arm = "penal"', UnknownNameError, "unknown arm 'penal'"),
         ('naive = ["pair mean"]', 'naive = ["pear mean"]', UnknownNameError, "unknown naive predictor"),
         ('name = "nothing"', 'name = "panel"', UsageError, "several arms called panel"),
+        ('name = "nothing"', 'name = "label"', UsageError, "no arm can be called label"),
         ("folds = 2", "folds = 1", InputError, "folds"),
         ("folds = 2", "foldes = 2", InputError, "foldes"),
     ],

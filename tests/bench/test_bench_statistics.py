@@ -49,7 +49,7 @@ def guesses(rows: Rows, seed: int, levels: int = 7) -> np.ndarray:
 def test_auroc_is_scikit_learns(seed: int) -> None:
     rows = rows_of(seed)
     predicted = guesses(rows, seed)
-    expected = [roc_auc_score(rows.label[at], predicted[at]) for at in rows.splits()]
+    expected = [roc_auc_score(rows.label[at], predicted[at]) for at in rows.splits]
     assert len(expected) == 4
     assert auroc(rows, predicted, resampled(8, 1))[0] == pytest.approx(np.mean(expected))
 

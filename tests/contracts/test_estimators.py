@@ -19,6 +19,9 @@ from l2aco.models.spec import AlignSpec
 
 ESTIMATORS = [entry.name for entry in backbones if issubclass(entry.load(), Estimator)]
 every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
+KNOWING = [name for name in ESTIMATORS if backbones.load(name).Config().reads_vectors]
+"""Those that read profile vectors without being told to."""
+every_knowing_one = pytest.mark.parametrize("name", KNOWING)
 RAW = AlignSpec(loss="none", standardise=False)
 TRAINED = CELLS - 2
 """Lines that training holds; the last two are never measured."""
@@ -83,7 +86,7 @@ def test_the_same_seed_gives_the_same_numbers_and_arrays_bring_them_back(name: s
     np.testing.assert_allclose(restored.probabilities(*ROWS), model.probabilities(*ROWS), rtol=0, atol=1e-9)
 
 
-@every_estimator
+@every_knowing_one
 def test_knowledge_tells_an_unseen_line_what_it_is_like_and_a_shuffled_one_does_not(name: str) -> None:
     from sklearn.metrics import roc_auc_score
 
@@ -98,7 +101,7 @@ def test_knowledge_tells_an_unseen_line_what_it_is_like_and_a_shuffled_one_does_
     assert auroc[0] > 0.9 and auroc[1] < 0.5
 
 
-@every_estimator
+@every_knowing_one
 def test_newcomers_are_scored_from_their_vectors(name: str) -> None:
     lines, _, _ = planted()
     model = fitted(name)
@@ -114,7 +117,7 @@ def test_newcomers_are_scored_from_their_vectors(name: str) -> None:
     assert np.isfinite(grown.probabilities(np.array([0]), np.array([DRUGS]), np.array([CELLS]))).all()
 
 
-@every_estimator
+@every_knowing_one
 def test_new_measurements_of_a_line_move_its_predictions_towards_them(name: str) -> None:
     rows = measured(range(TRAINED, TRAINED + 1), seed=3)
     flipped = replace(rows, score=-rows.score, label=1 - rows.label)

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = "reads what ships in the package, or what it was handed read"
 READERS = {
     "bench/execute.py": "bench/test_any_suite.py::test_anything_that_is_written_down_of_a_cell",
+    "bench/finished.py": "bench/test_board.py::test_any_report",
     "bench/suite.py": "bench/test_any_suite.py::test_any_suite",
     "bounds.py": "data/test_any_source.py::test_any_parquet_and_excel_of_triples",
     "cli/train.py": "runs/test_any_run.py::test_files_with_any_bytes",

@@ -106,8 +106,8 @@ class Scaling:
 class GraphTable:
     """A small graph for every drug: molecules.
 
-    atoms: float32 (all atoms, F); bonds: int64 (2, E) of atom numbers, both directions; start: int64 (n + 1,), drug i
-    has the atoms start[i] to start[i + 1]; mask: bool (n,), False where there is none.
+    atoms: float32 (all atoms, F); bonds: int64 (2, E) of atom numbers, both directions, drug by drug; start: int64
+    (n + 1,), drug i has the atoms start[i] to start[i + 1]; mask: bool (n,), False where there is none.
     """
 
     kind: EntityKind

@@ -27,6 +27,22 @@ backbones = Registry(
         _entry("RGCN", "rgcn", "relational graph convolution", ("graph",), "Schlichtkrull et al. 2018"),
         _entry("Mixed", "mixed", "mixed-effects model over kernels of all that is known", (), "Henderson 1975"),
         _entry("Boosted", "boosted", "boosted trees over a mixed model and panels", (), "Friedman 2001"),
+        _entry(
+            "DeepDDS", "deepdds", "attention or convolutions over molecules", ("molecule_graphs",), "Wang et al. 2022"
+        ),
+        _entry(
+            "MatchMaker",
+            "matchmaker",
+            "a network of drug and line, twice, then one of the pair",
+            (),
+            "Kuru et al. 2022",
+        ),
+        _entry(
+            "DFFNDDS", "dffndds", "five views that interact by bits and by vectors", ("atom_pair",), "Xu et al. 2023"
+        ),
+        _entry("Logistic", "logistic", "logistic regression on features, profiles or ids", (), "Cox 1958"),
+        _entry("Forest", "forest", "random forest on the same", (), "Breiman 2001"),
+        _entry("GradientBoosting", "gradient_boosting", "histogram gradient boosting on the same", (), "Friedman 2001"),
         _entry("MLP", "mlp", "fingerprints, tissue, expression; no graph", ("morgan", "tissue"), "Preuer et al. 2018"),
     ),
     bases=(

@@ -50,6 +50,10 @@ class BoostedConfig(BackboneConfig):
     mixed: float = Field(default=0.5, ge=0, le=1)
     """Share of the mixed model in the logit; the rest is the trees'."""
 
+    @property
+    def reads_vectors(self) -> bool:
+        return True
+
 
 HELD_OUT = {"novel-drug": "drug", "novel-pair": "pair", "random": "row"}
 

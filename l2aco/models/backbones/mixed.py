@@ -54,6 +54,10 @@ class MixedConfig(BackboneConfig):
     draws: int = Field(default=24, ge=2)
     """Simulated data sets by which variances are chosen; more are surer and slower."""
 
+    @property
+    def reads_vectors(self) -> bool:
+        return True
+
     @field_validator("knowledge")
     @classmethod
     def _known(cls, text: str) -> str:

@@ -1,0 +1,188 @@
+"""The board: models of finished suites side by side, those that cannot be told apart in one group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from l2aco.bench.finished import Finished, OfSplits, Origin, open_finished
+from l2aco.bench.statistics import Difference, Rows, auroc, auroc_of_splits, difference, resampled
+from l2aco.bench.suite import COLUMNS
+from l2aco.bench.table import Cell, Table, count, interval, number, text
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ROW = ["seed", "fold", "line", "pair"]
+"""What a test row is known by within a data set and setting."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A model on a board. `group`: 1 for the best and those that cannot be told from it, and so on down; None for a
+    model that shares no split with the best. `behind`: the best minus this, on the splits that both have."""
+
+    group: int | None
+    model: str
+    suite: str
+    auroc: float
+    behind: Difference | None
+    splits: int
+    date: str
+    commit: str | None
+    command: str
+
+    def row(self) -> list[Cell]:
+        """As it is shown."""
+        behind = self.behind
+        return [
+            text("–") if self.group is None else count(self.group),
+            text(self.model),
+            text(self.suite),
+            number(self.auroc),
+            text("–") if behind is None else interval(behind.value, behind.low, behind.high),
+            count(self.splits),
+            text(self.date[:10]),
+            text(self.commit),
+            text(self.command),
+        ]
+
+
+@dataclass(frozen=True)
+class Board:
+    """The models of one data set, known by its hash, and one setting."""
+
+    dataset: str
+    dataset_hash: str
+    setting: str
+    simulated: bool
+    places: list[Place]
+
+    def table(self) -> Table:
+        """As it is shown."""
+        title = f"{self.dataset}, {self.setting}" + (" (SIMULATED)" if self.simulated else "")
+        columns = ["group", "model", "suite", "AUROC", "behind the best", "splits", "date", "commit", "command"]
+        return Table(title, columns, [place.row() for place in self.places])
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A candidate: its name, what it predicts for which rows, and where that comes from."""
+
+    name: str
+    suite: str
+    rows: pl.DataFrame
+    origin: Origin
+
+    @property
+    def splits(self) -> int:
+        return self.rows.select("seed", "fold").n_unique()
+
+
+def boards(folders: Sequence[Path]) -> list[Board]:
+    """From the folders of finished suites. Controls that are drawn several times are no candidates and left out. What
+    several suites of a name hold (and a naive predictor, which is the same in all) stands once, with the most splits.
+
+    Raises InputError for a folder without a report, MismatchError for one of another version, DamagedError.
+    """
+    found: dict[tuple[str, str, str], dict[tuple[str, str], _Model]] = {}
+    simulated: dict[tuple[str, str, str], bool] = {}
+    for finished in map(open_finished, folders):
+        for table in finished.told.tables:
+            key = (table.dataset, finished.told.provenance.datasets[table.dataset], table.setting)
+            simulated[key] = table.simulated
+            models = found.setdefault(key, {})
+            for model in _models(finished, table):
+                name = (model.suite, model.name)
+                if name not in models or model.splits > models[name].splits:
+                    models[name] = model
+    return [
+        Board(*key, simulated[key], _ranked(list(models.values()))) for key, models in sorted(found.items()) if models
+    ]
+
+
+def markdown(found: Sequence[Board]) -> str:
+    """All boards as one document."""
+    lines = ["# Board", ""]
+    lines += ["Models of one group cannot be told apart: the paired 95% interval against the best of it holds 0.", ""]
+    for board in found:
+        table = board.table()
+        lines += [f"## {table.title}", "", f"Data set {board.dataset_hash[:12]}.", "", table.markdown(), ""]
+    return "\n".join(lines)
+
+
+def _models(finished: Finished, table: OfSplits) -> Iterator[_Model]:
+    import polars as pl
+
+    told = finished.told
+    of_table = (pl.col("dataset") == table.dataset) & (pl.col("setting") == table.setting)
+    part = finished.predictions.filter(of_table)
+    for row in table.rows:
+        rows = part.select(*COLUMNS, prediction=row.model).drop_nulls("prediction").unique(ROW, maintain_order=True)
+        if row.draws == 1 and len(rows):
+            yield _Model(
+                row.model, "naive" if row.model in told.suite.naive else told.suite.name, rows, told.provenance
+            )
+
+
+def _ranked(models: list[_Model]) -> list[Place]:
+    """Group by group, those behind the best the least first; those that share no split with it last."""
+    values = {id(model): auroc_of_splits(*_measurable(model.rows)) for model in models}
+    best = max(models, key=lambda model: np.nan_to_num(values[id(model)], nan=-1.0))
+    behind = {id(model): _gap(best, model) for model in models if model is not best}
+    known = [best, *(model for model in models if behind.get(id(model)) is not None)]
+    known.sort(key=lambda model: gap.value if (gap := behind.get(id(model))) else -np.inf)
+    groups = _groups(known)
+    known.sort(key=lambda model: groups[id(model)])
+    return [
+        Place(
+            groups.get(id(model)),
+            model.name,
+            model.suite,
+            values[id(model)],
+            behind.get(id(model)),
+            model.splits,
+            model.origin.date,
+            model.origin.commit,
+            model.origin.command,
+        )
+        for model in [*known, *(model for model in models if id(model) not in groups)]
+    ]
+
+
+def _groups(models: list[_Model]) -> dict[int, int]:
+    """The group of every model: the first of what is left, and all of it that it is not surely better than."""
+    found: dict[int, int] = {}
+    left, group = models, 0
+    while left:
+        group += 1
+        gaps = {id(model): _gap(left[0], model) for model in left[1:]}
+        tied = {key for key, gap in gaps.items() if gap is None or gap.low <= 0} | {id(left[0])}
+        found |= dict.fromkeys(tied, group)
+        left = [model for model in left if id(model) not in tied]
+    return found
+
+
+def _gap(first: _Model, second: _Model) -> Difference | None:
+    """The paired difference of AUROC on the rows of the splits that both have; None where there are none."""
+    both = first.rows.join(second.rows.select(*ROW, other="prediction"), on=ROW).sort(ROW)
+    if not len(both):
+        return None
+    rows, prediction = _measurable(both)
+    weights = resampled(rows.groups)
+    return difference(auroc(rows, prediction, weights), auroc(rows, both["other"].to_numpy(), weights))
+
+
+def _measurable(table: pl.DataFrame) -> tuple[Rows, np.ndarray]:
+    import polars as pl
+
+    numbered = table.with_columns(pl.col("group").rank("dense").cast(pl.Int64) - 1)
+    return Rows(*(numbered[name].to_numpy() for name in Rows.__dataclass_fields__)), table["prediction"].to_numpy()

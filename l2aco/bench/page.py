@@ -1,0 +1,40 @@
+"""report.html: one page that needs nothing else. Whatever stands in the data is text in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from l2aco.bench.tables import standings_table, strata_table, where
+from l2aco.bench.verdict import TITLES
+
+if TYPE_CHECKING:
+    from l2aco.bench.charts import Chart
+    from l2aco.bench.report import Report
+
+
+def page(report: Report, charts: Mapping[str, Sequence[Chart]]) -> str:
+    """The page of a report with its charts (`charts.charts_of`)."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("l2aco.bench"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        report=report,
+        claims=list(zip(report.verdicts, charts["claims"], strict=True)),
+        sections=[
+            (
+                where(one.scored),
+                standings_table(one.scored, one.standings),
+                charts[f"{one.scored.dataset}-{one.scored.setting}"],
+                strata_table(one.scored, one.details, one.models),
+            )
+            for one in report.sections
+        ],
+        titles=TITLES,
+    )
