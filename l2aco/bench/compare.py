@@ -51,7 +51,7 @@ class Comparison:
                 "difference": gap.value,
                 "low": gap.low,
                 "high": gap.high,
-                "p": gap.p,
+                "p, first is better": gap.p,
                 "resolves": gap.resolution,
             }
             for name, (one, other, gap) in self.measures.items()

@@ -39,7 +39,7 @@ def rank_correlation(one: Array, other: Array) -> float:
 
 
 def neighbours(predictor: Predictor, line: Entity, most: int = 5) -> list[Neighbour]:
-    """The training lines that the run's stores say are most like `line`, itself left out; none where no store knows it.
+    """The training lines that the run's stores say are most like `line`, itself left out, and none that are unlike it.
 
     A number that is not known counts as the mean.
     """
@@ -50,7 +50,8 @@ def neighbours(predictor: Predictor, line: Entity, most: int = 5) -> list[Neighb
     if not likeness or not len(train):
         return []
     mean = np.mean(likeness, axis=0)
-    order = [at for at in np.argsort(-mean, kind="stable").tolist() if at in set(train.tolist()) and at != row]
+    trained = set(train.tolist())
+    order = [at for at in np.argsort(-mean, kind="stable").tolist() if at in trained and at != row and mean[at] > 0]
     return [Neighbour(known.cell_lines[at], float(mean[at])) for at in order[:most]]
 
 
@@ -87,7 +88,7 @@ def _telling(values: Array) -> Array:
 def describe_own(correlation: float, line: str) -> str:
     """In words, what share of a ranking is this line's own."""
     if correlation > SAME:
-        return f"This list is the same for any other line: the model reads nothing of {line}."
+        return f"This is the list of any line of which nothing is known: the model reads nothing of {line}."
     return (
         f"Rank correlation with the list of a line of which nothing is known: {correlation:.2f}"
         f"{' (little of it is its own)' if correlation > 0.95 else ''}."

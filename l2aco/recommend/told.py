@@ -60,6 +60,11 @@ def read_told(text: str | None, files: Sequence[Path], llm: str | None) -> Told:
         if not isinstance(found, dict):
             raise InputError("holds no object of names and numbers", where=path)
         fields |= found
+    if llm == "reference":
+        raise UsageError(
+            "the reference profiles are looked up without being asked for",
+            remedy="Name a model that writes, or tell what is known: --describe, --profile.",
+        )
     if len(texts) > 1:
         raise UsageError("there are two descriptions", remedy="Give --describe or one --profile with text.")
     for one in texts:
@@ -88,12 +93,14 @@ def vectors_told(
             text = told.text or _written(entity, told, store, workspace, progress, lambda record: record.text)
             if text:
                 found[store.name] = _of_text(text, store, workspace)
-    if told and not found:
-        kinds = "numbers, not text" if told.text else "text, not numbers"
-        raise InputError(
-            f"the run reads profiles of {kinds} ({', '.join(store.name for store in stores) or 'no store'})",
-            remedy="Give a --profile of that kind, or --llm, which writes what is needed.",
-        )
+    read = {"numbers" if store.encoder.columns else "text" for store in stores}
+    for kind, is_told in (("text", bool(told.text)), ("numbers", bool(told.fields))):
+        if is_told and kind not in read:
+            raise InputError(
+                f"the run reads profiles of {' and '.join(sorted(read)) or 'no kind'}, not {kind} "
+                f"({', '.join(store.name for store in stores) or 'no store'})",
+                remedy="Give a --profile of that kind alone, or --llm, which writes what is needed.",
+            )
     return found
 
 
@@ -122,7 +129,13 @@ def _of_numbers(
     name = store.name.partition("--")[2]
     encoder = make_encoder(resolve_encoder(name, workspace.settings)).for_set(profiles.name, profiles.schemas)
     record = StoreRecord(kind=entity.kind.value, id=entity.id, name=entity.name, text="", fields=dict(fields))
-    return np.asarray(numbers_in(encoder.encode_records([record]), len(store.encoder.columns))[0])
+    try:
+        return np.asarray(numbers_in(encoder.encode_records([record]), len(store.encoder.columns))[0])
+    except InputError as error:
+        raise InputError(
+            error.message.replace("the profile of", "what is told of", 1),
+            remedy=f"`l2aco profiles show {profiles.name} NAME --json` shows the names and numbers of another line.",
+        ) from None
 
 
 def _written(

@@ -56,8 +56,9 @@ class Acquaintances:
         if not self.run.spec.store:
             return None
         return (
-            f"One that nobody screened needs a profile: l2aco profile --name '{name}' --kind {kind.value} --llm ..., "
-            "then l2aco embed."
+            "One that nobody screened needs a profile. For a cell line `l2aco recommend` takes it at once: --llm "
+            f"MODEL, --describe TEXT or --profile FILE. Or: l2aco profile --name '{name}' --kind {kind.value} --llm "
+            "MODEL with the prompt of the run's store, then l2aco embed."
         )
 
     @cached_property

@@ -12,7 +12,11 @@ import pytest
 from l2aco.profiles.sets import open_profile_set
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
-INSTEAD = {"data fetch drugcombdb": "data list", "--dataset drugcombdb": "--dataset demo", "--llm qwen": "--llm fake"}
+INSTEAD = {
+    "data fetch drugcombdb --yes": "data list",
+    "--dataset drugcombdb": "--dataset demo",
+    "--llm qwen": "--llm fake",
+}
 """What the test has no network, no model and no hour for."""
 
 
