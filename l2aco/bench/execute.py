@@ -86,7 +86,7 @@ class Index:
         with suppress(L2aCoError):
             name = str(read_json(self._folder / f"{self._key(cell)}.json"))
             run = Run(self._workspace.child(self._workspace.runs, name), self._workspace)
-            run.file("metrics.json")
+            run.file("metrics.json"), run.file("predictions.parquet")
             return run
         return None
 

@@ -17,7 +17,8 @@ from l2aco.bench.scored import Scored, gather
 from l2aco.bench.statistics import DRAWS
 from l2aco.bench.tables import differences_table, standings_table, strata_table, where
 from l2aco.bench.verdict import TITLES, Standing, Verdict, judge, standings
-from l2aco.files import atomic_path, plain, write_json, write_text
+from l2aco.errors import InputError
+from l2aco.files import atomic_path, plain, refuse_others, write_json, write_text
 from l2aco.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -178,8 +179,20 @@ class Report:
         }
 
 
+WRITTEN = frozenset({"report.html", "report.md", "report.json", "results.csv", "results.tex", "predictions.parquet"})
+
+
+def check_folder(folder: Path) -> None:
+    """Raises UsageError where a report would be written over files of somebody else, or through a link."""
+    ours = (folder / "report.json").is_file() and not folder.is_symlink()
+    refuse_others(folder, lambda name: ours and (name in WRITTEN or name.startswith("charts/")), "l2aco bench")
+
+
 def make_report(outcome: Outcome, workspace: Workspace, command: str) -> Report:
     """Measure what the runs of a suite predicted, and judge its claims. `command`: what asked for it."""
+    if not outcome.runs:
+        why = f": {outcome.failed[0][1]}" if outcome.failed else ", since no arm is of any of its seeds and folds"
+        raise InputError(f"no run of the suite {outcome.suite.name} is there{why}")
     scored = gather(outcome, workspace)
     return Report(
         outcome,

@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -38,7 +38,7 @@ from l2aco.data.splits.make import num_folds
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.embeddings.embed import store_of_set
 from l2aco.errors import InputError, UnknownNameError, UsageError
-from l2aco.files import describe_validation, read_toml
+from l2aco.files import describe_validation, is_name, read_toml
 from l2aco.runs.naive import naive_predictors
 from l2aco.runs.spec import TrainSpec
 from l2aco.workspace import Workspace, bundled
@@ -71,7 +71,7 @@ class Claim(BaseModel):
     text: str
     arm: str
     over: tuple[str, ...] = Field(min_length=1)
-    measure: str = "auroc"
+    measure: Literal["auroc", "macro_auroc", "ndcg_at_20", "pair_correlation"] = "auroc"
 
 
 class Suite(BaseModel):
@@ -80,6 +80,7 @@ class Suite(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
+    """Of the folder of its report."""
     title: str = ""
     dataset: tuple[str, ...] = Field(min_length=1)
     settings: tuple[str, ...] = ("novel-cell",)
@@ -93,7 +94,17 @@ class Suite(BaseModel):
 
     @model_validator(mode="after")
     def _names_lead_somewhere(self) -> Self:
+        if not is_name(self.name):
+            raise UsageError(f"'{self.name}' cannot be the name of a suite: it names the folder of its report")
         names = [arm.name for arm in self.arms]
+        for what, values in (("dataset", self.dataset), ("settings", self.settings), ("seeds", self.seeds)):
+            if not values or len(set(values)) < len(values):
+                raise UsageError(f"'{what}' must name something, and nothing twice")
+        if min(self.seeds) < 0:
+            raise UsageError("a seed cannot be negative")
+        for given in (self.spec, *(arm.spec for arm in self.arms)):
+            if own := sorted({"dataset", "seed", "split"} & {*given}):
+                raise UsageError(f"spec.{own[0]} is the suite's to say, not a spec's", remedy="See docs/benchmarks.md.")
         if twice := sorted({name for name in names if names.count(name) > 1 or name in self.naive}):
             raise UsageError(f"the suite has several arms called {', '.join(twice)}")
         if columns := sorted({*names} & {*COLUMNS}):
@@ -102,6 +113,8 @@ class Suite(BaseModel):
             if name not in naive_predictors():
                 raise UnknownNameError("naive predictor", name, naive_predictors())
         for claim in self.claims:
+            if claim.arm in claim.over:
+                raise UsageError(f"the claim '{claim.text}' is over itself")
             for name in (claim.arm, *claim.over):
                 if name not in (*names, *self.naive):
                     raise UnknownNameError("arm", name, (*names, *self.naive))

@@ -32,16 +32,17 @@ def run(
     import shlex
 
     from l2aco.bench.execute import run_suite
-    from l2aco.bench.report import make_report
+    from l2aco.bench.report import check_folder, make_report
     from l2aco.bench.suite import load_suite
     from l2aco.bench.tables import where
 
     asked = load_suite(suite, dataset=tuple(dataset or ()), seeds=tuple(seed or ()))
+    folder = out or shell.workspace.bench / asked.name
+    check_folder(folder)
     outcome = run_suite(asked, shell.workspace, shell, jobs=jobs)
     changed = [word for name in dataset or () for word in ("--dataset", name)]
     changed += [word for number in seed or () for word in ("--seed", str(number))]
     report = make_report(outcome, shell.workspace, shlex.join(["l2aco", "bench", "run", suite, *changed]))
-    folder = out or shell.workspace.bench / asked.name
     report.save(folder)
     if json:
         shell.json(report.as_dict())

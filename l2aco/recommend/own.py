@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from l2aco.runs.predictor import Predictor
 
 Array = np.ndarray[Any, np.dtype[Any]]
-NOBODY = Entity("?", EntityKind.cell_line, "a line of which nothing is known")
+NOBODY = Entity("\0", EntityKind.cell_line, "a line of which nothing is known")
 """Predicted as the average of its kind."""
 SAME = 0.9999
 """Rank correlation above which two lists are called the same."""

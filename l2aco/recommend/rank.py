@@ -93,6 +93,8 @@ def rank_pairs(
 
 def _line(run: Run, acquaintances: Acquaintances, name: str, told: Told) -> Entity:
     """The cell line called `name`, or a new one where something is told of it."""
+    if not name.strip():
+        raise UsageError("the cell line has no name", remedy="Name it with --cell.")
     try:
         found = acquaintances.resolve(EntityKind.cell_line, name)
     except UnknownNameError:

@@ -46,6 +46,8 @@ def read_told(text: str | None, files: Sequence[Path], llm: str | None) -> Told:
     """
     texts, fields = [] if text is None else [text], dict[str, Any]()
     for path in files:
+        if not path.is_file() or path.stat().st_size > 4 * MOST_CHARACTERS:
+            raise InputError(f"is no file, or one of more than {4 * MOST_CHARACTERS:,} bytes", where=path)
         try:
             content = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
@@ -59,6 +61,10 @@ def read_told(text: str | None, files: Sequence[Path], llm: str | None) -> Told:
             raise InputError(f"is no JSON ({error})", where=path) from None
         if not isinstance(found, dict):
             raise InputError("holds no object of names and numbers", where=path)
+        if all(value is None for value in found.values()):
+            raise InputError("says nothing", where=path, remedy="Give the numbers that are known.")
+        if twice := sorted({*found} & {*fields}):
+            raise InputError(f"'{twice[0]}' is told twice", where=path, remedy="Keep it in one of the files.")
         fields |= found
     if llm == "reference":
         raise UsageError(

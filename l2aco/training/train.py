@@ -69,12 +69,12 @@ def train(
 
 
 def _finished(name: str, workspace: Workspace) -> Run | None:
-    """The run of this name, or of this name and a number, whose spec and metrics can be read."""
+    """The run of this name, or of this name and a number, whose spec, metrics and predictions can be read."""
     for found in names_in(workspace.runs):
         if found == name or re.fullmatch(re.escape(name) + r"-\d+", found):
             with suppress(DamagedError):
                 run = Run(workspace.runs / found, workspace)
-                run.file("spec.toml"), run.file("metrics.json")
+                run.file("spec.toml"), run.file("metrics.json"), run.file("predictions.parquet")
                 return run
     return None
 

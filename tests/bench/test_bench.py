@@ -149,6 +149,13 @@ def test_a_killed_suite_goes_on(suite: Path, workspace: Workspace) -> None:
         ('name = "nothing"', 'name = "label"', UsageError, "no arm can be called label"),
         ("folds = 2", "folds = 1", InputError, "folds"),
         ("folds = 2", "foldes = 2", InputError, "foldes"),
+        ("folds = 2", 'folds = 2\nname = "../../outside"', UsageError, "cannot be the name of a suite"),
+        ("folds = 2", "folds = 2\nseeds = [0, 0]", UsageError, "nothing twice"),
+        ("folds = 2", "folds = 2\nseeds = [-1]", UsageError, "cannot be negative"),
+        ("folds = 2", "folds = 2\nsettings = []", UsageError, "must name something"),
+        ('backbone = "Mixed"', 'backbone = "Mixed"\nseed = 9', UsageError, "spec.seed is the suite's to say"),
+        ('text = "the panel helps"', 'text = "it helps"\nmeasure = "nope"', InputError, "measure"),
+        ('over = ["nothing"', 'over = ["panel", "nothing"', UsageError, "is over itself"),
     ],
 )
 def test_a_wrong_suite_is_refused(suite: Path, old: str, new: str, error: type[Exception], words: str) -> None:
@@ -202,3 +209,32 @@ def test_a_wrong_file_of_predictions(
     assert found.exit_code in (1, 2)
     assert words in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_a_report_replaces_nobody_elses_files(cli: Any, suite: Path, workspace: Workspace, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "report.md").write_text("precious")
+    assert "did not write" in cli("bench", "run", str(suite), "-o", str(mine), code=2).stderr.replace("\n", " ")
+    assert (mine / "report.md").read_text() == "precious"
+    assert not list_runs(workspace)
+    linked, target = tmp_path / "linked", tmp_path / "target"
+    linked.mkdir(), target.mkdir()
+    (linked / "charts").symlink_to(target)
+    cli("bench", "run", str(suite), "-o", str(linked), code=2)
+    assert not list(target.iterdir())
+
+
+def test_a_suite_of_which_no_run_is_there_says_why(cli: Any, suite: Path) -> None:
+    suite.write_text(SUITE.split("[[arms]]")[0] + '[[arms]]\nname = "broken"\nspec.config.nonsense = 1\n')
+    found = cli("bench", "run", str(suite), code=1)
+    assert "no run of the suite small is there" in found.stderr.replace("\n", " ")
+    assert "nonsense" in found.stderr
+
+
+def test_a_damaged_run_is_trained_again(cli: Any, suite: Path, workspace: Workspace) -> None:
+    suite.write_text(SUITE.split("[[arms]]")[0] + "[[arms]]" + SUITE.split("[[arms]]")[1])
+    before = json.loads(cli("bench", "run", str(suite), "--json").stdout)
+    (list_runs(workspace)[0].path / "predictions.parquet").write_text("garbage")
+    after = json.loads(cli("bench", "run", str(suite), "--json").stdout)
+    assert after["tables"] == before["tables"]

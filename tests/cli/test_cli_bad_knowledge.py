@@ -91,7 +91,7 @@ def test_one_line_can_be_split_at_random_and_no_other_way(cli: Cli, workspace: W
     import_screen(cli, workspace, "one", LINES[:1])
     cli("embed", "reference-panel")
     train = ("train", "--dataset", "one", "--backbone", "Mixed", "--folds", 2)
-    assert "Use the setting random" in cli(*train, code=2).stderr
+    assert "--setting random" in cli(*train, code=2).stderr
     assert "reference-panel--fields is not used" in cli(*train, "--setting", "random").stderr
     facts = open_run(None, workspace).metrics["training"]
     assert (facts["kernels"], facts["ignored_kernels"]) == ([], ["reference-panel--fields"])
