@@ -222,7 +222,15 @@ def parse_json(data: str | bytes) -> Any:
     return value
 
 
-def read_arrays(path: Path) -> dict[str, Any]:
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """An .npz without pickles, whole or not at all."""
+    import numpy as np
+
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+
+
+def read_arrays(path: Path, *, remedy: str | None = None) -> dict[str, Any]:
     """The arrays of an .npz that L2aCo wrote, none of which is a pickle; raises DamagedError."""
     import numpy as np
 
@@ -230,7 +238,17 @@ def read_arrays(path: Path) -> dict[str, Any]:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except Exception as error:  # whatever zipfile, zlib and numpy find wrong with bytes
-        raise DamagedError(f"cannot be read ({error or type(error).__name__})", where=path) from None
+        raise DamagedError(f"cannot be read ({error or type(error).__name__})", where=path, remedy=remedy) from None
+
+
+def under(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays of a part, called `name/...` among those of the whole."""
+    return {f"{name}/{key}": array for key, array in arrays.items()}
+
+
+def part_of(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """What `under` put among these."""
+    return {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -58,13 +58,12 @@ def load_inputs(
     dataset: DataSet,
     config: Mapping[str, Any] = {},
     *,
-    uses: frozenset[str] | None = None,
     train_drugs: np.ndarray | None = None,
     train_cells: np.ndarray | None = None,
 ) -> Inputs:
-    """What `cls.requires` names, and what `config` makes of those in `uses` (None: `cls.uses`) that the data set has,
-    fitted on the entities at these rows; no vectors yet. Raises InputError for what is missing, UnknownNameError for a
-    feature that `config` names and nobody knows."""
+    """What `cls.requires` names, and what `config` makes of those in `cls.uses` that the data set has, fitted on the
+    entities at these rows; no vectors yet. Raises InputError for what is missing, UnknownNameError for a feature that
+    `config` names and nobody knows."""
     graph = None
     if "graph" in cls.requires:
         graph = dataset.graph
@@ -74,7 +73,7 @@ def load_inputs(
                 where=dataset.name,
                 remedy="`--backbone MLP` needs none; `l2aco data import ... --graph FILE` brings one (docs/data.md).",
             )
-    at_hand = [name for name in (cls.uses if uses is None else uses) if has_feature(dataset, name)]
+    at_hand = [name for name in cls.uses if has_feature(dataset, name)]
     chosen = parse_config(cls, config).features(at_hand, lambda name: bool(table_in(dataset, name).mask.any()))
     names = (cls.requires - {"graph"}) | chosen
     rows = {EntityKind.drug: train_drugs, EntityKind.cell_line: train_cells}

@@ -15,6 +15,7 @@ from pydantic import Field
 from l2aco.data.features.table import FeatureTable
 from l2aco.data.triples import Triples
 from l2aco.errors import InputError
+from l2aco.files import part_of, under
 from l2aco.models.config import CELL_FEATURES, BackboneConfig, FeaturesConfig
 from l2aco.models.estimator import Array, Estimator
 from l2aco.models.inputs import Inputs
@@ -61,10 +62,6 @@ class Classical(Estimator):
     rows: Rows
     learned: Mapping[str, Array]
     newcomers: Inputs | None = None
-
-    @classmethod
-    def reads(cls, config: Any) -> frozenset[str]:
-        return cls.uses | {config.cell_features, config.drug_features}
 
     @classmethod
     @abstractmethod
@@ -140,14 +137,12 @@ class Classical(Estimator):
         )
 
     def arrays(self) -> dict[str, Array]:
-        of_rows = {f"rows/{name}": array for name, array in vars(self.rows).items()}
-        return {**of_rows, "seed": np.array(self.seed), **{f"learned/{name}": of for name, of in self.learned.items()}}
+        return {**under("rows", vars(self.rows)), "seed": np.array(self.seed), **under("learned", self.learned)}
 
     @classmethod
     def restore(cls, inputs: Inputs, config: Any, arrays: Mapping[str, Array]) -> Self:
-        rows = Rows(*(arrays[f"rows/{name}"] for name in Rows.__dataclass_fields__))
-        learned = {name.removeprefix("learned/"): of for name, of in arrays.items() if name.startswith("learned/")}
-        return cls(inputs, config, int(arrays["seed"]), rows, learned)
+        rows = Rows(**part_of("rows", arrays))
+        return cls(inputs, config, int(arrays["seed"]), rows, part_of("learned", arrays))
 
     def facts(self) -> dict[str, Any]:
         """What was read of drugs and of cell lines."""

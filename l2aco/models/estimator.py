@@ -50,11 +50,6 @@ class Estimator(ABC):
         return {}
 
     @classmethod
-    def reads(cls, config: Any) -> frozenset[str]:
-        """The features that a model of this config reads where there are any."""
-        return cls.requires | cls.uses
-
-    @classmethod
     @abstractmethod
     def fit(
         cls, inputs: Inputs, config: Any, triples: Triples, *, seed: int = 0, progress: Progress = Silent()
@@ -64,10 +59,6 @@ class Estimator(ABC):
     @abstractmethod
     def refit(self, triples: Triples) -> Self:
         """What it is once it also knows these measurements; nothing that was chosen is chosen anew."""
-
-    def anew(self, triples: Triples) -> Self:
-        """What it would be, had it been fitted to these triples instead; what was chosen beforehand may stay."""
-        raise NotImplementedError(f"{type(self).__name__} is fitted from the beginning only")
 
     @abstractmethod
     def admit(self, newcomers: Inputs) -> Self:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from l2aco.models.backbones import backbones
-from l2aco.models.estimator import Array, Estimator
+from l2aco.models.backbones.mixed import Mixed, MixedConfig
+from l2aco.models.estimator import Array
 from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
 from l2aco.models.vectors import Knowledge
@@ -20,13 +20,11 @@ if TYPE_CHECKING:
     from l2aco.data.triples import Triples
     from l2aco.progress import Progress
 
-OffsetName = Literal["none", "mixed", "pair", "additive"]
 CONFIGS: Mapping[str, dict[str, Any]] = {
     "mixed": {},
     "pair": {"effects": "pair", "share_drugs": False},
     "additive": {"effects": "additive", "share_drugs": False},
 }
-BACKBONE = "Mixed"
 
 
 def inputs_of_offset(inputs: Inputs, align: AlignSpec, knowledge: Sequence[Knowledge], *, seed: int) -> Inputs:
@@ -39,18 +37,15 @@ def inputs_of_offset(inputs: Inputs, align: AlignSpec, knowledge: Sequence[Knowl
     return with_vectors(bare, raw, knowledge, seed=seed)
 
 
-def fit_offset(name: str, setting: str, inputs: Inputs, triples: Triples, seed: int, progress: Progress) -> Estimator:
+def fit_offset(name: str, setting: str, inputs: Inputs, triples: Triples, seed: int, progress: Progress) -> Mixed:
     """The cheap model of these triples."""
-    kind, config = _kind_and_config(name, setting)
-    return kind.fit(inputs, config, triples, seed=seed, progress=progress)
+    return Mixed.fit(inputs, _config(name, setting), triples, seed=seed, progress=progress)
 
 
-def restore_offset(name: str, setting: str, inputs: Inputs, arrays: Mapping[str, Array]) -> Estimator:
+def restore_offset(name: str, setting: str, inputs: Inputs, arrays: Mapping[str, Array]) -> Mixed:
     """The cheap model whose `arrays()` these are."""
-    kind, config = _kind_and_config(name, setting)
-    return kind.restore(inputs, config, arrays)
+    return Mixed.restore(inputs, _config(name, setting), arrays)
 
 
-def _kind_and_config(name: str, setting: str) -> tuple[type[Estimator], Any]:
-    kind: type[Estimator] = backbones.load(BACKBONE)
-    return kind, kind.Config.model_validate({**kind.defaults_for(setting), **CONFIGS[name]})
+def _config(name: str, setting: str) -> MixedConfig:
+    return MixedConfig.model_validate({**Mixed.defaults_for(setting), **CONFIGS[name]})

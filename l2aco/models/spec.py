@@ -6,6 +6,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+OffsetName = Literal["none", "mixed", "pair", "additive"]
+"""The cheap model that a network may stand on, see `models.offset`."""
+
 
 class AlignSpec(BaseModel):
     """How profile vectors meet a backbone's representations.

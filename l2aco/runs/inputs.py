@@ -17,19 +17,20 @@ from l2aco.data.features.table import table_of
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError, L2aCoError
-from l2aco.files import atomic_path
+from l2aco.files import part_of, read_arrays, under, write_arrays
 from l2aco.models.inputs import Inputs
 from l2aco.models.vectors import Vectors
 
 Array = np.ndarray[Any, np.dtype[Any]]
 ROWS = ("train_drugs", "train_cells")
 VECTORS = ("drug_vectors", "cell_vectors")
+AGAIN = "Train the run again."
+"""What is left to do where a file of a run is damaged."""
 
 
 def save_inputs(inputs: Inputs, path: Path) -> None:
     """Write what `read_inputs` reads."""
-    with atomic_path(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, **_arrays(inputs))  # type: ignore[arg-type]
+    write_arrays(path, _arrays(inputs))
 
 
 def _arrays(inputs: Inputs) -> dict[str, Array]:
@@ -46,17 +47,17 @@ def _arrays(inputs: Inputs) -> dict[str, Array]:
     described = json.dumps(facts, default=str)
     arrays: dict[str, Array] = {"described": np.frombuffer(described.encode(), dtype=np.uint8)}
     for name in inputs.features:
-        arrays |= _under(f"table/{name}", inputs.features[name].arrays())
-        arrays |= _under(f"state/{name}", inputs.fitted[name].state())
+        arrays |= under(f"table/{name}", inputs.features[name].arrays())
+        arrays |= under(f"state/{name}", inputs.fitted[name].state())
     if inputs.graph is not None:
-        arrays |= _under("graph", inputs.graph.arrays())
+        arrays |= under("graph", inputs.graph.arrays())
     for name in VECTORS:
         vectors: Mapping[str, Vectors] = getattr(inputs, name)
         for store in vectors:
-            arrays |= _under(f"{name}/{store}", vectors[store].arrays())
+            arrays |= under(f"{name}/{store}", vectors[store].arrays())
     arrays |= {name: getattr(inputs, name) for name in ROWS if getattr(inputs, name) is not None}
     for place, below in enumerate(inputs.below):
-        arrays |= _under(f"below/{place}", _arrays(below))
+        arrays |= under(f"below/{place}", _arrays(below))
     return arrays
 
 
@@ -65,7 +66,7 @@ def read_inputs(path: Path) -> Inputs:
 
     A feature is looked up by its name in the registry: the file names no code.
     """
-    arrays = read_arrays(path)
+    arrays = read_arrays(path, remedy=AGAIN)
     with _damage_told(path):
         return _inputs(arrays)
 
@@ -74,18 +75,18 @@ def _inputs(arrays: Mapping[str, Array]) -> Inputs:
     described = json.loads(arrays["described"].tobytes())
     entities = _entities(described)
     fitted = {name: _restored(name, name in described["listed"], arrays) for name in described["features"]}
-    graph = _part("graph", arrays)
+    graph = part_of("graph", arrays)
     found = Inputs(
         drugs=entities[EntityKind.drug],
         cell_lines=entities[EntityKind.cell_line],
         graph=KnowledgeGraph.of_arrays(graph) if graph else None,
-        features={name: table_of(_part(f"table/{name}", arrays)) for name in described["features"]},
+        features={name: table_of(part_of(f"table/{name}", arrays)) for name in described["features"]},
         fitted=fitted,
         drug_vectors=_vectors("drug_vectors", described, arrays),
         cell_vectors=_vectors("cell_vectors", described, arrays),
         train_drugs=arrays.get("train_drugs"),
         train_cells=arrays.get("train_cells"),
-        below=[_inputs(_part(f"below/{place}", arrays)) for place in range(described.get("below", 0))],
+        below=[_inputs(part_of(f"below/{place}", arrays)) for place in range(described.get("below", 0))],
     )
     _check(found)
     return found
@@ -106,12 +107,6 @@ def _check(inputs: Inputs) -> None:
             raise ValueError(f"the graph is of others than each {kind.value}")
         if trained is not None and (trained.dtype != np.int64 or not np.isin(trained, np.arange(len(ids))).all()):
             raise ValueError(f"the rows that were trained on are those of no {kind.value}")
-
-
-def read_arrays(path: Path) -> dict[str, Array]:
-    """All arrays of an .npz, none of which is a pickle; raises DamagedError."""
-    with _damage_told(path), np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
 
 
 def read_entities(path: Path) -> dict[EntityKind, list[Entity]]:
@@ -136,26 +131,18 @@ def _damage_told(path: Path) -> Iterator[None]:
         yield
     except Exception as error:  # whatever zipfile, zlib, json and numpy find wrong with bytes
         what = error.message if isinstance(error, L2aCoError) else error or type(error).__name__
-        raise DamagedError(f"cannot be read ({what})", where=path, remedy="Train the run again.") from error
+        raise DamagedError(f"cannot be read ({what})", where=path, remedy=AGAIN) from error
 
 
 def _vectors(name: str, described: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, Vectors]:
-    return {store: Vectors.of_arrays(_part(f"{name}/{store}", arrays)) for store in described["stores"][name]}
+    return {store: Vectors.of_arrays(part_of(f"{name}/{store}", arrays)) for store in described["stores"][name]}
 
 
 def _restored(name: str, listed: bool, arrays: Mapping[str, Array]) -> Feature:
     kind: type[Feature] = Listed if listed else FEATURES.load(name)
-    return kind.restore(_part(f"state/{name}", arrays))
+    return kind.restore(part_of(f"state/{name}", arrays))
 
 
 def _entity(entity: Entity) -> dict[str, Any]:
     facts = dict(entity.facts)
     return {"id": entity.id, "name": entity.name, "aliases": list(entity.aliases), "facts": facts}
-
-
-def _under(name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {f"{name}/{key}": array for key, array in arrays.items()}
-
-
-def _part(name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
+from l2aco.files import read_arrays
 from l2aco.models.alignment import Aligner
 from l2aco.models.assemble import build_model
 from l2aco.models.base import Tables
@@ -16,7 +17,7 @@ from l2aco.models.estimator import Estimator
 from l2aco.models.inputs import Inputs
 from l2aco.models.offset import restore_offset
 from l2aco.runs.device import choose_device, computing
-from l2aco.runs.inputs import read_arrays
+from l2aco.runs.inputs import AGAIN
 from l2aco.runs.scoring import Rows, score_rows
 from l2aco.runs.weights import load_weights
 
@@ -68,6 +69,6 @@ def load_network(run: Run, inputs: Inputs, device: str) -> Network:
         model.to(chosen).eval()
     offset = None
     if spec.offset != "none":
-        arrays = read_arrays(run.file("offset.npz"))
+        arrays = read_arrays(run.file("offset.npz"), remedy=AGAIN)
         offset = restore_offset(spec.offset, str(spec.split.setting), inputs.below[0], arrays)
     return Network(model, chosen, spec.threads, offset)

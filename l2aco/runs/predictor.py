@@ -12,13 +12,14 @@ import numpy as np
 from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError, L2aCoError, UnknownNameError, UsageError
+from l2aco.files import read_arrays
 from l2aco.models.backbones import backbones
 from l2aco.models.estimator import Estimator, Expected
 from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.calibration import Calibration
 from l2aco.runs.ensemble import ENSEMBLE, load_ensemble
-from l2aco.runs.inputs import read_arrays, read_inputs
+from l2aco.runs.inputs import AGAIN, read_inputs
 
 if TYPE_CHECKING:
     from l2aco.runs.run import Run
@@ -168,7 +169,9 @@ def _built(run: Run, device: str) -> Predictor:
     if spec.backbone == ENSEMBLE:
         inputs, scorer = load_ensemble(run, inputs, device)
     elif issubclass(kind := backbones.load(str(spec.backbone)), Estimator):
-        scorer = kind.restore(inputs, kind.Config.model_validate(spec.config), read_arrays(run.file("model.npz")))
+        scorer = kind.restore(
+            inputs, kind.Config.model_validate(spec.config), read_arrays(run.file("model.npz"), remedy=AGAIN)
+        )
     else:
         from l2aco.runs.network import load_network
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from l2aco.data.triples import Triples
+from l2aco.files import write_arrays
 from l2aco.models.assemble import parse_config
 from l2aco.models.estimator import Estimator
 from l2aco.progress import Progress
 from l2aco.runs.environment import describe_machine
 from l2aco.training.prepare import Setup, response_origin
-from l2aco.training.trained import Trained, save_arrays
+from l2aco.training.trained import Trained
 
 
 def fit_estimator(kind: type[Estimator], setup: Setup, progress: Progress) -> Trained:
@@ -34,7 +35,7 @@ def fit_estimator(kind: type[Estimator], setup: Setup, progress: Progress) -> Tr
     screen = response_origin(setup)
 
     def write(folder: Path) -> None:
-        save_arrays(whole.arrays(), folder / "model.npz")
+        write_arrays(folder / "model.npz", whole.arrays())
 
     return Trained(
         valid=valid,

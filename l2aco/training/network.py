@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from l2aco.files import write_arrays
 from l2aco.models.mixed.target import fit_target
 from l2aco.progress import Progress
 from l2aco.runs.device import choose_device, computing, describe_environment
@@ -22,7 +23,7 @@ from l2aco.training.loop import Fit, Record
 from l2aco.training.offset import Offset, make_offset
 from l2aco.training.plot import plot_history
 from l2aco.training.prepare import Setup
-from l2aco.training.trained import Trained, save_arrays
+from l2aco.training.trained import Trained
 
 if TYPE_CHECKING:
     from l2aco.workspace import Workspace
@@ -66,7 +67,7 @@ def train_network(
             pl.DataFrame(fit.state.history).write_csv(folder / "history.csv")
             save_weights(fit.model, folder / "model.safetensors")
             if offset is not None:
-                save_arrays(offset.model.arrays(), folder / "offset.npz")
+                write_arrays(folder / "offset.npz", offset.model.arrays())
             plot_history(fit.state.history, fit.recipe.metric, name, folder / "history.png")
 
         return Trained(

@@ -8,7 +8,7 @@ import numpy as np
 
 from l2aco.data.splits import SETTINGS
 from l2aco.data.triples import Triples
-from l2aco.models.estimator import Estimator
+from l2aco.models.backbones.mixed import Mixed
 from l2aco.models.offset import fit_offset
 from l2aco.models.out_of_fold import Scorer, out_of_fold
 from l2aco.progress import Progress
@@ -20,7 +20,7 @@ class Offset:
     """model: fitted to the training rows alone. train, valid, test: float64 logits of the split's rows; those of
     training rows by models that knew nothing of what each of them holds out."""
 
-    model: Estimator
+    model: Mixed
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
@@ -47,5 +47,5 @@ def make_offset(setup: Setup, progress: Progress) -> Offset | None:
     return Offset(model, of_train, valid, test)
 
 
-def _logits(model: Estimator, triples: Triples) -> np.ndarray:
+def _logits(model: Mixed, triples: Triples) -> np.ndarray:
     return model.logits(triples.drug_a, triples.drug_b, triples.cell_line)

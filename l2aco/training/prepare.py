@@ -18,7 +18,6 @@ from l2aco.models.alignment import Aligner
 from l2aco.models.assemble import build_model, load_inputs, parse_config, with_vectors
 from l2aco.models.backbones import backbones
 from l2aco.models.base import Backbone
-from l2aco.models.config import BackboneConfig
 from l2aco.models.estimator import Estimator
 from l2aco.models.inputs import Inputs
 from l2aco.models.offset import inputs_of_offset
@@ -55,9 +54,11 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
     if given and not spec.store:
         named = given if isinstance(given, str) else ", ".join(given)
         progress.say(f"{named} is not used: neither --align nor --fusion nor --offset mixed reads profile vectors")
-    assert spec.dataset is not None and spec.backbone is not None
-    kind: type[Backbone] | type[Estimator] = backbones.load(spec.backbone)
-    dataset = open_dataset(spec.dataset, workspace)
+    kind: type[Backbone] | type[Estimator] = backbones.load(str(spec.backbone))
+    if issubclass(kind, Estimator):
+        config = {**kind.defaults_for(str(spec.split.setting)), **spec.config}
+        spec = spec.model_copy(update={"config": config})
+    dataset = open_dataset(str(spec.dataset), workspace)
     split = make_split(dataset, spec.split)
     knowledge = load_knowledge(spec.store or (), dataset, workspace, progress)
     for known in knowledge:
@@ -69,7 +70,6 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
         kind,
         dataset,
         spec.config,
-        uses=kind.reads(_config(kind, spec)) if issubclass(kind, Estimator) else None,
         train_drugs=np.union1d(triples.drug_a[train], triples.drug_b[train]),
         train_cells=np.unique(triples.cell_line[train]),
     )
@@ -88,12 +88,8 @@ def _of_estimator(setup: Setup, kind: type[Estimator]) -> Setup:
             f"{kind.__name__} is fitted at once and has no {', '.join(unread)}",
             remedy=f"Leave that out; `l2aco backbones {spec.backbone}` shows its settings.",
         )
-    config = _config(kind, spec).model_dump(mode="json", exclude_none=True)
+    config = parse_config(kind, spec.config).model_dump(mode="json", exclude_none=True)
     return replace(setup, spec=spec.model_copy(update={"config": config}))
-
-
-def _config(kind: type[Estimator], spec: TrainSpec) -> BackboneConfig:
-    return parse_config(kind, {**kind.defaults_for(str(spec.split.setting)), **spec.config})
 
 
 def _of_network(setup: Setup, progress: Progress) -> Setup:
@@ -113,10 +109,7 @@ def _of_network(setup: Setup, progress: Progress) -> Setup:
 
 def response_origin(setup: Setup) -> str | None:
     """Where the response was measured that the model reads; None where it reads none."""
-    if not issubclass(setup.kind, Estimator):
-        return None
-    read = RESPONSE in setup.kind.reads(parse_config(setup.kind, setup.spec.config))
-    return origin(setup.dataset) if read else None
+    return origin(setup.dataset) if RESPONSE in setup.inputs.features else None
 
 
 def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress, *, aligned: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.entities import EntityKind
-from l2aco.files import atomic_folder, atomic_path, sha256_file, write_json, write_toml
+from l2aco.files import atomic_folder, sha256_file, write_json, write_toml
 from l2aco.runs.calibration import fit_calibration
 from l2aco.runs.evaluate import Scored, naive_baselines, naive_rows, test_metrics
 from l2aco.runs.inputs import save_inputs
@@ -35,12 +35,6 @@ class Trained:
     environment: dict[str, Any]
     write: Callable[[Path], None]
     beside: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-
-def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write an .npz whole or not at all."""
-    with atomic_path(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
 def save_run(setup: Setup, trained: Trained, name: str, workspace: Workspace) -> Run:

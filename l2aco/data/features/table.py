@@ -13,7 +13,7 @@ import numpy as np
 from l2aco.data.triples import distinct
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError, UnknownNameError
-from l2aco.files import read_arrays
+from l2aco.files import read_arrays, write_arrays
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -172,8 +172,7 @@ def _graphs(kind: EntityKind, atoms: Array, bonds: Array, start: Array, mask: Ar
 
 def save_table(table: Table, path: Path) -> None:
     """Write to an .npz without pickles."""
-    with path.open("wb") as stream:
-        np.savez_compressed(stream, **table.arrays())  # type: ignore[arg-type]
+    write_arrays(path, table.arrays())
 
 
 def load_table(path: Path) -> Table:

@@ -13,7 +13,7 @@ from l2aco.data.manifest import REMEDY
 from l2aco.data.splits.setting import Array, Parts, Setting
 from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.errors import DamagedError, UsageError
-from l2aco.files import read_arrays
+from l2aco.files import read_arrays, write_arrays
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,8 +53,7 @@ def write_released(
             twice += int(taken.sum())
             rows[part] = rows[part][~taken]
         (folder / "released").mkdir(exist_ok=True)
-        with (folder / "released" / f"{setting}.npz").open("wb") as stream:
-            np.savez_compressed(stream, train=rows["train"], valid=rows["valid"], test=rows["test"])
+        write_arrays(folder / "released" / f"{setting}.npz", {part: rows[part] for part in ("train", "valid", "test")})
         cells = table["cell_line"].to_numpy()
         shared = np.intersect1d(cells[rows["train"]], cells[rows["test"]])
         said[setting] = {

@@ -10,7 +10,7 @@ Shapes: stores (n, D) -> columns (rows, p) -> logits (rows,).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from l2aco.data.triples import Triples
+from l2aco.files import part_of, under
 from l2aco.models.backbones.mixed import Mixed, MixedConfig
 from l2aco.models.config import BackboneConfig
 from l2aco.models.estimator import Array, Estimator, Expected
@@ -54,6 +55,9 @@ class BoostedConfig(BackboneConfig):
     def reads_vectors(self) -> bool:
         return True
 
+    def features(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
+        return _settings(self)[1].features(uses, known)
+
 
 HELD_OUT = {"novel-drug": "drug", "novel-pair": "pair", "random": "row"}
 
@@ -78,10 +82,6 @@ class Boosted(Estimator):
     @classmethod
     def defaults_for(cls, setting: str) -> dict[str, Any]:
         return {"held_out": HELD_OUT.get(setting, "cell_line")}
-
-    @classmethod
-    def reads(cls, config: Any) -> frozenset[str]:
-        return Mixed.reads(_settings(config)[1])
 
     @classmethod
     def fit(
@@ -131,23 +131,25 @@ class Boosted(Estimator):
 
     def arrays(self) -> dict[str, Array]:
         parts: dict[str, Mixed | Trees] = {"plain": self.plain, "knowing": self.knowing, "trees": self.trees}
-        found = {f"{part}/{name}": array for part, of in parts.items() for name, array in of.arrays().items()}
+        found: dict[str, Array] = {}
+        for part, of in parts.items():
+            found |= under(part, of.arrays())
         for place, fitted in enumerate(self.components.values()):
-            found |= {f"components/{place}/{name}": getattr(fitted, name) for name in ("centre", "axes")}
+            found |= under(f"components/{place}", vars(fitted))
         return found
 
     @classmethod
     def restore(cls, inputs: Inputs, config: Any, arrays: Mapping[str, Array]) -> Self:
         components = {
-            store: Components(**_under(f"components/{place}/", arrays))
+            store: Components(**part_of(f"components/{place}", arrays))
             for place, store in enumerate(stores_of_numbers(inputs))
         }
         plain, knowing = (
-            Mixed.restore(inputs, settings, _under(f"{part}/", arrays))
+            Mixed.restore(inputs, settings, part_of(part, arrays))
             for part, settings in zip(("plain", "knowing"), _settings(config), strict=True)
         )
         columns = Columns.of(inputs, components)
-        return cls(inputs, config, plain, knowing, components, Trees.of_arrays(_under("trees/", arrays)), columns)
+        return cls(inputs, config, plain, knowing, components, Trees.of_arrays(part_of("trees", arrays)), columns)
 
     def facts(self) -> dict[str, Any]:
         """Of the mixed model with knowledge."""
@@ -175,7 +177,3 @@ def _groups(triples: Triples, held_out: str, drugs: int) -> Array:
         "row": rows,
     }[held_out]
     return groups if len(np.unique(groups)) > 1 else rows
-
-
-def _under(start: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}

@@ -9,7 +9,7 @@ Shapes: stores (n, D) and features (n, F) -> factors (n, <= 64) a kernel; scores
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
@@ -56,7 +56,10 @@ class MixedConfig(BackboneConfig):
 
     @property
     def reads_vectors(self) -> bool:
-        return True
+        return self.reads("stores")
+
+    def features(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
+        return frozenset(name for name in uses if self.reads(name))
 
     @field_validator("knowledge")
     @classmethod
@@ -68,7 +71,7 @@ class MixedConfig(BackboneConfig):
 
     def reads(self, name: str) -> bool:
         """Whether the model reads `stores`, or the feature `name` where there is one."""
-        return self.knowledge == "all" or name in self.knowledge.split("+")
+        return self.effects == "all" and (self.knowledge == "all" or name in self.knowledge.split("+"))
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,11 @@ class Mixed(Estimator):
         return {"share_drugs": setting == "novel-drug"}
 
     @classmethod
-    def reads(cls, config: Any) -> frozenset[str]:
-        return frozenset(name for name in cls.uses if config.reads(name))
-
-    @classmethod
     def fit(
         cls, inputs: Inputs, config: Any, triples: Triples, *, seed: int = 0, progress: Progress = Silent()
     ) -> Self:
-        if config.knowledge != "all" and (absent := sorted(cls.reads(config) - set(inputs.features))):
+        wanted = FEATURES & {*config.knowledge.split("+")}
+        if absent := sorted(wanted - set(inputs.features)) if config.effects == "all" else []:
             raise InputError(
                 f"knowledge={config.knowledge}: the data set has no {absent[0]}",
                 remedy=f"`l2aco data import ... --features {absent[0]}=FILE` brings it; docs/data.md.",
@@ -217,7 +217,7 @@ class Mixed(Estimator):
 def _entities(inputs: Inputs, kind: EntityKind, config: MixedConfig) -> Entities:
     """The entities of a kind with a kernel for each store and each feature of theirs."""
     kernels: dict[str, Knowledge] = {}
-    if config.effects != "all" or (kind is EntityKind.drug and not config.share_drugs):
+    if kind is EntityKind.drug and not config.share_drugs:
         return Entities(len(inputs.entities(kind)))
     if config.reads("stores"):
         vectors = inputs.drug_vectors if kind is EntityKind.drug else inputs.cell_vectors
