@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +14,7 @@ from l2aco.files import read_json, sha256_file, stable_hash, write_json
 from l2aco.progress import Progress, Silent
 from l2aco.runs.run import FORMAT, Run
 from l2aco.training.choose import complete
-from l2aco.training.train import train
+from l2aco.training.several import train_each
 from l2aco.workspace import Workspace
 
 
@@ -29,8 +25,6 @@ class Outcome:
     suite: Suite
     runs: list[tuple[Cell, Run]] = field(default_factory=list)
     failed: list[tuple[Cell, str]] = field(default_factory=list)
-    trained: int = 0
-    """How many of the runs were not there before."""
 
 
 def run_suite(suite: Suite, workspace: Workspace, progress: Progress = Silent(), *, jobs: int = 1) -> Outcome:
@@ -50,12 +44,11 @@ def run_suite(suite: Suite, workspace: Workspace, progress: Progress = Silent(),
         else:
             outcome.runs.append((cell, run))
     with progress.task(suite.name, total=len(missing), unit="runs") as advance:
-        for cell, result in _trained(missing, workspace, jobs):
-            if isinstance(result, str):
-                run = Run(workspace.runs / result, workspace)
-                index.keep(cell, run)
-                outcome.runs.append((cell, run))
-                outcome.trained += 1
+        for number, result in train_each([cell.spec for cell in missing], workspace, jobs=jobs):
+            cell = missing[number]
+            if isinstance(result, Run):
+                index.keep(cell, result)
+                outcome.runs.append((cell, result))
             else:
                 outcome.failed.append((cell, result.message))
                 progress.say(f"{describe(cell)} failed: {result.message}")
@@ -105,31 +98,3 @@ class Index:
         if path not in self._hashes:
             self._hashes[path] = sha256_file(path)
         return self._hashes[path]
-
-
-def _trained(missing: Sequence[Cell], workspace: Workspace, jobs: int) -> Iterator[tuple[Cell, str | L2aCoError]]:
-    if jobs == 1 or len(missing) < 2:
-        for cell in missing:
-            yield cell, _one(cell, workspace.root)
-        return
-    with ProcessPoolExecutor(min(jobs, len(missing)), mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(_one, cell, workspace.root): cell for cell in missing}
-        try:
-            yield from ((futures[done], _result(done.result)) for done in as_completed(futures))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _result(of: Callable[[], str | L2aCoError]) -> str | L2aCoError:
-    try:
-        return of()
-    except BrokenProcessPool:
-        return L2aCoError("its process was ended from outside, perhaps for want of memory")
-
-
-def _one(cell: Cell, root: Path) -> str | L2aCoError:
-    try:
-        return train(cell.spec, Workspace(root), reuse=True).id
-    except L2aCoError as error:
-        return error

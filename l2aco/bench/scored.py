@@ -9,17 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from l2aco.bench.execute import Outcome
-from l2aco.bench.statistics import Rows
+from l2aco.bench.statistics import MEASURES, Rows, resampled
 from l2aco.bench.suite import Cell
 from l2aco.data.catalog import open_dataset
 from l2aco.data.dataset import DataSet
 from l2aco.data.splits import SETTINGS
-from l2aco.data.splits.make import make_split
+from l2aco.data.splits.make import held_out_groups, make_split
 from l2aco.data.splits.spec import Split
 from l2aco.entities import EntityKind
 from l2aco.errors import MismatchError
-from l2aco.models.mixed.target import usual_target
-from l2aco.runs.naive import naive_predictors
+from l2aco.runs.naive import predictions, predictors_of
 from l2aco.runs.run import Run
 from l2aco.workspace import Workspace
 
@@ -50,6 +49,7 @@ class Scored:
     predictions: dict[str, dict[Place, Array]] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     """The cell lines of the data set, by number."""
+    _measured: dict[tuple[str, str, tuple[Place, ...]], Array] = field(default_factory=dict, repr=False)
 
     def common(self, arms: Iterable[str]) -> list[Place]:
         """The splits that all of these predictors have finished."""
@@ -66,6 +66,17 @@ class Scored:
         parts = [self.predictions[arm][place] for place in places]
         draws = min(len(part) for part in parts)
         return np.concatenate([part[:draws] for part in parts], axis=1)
+
+    def measured(self, measure: str, arm: str, places: Iterable[Place]) -> Array:
+        """(1 + draws of what is resampled,): a measure of an arm on these splits, for the data as they are and for
+        every resample; of a control the mean over its draws. Measured once."""
+        key = (measure, arm, tuple(places))
+        if key not in self._measured:
+            rows = self.together(key[2])
+            weights = resampled(rows.groups)
+            values = [MEASURES[measure](rows, draw, weights) for draw in self.predicted(arm, key[2])]
+            self._measured[key] = np.asarray(np.mean(values, axis=0))
+        return self._measured[key]
 
 
 def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:
@@ -85,9 +96,9 @@ def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:
         scored.rows[seed, fold] = rows_of(dataset, split)
         for arm, predicted in _of_runs(runs, split).items():
             scored.predictions.setdefault(arm, {})[seed, fold] = predicted
-        for naive in outcome.suite.naive:
-            if (probability := _naive(naive, dataset, split)) is not None:
-                scored.predictions.setdefault(naive, {})[seed, fold] = probability[None]
+        naive = {name: known for name, known in predictors_of(dataset, split).items() if name in outcome.suite.naive}
+        for name_of_one, probability in predictions(naive, dataset, split).items():
+            scored.predictions.setdefault(name_of_one, {})[seed, fold] = probability[None]
     return list(found.values())
 
 
@@ -100,14 +111,11 @@ def _lines(dataset: DataSet) -> list[Line]:
 
 
 def rows_of(dataset: DataSet, split: Split) -> Rows:
-    """The test rows of a split. What is drawn again is what was held out: the line, the drug, or the pair."""
+    """The test rows of a split. What is drawn again is the drug where drugs were held out, else the cell line."""
     triples, at = dataset.triples, split.test
     pair = triples.pair(len(dataset.drugs))[at]
-    held_out = SETTINGS.load(split.spec.setting).held_out
-    group = triples.cell_line[at]
-    if held_out is EntityKind.drug:
-        held = np.isin([drug.id for drug in dataset.drugs], split.held_out)
-        group = np.where(held[triples.drug_a[at]], triples.drug_a[at], triples.drug_b[at])
+    drugs = SETTINGS.load(split.spec.setting).held_out is EntityKind.drug
+    group = held_out_groups(dataset, split, at) if drugs else triples.cell_line[at]
     return Rows(
         seed=np.full(len(at), split.spec.seed),
         fold=np.full(len(at), split.spec.fold),
@@ -131,11 +139,3 @@ def _of_runs(runs: list[tuple[Cell, Run]], split: Split) -> Mapping[str, Array]:
             )
         draws.setdefault(cell.arm, {})[cell.draw] = table["probability"].to_numpy()
     return {arm: np.stack([of_draw[draw] for draw in sorted(of_draw)]) for arm, of_draw in draws.items()}
-
-
-def _naive(name: str, dataset: DataSet, split: Split) -> Array | None:
-    """None where the data set has not what it is made of."""
-    triples, rows = dataset.triples, np.concatenate([split.train, split.valid])
-    asked = (triples.drug_a[split.test], triples.drug_b[split.test], triples.cell_line[split.test])
-    predictor = naive_predictors(usual_target(triples.score[rows], triples.label[rows])).get(name)
-    return None if predictor is None else predictor.fit(triples, rows).predict(*asked)

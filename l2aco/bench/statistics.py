@@ -16,6 +16,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 LineMeasure = Callable[[Array, Array], float]
 DRAWS = 2000
+DRAWS_AT_ONCE = 256
 CONFIDENCE = 0.95
 POWER = 0.8
 
@@ -153,7 +154,10 @@ def _line_ndcg(label: Array, value: Array, k: int = 20) -> float:
 
 def pair_correlation(rows: Rows, prediction: Array, weights: Array, fewest: int = 5) -> Array:
     """(w,): correlation of predicted and measured scores of a pair over lines, the mean over pairs with at least
-    `fewest` lines, and over seeds. A pair mean, which predicts the same for all of a fold, is near 0."""
+    `fewest` lines, and over seeds. A mean over the other lines is below 0: where a line is high, the others are low."""
+    if len(weights) > DRAWS_AT_ONCE:  # a table of pairs by draws is held for each moment
+        parts = np.array_split(weights, -(-len(weights) // DRAWS_AT_ONCE))
+        return np.concatenate([pair_correlation(rows, prediction, part, fewest) for part in parts])
     known = np.isfinite(rows.score)
     found = []
     for seed in np.unique(rows.seed):

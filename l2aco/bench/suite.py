@@ -30,10 +30,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from l2aco.bench.statistics import MEASURES
 from l2aco.data.splits.make import num_folds
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.embeddings.embed import store_of_set
@@ -71,7 +72,8 @@ class Claim(BaseModel):
     text: str
     arm: str
     over: tuple[str, ...] = Field(min_length=1)
-    measure: Literal["auroc", "macro_auroc", "ndcg_at_20", "pair_correlation"] = "auroc"
+    measure: str = "auroc"
+    """A name of `statistics.MEASURES`."""
 
 
 class Suite(BaseModel):
@@ -113,6 +115,8 @@ class Suite(BaseModel):
             if name not in naive_predictors():
                 raise UnknownNameError("naive predictor", name, naive_predictors())
         for claim in self.claims:
+            if claim.measure not in MEASURES:
+                raise UnknownNameError("measure", claim.measure, MEASURES)
             if claim.arm in claim.over:
                 raise UsageError(f"the claim '{claim.text}' is over itself")
             for name in (claim.arm, *claim.over):

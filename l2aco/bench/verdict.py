@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from l2aco.bench.scored import Place, Scored
-from l2aco.bench.statistics import CONFIDENCE, MEASURES, Difference, Rows, difference, holm, resampled
+from l2aco.bench.scored import Scored
+from l2aco.bench.statistics import CONFIDENCE, MEASURES, Difference, difference, holm
 from l2aco.bench.suite import Claim, Suite
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -89,17 +88,9 @@ def standings(scored: Scored) -> list[Standing]:
     names = measures_of(scored)
     for arm in scored.predictions:
         places = scored.common([arm])
-        rows = scored.together(places)
-        weights = resampled(rows.groups)
-        predicted = scored.predicted(arm, places)
-        values = {name: _with_interval(_measured(name, rows, predicted, weights)) for name in names}
-        found.append(Standing(arm, len(places), len(predicted), values))
+        values = {name: _with_interval(scored.measured(name, arm, places)) for name in names}
+        found.append(Standing(arm, len(places), len(scored.predicted(arm, places)), values))
     return sorted(found, key=lambda standing: -standing.values["auroc"][0])
-
-
-def _measured(name: str, rows: Rows, predictions: Array, weights: Array) -> Array:
-    """(w,): the mean over the draws of a control."""
-    return np.asarray(np.mean([MEASURES[name](rows, draw, weights) for draw in predictions], axis=0))
 
 
 def _with_interval(values: Array) -> tuple[float, float, float]:
@@ -123,16 +114,10 @@ def judge(suite: Suite, everything: Sequence[Scored]) -> list[Verdict]:
 
 def _of_scored(suite: Suite, scored: Scored) -> Iterator[Verdict]:
     defined = measures_of(scored)
-
-    @cache
-    def measured(arm: str, measure: str, places: tuple[Place, ...]) -> Array:
-        rows = scored.together(places)
-        return _measured(measure, rows, scored.predicted(arm, places), resampled(rows.groups))
-
     for claim in suite.claims:
-        places = tuple(scored.common([claim.arm, *claim.over]))
+        places = scored.common([claim.arm, *claim.over])
         if places and claim.measure in defined:
-            ours = measured(claim.arm, claim.measure, places)
-            over = {rival: difference(ours, measured(rival, claim.measure, places)) for rival in claim.over}
+            ours, *theirs = (scored.measured(claim.measure, arm, places) for arm in (claim.arm, *claim.over))
+            over = {rival: difference(ours, values) for rival, values in zip(claim.over, theirs, strict=True)}
             p = max(item.p for item in over.values())
             yield Verdict(claim, scored.dataset, scored.setting, len(places), over, p)

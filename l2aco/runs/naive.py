@@ -88,15 +88,19 @@ def _vectors(dataset: DataSet, feature: str, *, logged: bool = False) -> Vectors
     return values, table.mask
 
 
+def predictors_of(dataset: DataSet, split: Split) -> dict[str, Predictor]:
+    """The predictors that read no vectors and can be fitted to the training and validation rows of a split."""
+    triples, rows = dataset.triples, np.concatenate([split.train, split.valid])
+    return naive_predictors(usual_target(triples.score[rows], triples.label[rows]))
+
+
 def predict_naive(dataset: DataSet, split: Split) -> dict[str, Array]:
     """float64 (n test rows,) probabilities by predictor, in the order of `split.test`: those that read no vectors, and
     the neighbours by what was measured.
 
     Fitted on training and validation rows together: there is nothing that validation would have to choose.
     """
-    triples, rows = dataset.triples, np.concatenate([split.train, split.valid])
-    target = usual_target(triples.score[rows], triples.label[rows])
-    return predictions({**naive_predictors(target), **neighbours(*measured_vectors(dataset))}, dataset, split)
+    return predictions({**predictors_of(dataset, split), **neighbours(*measured_vectors(dataset))}, dataset, split)
 
 
 def predictions(predictors: Mapping[str, Predictor], dataset: DataSet, split: Split) -> dict[str, Array]:

@@ -17,8 +17,7 @@ import numpy as np
 
 from l2aco.data.catalog import open_dataset
 from l2aco.data.dataset import DataSet
-from l2aco.data.splits import SETTINGS
-from l2aco.data.splits.make import make_split
+from l2aco.data.splits.make import held_out_groups, make_split
 from l2aco.data.splits.spec import Split
 from l2aco.errors import InputError, MismatchError, UsageError
 from l2aco.files import sha256_file, stable_hash, write_json
@@ -50,7 +49,7 @@ def make_ensemble(runs: Sequence[Run], workspace: Workspace, progress: Progress 
     dataset, split = _common(runs, workspace)
     valid, test = ([_probabilities(run, part, split) for run in runs] for part in ("valid", "test"))
     label = dataset.triples.label[split.valid]
-    weights = choose_weights(label, valid, held_out_groups(dataset, split))
+    weights = choose_weights(label, valid, held_out_groups(dataset, split, split.valid))
     members = [
         Member(
             run=run.id,
@@ -111,16 +110,6 @@ def _least_cross_entropy(label: np.ndarray, logits: np.ndarray) -> np.ndarray:
     found = minimize(loss, start, jac=True, method="SLSQP", bounds=[(0.0, 1.0)] * size, constraints=[whole]).x
     kept = np.clip(found, 0.0, None)
     return kept / kept.sum() if np.isfinite(kept).all() and kept.sum() > 0 else start
-
-
-def held_out_groups(dataset: DataSet, split: Split) -> np.ndarray:
-    """int64 (validation rows,): what each of them holds out; of its two drugs the one that training never saw."""
-    groups = SETTINGS.load(split.spec.setting)().groups(dataset)
-    valid = groups[split.valid]
-    if valid.ndim == 1:
-        return valid
-    unseen = ~np.isin(valid, groups[split.train])
-    return np.asarray(valid[np.arange(len(valid)), unseen.argmax(axis=1)])
 
 
 def _common(runs: Sequence[Run], workspace: Workspace) -> tuple[DataSet, Split]:

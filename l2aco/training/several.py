@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,27 +40,52 @@ def train_all(
         return [train(spec, workspace, once, callbacks=callbacks, reuse=len(specs) > 1) for spec in specs]
     choose_dataset(specs[0].dataset, workspace)  # simulates the demo once, not in every process
     progress.say(f"training {len(specs)} runs, {min(jobs, len(specs))} at a time")
-    found: dict[int, str] = {}
-    with (
-        ProcessPoolExecutor(min(jobs, len(specs)), mp_context=get_context("spawn")) as pool,
-        progress.task("training", total=len(specs), unit="runs") as advance,
-    ):
+    found: dict[int, Run] = {}
+    with progress.task("training", total=len(specs), unit="runs") as advance:
+        for number, result in train_each(specs, workspace, once, jobs=jobs):
+            if isinstance(result, L2aCoError):
+                raise result
+            found[number] = result
+            advance(1)
+    return [found[number] for number in range(len(specs))]
+
+
+def train_each(
+    specs: Sequence[TrainSpec], workspace: Workspace, progress: Progress = Silent(), *, jobs: int = 1
+) -> Iterator[tuple[int, Run | L2aCoError]]:
+    """The number of each spec and its run, or why there is none, as they are done; those that are there are taken."""
+    if jobs == 1 or len(specs) < 2:
+        for number, spec in enumerate(specs):
+            yield number, _run_or_error(partial(train, spec, workspace, progress, reuse=True))
+        return
+    with ProcessPoolExecutor(min(jobs, len(specs)), mp_context=get_context("spawn")) as pool:
+        numbers = {pool.submit(_train_one, spec, workspace.root): number for number, spec in enumerate(specs)}
         try:
-            numbers = {pool.submit(_train_one, spec, workspace.root): number for number, spec in enumerate(specs)}
             for future in as_completed(numbers):
-                found[numbers[future]], lines = future.result()
-                for line in lines:
-                    once.say(line)
-                advance(1)
-        except BrokenProcessPool:
-            raise L2aCoError(
-                "a process that trained was ended from outside, perhaps for want of memory",
-                remedy="Give the command again with fewer --jobs: runs that are done are kept.",
-            ) from None
+                result = _run_or_error(partial(_told, future, workspace, progress))
+                yield numbers[future], result
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [Run(workspace.runs / found[number], workspace) for number in range(len(specs))]
+
+
+def _run_or_error(make: Callable[[], Run]) -> Run | L2aCoError:
+    try:
+        return make()
+    except BrokenProcessPool:
+        return L2aCoError(
+            "a process that trained was ended from outside, perhaps for want of memory",
+            remedy="Give the command again with fewer --jobs: runs that are done are kept.",
+        )
+    except L2aCoError as error:
+        return error
+
+
+def _told(done: Future[tuple[str, list[str]]], workspace: Workspace, progress: Progress) -> Run:
+    name, lines = done.result()
+    for line in lines:
+        progress.say(line)
+    return Run(workspace.runs / name, workspace)
 
 
 class _Once:

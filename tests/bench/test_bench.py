@@ -154,7 +154,7 @@ def test_a_killed_suite_goes_on(suite: Path, workspace: Workspace) -> None:
         ("folds = 2", "folds = 2\nseeds = [-1]", UsageError, "cannot be negative"),
         ("folds = 2", "folds = 2\nsettings = []", UsageError, "must name something"),
         ('backbone = "Mixed"', 'backbone = "Mixed"\nseed = 9', UsageError, "spec.seed is the suite's to say"),
-        ('text = "the panel helps"', 'text = "it helps"\nmeasure = "nope"', InputError, "measure"),
+        ('text = "the panel helps"', 'text = "it helps"\nmeasure = "nope"', UnknownNameError, "unknown measure 'nope'"),
         ('over = ["nothing"', 'over = ["panel", "nothing"', UsageError, "is over itself"),
     ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 from l2aco.data.dataset import DataSet
 from l2aco.data.splits import SETTINGS
 from l2aco.data.splits.released import Released, is_released, read_parts
-from l2aco.data.splits.setting import Setting, keep_apart, leak
+from l2aco.data.splits.setting import Array, Setting, keep_apart, leak
 from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.entities import EntityKind
 from l2aco.errors import DamagedError, UsageError
@@ -124,3 +124,14 @@ def _read(path: Path, spec: SplitSpec, found: str) -> Split:
 
 def _rows_hash(split: Split) -> str:
     return stable_hash([sha256_bytes(rows.astype("<i8").tobytes()) for rows in (split.train, split.valid, split.test)])
+
+
+def held_out_groups(dataset: DataSet, split: Split, rows: Array) -> Array:
+    """int64 (n,): what each of these validation or test rows holds out; of its two drugs the one that training never
+    saw."""
+    groups = SETTINGS.load(split.spec.setting)().groups(dataset)
+    asked = groups[rows]
+    if asked.ndim == 1:
+        return np.asarray(asked)
+    unseen = ~np.isin(asked, groups[split.train])
+    return np.asarray(asked[np.arange(len(asked)), unseen.argmax(axis=1)])

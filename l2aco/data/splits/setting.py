@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Parts = tuple[Array, Array, Array, list[str]]
 
 
-class Setting:
+class Setting(ABC):
     """One way to divide the triples, with what it promises.
 
     version: of its rules; a split that was made by others is made again. options: what of a `SplitSpec` is this
@@ -34,10 +35,10 @@ class Setting:
         """How many folds there are; raises UsageError where the data set cannot be divided so."""
         return spec.folds
 
+    @abstractmethod
     def divide(self, dataset: DataSet, spec: SplitSpec) -> Parts:
         """(train, valid, test) row numbers in any order and the held-out ids; the validation rows are held out like
         the test rows. Raises UsageError where there are too few groups."""
-        raise NotImplementedError
 
     def groups(self, dataset: DataSet) -> Array:
         """int64 (n,), or (n, 2) for the two drugs: what the test holds out whole, of each of the triples; by default
