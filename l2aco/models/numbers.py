@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from l2aco.models.losses import chosen_entities
+from l2aco.models.moments import moments
 from l2aco.models.spec import AlignSpec
 from l2aco.models.vectors import Vectors
 
@@ -59,12 +60,8 @@ def _standardised(vectors: Mapping[str, Vectors], train: np.ndarray | None) -> n
     for known in vectors.values():
         if not known.columns:
             continue
-        values = np.where(known.known[:, None], known.values, np.nan)
-        learned = np.nan_to_num(values if train is None else values[train])
-        there = ~np.isnan(values if train is None else values[train])
-        count = np.maximum(there.sum(axis=0), 1)
-        mean = learned.sum(axis=0) / count
-        sd = np.sqrt((np.where(there, learned - mean, 0.0) ** 2).sum(axis=0) / count)
+        values = known.with_gaps
+        mean, sd = moments(values if train is None else values[train])
         telling = sd > 1e-6
         found.append(((values - mean) / np.where(telling, sd, 1.0))[:, telling])
     rows = len(next(iter(vectors.values())).values) if vectors else 0

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from l2aco.models.inputs import Inputs
+from l2aco.models.moments import moments
 from l2aco.models.trees import CATEGORIES
 from l2aco.models.vectors import Vectors
 
@@ -26,12 +27,10 @@ class Components:
     @classmethod
     def fit(cls, vectors: Vectors, train: Array | None, count: int) -> Self:
         """At most `count` directions of the known rows among `train` (None: all), columns at variance 1."""
-        values = known_values(vectors)
+        values = vectors.with_gaps
         chosen = vectors.known if train is None else vectors.known & np.isin(np.arange(len(values)), train)
         rows = values[chosen] if chosen.any() else np.zeros((1, values.shape[1]))
-        seen = np.maximum((~np.isnan(rows)).sum(axis=0), 1)
-        centre = np.nansum(rows, axis=0) / seen
-        spread = np.sqrt(np.nansum((rows - centre) ** 2, axis=0) / seen)
+        centre, spread = moments(rows)
         scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-9)
         _, size, axes = np.linalg.svd(np.nan_to_num((rows - centre) * scale), full_matrices=False)
         kept = axes[:count][size[:count] > 1e-9 * max(size[0], 1e-300)]
@@ -41,13 +40,8 @@ class Components:
 
     def __call__(self, vectors: Vectors) -> Array:
         """float64 (n, r); NaN where nothing is known of an entity."""
-        said = np.nan_to_num(known_values(vectors) - self.centre) @ self.axes
+        said = np.nan_to_num(vectors.with_gaps - self.centre) @ self.axes
         return np.where(vectors.known[:, None], said, np.nan)
-
-
-def known_values(vectors: Vectors) -> Array:
-    """float64 (n, D), NaN where unknown."""
-    return np.where(vectors.known[:, None], vectors.values, np.nan).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -69,12 +63,12 @@ class Panel:
 
     def classes(self, drugs: Vectors) -> Array:
         """int64 (Nd,): the class of each drug, -1 where it has none."""
-        said = np.nan_to_num(known_values(drugs)[:, self.drugs])
+        said = np.nan_to_num(drugs.with_gaps[:, self.drugs])
         return np.where(said.max(axis=1, initial=0.0) > 0, said.argmax(axis=1), -1)
 
     def grades(self, lines: Vectors) -> Array:
         """float64 (Nl, classes)."""
-        return known_values(lines)[:, self.lines]
+        return lines.with_gaps[:, self.lines]
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,7 @@ class Columns:
         for store, fitted in components.items():
             vectors = inputs.cell_vectors[store]
             panel = Panel.of(vectors.columns)
-            lines += [known_values(vectors)[:, panel.alone], fitted(vectors)]
+            lines += [vectors.with_gaps[:, panel.alone], fitted(vectors)]
             if panel.drugs and store in inputs.drug_vectors:
                 panels.append((panel.classes(inputs.drug_vectors[store]), panel.grades(vectors)))
         return cls(np.concatenate(lines, axis=1), panels)

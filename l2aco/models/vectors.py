@@ -56,6 +56,11 @@ class Vectors:
     absent: NDArray[np.float32]
     columns: tuple[str, ...] = ()
 
+    @property
+    def with_gaps(self) -> NDArray[np.float64]:
+        """float64 (n, D): the values, all NaN of whom there is no vector."""
+        return np.where(self.known[:, None], self.values, np.nan).astype(np.float64)
+
     def arrays(self) -> dict[str, np.ndarray]:
         """What `of_arrays` makes them of again; it raises KeyError or ValueError where they are none's."""
         centre = {} if self.centre is None else {"centre": self.centre}

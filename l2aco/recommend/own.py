@@ -10,6 +10,7 @@ import numpy as np
 
 from l2aco.entities import Entity, EntityKind
 from l2aco.models.inputs import Inputs
+from l2aco.models.moments import moments
 
 if TYPE_CHECKING:
     from l2aco.runs.predictor import Predictor
@@ -67,22 +68,11 @@ def _likeness(predictor: Predictor, store: str, row: int) -> Array | None:
         mine, is_known = others.values[row - len(vectors.known)], others.known[row - len(vectors.known)]
     if not is_known:
         return None
-    values = np.where(vectors.known[:, None], vectors.values, np.nan).astype(np.float64)
-    columns = _telling(values)
-    centre, spread = np.nanmean(values[:, columns], axis=0), np.nanstd(values[:, columns], axis=0)
-    scale = spread if vectors.columns else np.ones(len(spread))
-    all_of_them, this = (np.nan_to_num((rows[..., columns] - centre) / scale) for rows in (values, mine))
+    centre, spread = moments(vectors.with_gaps)
+    scale = np.where(spread > 0, spread if vectors.columns else 1.0, np.inf)
+    all_of_them, this = (np.nan_to_num((rows - centre) / scale) for rows in (vectors.with_gaps, mine))
     lengths = np.linalg.norm(all_of_them, axis=1) * max(float(np.linalg.norm(this)), 1e-12)
     return np.asarray(np.divide(all_of_them @ this, lengths, out=np.zeros(len(lengths)), where=lengths > 0))
-
-
-def _telling(values: Array) -> Array:
-    """Columns that are known of somebody and not the same for all."""
-    counts = np.isfinite(values).sum(axis=0)
-    some = counts > 1
-    spread = np.zeros(values.shape[1])
-    spread[some] = np.nanstd(values[:, some], axis=0)
-    return np.flatnonzero(spread > 0)
 
 
 def describe_own(correlation: float, line: str) -> str:

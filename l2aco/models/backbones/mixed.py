@@ -222,8 +222,7 @@ def _entities(inputs: Inputs, kind: EntityKind, config: MixedConfig) -> Entities
     if config.reads("stores"):
         vectors = inputs.drug_vectors if kind is EntityKind.drug else inputs.cell_vectors
         for store, known in vectors.items():
-            values = np.where(known.known[:, None], known.values, np.nan)
-            kernels[store] = Knowledge(values, "columns" if known.columns else "none")
+            kernels[store] = Knowledge(known.with_gaps, "columns" if known.columns else "none")
     for name, table in inputs.features.items():
         if table.kind is kind and config.reads(name):
             signed = name not in LOGGED or table.values.min(initial=0) < 0

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import linalg
 
 from l2aco.errors import InputError
+from l2aco.models.moments import moments
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Scaling = Literal["columns", "none"]
@@ -100,10 +101,7 @@ def fit_features(values: Array, rows: Array, *, scaling: Scaling = "columns", ra
     train = train[~np.isnan(train).all(axis=1)]
     if len(train) < 2:
         return None
-    present = ~np.isnan(train)
-    count = np.maximum(present.sum(axis=0), 1)
-    centre = np.where(present, train, 0.0).sum(axis=0) / count
-    spread = np.sqrt((np.where(present, train - centre, 0.0) ** 2).sum(axis=0) / count)
+    centre, spread = moments(train)
     told_apart = spread > 1e-9 * np.maximum(np.abs(centre), 1.0)
     if not told_apart.any():
         return None
