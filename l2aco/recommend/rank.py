@@ -7,12 +7,13 @@ that a reader sees what the data say and what the model adds.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2aco.data.catalog import open_dataset
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
@@ -25,6 +26,7 @@ from l2aco.runs.newcomers import Acquaintances
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from l2aco.data.dataset import DataSet
     from l2aco.models.estimator import Expected
     from l2aco.runs.predictor import Predictor
     from l2aco.runs.run import Run
@@ -70,15 +72,17 @@ def rank_pairs(
     like = neighbours(predictor, cell)
     near = {neighbour.entity.id for neighbour in like}
     order = np.argsort(-raw, kind="stable")[:top]  # calibrated ones are equal near 0 and 1
-    shown = [(chosen[one[which]], chosen[other[which]]) for which in order]
     expected = predictor.expected_rows(of_drugs[one[order]], of_drugs[other[order]], np.repeat(line, len(order)))
-    ranked = _all_ranked(shown, raw[order], predictor, cell, _records(run), trained, near)
+    pairs = [(chosen[one[which]], chosen[other[which]]) for which in order]
+    numbers, record = _numbers(predictor, raw[order], expected), _Record(run, cell, near)
     lines = run.counts(EntityKind.cell_line)
     return Recommendation(
         cell_line=cell.name,
         run=run.id,
         seen_in_training=bool(lines.filter(id=cell.id)["training_triples"].sum()),
-        pairs=ranked if expected is None else _with_expectations(ranked, expected),
+        pairs=_ranked(
+            pairs, _numbers(predictor, raw[order], expected), predictor.threshold, _Record(run, cell, near), trained
+        ),
         simulated=run.simulated,
         outranked=_outranked(run),
         lacking=tuple(predictor.lacking(cell)),
@@ -133,30 +137,6 @@ def _drugs(run: Run, acquaintances: Acquaintances, names: Sequence[str]) -> list
     return sorted(wanted.values(), key=lambda drug: drug.id)
 
 
-def _all_ranked(
-    pairs: Sequence[tuple[Entity, Entity]],
-    raw: np.ndarray,
-    predictor: Predictor,
-    cell: Entity,
-    records: dict[frozenset[str], dict[str, int]],
-    trained: dict[str, int],
-    near: set[str],
-) -> list[RankedPair]:
-    found = zip(pairs, raw.tolist(), predictor.calibration.apply(raw).tolist(), strict=True)
-    return [
-        _ranked(rank, pair, cell, (probability, calibrated, predictor.threshold), records, trained, near)
-        for rank, (pair, probability, calibrated) in enumerate(found, start=1)
-    ]
-
-
-def _with_expectations(pairs: Sequence[RankedPair], expected: Expected) -> list[RankedPair]:
-    ends = zip(expected.mean.tolist(), expected.low.tolist(), expected.high.tolist(), strict=True)
-    return [
-        replace(pair, expected=mean, expected_low=low, expected_high=high)
-        for pair, (mean, low, high) in zip(pairs, ends, strict=True)
-    ]
-
-
 def _often_trained(drugs: Sequence[Entity], trained: Mapping[str, int], least: int) -> list[Entity]:
     chosen = [drug for drug in drugs if trained.get(drug.id, 0) >= least]
     if len(chosen) < 2:
@@ -177,55 +157,66 @@ def _outranked(run: Run) -> str | None:
     return f"the naive predictor '{naive['model']}' ranks better (AUROC {naive['auroc']:.3f}, this run {ours:.3f})"
 
 
-def _records(run: Run) -> dict[frozenset[str], dict[str, int]]:
-    """Measured labels by pair and cell line, as the run's data set holds them today; none where it is gone."""
-    from l2aco.data.catalog import open_dataset
+def _numbers(predictor: Predictor, raw: np.ndarray, expected: Expected | None) -> dict[str, np.ndarray]:
+    """float64 (n,) by the fields of a `RankedPair`."""
+    numbers = {"probability": raw, "calibrated": predictor.calibration.apply(raw)}
+    if expected is None:
+        return numbers
+    return numbers | {"expected": expected.mean, "expected_low": expected.low, "expected_high": expected.high}
 
-    try:
-        dataset = open_dataset(str(run.spec.dataset), run.workspace)
-    except UnknownNameError:
-        return {}
-    triples = dataset.triples
-    drugs, lines = [drug.id for drug in dataset.drugs], [line.id for line in dataset.cell_lines]
-    found: dict[frozenset[str], dict[str, int]] = {}
-    for a, b, c, label in zip(
-        triples.drug_a.tolist(),
-        triples.drug_b.tolist(),
-        triples.cell_line.tolist(),
-        triples.label.tolist(),
-        strict=True,
-    ):
-        found.setdefault(frozenset((drugs[a], drugs[b])), {})[lines[c]] = label
-    return found
+
+class _Record:
+    """What was measured of a pair, as the run's data set holds it today; nothing where that is gone. `near`: ids of the
+    lines that are most like the one asked for."""
+
+    def __init__(self, run: Run, line: Entity, near: set[str]) -> None:
+        self._line, self._near = line.id, near
+        self._labels: dict[frozenset[str], dict[str, int]] = {}
+        with suppress(UnknownNameError):
+            self._read(open_dataset(str(run.spec.dataset), run.workspace))
+
+    def _read(self, dataset: DataSet) -> None:
+        triples = dataset.triples
+        drugs, lines = [drug.id for drug in dataset.drugs], [line.id for line in dataset.cell_lines]
+        columns = (triples.drug_a, triples.drug_b, triples.cell_line, triples.label)
+        for a, b, c, label in zip(*(column.tolist() for column in columns), strict=True):
+            self._labels.setdefault(frozenset((drugs[a], drugs[b])), {})[lines[c]] = label
+
+    def of(self, one: Entity, other: Entity) -> dict[str, Any]:
+        """Here, elsewhere, and near, as the fields of a `RankedPair`."""
+        labels = self._labels.get(frozenset((one.id, other.id)), {})
+        elsewhere = [label for line, label in labels.items() if line != self._line]
+        nearby = [label for line, label in labels.items() if line in self._near]
+        return {
+            "measured": labels.get(self._line),
+            "elsewhere_synergistic": sum(elsewhere),
+            "elsewhere_measured": len(elsewhere),
+            "near_synergistic": sum(nearby),
+            "near_measured": len(nearby),
+        }
 
 
 def _ranked(
-    rank: int,
-    pair: tuple[Entity, Entity],
-    cell: Entity,
-    probability: tuple[float, float, float],
-    records: dict[frozenset[str], dict[str, int]],
-    trained: dict[str, int],
-    near: set[str],
-) -> RankedPair:
-    first, second = pair
-    labels = records.get(frozenset((first.id, second.id)), {})
-    elsewhere = [label for line, label in labels.items() if line != cell.id]
-    nearby = [label for line, label in labels.items() if line in near]
-    return RankedPair(
-        rank=rank,
-        drug_a=first.name,
-        drug_b=second.name,
-        drug_a_id=first.id,
-        drug_b_id=second.id,
-        probability=probability[0],
-        calibrated=probability[1],
-        threshold=probability[2],
-        measured=labels.get(cell.id),
-        elsewhere_synergistic=sum(elsewhere),
-        elsewhere_measured=len(elsewhere),
-        near_synergistic=sum(nearby),
-        near_measured=len(nearby),
-        training_a=trained.get(first.id, 0),
-        training_b=trained.get(second.id, 0),
-    )
+    pairs: Sequence[tuple[Entity, Entity]],
+    numbers: Mapping[str, np.ndarray],
+    threshold: float,
+    record: _Record,
+    trained: Mapping[str, int],
+) -> list[RankedPair]:
+    """Best first, as they come. numbers: float64 (n,) by field."""
+    rows = zip(*(values.tolist() for values in numbers.values()), strict=True)
+    return [
+        RankedPair(
+            rank=rank,
+            drug_a=one.name,
+            drug_b=other.name,
+            drug_a_id=one.id,
+            drug_b_id=other.id,
+            threshold=threshold,
+            training_a=trained.get(one.id, 0),
+            training_b=trained.get(other.id, 0),
+            **dict(zip(numbers, row, strict=True)),
+            **record.of(one, other),
+        )
+        for rank, ((one, other), row) in enumerate(zip(pairs, rows, strict=True), start=1)
+    ]
