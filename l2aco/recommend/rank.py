@@ -17,7 +17,7 @@ from l2aco.data.catalog import open_dataset
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
-from l2aco.recommend.own import NOBODY, neighbours, rank_correlation
+from l2aco.recommend.own import NOBODY, Neighbour, neighbours, rank_correlation
 from l2aco.recommend.recommendation import RankedPair, Recommendation
 from l2aco.recommend.told import Told, vectors_told
 from l2aco.runs.measured import read_measured
@@ -70,19 +70,16 @@ def rank_pairs(
     line = predictor.rows(EntityKind.cell_line, [cell])
     raw = predictor.predict_rows(of_drugs[one], of_drugs[other], np.repeat(line, len(one)))
     like = neighbours(predictor, cell)
-    near = {neighbour.entity.id for neighbour in like}
     order = np.argsort(-raw, kind="stable")[:top]  # calibrated ones are equal near 0 and 1
     expected = predictor.expected_rows(of_drugs[one[order]], of_drugs[other[order]], np.repeat(line, len(order)))
     pairs = [(chosen[one[which]], chosen[other[which]]) for which in order]
-    numbers, record = _numbers(predictor, raw[order], expected), _Record(run, cell, near)
+    numbers, record = _numbers(predictor, raw[order], expected), _Record(run, cell, like)
     lines = run.counts(EntityKind.cell_line)
     return Recommendation(
         cell_line=cell.name,
         run=run.id,
         seen_in_training=bool(lines.filter(id=cell.id)["training_triples"].sum()),
-        pairs=_ranked(
-            pairs, _numbers(predictor, raw[order], expected), predictor.threshold, _Record(run, cell, near), trained
-        ),
+        pairs=_ranked(pairs, numbers, predictor.threshold, record, trained),
         simulated=run.simulated,
         outranked=_outranked(run),
         lacking=tuple(predictor.lacking(cell)),
@@ -166,11 +163,13 @@ def _numbers(predictor: Predictor, raw: np.ndarray, expected: Expected | None) -
 
 
 class _Record:
-    """What was measured of a pair, as the run's data set holds it today; nothing where that is gone. `near`: ids of the
-    lines that are most like the one asked for."""
+    """What was measured of a pair, as the run's data set holds it today; nothing where that is gone.
 
-    def __init__(self, run: Run, line: Entity, near: set[str]) -> None:
-        self._line, self._near = line.id, near
+    like: the lines that are most like the one asked for.
+    """
+
+    def __init__(self, run: Run, line: Entity, like: Sequence[Neighbour]) -> None:
+        self._line, self._near = line.id, {neighbour.entity.id for neighbour in like}
         self._labels: dict[frozenset[str], dict[str, int]] = {}
         with suppress(UnknownNameError):
             self._read(open_dataset(str(run.spec.dataset), run.workspace))
