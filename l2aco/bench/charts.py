@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class Chart:
     figure: Figure
     table: Table
 
+    @cached_property
     def svg(self) -> str:
         """The drawing alone, without the head of a file; the same bytes each time."""
         import matplotlib
@@ -82,7 +84,7 @@ def save_charts(charts: Sequence[Chart], folder: Path) -> None:
     import matplotlib
 
     for chart in charts:
-        write_text(folder / f"{chart.name}.svg", '<?xml version="1.0" encoding="utf-8"?>\n' + chart.svg())
+        write_text(folder / f"{chart.name}.svg", '<?xml version="1.0" encoding="utf-8"?>\n' + chart.svg)
         with matplotlib.rc_context(STYLE), atomic_path(folder / f"{chart.name}.png") as partial:
             chart.figure.savefig(partial, format="png", dpi=150, metadata={"Software": None})
 

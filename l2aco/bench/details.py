@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from l2aco.bench.rows import Rows
 from l2aco.bench.scored import Place, Scored
-from l2aco.bench.statistics import Rows, auroc_of_lines, auroc_of_splits
+from l2aco.bench.statistics import auroc_of_lines, auroc_of_splits
 from l2aco.runs.breakdown import strata
 
 Array = np.ndarray[Any, np.dtype[Any]]

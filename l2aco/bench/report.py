@@ -86,7 +86,7 @@ class Report:
         outcome = self.outcome
         seeds = len(outcome.suite.seeds)
         found = [
-            f"{len(outcome.runs)} of {len(outcome.runs) + len(outcome.failed)} runs finished",
+            f"{len(outcome.runs)} of {outcome.cells} runs finished",
             f"{seeds} seed{'s' if seeds > 1 else ''} of folds and models; {DRAWS:,} resamples of what was held out, "
             "all predictors on the same ones",
         ]
@@ -96,6 +96,7 @@ class Report:
             if short:
                 found.append(f"{scored.dataset}, {scored.setting}: not on every split: {', '.join(short)}")
         found += [f"failed: {describe(cell)}: {message}" for cell, message in outcome.failed]
+        found += [f"not begun within the budget: {describe(cell)}" for cell in outcome.unfinished]
         return found
 
     def runs(self) -> dict[str, str]:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from l2aco.bench.execute import Outcome
-from l2aco.bench.statistics import MEASURES, Rows, resampled
+from l2aco.bench.rows import Rows
+from l2aco.bench.statistics import MEASURES, resampled
 from l2aco.bench.suite import Cell
 from l2aco.data.catalog import open_dataset
 from l2aco.data.dataset import DataSet
@@ -72,11 +73,17 @@ class Scored:
         every resample; of a control the mean over its draws. Measured once."""
         key = (measure, arm, tuple(places))
         if key not in self._measured:
-            rows = self.together(key[2])
-            weights = resampled(rows.groups)
-            values = [MEASURES[measure](rows, draw, weights) for draw in self.predicted(arm, key[2])]
-            self._measured[key] = np.asarray(np.mean(values, axis=0))
+            self._measure(measure, key[2])
         return self._measured[key]
+
+    def _measure(self, measure: str, places: tuple[Place, ...]) -> None:
+        """Of all that have finished these splits at once: much of what is counted is the same for all."""
+        rows = self.together(places)
+        arms = [arm for arm, of_place in self.predictions.items() if of_place.keys() >= set(places)]
+        drawn = [self.predicted(arm, places) for arm in arms]
+        values = MEASURES[measure](rows, np.concatenate(drawn), resampled(rows.groups))
+        for arm, of_arm in zip(arms, np.split(values, np.cumsum([len(of_arm) for of_arm in drawn])[:-1]), strict=True):
+            self._measured[measure, arm, places] = of_arm.mean(axis=0)
 
 
 def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:

@@ -76,6 +76,15 @@ class Claim(BaseModel):
     """A name of `statistics.MEASURES`."""
 
 
+class Budget(BaseModel):
+    """After so many hours, or so many new runs, no other is begun; the same command goes on. None: no limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    cells: int | None = Field(default=None, ge=0)
+
+
 class Suite(BaseModel):
     """See the module. `naive` names predictors of `runs.naive` that stand beside the arms."""
 
@@ -90,6 +99,7 @@ class Suite(BaseModel):
     """Of the folds and of the models alike."""
     folds: int = Field(default=5, ge=2, le=1000)
     naive: tuple[str, ...] = ("pair mean",)
+    budget: Budget = Budget()
     spec: dict[str, Any] = Field(default_factory=dict)
     arms: tuple[Arm, ...] = Field(min_length=1)
     claims: tuple[Claim, ...] = ()
@@ -167,6 +177,7 @@ def cells(suite: Suite, workspace: Workspace) -> list[Cell]:
     from l2aco.data.catalog import open_or_simulate
 
     found: list[Cell] = []
+    arms = [(arm, _values(arm, suite.spec, workspace)) for arm in suite.arms]
     for dataset in suite.dataset:
         opened = open_or_simulate(dataset, workspace)
         for setting in suite.settings:
@@ -174,18 +185,23 @@ def cells(suite: Suite, workspace: Workspace) -> list[Cell]:
                 split = SplitSpec(setting=setting, folds=suite.folds, seed=seed)
                 for fold in range(num_folds(opened, split)):
                     at = {"dataset": opened.name, "seed": seed, "split": {**split.model_dump(), "fold": fold}}
-                    found += [cell for arm in suite.arms for cell in _of_arm(arm, suite.spec, at, workspace)]
+                    found += [cell for arm, values in arms for cell in _of_arm(arm, values, at)]
     return found
 
 
-def _of_arm(arm: Arm, common: Mapping[str, Any], at: Mapping[str, Any], workspace: Workspace) -> list[Cell]:
+def _values(arm: Arm, common: Mapping[str, Any], workspace: Workspace) -> dict[str, Any]:
+    values = _merged(common, arm.spec)
+    if arm.profiles is not None:
+        values["store"] = [store_of_set(name, workspace, encoder=arm.encoder) for name in arm.profiles]
+    return values
+
+
+def _of_arm(arm: Arm, values: Mapping[str, Any], at: Mapping[str, Any]) -> list[Cell]:
     if arm.folds is not None and at["split"]["fold"] not in arm.folds:
         return []
     if arm.seeds is not None and at["seed"] not in arm.seeds:
         return []
-    values = _merged(_merged(common, arm.spec), at)
-    if arm.profiles is not None:
-        values["store"] = [store_of_set(name, workspace, encoder=arm.encoder) for name in arm.profiles]
+    values = _merged(values, at)
     made = []
     for draw in range(arm.draws):
         drawn = _merged(values, {"align": {"draw": draw}}) if arm.draws > 1 else values
