@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 
 import numpy as np
 
 from l2aco.bench.pairs import pair_correlation
 from l2aco.bench.rows import Array, Measure, Rows
+from l2aco.metrics import ndcg_at
 
 LineMeasure = Callable[[Array, Array], float]
 DRAWS = 2000
@@ -90,7 +91,7 @@ def macro_auroc(rows: Rows, prediction: Array, weights: Array) -> Array:
 @_of_each
 def ndcg(rows: Rows, prediction: Array, weights: Array) -> Array:
     """(w,): NDCG at 20 of the pairs of a line, their labels the gain, the mean over lines."""
-    return _over_lines(rows, prediction, weights, _line_ndcg)
+    return _over_lines(rows, prediction, weights, partial(ndcg_at, k=20))
 
 
 def auroc_of_splits(rows: Rows, prediction: Array) -> float:
@@ -137,19 +138,6 @@ def _plain_auroc(label: Array, value: Array) -> float:
     high = np.sort(high)  # found in order, they are found faster
     below = np.searchsorted(low, high, "left").sum() + np.searchsorted(low, high, "right").sum()
     return float(below / (2 * len(high) * len(low)))
-
-
-def _line_ndcg(label: Array, value: Array, k: int = 20) -> float:
-    """As sklearn.metrics.ndcg_score, which takes thirty times as long: rows of equal value share their gain."""
-    found = int(label.sum())
-    if len(label) < 2 or not found:
-        return float("nan")
-    discount = np.cumsum(1 / np.log2(np.arange(2, min(k, len(label)) + 2)))
-    _, rank, count = np.unique(-value, return_inverse=True, return_counts=True)
-    gain = np.bincount(rank, label, minlength=len(count)) / count
-    ends = np.minimum(np.cumsum(count), k)
-    paid = np.concatenate([[0.0], discount])[ends]
-    return float((gain * np.diff(paid, prepend=0.0)).sum() / discount[min(found, k) - 1])
 
 
 def _mean(values: Array) -> Array:
