@@ -164,8 +164,10 @@ def _thirds(dataset: DataSet, splits: Sequence[Split], known: Known) -> Array | 
 def _different(vectors: Any, columns: Sequence[str]) -> Array:
     """The columns in which entities differ; of numbers, those that are no word of a list, with unit variance."""
     values = np.nan_to_num(np.asarray(vectors, dtype=np.float64))
+    if len(values) < 3:
+        return values[:, :0]
     kept = [at for at in range(values.shape[1]) if not (columns and "=" in columns[at]) and np.ptp(values[:, at]) > 0]
-    values = values[:, kept] if len(values) > 2 else values[:, :0]
+    values = values[:, kept]
     return values / values.std(axis=0) if columns else values
 
 

@@ -44,20 +44,20 @@ def run(
     """
     import shlex
 
-    from l2aco.bench.execute import run_suite
-    from l2aco.bench.report import check_folder, make_report
     from l2aco.bench.suite import load_suite
+    from l2aco.training.choose import check_names
+
+    budget = None if hours is None else {"hours": hours}
+    asked = load_suite(suite, dataset=tuple(dataset or ()), seeds=tuple(seed or ()), budget=budget)
+    if address is not None and executor is not Executor.ray:
+        raise UsageError("--address belongs to --executor ray")
+    for name in asked.dataset:
+        check_names({"dataset": name}, shell.workspace)
+    from l2aco.bench.execute import run_suite  # after the names: it brings torch
+    from l2aco.bench.report import check_folder, make_report
     from l2aco.bench.tables import where
     from l2aco.training.on_ray import ray_pool
 
-    asked = load_suite(
-        suite,
-        dataset=tuple(dataset or ()),
-        seeds=tuple(seed or ()),
-        budget={"hours": hours} if hours is not None else None,
-    )
-    if address is not None and executor is not Executor.ray:
-        raise UsageError("--address belongs to --executor ray")
     pool = partial(ray_pool, address=address) if executor is Executor.ray else None
     folder = out or shell.workspace.bench / asked.name
     check_folder(folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +12,13 @@ from l2aco.errors import InputError, L2aCoError, UsageError
 
 if TYPE_CHECKING:
     from l2aco.runs.spec import TrainSpec
-    from l2aco.training.several import Told
+    from l2aco.training.several import Call, Told
 
 
 class RayPool:
     """Every run is a task of as many cores as its spec has threads, so that no core is given away twice."""
 
-    def submit(self, call: Callable[[TrainSpec, Path], Told], spec: TrainSpec, root: Path, /) -> Future[Told]:
+    def submit(self, call: Call, spec: TrainSpec, root: Path, /) -> Future[Told]:
         """A future whose error is the run's own."""
         import ray
 
@@ -47,7 +47,7 @@ def ray_pool(jobs: int, address: str | None = None) -> Iterator[RayPool]:
         ray.shutdown()
 
 
-def _told_or_error(call: Callable[[TrainSpec, Path], Told], spec: TrainSpec, root: Path) -> Told | L2aCoError:
+def _told_or_error(call: Call, spec: TrainSpec, root: Path) -> Told | L2aCoError:
     """An error of ours comes back as it is, without Ray's frames around it."""
     try:
         return call(spec, root)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Told = tuple[str, list[str]]
 """The id of a run and what was said while it was trained."""
+Call = Callable[["TrainSpec", Path], Told]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -36,20 +37,21 @@ def train_all(
     *,
     jobs: int = 1,
     callbacks: Sequence[Callback] = (),
+    again: bool = False,
 ) -> list[Run]:
-    """The runs of `specs`, in their order; where there are several, those that are there already are taken.
+    """The runs of `specs`, in their order; those that are there already are taken, unless they are trained `again`.
 
     `jobs` processes train at the same time, with the same numbers as one after another; `callbacks` then see nothing.
     Raises what `train` raises, at the first run that fails; runs that are done stay.
     """
     once = _Once(progress)
     if jobs == 1 or len(specs) == 1:
-        return [train(spec, workspace, once, callbacks=callbacks, reuse=len(specs) > 1) for spec in specs]
+        return [train(spec, workspace, once, callbacks=callbacks, reuse=not again) for spec in specs]
     choose_dataset(specs[0].dataset, workspace)  # simulates the demo once, not in every process
     progress.say(f"training {len(specs)} runs, {min(jobs, len(specs))} at a time")
     found: dict[int, Run] = {}
     with progress.task("training", total=len(specs), unit="runs") as advance:
-        for number, result in train_each(specs, workspace, once, jobs=jobs):
+        for number, result in train_each(specs, workspace, once, jobs=jobs, again=again):
             if isinstance(result, L2aCoError):
                 raise result
             found[number] = result
@@ -63,32 +65,35 @@ def train_each(
     progress: Progress = Silent(),
     *,
     jobs: int = 1,
+    again: bool = False,
     pool: Callable[[int], AbstractContextManager[Pool]] | None = None,
 ) -> Iterator[tuple[int, Run | L2aCoError]]:
-    """The number of each spec and its run, or why there is none, as they are done; those that are there are taken.
+    """The number of each spec and its run, or why there is none, as they are done; those that are there are taken, or
+    trained `again`.
 
     Of several jobs each trains in a process of its own, and the next spec is asked for when one of them is free. `pool`
     makes what they are given to, `processes` where it is None.
     """
     if jobs == 1 and pool is None:
         for number, spec in enumerate(specs):
-            yield number, _run_or_error(partial(train, spec, workspace, progress, reuse=True))
+            yield number, _run_or_error(partial(train, spec, workspace, progress, reuse=not again))
         return
+    call = partial(_train_one, again=again)
     with (pool or processes)(jobs) as opened:
         left, numbers = enumerate(specs), dict[Future[Told], int]()
         while True:
             for number, spec in islice(left, jobs - len(numbers)):
-                numbers[_submitted(opened, spec, workspace.root)] = number
+                numbers[_submitted(opened, call, spec, workspace.root)] = number
             if not numbers:
                 return
             for future in wait(numbers, return_when=FIRST_COMPLETED).done:
                 yield numbers.pop(future), _run_or_error(partial(_told, future, workspace, progress))
 
 
-def _submitted(pool: Pool, spec: TrainSpec, root: Path) -> Future[Told]:
+def _submitted(pool: Pool, call: Call, spec: TrainSpec, root: Path) -> Future[Told]:
     """What a pool that has broken says of it, it says of every run that it is given."""
     try:
-        return pool.submit(_train_one, spec, root)
+        return pool.submit(call, spec, root)
     except BrokenProcessPool as error:
         broken: Future[Told] = Future()
         broken.set_exception(error)
@@ -98,7 +103,7 @@ def _submitted(pool: Pool, spec: TrainSpec, root: Path) -> Future[Told]:
 class Pool(Protocol):
     """What runs are given to."""
 
-    def submit(self, call: Callable[[TrainSpec, Path], Told], spec: TrainSpec, root: Path, /) -> Future[Told]: ...
+    def submit(self, call: Call, spec: TrainSpec, root: Path, /) -> Future[Told]: ...
 
 
 @contextmanager
@@ -170,6 +175,6 @@ class _Lines(Silent):
         self.said.append(text)
 
 
-def _train_one(spec: TrainSpec, root: Path) -> Told:
+def _train_one(spec: TrainSpec, root: Path, again: bool) -> Told:
     lines = _Lines()
-    return train(spec, Workspace(root), lines, reuse=True).id, lines.said
+    return train(spec, Workspace(root), lines, reuse=not again).id, lines.said
