@@ -21,6 +21,7 @@ VERBS = (
     "evaluate",
     "predict",
     "recommend",
+    "explore",
     "doctor",
     "llms",
     "encoders",
