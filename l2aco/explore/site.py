@@ -15,7 +15,7 @@ from l2aco.data.catalog import list_datasets
 from l2aco.data.dataset import DataSet
 from l2aco.errors import DamagedError, L2aCoError, UnknownNameError
 from l2aco.explore.catalogue import Catalogue, gather
-from l2aco.explore.page import slug
+from l2aco.explore.page import Note, slug
 from l2aco.files import stable_hash
 from l2aco.profiles.sets import ProfileSet, list_profile_sets
 from l2aco.progress import Silent
@@ -25,6 +25,7 @@ from l2aco.workspace import Workspace, names_in
 if TYPE_CHECKING:
     from l2aco.embeddings.store.store import EmbeddingStore
 
+MOST_SAID = 3
 CONTROL = {"vectors", "draw"}
 """The settings of alignment in which a control differs from its run."""
 
@@ -38,6 +39,11 @@ class Notes(Silent):
     def say(self, text: str) -> None:
         if text not in self.lines:
             self.lines.append(text)
+
+    def shown(self) -> list[Note]:
+        """The first of them, and how many more there are."""
+        more = len(self.lines) - MOST_SAID
+        return [*map(Note, self.lines[:MOST_SAID]), *([Note(f"And {more:,} more like these.")] if more > 0 else [])]
 
 
 class Site:

@@ -30,7 +30,7 @@ def page(site: Site, wanted: str, _: Mapping[str, str]) -> Page:
         "graph": "yes" if one.has_graph else "no",
         "hash": one.hash,
     }
-    runs = [row for row in site.run_rows(notes) if row["dataset"] == one.name]
+    runs = [row for row in site.run_rows(Notes()) if row["dataset"] == one.name]
     sections = [
         Section("What it is", [facts(about), *grid("The import", import_report(one), folded=True)]),
         Section("Cell lines", _most_measured(one, EntityKind.cell_line, everybody)),
@@ -38,7 +38,7 @@ def page(site: Site, wanted: str, _: Mapping[str, str]) -> Page:
     ]
     alarm = [Note(SIMULATED, alarm=True)] if one.simulated else []
     said = Note(f"{len(runs):,} runs of this workspace learned from it.")
-    lines = [said, *map(Note, [*one.manifest.get("notes", []), *notes.lines])]
+    lines = [said, *map(Note, one.manifest.get("notes", [])), *notes.shown()]
     return Page(f"data/{wanted}.html", f"Data set {one.name}", sections, [*alarm, *lines])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from l2aco.entities import EntityKind
-from l2aco.explore.page import Note, Page, Section, cell, listed
+from l2aco.explore.page import Page, Section, cell, listed
 from l2aco.explore.pages.listing import part_of
 from l2aco.explore.site import Notes, Site
 
@@ -29,4 +29,4 @@ def page(site: Site, number: str, _: Mapping[str, str], *, kind: EntityKind) -> 
     ]
     parts = listed(f"{len(known):,} {title.lower()}, by name", rows, "None yet.")
     path = f"{name}-{number}.html" if number else f"{name}.html"
-    return Page(path, title, [Section("By name", [*links, *parts, *links])], [Note(line) for line in notes.lines])
+    return Page(path, title, [Section("By name", [*links, *parts, *links])], notes.shown())

@@ -29,7 +29,7 @@ def page(site: Site, wanted: str, _: Mapping[str, str], *, kind: EntityKind) -> 
         Section("Neighbours", list(_neighbours(site, entity, everybody, notes)) or [Note("No store holds it.")]),
         Section("Measured", list(measured(site, entity, everybody, notes)) or [Note("No data set holds it.")]),
     ]
-    return Page(known.path, entity.name, sections, [Note(line) for line in notes.lines])
+    return Page(known.path, entity.name, sections, notes.shown())
 
 
 def _facts(known: Known) -> Facts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from l2aco.explore.page import HOME, Cell, Links, Note, Page, Section, cell, listed
+from l2aco.explore.page import HOME, Cell, Links, Page, Section, cell, listed
 from l2aco.explore.pages.runs import rows as run_rows
 from l2aco.explore.site import Notes, Site
 
@@ -18,7 +18,7 @@ def page(site: Site, _: str, __: Mapping[str, str]) -> Page:
     sections = list(_sections(site, notes))
     everybody = [Cell("All drugs", link="drugs.html"), Cell("All cell lines", link="cell-lines.html")]
     sections.insert(0, Section("Drugs and cell lines", [Links("Drugs and cell lines", everybody)]))
-    return Page(HOME, f"Workspace {site.workspace.root.name}", sections, [Note(line) for line in notes.lines])
+    return Page(HOME, f"Workspace {site.workspace.root.name}", sections, notes.shown())
 
 
 def _sections(site: Site, notes: Notes) -> Iterator[Section]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from l2aco.entities import Entity, EntityKind
-from l2aco.explore.page import Note, Page, Section, cell, facts, grid, listed
+from l2aco.explore.page import Page, Section, cell, facts, grid, listed
 from l2aco.explore.site import Notes, Site, found_in
 from l2aco.profiles.sets import ProfileSet
 
@@ -42,7 +42,7 @@ def page(site: Site, wanted: str, _: Mapping[str, str]) -> Page:
         Section("How it was made", [made, *grid("Fields", fields, folded=True)]),
         Section("Profiles", listed(title, rows, "None yet.")),
     ]
-    return Page(f"set/{wanted}.html", f"Profile set {one.name}", sections, [Note(line) for line in notes.lines])
+    return Page(f"set/{wanted}.html", f"Profile set {one.name}", sections, notes.shown())
 
 
 def _what(field: object) -> str:

@@ -39,7 +39,7 @@ def answer(site: Site, given: Mapping[str, str]) -> Page:
         return _form(site, given, [], [Note(str(error), alarm=True)], status=400)
     everybody = site.catalogue(notes)
     pairs = grid(f"{len(found.pairs)} pairs for {found.cell_line}", _rows(found, everybody))
-    lines = [Note(line) for line in notes.lines]
+    lines = notes.shown()
     return _form(site, given, [Section(f"Pairs for {found.cell_line}", [Note(found.caption), *lines, *pairs])], [])
 
 
@@ -73,7 +73,8 @@ def _told(site: Site, given: Mapping[str, str]) -> Told:
         return read_told(given["description"] or None, [], None)
     profiles = open_profile_set(given["set"], site.workspace)
     record = profiles.resolve(given["cell"], EntityKind.cell_line.value)
-    if has_text(profiles.schemas[record.kind]):
+    schema = profiles.schemas.get(record.kind)
+    if schema is None or has_text(schema):
         return Told(text=record.text)
     return Told(fields={name: value for name, value in record.fields.items() if value is not None})
 

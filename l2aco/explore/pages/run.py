@@ -29,12 +29,12 @@ def page(site: Site, wanted: str, _: Mapping[str, str]) -> Page:
     trained = {name: value for name, value in one.metrics["training"].items() if not isinstance(value, Mapping)}
     sections = [
         Section("Test rows", grid("This run and the naive predictors, on the same rows", comparison(one, one.metrics))),
-        Section("Controls", _controls(site, row, notes)),
+        Section("Controls", _controls(site, row)),
         Section("Where it is good", [*groups, *grid("by cell line", by_line, folded=True)]),
         Section("How it learned", [facts(trained), *_history(one.history)]),
         Section("What it was made from", [*_made_from(site, one, notes)]),
     ]
-    return Page(f"run/{wanted}.html", f"Run {one.id}", sections, [*_warnings(one, row), *map(Note, notes.lines)])
+    return Page(f"run/{wanted}.html", f"Run {one.id}", sections, [*_warnings(one, row), *notes.shown()])
 
 
 def _warnings(one: Run, row: Mapping[str, Any]) -> Iterator[Note]:
@@ -55,9 +55,9 @@ def _warnings(one: Run, row: Mapping[str, Any]) -> Iterator[Note]:
         yield Note(str(error), alarm=True)
 
 
-def _controls(site: Site, row: Mapping[str, Any], notes: Notes) -> Sequence[Part]:
+def _controls(site: Site, row: Mapping[str, Any]) -> Sequence[Part]:
     """The runs of the same settings that read something else in the place of profiles."""
-    others = [other for other in site.run_rows(notes) if other["family"] == row["family"]]
+    others = [other for other in site.run_rows(Notes()) if other["family"] == row["family"]]
     rows = [
         {
             "reads": other["vectors"],

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from l2aco.explore.page import Cell, Note, Page, Part, Section, cell, listed, slug
+from l2aco.explore.page import Cell, Page, Part, Section, cell, listed, slug
 from l2aco.explore.pages.listing import PER_PAGE, part_of, path_of
 from l2aco.explore.site import Notes, Site
 
-SHOWN = ("created", "auroc", "pair_mean_auroc", "macro_auroc", "auprc", "epochs")
+SHOWN = ("created", "auroc", "pair_mean_auroc", "macro_auroc", "auprc")
 """Beside the name, which tells the rest."""
 
 
@@ -26,7 +26,7 @@ def page(site: Site, number: str, query: Mapping[str, str]) -> Page:
     parts = listed(first, rows(shown), "No run is called so." if words else "None yet: l2aco train")
     path = path_of("runs", int(number or 1))
     sections = [Section("All runs", [*links, *parts, *links])]
-    said = [Note(line) for line in notes.lines]
+    said = notes.shown()
     return Page(path, "Runs", sections, said, "runs.html", {"runs": query.get("runs", "")})
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from l2aco.entities import Entity
@@ -10,59 +12,60 @@ from l2aco.errors import L2aCoError
 from l2aco.explore.page import Cell, Grid, Links, Part, Shelf, Side, bar, cell, facts, grid
 from l2aco.explore.site import Notes, Site
 from l2aco.profiles.numbers import is_numeric, number_columns, numbers_of
-from l2aco.profiles.record import ProfileRecord
+from l2aco.profiles.record import NOT_EMBEDDED, ProfileRecord
 from l2aco.profiles.sets import ProfileSet
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What one set says: `texts`, all that is not drawn as a number, by field."""
+
+    of: ProfileSet
+    record: ProfileRecord
+    source: Cell
+    texts: dict[str, str]
+
+
 def profiles(site: Site, entity: Entity, notes: Notes) -> Iterator[Part]:
-    """Texts side by side, then the numbers of each set as bars."""
-    found: list[tuple[str, ProfileSet, ProfileRecord]] = []
+    """The fields that several sets have side by side, then what each set has alone, then all numbers as bars."""
+    found = []
     for key, one in site.sets(notes).items():
         try:
             if (record := one.find(entity)) is not None:
-                found.append((key, one, record))
+                found.append(_said(key, one, record))
         except L2aCoError as error:
             notes.say(f"Left out: {error}")
-    fields = dict.fromkeys(name for _, one, record in found for name in _texts(one, record))
-    rows = [
-        (
-            name.replace("_", " "),
-            [
-                (cell(_source(one, record), f"set/{key}.html"), texts[name])
-                for key, one, record in found
-                if name in (texts := _texts(one, record))
-            ],
-        )
-        for name in fields
-    ]
-    told = [(key, one, record) for key, one, record in found if _texts(one, record)]
-    if len(told) == 1:
-        ((key, one, record),) = told
-        yield Links("Profile set", [Cell(f"As {_source(one, record)} has it", link=f"set/{key}.html")])
-        yield facts(_texts(one, record))
-    elif rows:
+    times = Counter(name for said in found for name in said.texts)
+    shared = [name for name, number in times.items() if number > 1]
+    if shared:
+        rows = [
+            (name.replace("_", " "), [(said.source, said.texts[name]) for said in found if name in said.texts])
+            for name in shared
+        ]
         yield Side(rows)
-    if grades := [part for _, one, record in found for part in _grades(one, record)]:
+    for said in found:
+        if alone := {name: text for name, text in said.texts.items() if name not in shared}:
+            yield Links("Profile set", [said.source])
+            yield facts(alone)
+    if grades := [part for said in found for part in _grades(said.of, said.record)]:
         yield Shelf(grades)
 
 
-def _source(one: ProfileSet, record: ProfileRecord) -> str:
-    return one.name if record.model is None else f"{one.name} ({record.model})"
+def _said(key: str, one: ProfileSet, record: ProfileRecord) -> _Said:
+    of, fields = _properties(one, record), record.fields
+    known = [text for text in (record.model, fields.get(NOT_EMBEDDED) and f"confidence {fields[NOT_EMBEDDED]}") if text]
+    label = f"{one.name} ({', '.join(map(str, known))})" if known else one.name
+    texts = {
+        name: cell(value).text
+        for name, value in fields.items()
+        if value is not None and name != NOT_EMBEDDED and not is_numeric(of.get(name, {}))
+    }
+    return _Said(one, record, Cell(label, link=f"set/{key}.html"), texts)
 
 
 def _properties(one: ProfileSet, record: ProfileRecord) -> Mapping[str, Any]:
     schema = one.schemas.get(record.kind, {})
     return {name: field for name, field in schema.get("properties", {}).items() if isinstance(field, Mapping)}
-
-
-def _texts(one: ProfileSet, record: ProfileRecord) -> dict[str, str]:
-    """What is not drawn as a number, by field."""
-    of = _properties(one, record)
-    return {
-        name: cell(value).text
-        for name, value in record.fields.items()
-        if value is not None and not is_numeric(of.get(name, {}))
-    }
 
 
 def _grades(one: ProfileSet, record: ProfileRecord) -> Iterator[Grid]:

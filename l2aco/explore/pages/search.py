@@ -38,7 +38,7 @@ def page(site: Site, _: str, query: Mapping[str, str]) -> Page:
         sections.append(Section("By name", listed("Called so, or nearly so", rows, "Nobody is called so.")))
         sections.append(Section("By profile", _by_profile(site, text, everybody, notes)))
     title = f"Search: {text[:80]}" if text else "Search"
-    return Page("search.html", title, sections, [Note(line) for line in notes.lines], values={"q": text})
+    return Page("search.html", title, sections, notes.shown(), values={"q": text})
 
 
 def _by_profile(site: Site, text: str, everybody: Catalogue, notes: Notes) -> list[Part]:

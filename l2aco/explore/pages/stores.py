@@ -11,7 +11,7 @@ from l2aco.entities import Entity, EntityKind
 from l2aco.errors import L2aCoError
 from l2aco.explore.catalogue import Catalogue
 from l2aco.explore.layout import LEAST_DRAWN, MOST_DRAWN, chosen_rows, class_of, grouped, layout, tissue_of
-from l2aco.explore.page import Note, Page, Part, Picture, Section, cell, facts, grid
+from l2aco.explore.page import Page, Part, Picture, Section, cell, facts, grid
 from l2aco.explore.site import Notes, Site, found_in
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def page(site: Site, wanted: str, _: Mapping[str, str]) -> Page:
         if len(frame):
             sections.append(Section(OF[kind][0], _map(site, store, kind, frame, everybody)))
     sections.append(Section("What it is", [facts(about), *grid("What its dimensions are", columns, folded=True)]))
-    return Page(f"store/{wanted}.html", f"Store {store.name}", sections, [Note(line) for line in notes.lines])
+    return Page(f"store/{wanted}.html", f"Store {store.name}", sections, notes.shown())
 
 
 def _map(site: Site, store: EmbeddingStore, kind: EntityKind, frame: pl.DataFrame, everybody: Catalogue) -> list[Part]:
