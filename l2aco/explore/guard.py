@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 HEADERS = {
     "content-security-policy": LIVE_POLICY,
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with none at all a browser's form is of the origin null
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",

@@ -31,6 +31,8 @@ from l2aco.runs.run import best_run, open_run
 from l2aco.workspace import Workspace
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+SOME = 20
+"""Pages of drugs and cell lines that are asked for; an export holds all."""
 MARKUP = '<script>alert("x")</script>'
 IMAGE = "<img src=x onerror=alert(2)>"
 OUTSIDE = "../../../etc/passwd"
@@ -149,11 +151,16 @@ class Links(HTMLParser):
 
 @pytest.fixture(scope="module")
 def pages(ask: Asked) -> dict[str, str]:
-    """Every page that is reached from home, by path."""
+    """Every page that is reached from home, by path, and of drugs and cell lines some."""
     found: dict[str, str] = {}
+    entities = 0
     waiting = ["/index.html"]
     while waiting:
         path = waiting.pop()
+        if path.startswith(("/drug/", "/cell-line/")) and not any(word in path for word in ("A375", "script", "img")):
+            entities += 1
+            if entities > SOME:
+                continue
         status, html, _ = ask(path)
         assert status == 200, (path, html)
         found[path] = html
@@ -217,7 +224,7 @@ def test_no_page_asks_for_anything_from_outside(pages: dict[str, str], ask: Aske
         _status, html, headers = ask(path)
         policy = headers["Content-Security-Policy"]
         assert policy.partition(";")[0].strip() in ("default-src 'none'", "sandbox")
-        assert headers["Referrer-Policy"] == "no-referrer" and headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "same-origin" and headers["X-Content-Type-Options"] == "nosniff"
         assert not [link for link in Links(html).found if urlsplit(link).scheme not in ("", "data")]
 
 
@@ -378,7 +385,7 @@ def test_exported_links_all_resolve(exported: Path) -> None:
     assert len(files) > 100 and not list(exported.rglob("recommend.html"))
     for path in files:
         text = path.read_text()
-        assert "Content-Security-Policy" in text[:200] and "<form" not in text
+        assert "Content-Security-Policy" in text[:200] and "<form" not in text and "cannot be shown" not in text
         if path.parent.name == "report":
             continue
         for link in Links(text).found - {"data:,"}:
@@ -451,7 +458,7 @@ def test_pages_fit_a_phone_and_axe_finds_nothing_serious(tab: Any, ask: Asked, p
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         tab.evaluate("for (const more of document.querySelectorAll('details')) more.open = true")
         tab.evaluate(script)
-        found = tab.evaluate("axe.run()")["violations"]
+        found = tab.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
         serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
         assert not serious, path
 
