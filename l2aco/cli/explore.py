@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from l2aco.cli.shell import Shell, verb
+from l2aco.cli.shell import JsonOption, Shell, verb
 
 
 @verb
@@ -18,6 +18,7 @@ def explore(
     export: Annotated[
         Path | None, typer.Option(help="Write the pages into this folder instead, as files that need no server.")
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Look at the workspace in a browser: profiles side by side, maps of stores, runs, reports, recommendations.
 
@@ -27,12 +28,19 @@ def explore(
         from l2aco.explore.export import export as write
 
         count = write(shell.workspace, export, shell)
-        shell.print(f"{count:,} pages: {export / 'index.html'}")
+        first = export / "index.html"
+        if json:
+            shell.json({"pages": count, "first": str(first)})
+        else:
+            shell.print(f"{count:,} pages: {first}")
         return
     from l2aco.explore.serve import prepare
 
     served = prepare(shell.workspace, port)
-    shell.print(served.address)
+    if json:
+        shell.json({"address": served.address})
+    else:
+        shell.print(served.address)
     shell.say("Open it in a browser; Ctrl-C ends it.")
     with suppress(KeyboardInterrupt):
         served.run()
