@@ -104,6 +104,7 @@ class Shell:
         from l2aco.files import plain
 
         sys.stdout.write(jsonlib.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+        sys.stdout.flush()  # a server's address is read while it runs
 
     def made(self, facts: Mapping[str, Any], words: str, *, json: bool) -> None:
         """What a command has made: `facts` as JSON, or `words`."""

@@ -50,6 +50,7 @@ READERS = {
     "embeddings/store/repair.py": "embeddings/test_any_input.py::test_files_with_any_bytes",
     "embeddings/store/segments.py": "embeddings/test_any_input.py::test_files_with_any_array",
     "entities.py": "data/test_any_source.py::test_any_table_of_entities_or_pairs",
+    "explore/pages/suites.py": "explore/test_any_suite_folder.py::test_any_report_and_anything_that_is_told_of_it",
     "files.py": "llm/test_llm_any_input.py::test_settings_of_any_bytes",
     "llm/catalog.py": "llm/test_llm_any_input.py::test_entries_of_the_catalog_with_anything_in_them",
     "llm/fake/server.py": SHIPPED,
