@@ -1,0 +1,142 @@
+"""Which pairs to measure next in a cell line, by what the mixed model does not know of it.
+
+What is peculiar to a line is its level and, for each drug, what the drug does there beside what it does elsewhere. Both
+are random effects with variances that the model has learned, so a measurement of a pair tells of the level and of its
+two drugs, and through them of all other pairs of either. Chosen is, one after the other, the pair whose measurement is
+expected to take most off the variance of the differences between all pairs (A-optimal design, greedily). What is the
+same for all pairs, the level, is no aim, since it orders nothing. Drugs repeat only once the others are known as well,
+so the choice is diverse by itself. The result of a measurement changes no variance: all are chosen at once.
+
+Source: Chaloner and Verdinelli, Bayesian experimental design: a review (1995).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from l2aco.entities import Entity, EntityKind
+from l2aco.errors import UsageError
+from l2aco.models.backbones.mixed import Mixed
+from l2aco.models.mixed.says import Asked
+from l2aco.models.mixed.terms import NOISE
+from l2aco.runs.predictor import Predictor
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Variances of what is peculiar to a line: of its level, of each drug in it, and of one measurement's rest."""
+
+    level: float
+    drug: float
+    noise: float
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A pair to measure. gain: the share of what is uncertain that its measurement is expected to take away, after
+    those before it; left: the share that is uncertain then."""
+
+    drug_a: Entity
+    drug_b: Entity
+    gain: float
+    left: float
+
+
+def propose(predictor: Predictor, line: Entity, drugs: Sequence[Entity], count: int) -> list[Proposal]:
+    """`count` pairs of `drugs` that nobody measured in `line`, the most telling first; what the model has measurements
+    of there counts as known. Raises UsageError where the run's model is no mixed model."""
+    model = predictor.scorer
+    if not isinstance(model, Mixed):
+        raise UsageError(
+            "the run's model does not know how uncertain it is of a line",
+            remedy="Use a run of `--backbone Mixed`.",
+        )
+    rows = predictor.rows(EntityKind.drug, drugs)
+    one, other = (places.ravel() for places in np.triu_indices(len(drugs), k=1))
+    row = int(predictor.rows(EntityKind.cell_line, [line])[0])
+    known = measured_there(model, rows, row)
+    free = np.flatnonzero(~np.isin(one * len(drugs) + other, known[:, 0] * len(drugs) + known[:, 1]))
+    chosen, gains = choose(one[free], other[free], len(drugs), count, unknown_of(model, row), known)
+    left = 1.0 - np.cumsum(gains)
+    return [
+        Proposal(drugs[one[free[at]]], drugs[other[free[at]]], float(gain), float(rest))
+        for at, gain, rest in zip(chosen, gains, left, strict=True)
+    ]
+
+
+def unknown_of(model: Mixed, line: int) -> Unknown:
+    """What the other lines say nothing of: the part of a line's own, and what its profile leaves open."""
+    nobody = np.zeros(1, dtype=np.int64)
+    asked = Asked(model.state, nobody, nobody, nobody + line, model.drugs, model.lines)
+    total = dict.fromkeys(("all", "drug", "pair"), 0.0)
+    for term in model.state.terms:
+        if term.left in total and term.right != "one":
+            rest = 1.0 if term.right == "own" else float(asked.rest[term.right][line])
+            total[term.left] += model.state.variances[str(term)] * rest
+    return Unknown(total["all"], total["drug"], total["pair"] + model.state.variances[NOISE])
+
+
+def measured_there(model: Mixed, drugs: Array, line: int) -> Array:
+    """int64 (m, 2), the smaller first: places in `drugs` of the pairs that the model has a measurement of in `line`."""
+    state, nobody = model.state, np.zeros(1, dtype=np.int64)
+    asked = Asked(state, nobody, nobody, nobody + line, model.drugs, model.lines)
+    place = np.full(state.rows.drugs + 1, -1)
+    place[asked.drugs[drugs]] = np.arange(len(drugs))
+    place[-1] = -1
+    here = state.rows.c == asked.lines[line]
+    pairs = np.stack([place[state.rows.a[here]], place[state.rows.b[here]]], axis=1)
+    return np.sort(pairs[(pairs >= 0).all(axis=1)], axis=1)
+
+
+def choose(
+    one: Array, other: Array, drugs: int, count: int, unknown: Unknown, known: Array | None = None
+) -> tuple[list[int], Array]:
+    """The places of `count` of the pairs (one, other), int64 (n,) each among so many drugs, the most telling first, and
+    the share of the variance of their differences, before anything of `known` (m, 2) is unknown, that each takes away.
+    """
+    covariance = np.diag([unknown.level, *[unknown.drug] * drugs])
+    for a, b in () if known is None else known.tolist():
+        _learn(covariance, a, b, unknown.noise)
+    aim = _differences(one, other, drugs)
+    whole = float(np.sum(covariance * aim))
+    free = np.ones(len(one), dtype=bool)
+    chosen, gains = list[int](), list[float]()
+    for _ in range(min(count, len(one))):
+        told = _of_pairs(covariance @ aim @ covariance, one, other)
+        gain = np.where(free, told / (_of_pairs(covariance, one, other) + unknown.noise), -1.0)
+        best = int(gain.argmax())
+        free[best] = False
+        chosen.append(best)
+        gains.append(float(gain[best]) / whole if whole > 0 else 0.0)
+        _learn(covariance, int(one[best]), int(other[best]), unknown.noise)
+    return chosen, np.array(gains)
+
+
+def _differences(one: Array, other: Array, drugs: int) -> Array:
+    """(1 + drugs, 1 + drugs): covariance of the pairs' columns, the first of which is the level's, and the same for
+    all."""
+    both = np.zeros((drugs, drugs))
+    both[one, other] = both[other, one] = 1.0
+    often = both.sum(axis=0)
+    found = np.zeros((drugs + 1, drugs + 1))
+    found[1:, 1:] = (both + np.diag(often)) / len(one) - np.outer(often, often) / len(one) ** 2
+    return found
+
+
+def _of_pairs(matrix: Array, one: Array, other: Array) -> Array:
+    """(n,): x' M x for the columns x of each pair: 1 for the level, and for each of its drugs."""
+    level, diagonal = matrix[0, 1:] + matrix[1:, 0], np.diag(matrix)[1:]
+    mine = level + diagonal
+    return np.asarray(matrix[0, 0] + mine[one] + mine[other] + 2.0 * matrix[1 + one, 1 + other])
+
+
+def _learn(covariance: Array, a: int, b: int, noise: float) -> None:
+    """What is uncertain once this pair is measured, in place."""
+    towards = covariance[:, 0] + covariance[:, 1 + a] + covariance[:, 1 + b]
+    covariance -= np.outer(towards, towards) / (towards[0] + towards[1 + a] + towards[1 + b] + noise)
