@@ -4,8 +4,8 @@
 
 FOLDER holds drugcombdb and the stores. For each of the five folds of novel-cell (seed 0) a Mixed model is fitted and
 calibrated as a run is. Calibration: the expected calibration error of the test rows (15 bins), raw and calibrated.
-Abstention: the AUROC of what is left once the most uncertain fifth of the test rows is given up, where uncertain is near
-to a probability of one half; or of a wide posterior; or of a line that is unlike all others. Prints markdown.
+Abstention: the AUROC of what is left once the most uncertain fifth of the test rows is given up, where uncertain is
+near to a probability of one half; or of a wide posterior; or of a line that is unlike all others. Prints markdown.
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
     python benchmarks/quality/cold_start.py --workspace FOLDER --output LINES.jsonl
 
-FOLDER holds drugcombdb and the stores reference--minilm and reference-panel--fields. The lines with at least 800 triples
-are dealt into groups of five, of different tissues as far as that goes. For each group a Mixed model is fitted to all
-other lines: neither its lines nor a triple of them is there (the model reads no graph). Then each line is admitted by
-its name with the vectors of its reference profiles, and its measured pairs are ranked. Beside it stand the same model
-with the profiles of all lines exchanged (shuffled), the same without kernels, the pair mean, and chance. One line of
-JSON a cell line, written as soon as its group is done: what stands in the file is not computed again. Prints markdown:
-means over lines and, by resampling lines, what the profiles add.
+FOLDER holds drugcombdb and the stores reference--minilm and reference-panel--fields. The lines with at least 800
+triples are dealt into groups of five, of different tissues as far as that goes. For each group a Mixed model is
+fitted to all other lines: neither its lines nor a triple of them is there (the model reads no graph). Then each line
+is admitted by its name with the vectors of its reference profiles, and its measured pairs are ranked. Beside it stand
+the same model with the profiles of all lines exchanged (shuffled), the same without kernels, the pair mean, and
+chance. One line of JSON a cell line, written as soon as its group is done: what stands in the file is not computed
+again. Prints markdown: means over lines and, by resampling lines, what the profiles add.
 """
 
 from __future__ import annotations

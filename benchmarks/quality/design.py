@@ -2,10 +2,10 @@
 
     python benchmarks/quality/design.py --workspace FOLDER [--folds 0 1 2 3 4] [--draws 3]
 
-FOLDER holds drugcombdb and the stores reference--minilm and reference-panel--fields. A Mixed model is fitted without the
-lines of a fold, as in new_lines.py. Of each of its lines with at least 800 triples 400 rows are held out; from the others
-20 or 40 are chosen, or drawn at random, and their scores taken up. Prints the AUROC of the held-out rows, the mean over
-lines and draws, as markdown.
+FOLDER holds drugcombdb and the stores reference--minilm and reference-panel--fields. A Mixed model is fitted without
+the lines of a fold, as in new_lines.py. Of each of its lines with at least 800 triples 400 rows are held out; from
+the others 20 or 40 are chosen, or drawn at random, and their scores taken up. Prints the AUROC of the held-out rows,
+the mean over lines and draws, as markdown.
 """
 
 from __future__ import annotations

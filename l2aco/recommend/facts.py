@@ -1,4 +1,4 @@
-"""What profiles and data say of drugs and cell lines: class, targets, pathways, approval, sentences. Nothing is made up."""
+"""What profiles and data say of drugs and cell lines: class, targets, pathways, approval, sentences."""
 
 from __future__ import annotations
 
@@ -154,9 +154,8 @@ def _approved(drug: Entity, fields: dict[str, dict[str, Any]]) -> bool | None:
     indications = _first(fields, "indications")
     if indications is None:
         return None
-    return any(not NOT_APPROVED.search(str(one)) for one in indications) and not str(
-        indications[0]
-    ).casefold().startswith(("no ", "none"))
+    listed = [str(one) for one in indications]  # what opens the list may hold for all of it ("investigational: ...")
+    return not NOT_APPROVED.match(listed[0]) and any(not NOT_APPROVED.search(one) for one in listed)
 
 
 def _first(fields: dict[str, dict[str, Any]], name: str) -> Any:
