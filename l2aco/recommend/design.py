@@ -12,9 +12,8 @@ Source: Chaloner and Verdinelli, Bayesian experimental design: a review (1995).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +22,11 @@ from l2aco.errors import UsageError
 from l2aco.models.backbones.mixed import Mixed
 from l2aco.models.mixed.says import Asked
 from l2aco.models.mixed.terms import NOISE
+from l2aco.recommend.asked import Pairs
 from l2aco.runs.predictor import Predictor
+
+if TYPE_CHECKING:
+    from l2aco.recommend.rank import Desk
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -48,24 +51,38 @@ class Proposal:
     left: float
 
 
-def propose(predictor: Predictor, line: Entity, drugs: Sequence[Entity], count: int) -> list[Proposal]:
-    """`count` pairs of `drugs` that nobody measured in `line`, the most telling first; what the model has measurements
-    of there counts as known. Raises UsageError where the run's model is no mixed model."""
+def design_rows(desk: Desk, line: Entity, count: int) -> list[dict[str, Any]]:
+    """The proposals for one of the desk's lines, as rows of a table."""
+    return [
+        {
+            "rank": rank,
+            "cell_line": line.name,
+            "drug_a": one.drug_a.name,
+            "drug_b": one.drug_b.name,
+            "gain": f"{one.gain:.2%}",
+            "left": f"{one.left:.1%}",
+        }
+        for rank, one in enumerate(propose(desk.predictor, line, desk.free(line), count), start=1)
+    ]
+
+
+def propose(predictor: Predictor, line: Entity, pairs: Pairs, count: int) -> list[Proposal]:
+    """`count` of the pairs to measure in `line`, the most telling first; those that the model has measurements of there
+    are known, and not proposed. Raises UsageError where the run's model is no mixed model."""
     model = predictor.scorer
     if not isinstance(model, Mixed):
         raise UsageError(
             "the run's model does not know how uncertain it is of a line",
             remedy="Use a run of `--backbone Mixed`.",
         )
-    rows = predictor.rows(EntityKind.drug, drugs)
-    one, other = (places.ravel() for places in np.triu_indices(len(drugs), k=1))
+    drugs, rows = pairs.drugs, predictor.rows(EntityKind.drug, pairs.drugs)
     row = int(predictor.rows(EntityKind.cell_line, [line])[0])
     known = measured_there(model, rows, row)
-    free = np.flatnonzero(~np.isin(one * len(drugs) + other, known[:, 0] * len(drugs) + known[:, 1]))
-    chosen, gains = choose(one[free], other[free], len(drugs), count, unknown_of(model, row), known)
+    free = pairs.take(np.flatnonzero(~np.isin(pairs.keys(), known[:, 0] * len(drugs) + known[:, 1])))
+    chosen, gains = choose(free.one, free.other, len(drugs), count, unknown_of(model, row), known)
     left = 1.0 - np.cumsum(gains)
     return [
-        Proposal(drugs[one[free[at]]], drugs[other[free[at]]], float(gain), float(rest))
+        Proposal(drugs[free.one[at]], drugs[free.other[at]], float(gain), float(rest))
         for at, gain, rest in zip(chosen, gains, left, strict=True)
     ]
 
