@@ -1,4 +1,4 @@
-"""Pages that need nothing else: templates of a room beside those of the house, whatever stands in the data being text."""
+"""Pages that need nothing else: the templates of a room beside those of the house; all that stands in data is text."""
 
 from __future__ import annotations
 

@@ -33,7 +33,10 @@ STORES = ("reference--minilm", "reference-panel--fields")
 SHARE = 0.2
 
 
-def of_fold(workspace: Workspace, stores: tuple[str, ...], fold: int) -> dict[str, float]:
+def of_fold(
+    workspace: Workspace, stores: tuple[str, ...], fold: int, kept: dict[str, list[np.ndarray]]
+) -> dict[str, float]:
+    """`kept` takes labels and probabilities of the test rows, for the error over all folds."""
     split = SplitSpec(setting="novel-cell", fold=fold)
     setup = prepare(TrainSpec(dataset="drugcombdb", backbone="Mixed", split=split, store=stores), workspace)
     triples, rows = setup.dataset.triples, setup.split
@@ -49,6 +52,8 @@ def of_fold(workspace: Workspace, stores: tuple[str, ...], fold: int) -> dict[st
         "slope and level": fit_calibration(valid.label, seen).apply(raw),
         "slope alone": fit_calibration(valid.label, seen, groups).apply(raw),
     }
+    for name, values in {"label": test.label, **ways}.items():
+        kept.setdefault(name, []).append(values)
     error = get_metric("calibration_error").function
     found = {f"error, {name}": error(test.label, value, 0.5) for name, value in ways.items()}
     calibrated = ways["slope alone"]
@@ -63,8 +68,8 @@ def of_fold(workspace: Workspace, stores: tuple[str, ...], fold: int) -> dict[st
         "unlike all lines": -np.array([nearest[line] for line in test.cell_line.tolist()]),
     }
     whole = roc_auc_score(test.label, calibrated)
-    kept = {name: value <= np.quantile(value, 1 - SHARE) for name, value in uncertain.items()}
-    gains = {f"gain, {name}": roc_auc_score(test.label[at], calibrated[at]) - whole for name, at in kept.items()}
+    left = {name: value <= np.quantile(value, 1 - SHARE) for name, value in uncertain.items()}
+    gains = {f"gain, {name}": roc_auc_score(test.label[at], calibrated[at]) - whole for name, at in left.items()}
     return {**found, "AUROC": whole, **gains}
 
 
@@ -82,7 +87,12 @@ def main() -> None:
     parser.add_argument("--stores", nargs="+", default=STORES)
     options = parser.parse_args()
     workspace = Workspace(options.workspace)
-    print(table({fold: of_fold(workspace, tuple(options.stores), fold) for fold in range(5)}))
+    kept: dict[str, list[np.ndarray]] = {}
+    print(table({fold: of_fold(workspace, tuple(options.stores), fold, kept) for fold in range(5)}))
+    labels = np.concatenate(kept.pop("label"))
+    for name, values in kept.items():
+        error = get_metric("calibration_error").function(labels, np.concatenate(values), 0.5)
+        print(f"\nover the rows of all folds, {name}: {error:.3f}")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def of_line(model: Mixed, own: Triples, line: int, draws: int) -> dict[str, floa
             found.setdefault(f"{count} random", []).append(reached(pool.take(np.arange(count))))
         drugs, places = np.unique(np.stack([pool.drug_a, pool.drug_b]), return_inverse=True)
         one, other = places.reshape(2, -1)
-        order, _ = choose(one, other, len(drugs), max(CHOSEN), unknown_of(model, line))
+        order, _ = choose(one, other, max(CHOSEN), unknown_of(model, line, drugs))
         for count in CHOSEN:
             found.setdefault(f"{count} chosen", []).append(reached(pool.take(np.array(order[:count]))))
     return {name: float(np.mean(values)) for name, values in found.items()}

@@ -1,11 +1,12 @@
 """Which pairs to measure next in a cell line, by what the mixed model does not know of it.
 
-What is peculiar to a line is its level and, for each drug, what the drug does there beside what it does elsewhere. Both
-are random effects with variances that the model has learned, so a measurement of a pair tells of the level and of its
-two drugs, and through them of all other pairs of either. Chosen is, one after the other, the pair whose measurement is
-expected to take most off the variance of the differences between all pairs (A-optimal design, greedily). What is the
-same for all pairs, the level, is no aim, since it orders nothing. Drugs repeat only once the others are known as well,
-so the choice is diverse by itself. The result of a measurement changes no variance: all are chosen at once.
+What is peculiar to a line is its level and, for each drug, what the drug does there beside what it does elsewhere.
+Both are random effects with variances that the model has learned, a drug's larger where it differed more between
+lines; so a measurement of a pair tells of the level and of its two drugs, and through them of all other pairs of
+either. Chosen is, one after the other, the pair whose measurement is expected to take most off the variance of the
+differences between all pairs (A-optimal design, greedily). What is the same for all pairs, the level, is no aim,
+since it orders nothing. Drugs repeat only once the others are known as well, so the choice is diverse by itself. The
+result of a measurement changes no variance: all are chosen at once.
 
 Source: Chaloner and Verdinelli, Bayesian experimental design: a review (1995).
 """
@@ -33,10 +34,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Unknown:
-    """Variances of what is peculiar to a line: of its level, of each drug in it, and of one measurement's rest."""
+    """Variances of what is peculiar to a line: of its level, of each drug in it (drugs,), and of one measurement's
+    rest."""
 
     level: float
-    drug: float
+    drugs: Array
     noise: float
 
 
@@ -59,8 +61,8 @@ def design_rows(desk: Desk, line: Entity, count: int) -> list[dict[str, Any]]:
             "cell_line": line.name,
             "drug_a": one.drug_a.name,
             "drug_b": one.drug_b.name,
-            "gain": f"{one.gain:.2%}",
-            "left": f"{one.left:.1%}",
+            "gain": one.gain,
+            "left": one.left,
         }
         for rank, one in enumerate(propose(desk.predictor, line, desk.free(line), count), start=1)
     ]
@@ -79,7 +81,7 @@ def propose(predictor: Predictor, line: Entity, pairs: Pairs, count: int) -> lis
     row = int(predictor.rows(EntityKind.cell_line, [line])[0])
     known = measured_there(model, rows, row)
     free = pairs.take(np.flatnonzero(~np.isin(pairs.keys(), known[:, 0] * len(drugs) + known[:, 1])))
-    chosen, gains = choose(free.one, free.other, len(drugs), count, unknown_of(model, row), known)
+    chosen, gains = choose(free.one, free.other, count, unknown_of(model, row, rows), known)
     left = 1.0 - np.cumsum(gains)
     return [
         Proposal(drugs[free.one[at]], drugs[free.other[at]], float(gain), float(rest))
@@ -87,8 +89,9 @@ def propose(predictor: Predictor, line: Entity, pairs: Pairs, count: int) -> lis
     ]
 
 
-def unknown_of(model: Mixed, line: int) -> Unknown:
-    """What the other lines say nothing of: the part of a line's own, and what its profile leaves open."""
+def unknown_of(model: Mixed, line: int, drugs: Array) -> Unknown:
+    """What the other lines say nothing of: the part of a line's own, and what its profile leaves open. Of the drugs,
+    rows (d,), those that differed much between lines are taken to do so in this one."""
     nobody = np.zeros(1, dtype=np.int64)
     asked = Asked(model.state, nobody, nobody, nobody + line, model.drugs, model.lines)
     total = dict.fromkeys(("all", "drug", "pair"), 0.0)
@@ -96,7 +99,22 @@ def unknown_of(model: Mixed, line: int) -> Unknown:
         if term.left in total and term.right != "one":
             rest = 1.0 if term.right == "own" else float(asked.rest[term.right][line])
             total[term.left] += model.state.variances[str(term)] * rest
-    return Unknown(total["all"], total["drug"], total["pair"] + model.state.variances[NOISE])
+    differs = _differed(model)[asked.drugs[drugs]]
+    return Unknown(total["all"], total["drug"] * differs, total["pair"] + model.state.variances[NOISE])
+
+
+def _differed(model: Mixed) -> Array:
+    """(training drugs + 1,): how much what a drug does differed between training lines, over the mean of all drugs; the
+    last, of any other drug, is 1."""
+    state = model.state
+    effects = np.zeros((state.rows.drugs, state.rows.lines))
+    for term in state.terms:
+        if term.left == "drug" and term.right != "one":
+            coefficients = state.coefficients[str(term)]
+            effects += coefficients if term.right == "own" else coefficients @ state.phi[term.right].T
+    squares = np.mean(effects**2, axis=1)
+    mean = squares.mean()
+    return np.append(squares / mean if mean > 0 else np.ones_like(squares), 1.0)
 
 
 def measured_there(model: Mixed, drugs: Array, line: int) -> Array:
@@ -112,15 +130,14 @@ def measured_there(model: Mixed, drugs: Array, line: int) -> Array:
 
 
 def choose(
-    one: Array, other: Array, drugs: int, count: int, unknown: Unknown, known: Array | None = None
+    one: Array, other: Array, count: int, unknown: Unknown, known: Array | None = None
 ) -> tuple[list[int], Array]:
-    """The places of `count` of the pairs (one, other), int64 (n,) each among so many drugs, the most telling first, and
-    the share of the variance of their differences, before anything of `known` (m, 2) is unknown, that each takes away.
-    """
-    covariance = np.diag([unknown.level, *[unknown.drug] * drugs])
+    """The places of `count` of the pairs (one, other), int64 (n,) each among the drugs of `unknown`, the most telling
+    first, and the share of the variance of their differences, once `known` (m, 2) is known, that each takes away."""
+    covariance = np.diag([unknown.level, *unknown.drugs])
     for a, b in () if known is None else known.tolist():
         _learn(covariance, a, b, unknown.noise)
-    aim = _differences(one, other, drugs)
+    aim = _differences(one, other, len(unknown.drugs))
     whole = float(np.sum(covariance * aim))
     free = np.ones(len(one), dtype=bool)
     chosen, gains = list[int](), list[float]()

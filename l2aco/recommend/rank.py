@@ -232,11 +232,11 @@ def open_desk(
     progress: Progress = Silent(),
 ) -> Desk:
     """Everybody that is asked for, found, then the model loaded and told of them; arguments as `rank_lines`."""
+    if told and len(cell_lines) > 1:
+        raise UsageError("something is told of several cell lines", remedy="Ask for one at a time.")
     acquaintances = Acquaintances(run)
     given = new_drugs(drugs, only, acquaintances)
     lines = list({line.key: line for line in (_line(run, acquaintances, name, told) for name in cell_lines)}.values())
-    if told and len(lines) > 1:
-        raise UsageError("something is told of several cell lines", remedy="Ask for one at a time.")
     if given:
         acquaintances = Acquaintances(run, given)
     facts = Facts(run, progress)
