@@ -39,6 +39,12 @@ class Way:
     no_system: bool = False
     renamed: bool = False
 
+    @classmethod
+    def of_files(cls, model: Model) -> Way:
+        """How requests in files are put, where nobody tells before it is too late: APIs refuse limits on lengths more
+        often than servers of one's own, and the answers are checked for them anyway."""
+        return cls(limit=model.max_tokens_field, mode=1 if model.engine == "openai" else 0)
+
     @property
     def is_last(self) -> bool:
         return self.mode == len(MODES) - 1

@@ -74,7 +74,7 @@ def generate_profiles(
     counter = _Counter(entities)
     total = None if length is None else length * spec.samples
     with Journal(folder, f"profile set '{name}'") as journal:
-        _begin(job, folder, name)
+        begin_set(job, folder, name)
         try:
             with progress.task(f"{job.model.alias} writes profiles", total=total, unit="profiles") as advance:
                 run = run_requests(
@@ -89,15 +89,15 @@ def generate_profiles(
                 )
         except BaseException:
             with contextlib.suppress(L2aCoError, OSError):  # what ended the run is what should be read
-                _put_in_order(journal, job, name)
+                put_in_order(journal, job, name)
             raise
-        count = _put_in_order(journal, job, name)
+        count = put_in_order(journal, job, name)
     requested = (total or counter.seen * spec.samples) - run.repeated
     return ProfileReport(ProfileSet(folder), count, requested, run.before + run.answered, run=run)
 
 
-def _begin(job: Job, folder: Path, name: str) -> None:
-    """The manifest of a new set; of an old one it is checked first that it is of this job, and sound."""
+def begin_set(job: Job, folder: Path, name: str) -> None:
+    """Write the manifest of a new set; of an old one it is checked first that it is of this job, and sound."""
     if (folder / MANIFEST).exists():
         known = ProfileSet(folder)
         refuse_other(job, known)
@@ -105,7 +105,8 @@ def _begin(job: Job, folder: Path, name: str) -> None:
     _write_manifest(job, folder, name)
 
 
-def _put_in_order(journal: Journal, job: Job, name: str) -> int:
+def put_in_order(journal: Journal, job: Job, name: str) -> int:
+    """Merge the journal into records.jsonl and sign it; returns how many records there are."""
     _write_manifest(job, journal.folder, name, checksums={})  # readers compare none while the file is replaced
     count = journal.compact(lambda record: (record["kind"], record["entity_id"], record["sample"]))
     records = journal.folder / RECORDS

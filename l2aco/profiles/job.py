@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from l2aco.entities import Entity
+from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.files import stable_hash
 from l2aco.llm.catalog import BUNDLED, Model, resolve_model
@@ -78,6 +78,21 @@ class Job:
                 key = stable_hash(what, 32)
                 yield Request(key, messages, template.schema, sampling, (entity, sample), pieces[entity.kind.value])
 
+    def asked(self, request: Request, turn: int) -> dict[str, Any]:
+        """The line in asked.jsonl of a request that goes out in a file; `again` reads it."""
+        entity, sample = request.subject
+        about = {"id": entity.id, "kind": entity.kind.value, "name": entity.name}
+        about |= {"aliases": entity.aliases, "facts": dict(entity.facts)}
+        return {"key": request.key, "turn": turn, "sample": sample, "entity": about}
+
+    def again(self, line: Mapping[str, Any]) -> Request | None:
+        """The request of a line in asked.jsonl; None where it would be another today."""
+        about = line["entity"]
+        entity = Entity(
+            about["id"], EntityKind(about["kind"]), about["name"], tuple(about["aliases"]), about["facts"]
+        )
+        return next((item for item in self.requests([entity]) if item.key == line["key"]), None)
+
     def record(self, request: Request, answer: Answer) -> dict[str, Any]:
         """The journal's line of an answer: a ProfileRecord."""
         entity, sample = request.subject
@@ -102,7 +117,7 @@ class Job:
             usage={"input": answer.tokens_in, "output": answer.tokens_out},
             cost_usd=self.model.cost(answer.tokens_in, answer.tokens_out),
             attempts=answer.attempts,
-            latency_s=round(answer.latency_s, 4),
+            latency_s=None if answer.latency_s is None else round(answer.latency_s, 4),
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             aliases=entity.aliases,
         ).to_json()
