@@ -1,4 +1,4 @@
-"""Whoever works through files of requests: a function that answers a line, and OpenAI's Batch API on loopback around it.
+"""Whoever works through files of requests: a function that answers a line, and the Batch API on loopback around it.
 
 The server speaks the protocol (files, batches, output and error files, pages) and keeps the bill. Faults come as a test
 says; what is drawn depends on the custom id alone, so that a second run meets the same.
@@ -37,7 +37,13 @@ def completion(body: Mapping[str, Any], broken: bool = False) -> dict[str, Any]:
     usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
     message = {"role": "assistant", "content": text}
     choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
-    return {"id": "c", "object": "chat.completion", "model": f"{body['model']}-exact", "choices": choices, "usage": usage}
+    return {
+        "id": "c",
+        "object": "chat.completion",
+        "model": f"{body['model']}-exact",
+        "choices": choices,
+        "usage": usage,
+    }
 
 
 def answer_line(request: Mapping[str, Any], *, broken: bool = False) -> dict[str, Any]:
@@ -61,9 +67,9 @@ def expired_line(request: Mapping[str, Any]) -> dict[str, Any]:
 class BatchApi:
     """The state of the server. `paid` counts answered requests by custom id, `tokens` what is on the bill.
 
-    `broken` of the first answers are prose, `errors` of the requests meet HTTP 500; the batches of `expires` (by number,
-    from 0) end half way, those of `cancelled` too, those of `invalid` are refused whole. Each batch takes `seconds`.
-    `drops`: the numbers of HTTP calls that are done and not answered, the connection is cut.
+    `broken` of the first answers are prose, `errors` of the requests meet HTTP 500; the batches of `expires` (by
+    number, from 0) end half way, those of `cancelled` too, those of `invalid` are refused whole. Each
+    batch takes `seconds`. `drops`: the numbers of HTTP calls that are done and not answered, the connection is cut.
     """
 
     def __init__(self, **faults: Any) -> None:

@@ -85,8 +85,9 @@ def profile(
     rpm: Annotated[float | None, typer.Option("--rpm", help="Most requests a minute.", rich_help_panel=_FLOW)] = None,
     tpm: Annotated[float | None, typer.Option("--tpm", help="Most tokens a minute.", rich_help_panel=_FLOW)] = None,
     timeout: Annotated[
-        float, typer.Option("--timeout", help="Seconds for one call as a whole.", rich_help_panel=_FLOW)
-    ] = EngineOptions.timeout_s,
+        float | None,
+        typer.Option("--timeout", help="Seconds for one call as a whole: 120, with flex 900.", rich_help_panel=_FLOW),
+    ] = None,
     attempts: Annotated[
         int, typer.Option("--attempts", help="Tries of a call that brought no answer.", rich_help_panel=_FLOW)
     ] = RunLimits.attempts,
@@ -99,6 +100,17 @@ def profile(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Ask again where an answer was unusable.", rich_help_panel=_FLOW)
     ] = False,
+    tier: Annotated[
+        str | None, typer.Option("--tier", help="flex: slower and cheaper, where it has it.", rich_help_panel=_BUDGET)
+    ] = None,
+    batch: Annotated[
+        bool,
+        typer.Option("--batch", help="By the provider's Batch API: within a day, cheaper.", rich_help_panel=_BUDGET),
+    ] = False,
+    wait: Annotated[
+        str,
+        typer.Option("--wait", help="no: send the batches and leave; the same goes on.", rich_help_panel=_BUDGET),
+    ] = "yes",
     budget_usd: Annotated[
         float | None, typer.Option("--budget-usd", help="Stop before spending more.", rich_help_panel=_BUDGET)
     ] = None,
@@ -147,6 +159,9 @@ def profile(
         break_after=break_after,
         delay_s=delay,
         retry_failed=retry_failed,
+        tier=tier,
+        batch=batch,
+        wait=wait,
         budget_usd=budget_usd,
         budget_tokens=budget_tokens,
         limit=limit,

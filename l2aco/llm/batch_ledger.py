@@ -3,8 +3,8 @@
     batches.jsonl      what became of each batch, one event a line, appended
     .batches/          the file of each batch that is not over, and the answers while they are taken in
 
-A batch is called by a tag of its own before the provider gives it an id; it carries the tag as metadata, so that one that
-was created when the process died is found again.
+A batch is called by a tag of its own before the provider gives it an id; it carries the tag as metadata, so that
+one that was created when the process died is found again.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Batch:
     most_usd: float = 0.0
     most_tokens: int = 0
     way: dict[str, Any] = field(default_factory=dict)
+    learned: dict[str, Any] = field(default_factory=dict)
     file: str | None = None
     id: str | None = None
     tokens_in: int = 0

@@ -45,6 +45,8 @@ class Model(BaseModel):
     prices_as_of: str | None = None
     tiers: dict[Tier, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     tier: Tier | None = None
+    batch_requests: int = Field(default=50_000, gt=0)
+    batch_bytes: int = Field(default=190_000_000, gt=0)
     trust_remote_code: bool = False
     chat_template: str | None = None
     extra: dict[str, JsonValue] = Field(default_factory=dict)

@@ -33,10 +33,13 @@ class Intake:
     """Hands each answer to whom it belongs. `counts` has what became of the lines.
 
     An answer that cannot be used is set aside at first: the next requests ask for its repair. Its tokens count, and
-    are added to those of the repair.
+    are added to those of the repair. With `whole_bill` what comes twice is paid for, too: the answers of a batch that
+    were taken in half before a crash have one bill.
     """
 
-    def __init__(self, recording: Recording, asked: Asked, again: Again, model: Model) -> None:
+    def __init__(
+        self, recording: Recording, asked: Asked, again: Again, model: Model, *, whole_bill: bool = False
+    ) -> None:
         self.recording = recording
         self.asked = asked
         self.counts: Counter[Outcome] = Counter()
@@ -44,6 +47,7 @@ class Intake:
         """Of all lines, in and out."""
         self._again = again
         self._model = model
+        self._whole_bill = whole_bill
         self._aside = recording.journal.failures(Reason.to_repair)
 
     def turn(self, request: Request) -> tuple[int, tuple[Message, ...]]:
@@ -60,7 +64,7 @@ class Intake:
         self.counts[outcome] += 1
         if isinstance(line.end, Reply):
             self.tokens = self.tokens[0] + line.end.tokens_in, self.tokens[1] + line.end.tokens_out
-            if outcome not in (Outcome.foreign, Outcome.repeated):
+            if self._whole_bill or outcome not in (Outcome.foreign, Outcome.repeated):
                 cost = self._model.cost(line.end.tokens_in, line.end.tokens_out)
                 self.recording.report.spend(line.end.tokens_in, line.end.tokens_out, cost)
                 self.recording.report.calls += 1

@@ -119,7 +119,7 @@ class Recording:
     def deliver(
         self, request: Request, end: Answer | CallFailed, calls: int, tokens: tuple[int, int] | None = None
     ) -> None:
-        """Write how a request ended, after so many calls; of a failure the tokens that it took, where they are known."""
+        """Write how a request ended, after so many calls; of a failure the tokens that it took, if known."""
         if isinstance(end, Answer):
             self.journal.write(self._to_record(request, end))
             self.report.answered += 1
@@ -135,9 +135,7 @@ class Recording:
         self._write_failure(request, aside, 1, (reply.tokens_in, reply.tokens_out))
         self.report.repairs += 1
 
-    def _write_failure(
-        self, request: Request, end: CallFailed, calls: int, tokens: tuple[int, int] | None
-    ) -> None:
+    def _write_failure(self, request: Request, end: CallFailed, calls: int, tokens: tuple[int, int] | None) -> None:
         failure = self._to_failure(request, end, calls)
         if tokens is not None:
             failure["usage"] = {"input": tokens[0], "output": tokens[1]}

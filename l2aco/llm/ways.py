@@ -14,7 +14,7 @@ from l2aco.llm.structured import in_words, without_lengths
 
 MODES = ("json_schema", "json_schema without lengths", "json_object", "text")
 """Ways to ask for structured output, best first."""
-_FIXED = frozenset({"model", "messages", "response_format"})
+_FIXED = frozenset({"model", "messages", "response_format", "service_tier"})
 """What is never left out because a server complains of it."""
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _UNKNOWN = re.compile(
@@ -60,6 +60,8 @@ class Way:
         if self.no_system and len(told) > 1 and told[0]["role"] == "system":
             told[:2] = [{**told[1], "content": f"{told[0]['content']}\n\n{told[1]['content']}"}]
         body: dict[str, Any] = {"model": model.model, "messages": told, **model.extra}
+        if model.tier == "flex":
+            body["service_tier"] = model.tier
         body |= {self.limit if name == "max_tokens" else name: value for name, value in sampling.items()}
         if mode.startswith("json_schema"):
             sent = schema if self.mode == 0 else without_lengths(schema)

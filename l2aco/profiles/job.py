@@ -88,9 +88,7 @@ class Job:
     def again(self, line: Mapping[str, Any]) -> Request | None:
         """The request of a line in asked.jsonl; None where it would be another today."""
         about = line["entity"]
-        entity = Entity(
-            about["id"], EntityKind(about["kind"]), about["name"], tuple(about["aliases"]), about["facts"]
-        )
+        entity = Entity(about["id"], EntityKind(about["kind"]), about["name"], tuple(about["aliases"]), about["facts"])
         return next((item for item in self.requests([entity]) if item.key == line["key"]), None)
 
     def record(self, request: Request, answer: Answer) -> dict[str, Any]:
@@ -140,7 +138,7 @@ class Job:
 
 def plan_job(spec: ProfileSpec, workspace: Workspace) -> Job:
     """Resolve the names in a spec; raises UnknownNameError, UsageError, InputError."""
-    model = resolve_model(spec.llm, workspace.settings)
+    model = _in_tier(resolve_model(spec.llm, workspace.settings), spec)
     if model.engine == BUNDLED and (spec.set_name or spec.samples > 1 or spec.prompt not in (None, model.prompt)):
         raise UsageError(
             f"the profiles of {model.alias} are ready made and copied as they are",
@@ -187,6 +185,23 @@ def set_name(job: Job, workspace: Workspace) -> str:
         return alias
     template = next(iter(job.templates.values()))
     return f"{alias}-{template.name}{template.version}-{stable_hash(job.identity, 6)}"
+
+
+def _in_tier(model: Model, spec: ProfileSpec) -> Model:
+    """The model as the spec asks it; raises UsageError where it has no such tier."""
+    by_api = model.engine == "openai" or bool(spec.base_urls)
+    if spec.batch:
+        if not by_api:
+            raise UsageError(f"{model.alias} has no batches", remedy="Name a server that speaks the Batch API.")
+        return model.at("batch")
+    if spec.tier is None:
+        return model
+    if spec.tier not in model.tiers or not by_api:
+        raise UsageError(
+            f"{model.alias} has no tier {spec.tier}",
+            remedy=f"Where its server has one: tiers = {{ {spec.tier} = 0.5 }} under [llms.{model.alias}], l2aco.toml.",
+        )
+    return model.at(spec.tier)
 
 
 def refuse_other(job: Job, profiles: ProfileSet) -> None:

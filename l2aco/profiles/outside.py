@@ -1,8 +1,8 @@
 """Requests out, answers in: any engine may do the work, and what it writes goes through our checks into the set.
 
-    DIR/requests.json                    which set, how many requests
-    DIR/requests-00001-of-00008.jsonl    one request a line, as OpenAI's Batch API and vLLM's run-batch read them
-    DIR/anything-else.jsonl              answers, as these write them
+DIR/requests.json                    which set, how many requests
+DIR/requests-00001-of-00008.jsonl    one request a line, as OpenAI's Batch API and vLLM's run-batch read them
+DIR/anything-else.jsonl              answers, as these write them
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from l2aco.llm.batch_ledger import refuse_open
 from l2aco.llm.catalog import BUNDLED as BUNDLED_ENGINE
 from l2aco.llm.intake import Intake, Outcome
 from l2aco.llm.journal import Journal
-from l2aco.llm.keys import Mask, make_mask
+from l2aco.llm.keys import make_mask
 from l2aco.llm.lines import read_answer, request_line
 from l2aco.llm.report import RunReport
 from l2aco.llm.request import UNANSWERED, Request
@@ -43,8 +43,8 @@ MOST_LINES = 50_000
 
 @dataclass(frozen=True)
 class RequestsReport:
-    """What was written: `written` requests, of them `repairs` that ask for a broken answer again, and `waiting` that had
-    been written before and are not answered yet."""
+    """What was written: `written` requests, of them `repairs` that ask for a broken answer again, and `waiting` that
+    had been written before and are not answered yet."""
 
     set: str
     folder: Path

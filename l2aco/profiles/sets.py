@@ -278,7 +278,9 @@ def refuse_foreign(folder: Path) -> None:
 def _is_ours(name: str) -> bool:
     """Whether a run that was killed before its manifest was written may have left it."""
     known = (JOURNAL, RECORDS, FAILURES, MANIFEST)
-    return name in (*known, ASKED, LEDGER, FILES, "server.log", ".server.json") or name.startswith((".writer.", *(f".{it}." for it in known)))
+    return name in (*known, ASKED, LEDGER, FILES, "server.log", ".server.json") or name.startswith(
+        (".writer.", *(f".{it}." for it in known))
+    )
 
 
 def list_profile_sets(workspace: Workspace, bundled: bool = True, progress: Progress | None = None) -> list[ProfileSet]:
