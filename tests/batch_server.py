@@ -178,7 +178,7 @@ class BatchApi:
             elif self.no_schema and request["body"].get("response_format", {}).get("type") == "json_schema":
                 words = "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."
                 bad.append(refusal_line(request, 400, words))
-            elif chance(f"error {number // 3} {name}") < self.errors:
+            elif chance(f"error {number} {name}") < self.errors:
                 bad.append(refusal_line(request, 500, "The server had an error"))
             else:
                 good.append(answer_line(request, broken="-2" not in name and chance(name) < self.broken))

@@ -218,6 +218,10 @@ def _tell_plan(shell: Shell, workspace: Workspace, spec: ProfileSpec, entities: 
             {
                 "llm": row["llm"],
                 "expected": None if row["expected_usd"] is None else f"${row['expected_usd']:,.4f}",
+                **{
+                    tier: None if tier not in row["tiers_usd"] else f"${row['tiers_usd'][tier]:,.4f}"
+                    for tier in ("flex", "batch")
+                },
                 "at most": None if row["at_most_usd"] is None else f"${row['at_most_usd']:,.4f}",
                 "prices as of": row["prices_as_of"],
             }

@@ -170,7 +170,7 @@ class Calls:
 
     def _give_up(self, state: tenacity.RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
-        patient = isinstance(error, CallFailed) and error.reason is Reason.rate_limited
+        patient = isinstance(error, CallFailed) and error.reason in (Reason.rate_limited, Reason.no_room)
         most = max(self.limits.attempts, _RATE_LIMIT_PATIENCE) if patient else self.limits.attempts
         return state.attempt_number >= most
 
@@ -257,6 +257,7 @@ REMEDIES = {
     Reason.unknown_model: "Check the model's name with the server; --llm PROVIDER:MODEL or l2aco.toml change it.",
     Reason.connection: "Check that the server runs and --base-url is right, then start the same command again.",
     Reason.rate_limited: "Lower --rpm, --tpm or --concurrency, then start the same command again.",
+    Reason.no_room: "Start the same command again later, or without --tier.",
     Reason.timeout: "Raise --timeout or lower --concurrency, then start the same command again.",
     Reason.server_error: "Look at the server's log, then start the same command again.",
     Reason.rejected: "Mend what the server says of the requests, then start the same command with --retry-failed.",

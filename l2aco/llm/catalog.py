@@ -103,6 +103,8 @@ def load_catalog(settings: Settings | None = None) -> dict[str, Model]:
 
 def _parse(alias: str, entry: dict[str, Any]) -> Model:
     try:
+        if "tier" in entry:
+            raise TypeError("tier: said with --tier or --batch; tiers holds what they cost")
         return Model(alias=alias, **entry)
     except (ValidationError, TypeError, L2aCoError) as error:
         what = describe_validation(error) if isinstance(error, ValidationError) else str(error)

@@ -59,6 +59,7 @@ class Reason(StrEnum):
     """Why there is no answer."""
 
     rate_limited = "rate limited"
+    no_room = "no room in this tier"
     timeout = "timeout"
     connection = "no connection"
     server_error = "server error"
@@ -79,7 +80,14 @@ class Reason(StrEnum):
 
 
 TRANSIENT = frozenset(
-    {Reason.rate_limited, Reason.timeout, Reason.connection, Reason.server_error, Reason.broken_response}
+    {
+        Reason.rate_limited,
+        Reason.no_room,
+        Reason.timeout,
+        Reason.connection,
+        Reason.server_error,
+        Reason.broken_response,
+    }
 )
 """Worth another try: nothing was answered."""
 

@@ -46,6 +46,9 @@ class Plan:
                 "tokens_in": self.tokens_in,
                 "tokens_out": self.tokens_out,
                 "expected_usd": model.cost(self.tokens_in, self.tokens_out),
+                "tiers_usd": {
+                    tier: model.at(tier).cost(self.tokens_in, self.tokens_out) for tier in sorted(model.tiers)
+                },
                 "at_most_usd": model.cost(self.tokens_in, self.calls * (self.max_tokens or model.max_tokens)),
                 "prices_as_of": model.prices_as_of,
             }

@@ -171,7 +171,7 @@ def test_killed_at_two_moments(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_five_thousand_entities_killed_at_ten_moments(tmp_path: Path) -> None:
     killed(tmp_path, 5000, 1000, 10, seed=6)
 

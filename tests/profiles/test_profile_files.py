@@ -85,6 +85,7 @@ def test_three_hundred_requests_go_out_and_come_back(cli: Cli, workspace: Worksp
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_ten_thousand_requests_go_out_and_come_back(cli: Cli, workspace: Workspace) -> None:
     round_trip(cli, workspace, 10_000, 8)
 
