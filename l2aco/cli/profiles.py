@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from l2aco.cli.profiles_files import answers, requests
+from l2aco.cli.profiles_watch import watch
 from l2aco.cli.shell import JsonOption, Shell, verb
 
 if TYPE_CHECKING:
@@ -247,6 +248,6 @@ def register(app: typer.Typer) -> None:
     """Mount the verbs."""
     group = typer.Typer(help="Look at, check and move profile sets.", no_args_is_help=True)
     verbs = {"list": list_, "show": show, "audit": audit, "export": export, "import": import_}
-    for name, function in {**verbs, "requests": requests, "answers": answers}.items():
+    for name, function in {**verbs, "requests": requests, "answers": answers, "watch": watch}.items():
         group.command(name)(function)
     app.add_typer(group, name="profiles")

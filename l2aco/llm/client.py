@@ -25,7 +25,7 @@ from l2aco.llm.ways import Way
 
 Found = TypeVar("Found")
 
-_LONG_PAUSE_S = 30.0
+_LONG_PAUSE_S = 10.0
 """Longer pauses are said."""
 
 

@@ -80,7 +80,7 @@ def generate_profiles(
     counter = _Counter(list(entities) if spec.batch else entities)  # of batches there are several rounds
     total = None if length is None else length * spec.samples
     with Journal(folder, f"profile set '{name}'") as journal:
-        begin_set(job, folder, name)
+        begin_set(job, folder, name, total)
         try:
             with progress.task(f"{job.model.alias} writes profiles", total=total, unit="profiles") as advance:
                 run = _run(job, counter, engine, journal, advance)
@@ -135,13 +135,13 @@ class _Again:
         return self.make()
 
 
-def begin_set(job: Job, folder: Path, name: str) -> None:
+def begin_set(job: Job, folder: Path, name: str, requested: int | None = None) -> None:
     """Write the manifest of a new set; of an old one it is checked first that it is of this job, and sound."""
     if (folder / MANIFEST).exists():
         known = ProfileSet(folder)
         refuse_other(job, known)
         known.check()
-    _write_manifest(job, folder, name)
+    _write_manifest(job, folder, name, requested=requested)
 
 
 def put_in_order(journal: Journal, job: Job, name: str) -> int:
@@ -200,7 +200,12 @@ def _limits(spec: ProfileSpec) -> RunLimits:
 
 
 def _write_manifest(
-    job: Job, folder: Path, name: str, count: int | None = None, checksums: dict[str, str] | None = None
+    job: Job,
+    folder: Path,
+    name: str,
+    count: int | None = None,
+    checksums: dict[str, str] | None = None,
+    requested: int | None = None,
 ) -> None:
     path = folder / MANIFEST
     old = read_json(path) if path.exists() else {}
@@ -213,6 +218,7 @@ def _write_manifest(
             "model": job.model.model,
             "identity": job.identity,
             "records": old.get("records") if count is None else count,
+            "requested": old.get("requested") if requested is None else requested,
             "created_at": old.get("created_at") or datetime.now(UTC).isoformat(timespec="seconds"),
             "spec": job.spec.model_dump(mode="json", exclude_defaults=True),
             "schemas": job.schemas,

@@ -70,6 +70,7 @@ READERS = {
     "profiles/render.py": "profiles/test_profile_any_input.py::test_any_text_of_a_template",
     "profiles/schema.py": "profiles/test_profile_any_input.py::test_any_schema",
     "profiles/sets.py": "profiles/test_profile_any_input.py::test_any_line_in_a_set",
+    "profiles/watching.py": "profiles/test_profile_any_input.py::test_any_line_in_a_set",
     "recommend/told.py": "runs/test_any_told.py::test_any_file_that_tells_of_a_line",
     "runs/ensemble.py": "runs/test_any_run.py::test_any_members_of_an_ensemble",
     "runs/evaluate.py": "data/test_any_data_set.py::test_anything_in_what_is_kept_beside_a_split",

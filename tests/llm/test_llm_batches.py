@@ -99,7 +99,7 @@ def test_a_file_that_is_refused(cli: Cli, workspace: Workspace) -> None:
         assert (report["written"], report["reasons"]) == (9, {"rejected": 1})
         assert batch(cli, listed, "--retry-failed")["written"] == 1
     poor = {"code": "billing_hard_limit_reached", "message": "Billing hard limit has been reached", "line": None}
-    with batch_server(invalid={0: poor}) as (url, api):
+    with batch_server(invalid={0: poor}) as (url, _):
         listed = prepare(workspace.root, url, 12)
         report = batch(cli, listed, code=3)
         assert "no credit" in report["stopped"] and report["failed"] == 0
