@@ -77,7 +77,8 @@ class Intake:
         if key in journal:
             return Outcome.repeated
         asked = self.asked.get(key)
-        request = self._again(asked) if asked and line.turn <= asked["turn"] else None
+        turn = asked.get("turn") if asked else None
+        request = self._again(asked) if asked and isinstance(turn, int) and line.turn <= turn else None
         if request is None:
             return Outcome.foreign
         known = journal.failed(key)

@@ -86,10 +86,13 @@ class Job:
         return {"key": request.key, "turn": turn, "sample": sample, "entity": about}
 
     def again(self, line: Mapping[str, Any]) -> Request | None:
-        """The request of a line in asked.jsonl; None where it would be another today."""
-        about = line["entity"]
-        entity = Entity(about["id"], EntityKind(about["kind"]), about["name"], tuple(about["aliases"]), about["facts"])
-        return next((item for item in self.requests([entity]) if item.key == line["key"]), None)
+        """The request of a line in asked.jsonl; None where it would be another today, or the line is damaged."""
+        try:
+            about = line["entity"]
+            known = about["id"], EntityKind(about["kind"]), about["name"], tuple(about["aliases"]), dict(about["facts"])
+            return next((item for item in self.requests([Entity(*known)]) if item.key == line["key"]), None)
+        except (KeyError, TypeError, ValueError, InputError):
+            return None
 
     def record(self, request: Request, answer: Answer) -> dict[str, Any]:
         """The journal's line of an answer: a ProfileRecord."""

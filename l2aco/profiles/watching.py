@@ -16,6 +16,7 @@ from l2aco.llm.journal import FAILURES, JOURNAL, RECORDS, keyed_lines
 from l2aco.profiles.sets import ProfileSet
 
 _WINDOW_S = 60.0
+_NO_RECORD = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Watched:
         self._read_records()
         self._read_journal()
         for key, line in keyed_lines(self.path / FAILURES):
-            self._failed[key] = str(parse_json(line).get("reason"))
+            with contextlib.suppress(ValueError, AttributeError, RecursionError):
+                self._failed[key] = str(parse_json(line).get("reason"))
         failed = Counter(reason for key, reason in self._failed.items() if key not in self._done)
         now = time.monotonic()
         self._points.append((now, len(self._done)))
@@ -120,7 +122,9 @@ class Watched:
                 if not line.endswith(b"\n"):
                     break
                 self._journal_at += len(line)
-                with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                with contextlib.suppress(
+                    ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError
+                ):
                     self._take(parse_json(line))
 
     def _take(self, record: dict[str, Any]) -> None:

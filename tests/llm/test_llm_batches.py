@@ -93,7 +93,7 @@ def test_a_batch_that_was_cancelled_ends_the_run_and_the_next_goes_on(cli: Cli, 
 
 def test_a_file_that_is_refused(cli: Cli, workspace: Workspace) -> None:
     bad = {"code": "invalid_request", "message": "This line is odd.", "line": 3, "param": None}
-    with batch_server(invalid={0: bad}) as (url, api):
+    with batch_server(invalid={0: bad}) as (url, _):
         listed = prepare(workspace.root, url, 10)
         report = batch(cli, listed, code=3)
         assert (report["written"], report["reasons"]) == (9, {"rejected": 1})
