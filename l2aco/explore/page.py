@@ -87,6 +87,15 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Reasons:
+    """Sentences under headings, folded behind a title."""
+
+    title: str
+    lists: Sequence[tuple[str, Sequence[str]]]
+    kind: str = "reasons"
+
+
+@dataclass(frozen=True)
 class Links:
     """Where one may go from here."""
 
@@ -95,7 +104,7 @@ class Links:
     kind: str = "links"
 
 
-Part = Note | Facts | Grid | Shelf | Picture | Side | Links
+Part = Note | Facts | Grid | Shelf | Picture | Side | Reasons | Links
 
 
 @dataclass(frozen=True)
