@@ -21,7 +21,10 @@ def train(
         str | None, typer.Option(help="Data set (default: l2aco.toml, else the only imported one, else demo).")
     ] = None,
     setting: Annotated[
-        str | None, typer.Option(help="random, long-tail, novel-cell (default), novel-drug, novel-pair, novel-tissue.")
+        str | None,
+        typer.Option(
+            help="random, long-tail, novel-cell (default), novel-donor, novel-drug, novel-pair, novel-tissue."
+        ),
     ] = None,
     fold: Annotated[str | None, typer.Option(help="Fold number from 0, or 'all'.")] = None,
     folds: Annotated[str | None, typer.Option(help="Number of folds; 'all' is short for --fold all.")] = None,

@@ -116,6 +116,9 @@ class Boosted(Estimator):
         """The mixed models take the rows up; the trees stay, since what they read has taken them up."""
         return replace(self, plain=self.plain.refit(triples), knowing=self.knowing.refit(triples))
 
+    def judged_on(self, triples: Triples) -> Self:
+        return replace(self, knowing=self.knowing.judged_on(triples))
+
     def admit(self, newcomers: Inputs) -> Self:
         columns = self.columns.and_of(Columns.of(newcomers, self.components))
         return replace(self, plain=self.plain.admit(newcomers), knowing=self.knowing.admit(newcomers), columns=columns)
