@@ -23,8 +23,8 @@ _WITH_TISSUE = re.compile(rf"(.+)_(?:{_TISSUES})")
 
 @dataclass(frozen=True)
 class Known:
-    """One line of a table: the main name, the ids in public registries, and the other names. donor: of cell lines of one
-    person, the main name of the one that stands for them; else empty."""
+    """One line of a table: the main name, the ids in public registries, and the other names. donor: of cell lines of
+    one person, the main name of the one that stands for them; else empty."""
 
     name: str
     ids: tuple[str, ...]

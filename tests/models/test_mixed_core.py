@@ -215,7 +215,6 @@ def test_intervals_of_new_lines_hold_what_they_promise():
 
 
 def test_bounded_measurements_are_held_as_promised_once_others_were_judged():
-    """What new lines measure lies between two walls; intervals of a normal hold too much, and those of judged lines not."""
     rng = np.random.default_rng(0)
     mean, truth = np.zeros(4000), rng.uniform(-1.7, 1.7, 4000)
     found = Prediction(mean, np.full(4000, truth.var()))
