@@ -43,8 +43,9 @@ class Prediction:
         deviations from the mean as `tails` says, or as a normal does."""
         from scipy.stats import norm
 
-        of_normal = tails is None or not len(tails)
-        far = norm.ppf(0.5 + share / 2.0) if of_normal else np.interp(share, np.linspace(0, 1, len(tails)), tails)
+        far = norm.ppf(0.5 + share / 2.0)
+        if tails is not None and len(tails):
+            far = np.interp(share, np.linspace(0, 1, len(tails)), tails)
         reach = far * np.sqrt(self.variance)
         return self.mean - reach, self.mean + reach
 
