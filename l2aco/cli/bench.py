@@ -31,12 +31,16 @@ def run(
     """
     import shlex
 
-    from l2aco.bench.execute import run_suite
-    from l2aco.bench.report import check_folder, make_report
     from l2aco.bench.suite import load_suite
-    from l2aco.bench.tables import where
+    from l2aco.training.choose import check_names
 
     asked = load_suite(suite, dataset=tuple(dataset or ()), seeds=tuple(seed or ()))
+    for name in asked.dataset:
+        check_names({"dataset": name}, shell.workspace)
+    from l2aco.bench.execute import run_suite  # after the names: it brings torch
+    from l2aco.bench.report import check_folder, make_report
+    from l2aco.bench.tables import where
+
     folder = out or shell.workspace.bench / asked.name
     check_folder(folder)
     outcome = run_suite(asked, shell.workspace, shell, jobs=jobs)

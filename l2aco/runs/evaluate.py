@@ -159,6 +159,20 @@ def better_naive(run: Run) -> dict[str, Any] | None:
     return max((row for row in _telling(run) if row["auroc"] > ours), key=lambda row: row["auroc"], default=None)
 
 
+def warnings_of(run: Run) -> list[str]:
+    """What nobody may overlook who reads the run's numbers: simulated data, and a naive predictor that ranks better."""
+    found = []
+    if run.simulated:
+        found.append("SIMULATED data: these numbers mean nothing about real drugs.")
+    if (better := better_naive(run)) is not None:
+        ours = run.metrics["test"]["pooled"]["auroc"]
+        found.append(
+            f"A naive predictor ranks the test rows better: {better['model']}, AUROC {better['auroc']:.3f}, against "
+            f"{ours:.3f}."
+        )
+    return found
+
+
 def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Mean and standard deviation over seeds and folds of the runs, and of the naive predictors beside them.
 

@@ -29,20 +29,21 @@ def train_all(
     *,
     jobs: int = 1,
     callbacks: Sequence[Callback] = (),
+    again: bool = False,
 ) -> list[Run]:
-    """The runs of `specs`, in their order; where there are several, those that are there already are taken.
+    """The runs of `specs`, in their order; those that are there already are taken, unless they are trained `again`.
 
     `jobs` processes train at the same time, with the same numbers as one after another; `callbacks` then see nothing.
     Raises what `train` raises, at the first run that fails; runs that are done stay.
     """
     once = _Once(progress)
     if jobs == 1 or len(specs) == 1:
-        return [train(spec, workspace, once, callbacks=callbacks, reuse=len(specs) > 1) for spec in specs]
+        return [train(spec, workspace, once, callbacks=callbacks, reuse=not again) for spec in specs]
     choose_dataset(specs[0].dataset, workspace)  # simulates the demo once, not in every process
     progress.say(f"training {len(specs)} runs, {min(jobs, len(specs))} at a time")
     found: dict[int, Run] = {}
     with progress.task("training", total=len(specs), unit="runs") as advance:
-        for number, result in train_each(specs, workspace, once, jobs=jobs):
+        for number, result in train_each(specs, workspace, once, jobs=jobs, again=again):
             if isinstance(result, L2aCoError):
                 raise result
             found[number] = result
@@ -51,15 +52,21 @@ def train_all(
 
 
 def train_each(
-    specs: Sequence[TrainSpec], workspace: Workspace, progress: Progress = Silent(), *, jobs: int = 1
+    specs: Sequence[TrainSpec],
+    workspace: Workspace,
+    progress: Progress = Silent(),
+    *,
+    jobs: int = 1,
+    again: bool = False,
 ) -> Iterator[tuple[int, Run | L2aCoError]]:
-    """The number of each spec and its run, or why there is none, as they are done; those that are there are taken."""
+    """The number of each spec and its run, or why there is none, as they are done; those that are there are taken, or
+    trained `again`."""
     if jobs == 1 or len(specs) < 2:
         for number, spec in enumerate(specs):
-            yield number, _run_or_error(partial(train, spec, workspace, progress, reuse=True))
+            yield number, _run_or_error(partial(train, spec, workspace, progress, reuse=not again))
         return
     with ProcessPoolExecutor(min(jobs, len(specs)), mp_context=get_context("spawn")) as pool:
-        numbers = {pool.submit(_train_one, spec, workspace.root): number for number, spec in enumerate(specs)}
+        numbers = {pool.submit(_train_one, spec, workspace.root, again): number for number, spec in enumerate(specs)}
         try:
             for future in as_completed(numbers):
                 result = _run_or_error(partial(_told, future, workspace, progress))
@@ -112,6 +119,6 @@ class _Lines(Silent):
         self.said.append(text)
 
 
-def _train_one(spec: TrainSpec, root: Path) -> tuple[str, list[str]]:
+def _train_one(spec: TrainSpec, root: Path, again: bool) -> tuple[str, list[str]]:
     lines = _Lines()
-    return train(spec, Workspace(root), lines, reuse=True).id, lines.said
+    return train(spec, Workspace(root), lines, reuse=not again).id, lines.said

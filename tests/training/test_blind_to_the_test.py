@@ -1,5 +1,5 @@
-"""Nothing that a run reports of itself is chosen by the labels of its test rows; those of validation rows stop training,
-calibrate, and say how much of a network is added to its offset, and do no more."""
+"""Nothing that a run reports of itself is chosen by the labels of its test rows; those of validation rows stop
+training, say how much of a network is added, calibrate, and do no more."""
 
 from __future__ import annotations
 
