@@ -188,7 +188,7 @@ def one_size(number: int, folder: str) -> None:
 
 
 def growth_table(sizes: list[int]) -> str:
-    """A row a size: time, profiles a second, peak memory, size of the records, and the scan that a second start makes."""
+    """A row a size: time, rate, peak memory, size of the records, and the scan that a second start makes."""
     rows = [
         "| entities | time, s | profiles a second | peak memory, MB | journal, MB | resume scan, s |",
         "|---" * 6 + "|",
