@@ -26,7 +26,8 @@ SIMILARITIES = ("far", "middle", "near")
 
 @dataclass(frozen=True)
 class Grouping:
-    """A name for every row by its cell line or its pair, "" for none: `of` (n,) for the ascending `numbers` (n,)."""
+    """A name for every row by its cell line or its pair: `of` texts (n,) for the ascending `numbers` (n,); what is not
+    among `names` is none."""
 
     by: str
     what: str
@@ -35,8 +36,10 @@ class Grouping:
     of: Array
 
     def of_rows(self, rows: Rows) -> Array:
-        """(n,) texts."""
-        return np.asarray(self.of[np.searchsorted(self.numbers, getattr(rows, self.what))])
+        """int64 (n,): the place of each row's name in `names`, -1 for none."""
+        place = {name: at for at, name in enumerate(self.names)}
+        codes = np.array([place.get(name, -1) for name in self.of], dtype=np.int64)
+        return np.asarray(codes[np.searchsorted(self.numbers, getattr(rows, self.what))])
 
 
 @dataclass(frozen=True)
