@@ -17,9 +17,9 @@ BINS = 10
 
 
 def top(label: Array, value: Array) -> Array:
-    """(tops, 4): of the k highest rows of one line, for every k of `TOPS`: the share that are positive, the share of
-    the positives among them, NDCG, and how many times more positives than in as many rows drawn by lot. The line holds both
-    labels."""
+    """(tops, 4): of the k highest rows of one line that holds both labels, for every k of `TOPS`: the share that are
+    positive, the share of the positives among them, NDCG, and how many times more positives than in as many rows drawn
+    by lot."""
     positives = int(label.sum())
     found = np.cumsum(label[np.argsort(-value, kind="stable")])
     counts = np.minimum(TOPS, len(label))
