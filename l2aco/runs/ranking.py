@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.metrics import ndcg_at
+from l2aco.metrics import ndcg_curve
 
 Array = np.ndarray[Any, np.dtype[Any]]
 TOPS = (5, 10, 20, 50, 100)
@@ -24,7 +24,7 @@ def top(label: Array, value: Array) -> Array:
     found = np.cumsum(label[np.argsort(-value, kind="stable")])
     counts = np.minimum(TOPS, len(label))
     precision = found[counts - 1] / counts
-    ndcg = [ndcg_at(label, value, k) for k in TOPS]
+    ndcg = ndcg_curve(label, value)[counts - 1]
     return np.stack([precision, found[counts - 1] / positives, ndcg, precision * len(label) / positives], axis=1)
 
 
