@@ -61,4 +61,5 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "predict --pairs pairs.csv --output predicted.csv",
     ),
     "recommend": ("recommend --cell MCF7", "recommend --cell BT-20 --profile bt20.json --top 20"),
+    "explore": ("explore", "explore --export pages"),
 }

@@ -1,0 +1,152 @@
+"""The form for ranked pairs, and what comes of it: what `l2aco recommend` says, with links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from l2aco.entities import Entity, EntityKind
+from l2aco.errors import L2aCoError, UsageError
+from l2aco.explore.catalogue import Catalogue
+from l2aco.explore.page import Note, Page, Reasons, Section, cell, grid
+from l2aco.explore.site import Notes, Site
+
+if TYPE_CHECKING:
+    from l2aco.recommend.asked import Only
+    from l2aco.recommend.recommendation import RankedPair, Recommendation
+    from l2aco.recommend.told import Told
+
+FIELDS = {
+    **dict.fromkeys(("cell", "set", "description", "run", "drugs", "classes", "targets", "pairs", "diverse"), ""),
+    "pool": "measured",
+    "top": "10",
+    "min_triples": "0",
+}
+PAIRS = {"": None, "unmeasured": True, "all": False}
+NEWEST = 200
+
+
+def page(site: Site, _: str, query: Mapping[str, str]) -> Page:
+    """The empty form; `run` chooses a run by its slug."""
+    given = {name: query.get(name, default) for name, default in FIELDS.items()}
+    if (path := site.runs().get(given["run"])) is not None:
+        given["run"] = path.name
+    return _form(site, given, [], [])
+
+
+def answer(site: Site, given: Mapping[str, str]) -> Page:
+    """The filled form with the ranked pairs beneath, or with what is wrong."""
+    given = {name: given.get(name, default).strip() for name, default in FIELDS.items()}
+    notes = Notes()
+    try:
+        with site.heavy:
+            found = _ranked(site, given, notes)
+    except L2aCoError as error:
+        return _form(site, given, [], [Note(str(error), alarm=True)], status=400)
+    return _form(site, given, _result(found, site.catalogue(notes)), notes.shown())
+
+
+def _result(found: Recommendation, everybody: Catalogue) -> list[Section]:
+    """What the command says, pair by pair with what speaks for and against it."""
+    notes = [Note(text, alarm=text.startswith(("ABSTAINS", "SIMULATED"))) for text in found.notes]
+    pairs = grid(f"{len(found.pairs)} of {found.ranked:,} pairs for {found.cell_line}", _rows(found, everybody))
+    reasons = [part for pair in found.pairs if (part := _reasons(pair)).lists]
+    return [
+        Section(f"Pairs for {found.cell_line}", [*notes, *pairs]),
+        *([Section("Reasons", reasons)] if reasons else []),
+    ]
+
+
+def _reasons(pair: RankedPair) -> Reasons:
+    of = pair.reasons
+    lists = [("For", of.supports), ("Against", of.against), ("Known", of.about)]
+    return Reasons(f"{pair.rank}. {pair.drug_a} + {pair.drug_b}", [one for one in lists if one[1]])
+
+
+def _ranked(site: Site, given: Mapping[str, str], notes: Notes) -> Recommendation:
+    from l2aco.recommend.rank import rank_pairs
+    from l2aco.runs.run import best_run, open_run
+
+    told = _told(site, given)
+    run = open_run(given["run"], site.workspace) if given["run"] else best_run(site.workspace, notes)
+    return rank_pairs(
+        run,
+        given["cell"],
+        top=_whole(given, "top", 1, 1000),
+        drugs=_names(given["drugs"]),
+        only=_only(given),
+        told=told,
+        device=site.workspace.settings.device,
+        progress=notes,
+    )
+
+
+def _only(given: Mapping[str, str]) -> Only:
+    """What is asked of a pair. A file of drugs is for the command line: no path is taken from a form."""
+    from l2aco.recommend.asked import POOLS, Only
+
+    if given["pool"] not in POOLS or given["pairs"] not in PAIRS:
+        raise UsageError("this is none of the choices", remedy=f"Choose one of {', '.join(POOLS)}.")
+    named = len(_names(given["drugs"])) > 1 and given["pool"] == "measured"
+    return Only(
+        pool=None if named else given["pool"],
+        classes=_names(given["classes"]),
+        targets=_names(given["targets"]),
+        min_triples=_whole(given, "min_triples", 0, 10**9),
+        unmeasured=PAIRS[given["pairs"]],
+        diverse=bool(given["diverse"]),
+    )
+
+
+def _names(text: str) -> list[str]:
+    """Names on lines of their own, or with semicolons between them."""
+    return [name.strip() for name in re.split(r"[\n;]", text) if name.strip()]
+
+
+def _told(site: Site, given: Mapping[str, str]) -> Told:
+    """A description in anybody's words, or the profile that a set has of the line."""
+    from l2aco.profiles.numbers import has_text
+    from l2aco.profiles.sets import open_profile_set
+    from l2aco.recommend.told import Told, read_told
+
+    if given["set"] and given["description"]:
+        raise UsageError("a profile set and a description are given", remedy="Leave one of the two out.")
+    if not given["set"]:
+        return read_told(given["description"] or None, [], None)
+    profiles = open_profile_set(given["set"], site.workspace)
+    record = profiles.resolve(given["cell"], EntityKind.cell_line.value)
+    schema = profiles.schemas.get(record.kind)
+    if schema is None or has_text(schema):
+        return Told(text=record.text)
+    return Told(fields={name: value for name, value in record.fields.items() if value is not None})
+
+
+def _whole(given: Mapping[str, str], name: str, low: int, high: int) -> int:
+    text = given[name]
+    if not re.fullmatch(r"\d{1,9}", text) or not low <= int(text) <= high:
+        raise UsageError(f"{name.replace('_', ' ')} is no whole number from {low} to {high:,}")
+    return int(text)
+
+
+def _rows(found: Recommendation, everybody: Catalogue) -> list[dict[str, object]]:
+    rows = []
+    for pair in found.pairs:
+        row: dict[str, object] = dict(pair.as_row())
+        whole = (("drug_a", pair.drug_a, pair.drug_a_id), ("drug_b", pair.drug_b, pair.drug_b_id))
+        for column, name, id_ in whole:
+            row[column] = cell(name, everybody.path_of(Entity(id_, EntityKind.drug, name)))
+        rows.append(row)
+    return rows
+
+
+def _form(site: Site, given: Mapping[str, str], sections: list[Section], notes: list[Note], status: int = 200) -> Page:
+    silent = Notes()
+    lines = [one.entity.name for one in site.catalogue(silent).of(EntityKind.cell_line)]
+    values = {
+        "given": given,
+        "lines": lines[:1000],
+        "sets": [one.name for one in site.sets(silent).values()],
+        "runs": [row["run"] for row in site.run_rows(silent) if row["vectors"] == "profiles"][:NEWEST],
+    }
+    return Page("recommend.html", "Recommend pairs", sections, notes, "recommend.html", values, status)
