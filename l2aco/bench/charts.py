@@ -74,6 +74,7 @@ class Chart:
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         with matplotlib.rc_context({**STYLE, "svg.hashsalt": self.name}):
             self.figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
+        self.figure.set_layout_engine("none")  # all stays where it is, and is not laid out anew
         drawing = stream.getvalue().partition("<svg")[2]
         return "<svg" + re.sub(r'(<g) id="[^"]*"', r"\1", drawing).replace(INK, "currentColor")
 

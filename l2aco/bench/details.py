@@ -13,7 +13,7 @@ from l2aco.bench.rows import Rows
 from l2aco.bench.scored import Place, Scored
 from l2aco.bench.statistics import auroc_of_lines, auroc_of_splits
 from l2aco.runs.breakdown import strata
-from l2aco.runs.ranking import calibration, ranking, risk_coverage
+from l2aco.runs.ranking import NAMES, calibration, ranking, risk_coverage
 
 Array = np.ndarray[Any, np.dtype[Any]]
 FREQUENCIES = ("head", "middle", "tail")
@@ -118,12 +118,12 @@ def _strata(scored: Scored, rows: Rows, predicted: dict[str, tuple[Rows, Array]]
     for grouping in _groups(scored):
         of_all = grouping.of_rows(rows)
         of_arm = {arm: grouping.of_rows(own) for arm, (own, _) in predicted.items()}
-        for name in grouping.names:
-            here = of_all == name
+        for number, name in enumerate(grouping.names):
+            here = of_all == number
             if here.any():
                 found = {}
                 for arm, (own, draws) in predicted.items():
-                    if (at := of_arm[arm] == name).any():
+                    if (at := of_arm[arm] == number).any():
                         part = own.take(at)
                         found[arm] = float(np.mean([auroc_of_splits(part, draw[at]) for draw in draws]))
                 yield Stratum(grouping.by, name, len(np.unique(rows.line[here])), int(here.sum()), found)
@@ -165,5 +165,4 @@ def _ranked(rows: Rows, draws: Array) -> Iterator[tuple[int, dict[str, float]]]:
     found = [ranking(rows.label, draw, line) for draw in draws]
     for of_k in zip(*found, strict=True):
         if of_k[0]["lines"]:
-            names = ("precision", "recall", "ndcg", "enrichment")
-            yield int(of_k[0]["k"]), {name: float(np.mean([row[name] for row in of_k])) for name in names}
+            yield int(of_k[0]["k"]), {name: float(np.mean([row[name] for row in of_k])) for name in NAMES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from l2aco.bench.rows import Array, Rows
 from l2aco.data.dataset import DataSet
 from l2aco.data.splits.spec import Split
 from l2aco.entities import EntityKind
+from l2aco.errors import L2aCoError
 from l2aco.models.vectors import Knowledge
 from l2aco.profiles.sets import open_profile_set
 from l2aco.runs.knowledge import load_knowledge
@@ -26,7 +28,8 @@ SIMILARITIES = ("far", "middle", "near")
 
 @dataclass(frozen=True)
 class Grouping:
-    """A name for every row by its cell line or its pair, "" for none: `of` (n,) for the ascending `numbers` (n,)."""
+    """A name for every row by its cell line or its pair: `of` texts (n,) for the ascending `numbers` (n,); what is not
+    among `names` is none."""
 
     by: str
     what: str
@@ -35,8 +38,10 @@ class Grouping:
     of: Array
 
     def of_rows(self, rows: Rows) -> Array:
-        """(n,) texts."""
-        return np.asarray(self.of[np.searchsorted(self.numbers, getattr(rows, self.what))])
+        """int64 (n,): the place of each row's name in `names`, -1 for none."""
+        place = {name: at for at, name in enumerate(self.names)}
+        codes = np.array([place.get(name, -1) for name in self.of], dtype=np.int64)
+        return np.asarray(codes[np.searchsorted(self.numbers, getattr(rows, self.what))])
 
 
 @dataclass(frozen=True)
@@ -123,12 +128,13 @@ def _classes(dataset: DataSet, knowledge: Sequence[Knowledge]) -> list[str]:
 def _confidence(dataset: DataSet, knowledge: Sequence[Knowledge], workspace: Workspace) -> list[str]:
     """Of every line's profile, in the first set that says it."""
     for one in knowledge:
-        profiles = open_profile_set(one.store.partition("--")[0], workspace)
-        said = {
-            record.entity_id: str(record.fields["confidence"])
-            for record in profiles.records()
-            if record.kind is EntityKind.cell_line and "confidence" in record.fields
-        }
+        said: dict[str, str] = {}
+        with suppress(L2aCoError):  # a store outlives its profiles
+            said = {
+                record.entity_id: str(record.fields["confidence"])
+                for record in open_profile_set(one.store.partition("--")[0], workspace).records()
+                if record.kind is EntityKind.cell_line and "confidence" in record.fields
+            }
         if any(found := [said.get(line.id, "") for line in dataset.cell_lines]):
             return found
     return [""] * len(dataset.cell_lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -100,7 +101,10 @@ class Report:
             if short:
                 found.append(f"{scored.dataset}, {scored.setting}: not on every split: {', '.join(short)}")
         found += [f"failed: {describe(cell)}: {message}" for cell, message in outcome.failed]
-        found += [f"not begun within the budget: {describe(cell)}" for cell in outcome.unfinished]
+        left = Counter((cell.arm, *cell.where[:2]) for cell in outcome.unfinished)
+        found += [
+            f"not begun within the budget: {count} runs of {arm} on {of}, {at}" for (arm, of, at), count in left.items()
+        ]
         return found
 
     def runs(self) -> dict[str, str]:

@@ -18,7 +18,6 @@ import numpy as np
 from l2aco.embeddings.encoders.base import Encoder, EncodingInterrupted, PartlyEncodedError
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.encoders.table import DEFAULT_ENCODER, encoder_table, make_encoder, resolve_encoder
-from l2aco.embeddings.find import stores_of_sets
 from l2aco.embeddings.spec import EmbedSpec
 from l2aco.embeddings.store.manifest import MANIFEST
 from l2aco.embeddings.store.segments import IDENTITY, StoreRecord, records_frame
@@ -82,13 +81,13 @@ def embed_profiles(spec: EmbedSpec, workspace: Workspace, progress: Progress | N
 
 
 def store_of_set(name: str, workspace: Workspace, progress: Progress = Silent(), *, encoder: str | None = None) -> str:
-    """The store of a profile set that was written last, or that of `encoder`. A set of numbers alone is embedded where
-    it has none, since that takes a second and no model; raises InputError where another set has none."""
-    made = [store.name for store in list_stores(workspace, Silent()) if len(store)]
-    stores = {store.name.partition("--")[0]: store.name for store in stores_of_sets(workspace)}
-    if encoder is None and name in stores:
-        return stores[name]
-    if encoder is not None and f"{name}--{encoder}" in made:
+    """The store of a profile set that was written last by an encoder that is no control, or that of `encoder`. A set of
+    numbers alone is embedded where it has none, since that takes a second and no model; raises InputError where another
+    set has none."""
+    made = [store for store in list_stores(workspace, Silent()) if len(store) and store.name.startswith(f"{name}--")]
+    if encoder is None and (own := [store for store in made if not store.encoder.control]):
+        return max(own, key=lambda store: (store.manifest.created_at, store.name)).name
+    if f"{name}--{encoder}" in [store.name for store in made]:
         return f"{name}--{encoder}"
     if _holds_text(open_profile_set(name, workspace)):
         how = f" --encoder {encoder}" if encoder else ""

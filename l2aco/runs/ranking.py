@@ -7,39 +7,35 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.metrics import ndcg_at
+from l2aco.metrics import ndcg_curve
 
 Array = np.ndarray[Any, np.dtype[Any]]
 TOPS = (5, 10, 20, 50, 100)
+NAMES = ("precision", "recall", "ndcg", "enrichment")
 COVERAGES = tuple(step / 10 for step in range(10, 0, -1))
 BINS = 10
 
 
-def top(label: Array, value: Array, k: int) -> dict[str, float]:
-    """Of the `k` highest rows of one line: the share that are positive, the share of the positives among them, NDCG,
-    and how many times more positives than in as many rows drawn by lot. NaN where the line holds one label alone."""
+def top(label: Array, value: Array) -> Array:
+    """(tops, 4): of the k highest rows of one line that holds both labels, for every k of `TOPS`: the share that are
+    positive, the share of the positives among them, NDCG, and how many times more positives than in as many rows drawn
+    by lot."""
     positives = int(label.sum())
-    if positives in (0, len(label)):
-        return dict.fromkeys(("precision", "recall", "ndcg", "enrichment"), float("nan"))
-    first = label[np.argsort(-value, kind="stable")[:k]]
-    precision = float(first.mean())
-    return {
-        "precision": precision,
-        "recall": float(first.sum() / positives),
-        "ndcg": ndcg_at(label, value, k),
-        "enrichment": precision * len(label) / positives,
-    }
+    found = np.cumsum(label[np.argsort(-value, kind="stable")])
+    counts = np.minimum(TOPS, len(label))
+    precision = found[counts - 1] / counts
+    ndcg = ndcg_curve(label, value)[counts - 1]
+    return np.stack([precision, found[counts - 1] / positives, ndcg, precision * len(label) / positives], axis=1)
 
 
 def ranking(label: Array, value: Array, line: Array) -> list[dict[str, float]]:
     """For every k of `TOPS` the means over the cell lines that hold both labels, `lines` of them. Arrays (n,)."""
-    parts = [(label[at], value[at]) for at in _of_lines(line)]
-    found = []
-    for k in TOPS:
-        rows = [row for row in (top(*part, k) for part in parts) if not np.isnan(row["ndcg"])]
-        means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]} if rows else {}
-        found.append({"k": k, "lines": len(rows), **means})
-    return found
+    found = [top(label[at], value[at]) for at in _of_lines(line) if 0 < label[at].sum() < len(at)]
+    means = np.mean(found, axis=0) if found else np.full((len(TOPS), len(NAMES)), np.nan)
+    return [
+        {"k": k, "lines": len(found)} | dict(zip(NAMES, row, strict=True))
+        for k, row in zip(TOPS, means.tolist(), strict=True)
+    ]
 
 
 def risk_coverage(label: Array, value: Array) -> list[dict[str, float]]:
