@@ -17,6 +17,7 @@ from small_data import CELLS, DRUGS, build_model, small_data, vectors
 from l2aco.data.features.base import Feature
 from l2aco.data.features.molecule_graphs import ATOM_FEATURES, MoleculeGraphs
 from l2aco.data.features.molecules import AtomPair, MolecularDescriptors
+from l2aco.data.features.substructures import Substructures
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UsageError
@@ -31,6 +32,7 @@ STILL: dict[str, dict[str, Any]] = {
     "DeepDDS": {"dropout": 0.0},
     "MatchMaker": {"dropout": 0.0, "input_dropout": 0.0},
     "DFFNDDS": {"dropout": 0.0, "r_drop": 0.0},
+    "SynergyX": {"dropout": 0.0},
 }
 """Each without what keeps it from learning by heart."""
 every_one = pytest.mark.parametrize("name", STILL)
@@ -181,6 +183,7 @@ COMPUTED: dict[str, Feature] = {
     "molecule_graphs": MoleculeGraphs(),
     "descriptors": MolecularDescriptors(),
     "atom_pair": AtomPair(),
+    "substructures": Substructures.fit(Example(None, drugs_of(SMILES), [])),  # type: ignore[arg-type]
 }
 
 

@@ -16,7 +16,7 @@ from l2aco.registry import Entry, Registry
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
 
-VERSION = 2
+VERSION = 3
 _HERE = "l2aco.data.features"
 FEATURES = Registry(
     "feature",

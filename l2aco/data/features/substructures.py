@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from l2aco.data.features.base import Array, Feature
+from l2aco.data.features.molecules import molecule
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import Entity, EntityKind
 
@@ -26,7 +27,7 @@ UNKNOWN = "?"
 
 
 class Substructures(Feature):
-    """int64 (drugs, 50): numbers of the first 50 pieces of each SMILES, 0 where there are no more.
+    """int64 (drugs, 50): numbers of the first 50 pieces of each canonical SMILES, 0 where there are no more.
 
     Piece number i is `columns[i - 1]`; the first is `UNKNOWN`. Pieces are learned on the SMILES of training drugs.
     """
@@ -68,7 +69,11 @@ class Substructures(Feature):
 
 
 def _smiles(drug: Entity) -> str:
-    return str(drug.facts.get("smiles") or "").strip()
+    """The canonical SMILES, so that a molecule has the same pieces however it was written; empty where there is none."""
+    from rdkit import Chem
+
+    found = molecule(drug)
+    return "" if found is None else str(Chem.MolToSmiles(found))
 
 
 def _cutter(codes: str) -> Any:
