@@ -35,6 +35,17 @@ def train(
         typer.Option(help="Learn what a cheap model leaves: mixed, pair, additive, none (default); networks only."),
     ] = None,
     vectors: Annotated[str | None, typer.Option(help="profiles (default), or a control: shuffled, random.")] = None,
+    cell_features: Annotated[
+        str | None,
+        typer.Option(
+            help="What a feature backbone reads of a line: expression, cell_proteins, tissue, response, any other feature, "
+            "profile, panel, one_hot; several joined by +; auto (default)."
+        ),
+    ] = None,
+    drug_features: Annotated[
+        str | None,
+        typer.Option(help="The same of a drug: descriptors, morgan, atom_pair, smiles_model:MODEL, profile, panel, one_hot."),
+    ] = None,
     llm: Annotated[str | None, typer.Option(help="Take the store of this LLM's profiles.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Take the store of this encoder.")] = None,
     store: Annotated[
@@ -83,6 +94,8 @@ def train(
         "store": None if not store else [] if store == ["none"] else store,
         "seed": seed,
         "config.faithful": faithful or None,
+        "config.cell_features": cell_features,
+        "config.drug_features": drug_features,
         "device": device,
         "threads": threads,
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from l2aco.data.features.base import Array, Feature
-from l2aco.data.features.molecules import molecule
+from l2aco.data.features.molecules import canonical
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import Entity, EntityKind
 
@@ -43,7 +43,9 @@ class Substructures(Feature):
         from subword_nmt.learn_bpe import learn_bpe
 
         drugs = dataset.drugs if rows is None else [dataset.drugs[row] for row in np.unique(rows)]
-        texts = [text for drug in drugs if (text := _smiles(drug))]
+        texts = [text for drug in drugs if (text := canonical(drug))]
+        if not texts:
+            return cls("#version: 0.2\n", (UNKNOWN,))
         codes = io.StringIO()
         with contextlib.redirect_stderr(io.StringIO()):  # the library draws a progress bar of its own
             learn_bpe(io.StringIO("\n".join(texts)), codes, MERGES, min_frequency=MIN_FREQUENCY)
@@ -53,7 +55,7 @@ class Substructures(Feature):
     def of(self, entities: Sequence[Entity]) -> FeatureTable:
         cutter = _cutter(self.codes)
         number = {piece: place for place, piece in enumerate(self.columns, start=1)}
-        texts = [_smiles(drug) for drug in entities]
+        texts = [canonical(drug) for drug in entities]
         values = np.zeros((len(texts), LENGTH), dtype=np.int64)
         for row, text in enumerate(texts):
             found = [number.get(piece, 1) for piece in _pieces(cutter, text)] if text else []
@@ -66,14 +68,6 @@ class Substructures(Feature):
     @classmethod
     def restore(cls, state: Mapping[str, Array]) -> Self:
         return cls(str(state["codes"]), tuple(state["columns"].tolist()))
-
-
-def _smiles(drug: Entity) -> str:
-    """The canonical SMILES, so that a molecule has the same pieces however it was written; empty where there is none."""
-    from rdkit import Chem
-
-    found = molecule(drug)
-    return "" if found is None else str(Chem.MolToSmiles(found))
 
 
 def _cutter(codes: str) -> Any:

@@ -9,8 +9,9 @@ Differs from the paper and its code: a drug in a cell line is worked out once a 
 that are padding are masked (the code adds the mask of the asking sequence, so that padding is read, and cell tokens are
 hidden by their place), and padding counts as nothing in the flattened sequence; hidden units of the head's first layer
 are averaged over both orders; at most `tokens` of a line, 4 channels in the first convolution where the code has 8 for
-three omics, half the width; cross-entropy of labels instead of the squared error of scores. `faithful` restores padding,
-order, widths and all tokens, not the masks. What the code builds and never calls (two more encoders) is left out.
+three omics, half the width; no weights
+of attention are dropped; cross-entropy of labels instead of the squared error of scores. `faithful` restores padding,
+order, widths, dropout and all tokens, not the masks. What the code builds and never calls (two more encoders) is left out.
 
 Shapes: pieces (Nd, 50) -> (Nd, 50, 32); genes (Nc, G, channels) -> (Nc, T, 32); drug in line (P, 50 and T, 32), both drugs
 (2B, ...) -> flattened, dense (2B, 128 and 128) -> both (B, 512) -> 128 -> 64 -> (B,).
@@ -62,7 +63,8 @@ class SynergyX(Backbone):
         out: int = Field(default=128, ge=4)
         """Width behind the flattened sequences (paper: 2560)."""
         dropout: float = Field(default=0.1, ge=0, lt=0.5)
-        """Of attention and behind it; twice that behind convolutions and dense layers."""
+        """Behind attention; twice that behind convolutions and dense layers. `faithful` drops weights of attention too,
+        which takes twice the time."""
 
         @model_validator(mode="wrap")
         @classmethod
@@ -226,7 +228,7 @@ class Attention(nn.Module):
 
     def __init__(self, config: Any) -> None:
         super().__init__()
-        self.heads, self.rate = config.heads, config.dropout
+        self.heads, self.rate = config.heads, config.dropout if config.faithful else 0.0
         self.query, self.key, self.value, self.out = (nn.Linear(config.width, config.width) for _ in range(4))
         self.norm, self.dropout = nn.LayerNorm(config.width), Dropout(config.dropout)
 
