@@ -44,11 +44,10 @@ class Substructures(Feature):
 
         drugs = dataset.drugs if rows is None else [dataset.drugs[row] for row in np.unique(rows)]
         texts = [text for drug in drugs if (text := canonical(drug))]
-        if not texts:
-            return cls("#version: 0.2\n", (UNKNOWN,))
         codes = io.StringIO()
-        with contextlib.redirect_stderr(io.StringIO()):  # the library draws a progress bar of its own
-            learn_bpe(io.StringIO("\n".join(texts)), codes, MERGES, min_frequency=MIN_FREQUENCY)
+        if any(len(text) > 1 for text in texts):  # the library asks for a pair
+            with contextlib.redirect_stderr(io.StringIO()):  # it draws a progress bar of its own
+                learn_bpe(io.StringIO("\n".join(texts)), codes, MERGES, min_frequency=MIN_FREQUENCY)
         cutter = _cutter(codes.getvalue())
         return cls(codes.getvalue(), (UNKNOWN, *sorted({piece for text in texts for piece in _pieces(cutter, text)})))
 
@@ -73,6 +72,8 @@ class Substructures(Feature):
 def _cutter(codes: str) -> Any:
     from subword_nmt.apply_bpe import BPE
 
+    if len(codes.splitlines()) < 2:  # nothing is frequent, which the library does not read
+        codes = f"#version: 0.2\n{JOINT} {JOINT}\n"
     return BPE(io.StringIO(codes), separator=JOINT)
 
 
