@@ -163,8 +163,8 @@ class PlainTripleHead(nn.Module):
 
 
 class PlainSequences(nn.Module):
-    """DFFNDDS and SynergyX as their code goes: what is read of either drug and of the line of every sample, through copies
-    of our layers; padding goes along, and both passes of R-drop run."""
+    """DFFNDDS and SynergyX as their code goes: what is read of either drug and of the line of every sample, through
+    copies of our layers; padding goes along, and both passes of R-drop run."""
 
     def __init__(self, ours: Aligner) -> None:
         super().__init__()

@@ -132,7 +132,9 @@ def compare(name: str, aligned: bool, dataset: Any, given: argparse.Namespace) -
     ours, plain, samples, runs = contest(name, aligned, dataset, given)
     difference = same_mathematics(ours, plain, samples)
     torch.set_default_dtype(torch.float64)
-    trained = same_training(contest(name, aligned, dataset, given, start=START, dropout=0.0), given.batch, given.trained)
+    trained = same_training(
+        contest(name, aligned, dataset, given, start=START, dropout=0.0), given.batch, given.trained
+    )
     torch.set_default_dtype(torch.float32)
     threads = {name: given.threads if name == "plain" else given.our_threads for name in runs}
     times = interleaved(runs, threads, given.turns, given.steps)

@@ -44,7 +44,9 @@ def train(
     ] = None,
     drug_features: Annotated[
         str | None,
-        typer.Option(help="The same of a drug: descriptors, morgan, atom_pair, smiles_model:MODEL, profile, panel, one_hot."),
+        typer.Option(
+            help="The same of a drug: descriptors, morgan, atom_pair, smiles_model:MODEL, profile, panel, one_hot."
+        ),
     ] = None,
     llm: Annotated[str | None, typer.Option(help="Take the store of this LLM's profiles.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Take the store of this encoder.")] = None,

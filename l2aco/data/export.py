@@ -159,9 +159,7 @@ def _synergyx_part(dataset: DataSet, folder: Path) -> list[str]:
     _write_csv(folder / "cell.csv", ("name", "depmap_id"), named)
     pieces = table_in(dataset, "substructures")
     assert isinstance(pieces, FeatureTable)
-    coded = {
-        smiles[row]: np.stack([pieces.values[row], pieces.values[row] > 0]) for row in np.flatnonzero(pieces.mask)
-    }
+    coded = {smiles[row]: np.stack([pieces.values[row], pieces.values[row] > 0]) for row in np.flatnonzero(pieces.mask)}
     _write_pickled(folder / "drugSmile_drugSubEmbed_db.npy", coded)
     measured = next((name for name in (OMICS, "expression") if name in brought_features(dataset)), None)
     if measured is None:

@@ -41,7 +41,11 @@ backbones = Registry(
             "DFFNDDS", "dffndds", "five views that interact by bits and by vectors", ("atom_pair",), "Xu et al. 2023"
         ),
         _entry(
-            "SynergyX", "synergyx", "pieces of molecules and tokens of lines attend", ("substructures",), "Guo et al. 2024"
+            "SynergyX",
+            "synergyx",
+            "pieces of molecules and tokens of lines attend",
+            ("substructures",),
+            "Guo et al. 2024",
         ),
         _entry("Logistic", "logistic", "logistic regression on features, profiles or ids", (), "Cox 1958"),
         _entry("Forest", "forest", "random forest on the same", (), "Breiman 2001"),

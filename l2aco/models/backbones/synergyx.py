@@ -220,7 +220,11 @@ class Stack(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, count, d) of x (n, channels, columns)."""
-        return self.out(self.convolutions(x).transpose(1, 2)) if len(x) else x.new_zeros(0, self.count, self.out.out_features)
+        return (
+            self.out(self.convolutions(x).transpose(1, 2))
+            if len(x)
+            else x.new_zeros(0, self.count, self.out.out_features)
+        )
 
 
 class Attention(nn.Module):
