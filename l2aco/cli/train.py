@@ -38,8 +38,8 @@ def train(
     cell_features: Annotated[
         str | None,
         typer.Option(
-            help="What a feature backbone reads of a line: expression, cell_proteins, tissue, response, any other feature, "
-            "profile, panel, one_hot; several joined by +; auto (default)."
+            help="What a feature backbone reads of a line: expression, cell_proteins, tissue, response, any other "
+            "feature, profile, panel, one_hot; several joined by +; auto (default)."
         ),
     ] = None,
     drug_features: Annotated[

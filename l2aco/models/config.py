@@ -57,9 +57,9 @@ class FeatureConfig(BackboneConfig):
 
     cell_features: str = "auto"
     """What is read of a cell line: `expression`, `cell_proteins`, `tissue`, `response` (measured) or another feature of
-    the data set by its name, `profile` (its vectors in the stores), `panel` (those of stores of numbers alone), `one_hot`
-    (which line it is: the control of what features add), several joined by +, or `auto`: the first of expression,
-    cell_proteins, tissue that is known of any line, else one_hot."""
+    the data set by its name, `profile` (its vectors in the stores), `panel` (those of stores of numbers alone),
+    `one_hot` (which line it is: the control of what features add), several joined by +, or `auto`: the first of
+    expression, cell_proteins, tissue that is known of any line, else one_hot."""
 
     @field_validator("cell_features", "drug_features", check_fields=False)
     @classmethod

@@ -74,8 +74,8 @@ class Reading:
 
     @classmethod
     def fit(cls, inputs: Inputs, kind: EntityKind, source: str, *, unit: bool = False) -> Self:
-        """`source`: names joined by +. Raises InputError where there are no vectors to read, UsageError for a feature of
-        the other kind or of another shape."""
+        """`source`: names joined by +. Raises InputError where there are no vectors to read, UsageError for a feature
+        of the other kind or of another shape."""
         return cls(tuple(Part.fit(inputs, kind, name, unit=unit) for name in sources(source)))
 
     @property

@@ -176,7 +176,7 @@ def test_the_feature_part_comes_back_with_the_same_triples_smiles_and_split(work
 
 @pytest.mark.parametrize("source", ["omics", "expression"])
 def test_the_part_of_synergyx_brings_omics_to_the_triples_of_another(workspace: Workspace, source: str) -> None:
-    """Genes x channels by DepMap id, and by name of a line that has none; written pickled, read where that is allowed."""
+    """Genes x channels by DepMap id, and by name of a line that has none; pickled, and read where that is allowed."""
     root = workspace.root
     (root / "rows.csv").write_text("drug_a,drug_b,cell_line,score\na,b,A375,1\na,c,MCF7,-1\nb,c,A375,2\nb,c,ODD,3\n")
     (root / "drugs.csv").write_text("name,smiles\na,CCO\nb,CCN\nc,C1CC(\n")

@@ -129,8 +129,8 @@ def test_matchmaker_and_dffndds_are_as_large_as_published() -> None:
 
 
 def test_synergyx_is_as_large_as_published() -> None:
-    """Widths of the code with three omics: 8, 16, 32 channels, kernels of 16, then 64; sequences of 50 pieces and of 165
-    tokens of 4,079 genes to 2,560; four of these to 5,120, 2,560, 1. The code pads pieces to the number of tokens."""
+    """Widths of the code with three omics: 8, 16, 32 channels, kernels of 16, then 64; sequences of 50 pieces and of
+    165 tokens of 4,079 genes to 2,560; four of these to 5,120, 2,560, 1. The code pads pieces to as many as tokens."""
     data = with_genes(4079)
     genes = tuple(f"G{number}" for number in range(4079))
     table = data.features["expression"]

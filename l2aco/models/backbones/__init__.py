@@ -43,7 +43,7 @@ backbones = Registry(
         _entry(
             "SynergyX",
             "synergyx",
-            "pieces of molecules and tokens of lines attend",
+            "pieces of drugs and tokens of lines attend",
             ("substructures",),
             "Guo et al. 2024",
         ),

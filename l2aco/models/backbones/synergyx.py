@@ -1,20 +1,20 @@
 """SynergyX: pieces of molecules and tokens of cell lines that attend to each other (Guo et al. 2024).
 
 A drug is the sequence of at most 50 frequent pieces of its SMILES (ESPF), embedded; a cell line what `cell_features`
-names, one table or several joined by + : tables with the same columns (genes) are the channels of one stack of
-convolutions, which makes tokens of them, and any other table has a stack of its own. Drug and line attend to each other,
-each to itself, then the drugs to each other and the line as either drug left it to the line as the other did.
+names, one table or several joined by +: tables with the same columns (genes) are the channels of one stack of
+convolutions, which makes tokens of them, and any other table has a stack of its own. Drug and line attend to each
+other, each to itself, then the drugs to each other and the line as either drug left it to the line as the other did.
 
 Differs from the paper and its code: a drug in a cell line is worked out once a step, however many rows hold it; keys
-that are padding are masked (the code adds the mask of the asking sequence, so that padding is read, and cell tokens are
-hidden by their place), and padding counts as nothing in the flattened sequence; hidden units of the head's first layer
-are averaged over both orders; at most `tokens` of a line, 4 channels in the first convolution where the code has 8 for
-three omics, half the width; no weights
-of attention are dropped; cross-entropy of labels instead of the squared error of scores. `faithful` restores padding,
-order, widths, dropout and all tokens, not the masks. What the code builds and never calls (two more encoders) is left out.
+that are padding are masked (the code adds the mask of the asking sequence, so that padding is read, and cell tokens
+are hidden by their place), and padding counts as nothing in the flattened sequence; hidden units of the head's first
+layer are averaged over both orders; half the width, half the channels, at most `tokens` of a line, narrower dense
+layers; no weights of attention are dropped; cross-entropy of labels instead of the squared error of scores.
+`faithful` restores padding, order, widths, dropout and all tokens, not the masks. What the code builds and never
+calls (two more encoders) is left out.
 
-Shapes: pieces (Nd, 50) -> (Nd, 50, 32); genes (Nc, G, channels) -> (Nc, T, 32); drug in line (P, 50 and T, 32), both drugs
-(2B, ...) -> flattened, dense (2B, 128 and 128) -> both (B, 512) -> 128 -> 64 -> (B,).
+Shapes: pieces (Nd, 50) -> (Nd, 50, 32); genes (Nc, G, channels) -> (Nc, T, 32); drugs in lines (P, 50, 32) and
+(P, T, 32); of every row's drugs (2B, ...) -> flattened, dense (2B, 128) each -> both (B, 512) -> 128 -> 64 -> (B,).
 """
 
 from __future__ import annotations
