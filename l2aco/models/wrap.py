@@ -42,7 +42,7 @@ class WrappedModule(Backbone):
     def __init__(self, inputs: Inputs, config: BackboneConfig) -> None:
         super().__init__(inputs, config)
         own = {name: getattr(config, name) for name in type(config).model_fields.keys() - BackboneConfig.model_fields}
-        with blamed(type(self).make, type(self).__name__):
+        with _blamed(type(self).make, type(self).__name__):
             self.module = type(self).make(inputs, **own)
         self.read_drug = Given(inputs.features[self.drug_feature])
         self.read_cell = Given(inputs.features[self.cell_feature])
@@ -75,7 +75,7 @@ class WrappedModule(Backbone):
         if not count:  # of no rows, many a module cannot say the shape
             return self.read_cell.like.new_zeros(0, *self.shapes[kind])
         encode = getattr(type(self), name)
-        with blamed(encode, type(self.module).__name__):
+        with _blamed(encode, type(self.module).__name__):
             h = encode(self.module, given)
         shape = tuple(h.shape) if isinstance(h, Tensor) else type(h).__name__
         if not isinstance(h, Tensor) or h.dim() < 2 or len(h) != count:
@@ -89,7 +89,7 @@ class WrappedModule(Backbone):
 
     def _logits(self, first: Tensor, second: Tensor, line: Tensor) -> Tensor:
         score = type(self).score_module
-        with blamed(score, type(self.module).__name__):
+        with _blamed(score, type(self.module).__name__):
             logits = score(self.module, first, second, line)
         if not isinstance(logits, Tensor) or logits.numel() != len(line):
             shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -180,7 +180,7 @@ def _config(make: Make) -> type[BackboneConfig]:
 
 
 @contextmanager
-def blamed(function: Callable[..., Any], name: str) -> Iterator[None]:
+def _blamed(function: Callable[..., Any], name: str) -> Iterator[None]:
     """What fails inside is an InputError that names a class and the line of its author's code."""
     try:
         yield

@@ -55,7 +55,7 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
     if spec.align.vectors != "profiles" and not reads:
         raise UsageError(
             f"vectors = {spec.align.vectors} is a control of vectors that nothing reads",
-            remedy="Leave out --vectors, or let --align, --fusion, --offset or --set cell_features=profile read some.",
+            remedy="Leave out --vectors, or let --align, --fusion, --offset or --cell-features profile read some.",
         )
     found |= {"llm": None, "encoder": None}
     return spec.model_copy(update=found)
