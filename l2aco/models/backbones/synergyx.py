@@ -166,8 +166,9 @@ class CellTokens(nn.Module):
         for number, values in enumerate(stacks):
             self.register_buffer(f"values_{number}", values, persistent=False)
         most = max(1, config.tokens // len(stacks))
-        self.stacks = nn.ModuleList(Stack(*values.shape[1:], most, config) for values in stacks)
-        self.count = sum(int(stack.count) for stack in self.stacks)
+        made = [Stack(*values.shape[1:], most, config) for values in stacks]
+        self.stacks = nn.ModuleList(made)
+        self.count = sum(stack.count for stack in made)
 
     def forward(self, rows: Tensor | None) -> Tensor:
         """(n, T, d) of the lines at `rows`; None: of all."""
@@ -190,6 +191,7 @@ class CellTokens(nn.Module):
         for number, table in enumerate(tables):
             values = torch.from_numpy(table.values).to(torch.get_default_dtype())
             values = values.unsqueeze(1) if values.dim() == 2 else values.flatten(2).transpose(1, 2)
+            values = values if values.shape[2] else values.new_zeros(*values.shape[:2], 1)  # a graph without any
             alike.setdefault(table.columns or number, []).append(values)
         known = torch.stack([torch.from_numpy(table.mask) for table in tables]).any(0)
         return [torch.cat(values, dim=1) for values in alike.values()], known
