@@ -166,7 +166,7 @@ class CellTokens(nn.Module):
         for number, values in enumerate(stacks):
             self.register_buffer(f"values_{number}", values, persistent=False)
         most = max(1, config.tokens // len(stacks))
-        made = [Stack(*values.shape[1:], most, config) for values in stacks]
+        made = [Stack(values.shape[1], values.shape[2], most, config) for values in stacks]
         self.stacks = nn.ModuleList(made)
         self.count = sum(stack.count for stack in made)
 
