@@ -120,8 +120,15 @@ def _features(draw: np.random.Generator) -> dict[str, Table]:
         "expression": FeatureTable(EntityKind.cell_line, levels, lines),
         "molecule_graphs": _molecules(draw, known),
         "descriptors": FeatureTable(EntityKind.drug, (draw.normal(size=(DRUGS, 5)) * known[:, None]), known),
+        "substructures": FeatureTable(EntityKind.drug, _pieces(draw, known), known, ("?", "CC", "N", "O", "c1")),
         "atom_pair": FeatureTable(EntityKind.drug, draw.integers(0, 2, (DRUGS, 16)) * known[:, None], known),
     }
+
+
+def _pieces(draw: np.random.Generator, known: np.ndarray) -> np.ndarray:
+    """One to six pieces of each known drug, at 50 places."""
+    there = np.arange(50) < draw.integers(1, 7, DRUGS)[:, None]
+    return draw.integers(1, 6, (DRUGS, 50)) * there * known[:, None]
 
 
 def _molecules(draw: np.random.Generator, known: np.ndarray) -> GraphTable:

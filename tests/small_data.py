@@ -74,7 +74,7 @@ def permuted(data: Example, seed: int = 1) -> tuple[Example, dict[str, np.ndarra
 def reordered(table: Table, rows: np.ndarray) -> Table:
     """The feature of the entities at these rows."""
     if isinstance(table, FeatureTable):
-        return FeatureTable(table.kind, table.values[rows], table.mask[rows])
+        return FeatureTable(table.kind, table.values[rows], table.mask[rows], table.columns)
     atoms, bonds, owner = table.batch(rows)
     start = np.searchsorted(owner, np.arange(len(rows) + 1))
     return GraphTable(table.kind, atoms, bonds, start, table.mask[rows])

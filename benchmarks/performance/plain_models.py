@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from l2aco.models.alignment import Aligner
+from l2aco.models.base import Tables
 from l2aco.models.kg.blocks import distinct, with_self_loops
 from l2aco.models.kg.dgl_sums import load_dgl
+from l2aco.models.losses import symmetric_kl
 
 
 class Samples(Dataset[tuple[Any, ...]]):
@@ -158,6 +160,48 @@ class PlainTripleHead(nn.Module):
         orders = (first, second), (second, first)
         hidden = [F.relu(self.first(torch.cat([*drugs, line], dim=1))) for drugs in orders]
         return self.rest(drop((hidden[0] + hidden[1]) / 2)).squeeze(1)
+
+
+class PlainSequences(nn.Module):
+    """DFFNDDS and SynergyX as their code goes: what is read of either drug and of the line of every sample, through
+    copies of our layers; padding goes along, and both passes of R-drop run."""
+
+    def __init__(self, ours: Aligner) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(ours.backbone)
+        self.aligned = ours.drug is not None
+        if ours.drug is not None and ours.cell is not None:
+            self.drug_adapter, self.cell_adapter = _copy(ours.drug.adapter), _copy(ours.cell.adapter)
+
+    def forward(self, a: Tensor, b: Tensor, c: Tensor, vectors: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits (B,) of the first pass; what aligning the views, and holding the passes together, adds to the loss."""
+        tables = self.model.encode(a, c), self.model.encode(b, c[:0])
+        drugs, line = Tables(torch.cat([one.drug for one in tables]), tables[0].cell), tables[0].cell
+        there = torch.cat([one.extra["drug_mask"] for one in tables]) if tables[0].extra else None
+        passes = [self.scored(drugs, there) for _ in range(self.model.passes if self.training else 1)]
+        loss = line.new_zeros(())
+        if len(passes) > 1:
+            loss = self.model.consistency_weight * symmetric_kl(*passes)
+        if not self.aligned:
+            return passes[0], loss
+        of_a, of_b, of_c = self.drug_adapter(vectors[0]), self.drug_adapter(vectors[1]), self.cell_adapter(vectors[2])
+        extra = {} if there is None else {"drug_mask": there}
+        seen, cells = self.model.pool(Tables(drugs.drug, line, extra))
+        views = [infonce(torch.cat([a, b]), h, torch.cat([of_a, of_b])) for h in seen.unbind(1)]
+        return passes[0], loss + torch.stack(views).mean() + infonce(c, cells[:, 0], of_c)
+
+    def scored(self, tables: Tables, there: Tensor | None) -> Tensor:
+        """Logits (B,) of drugs (2B, ...), the first ones first, and cell lines (B, ...)."""
+        model: Any = self.model
+        count = len(tables.cell)
+        if there is None:
+            rows = torch.arange(count)
+            return model.score(tables, rows, rows + count, rows)
+        pieces, tokens = model.meeting(tables.drug, there, torch.cat([tables.cell, tables.cell]))
+        pieces, tokens = model.drug_self(pieces, pieces, there), model.line_self(tokens, tokens)
+        other = [x.roll(count, 0) for x in (pieces, there, tokens)]
+        pieces = model.drug_pair(pieces, other[0], other[1]) * there.unsqueeze(2)
+        return model.head(pieces, model.line_pair(tokens, other[2]))
 
 
 class PlainHomogeneous(PlainGraph):

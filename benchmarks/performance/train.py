@@ -5,9 +5,9 @@
 Both models share weights, and their outputs are compared (no dropout) before anything is timed, also after sixty steps
 of each on the same batches, in double precision. Steps then alternate in one process, dropout on; a step is batch,
 forward, backward and Adam. CPU time is the process's own, so that other jobs on the machine count little. Needs the
-extra `dgl` and an imported data set with a graph; DeepDDS, one with SMILES:
+extra `dgl` and an imported data set with a graph; backbones of features one with SMILES:
 
-    python benchmarks/performance/train.py --dataset oneil --backbones DeepDDS --batch 256 --large-batch 256
+    python benchmarks/performance/train.py --dataset oneil --backbones DeepDDS,DFFNDDS,SynergyX --batch 256
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if Path(sys.path[0]) == Path(__file__).parent:
 import numpy as np
 import torch
 import torch.nn.functional as F
-from plain_models import PlainHomogeneous, PlainMolecules, PlainRelational, Samples
+from plain_models import PlainHomogeneous, PlainMolecules, PlainRelational, PlainSequences, Samples
 from torch.utils.data import DataLoader
 
 from l2aco.data.catalog import open_or_simulate
@@ -47,10 +47,15 @@ from l2aco.runs.scoring import Rows
 from l2aco.training.optim import make_optimiser
 from l2aco.workspace import Workspace
 
-PLAIN = {"GCN": PlainHomogeneous, "KGNN": PlainHomogeneous, "HGAT": PlainRelational, "DeepDDS": PlainMolecules}
-TRAINED = 60
+PLAIN = {
+    "GCN": PlainHomogeneous,
+    "KGNN": PlainHomogeneous,
+    "HGAT": PlainRelational,
+    "DeepDDS": PlainMolecules,
+    "DFFNDDS": PlainSequences,
+    "SynergyX": PlainSequences,
+}
 SETTLING = 0.05
-STEPS = 16
 DIMENSION = 1024
 """Of the profile vectors (random here: speed does not depend on their values)."""
 
@@ -63,6 +68,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--large-batch", type=int, default=2048)
     parser.add_argument("--turns", type=int, default=11)
+    parser.add_argument("--steps", type=int, default=16, help="Of each in a turn.")
+    parser.add_argument("--trained", type=int, default=60, help="Steps after which predictions are compared.")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--our-threads", type=int, help="Threads of ours, where they are not those of the plain one.")
     parser.add_argument("--memory", action="store_true", help="Peak memory instead of times.")
@@ -125,10 +132,12 @@ def compare(name: str, aligned: bool, dataset: Any, given: argparse.Namespace) -
     ours, plain, samples, runs = contest(name, aligned, dataset, given)
     difference = same_mathematics(ours, plain, samples)
     torch.set_default_dtype(torch.float64)
-    trained = same_training(contest(name, aligned, dataset, given, start=START, dropout=0.0), given.batch)
+    trained = same_training(
+        contest(name, aligned, dataset, given, start=START, dropout=0.0), given.batch, given.trained
+    )
     torch.set_default_dtype(torch.float32)
     threads = {name: given.threads if name == "plain" else given.our_threads for name in runs}
-    times = interleaved(runs, threads, given.turns)
+    times = interleaved(runs, threads, given.turns, given.steps)
     epochs = {
         "plain": times["plain"][0] * len(samples) / given.batch / 1000,
         "ours": times["ours large"][0] * len(samples) / given.large_batch / 1000,
@@ -163,13 +172,13 @@ def same_mathematics(ours: Any, plain: Any, samples: Samples) -> float:
     return float(max(differences))
 
 
-def same_training(pair: Contest, size: int) -> float:
-    """Largest difference of the probabilities that both predict for a batch, after `TRAINED` steps of each on the same
+def same_training(pair: Contest, size: int, steps: int) -> float:
+    """Largest difference of the probabilities that both predict for a batch, after so many steps of each on the same
     batches, the batch among them."""
     ours, plain, samples, _ = pair
     our_optimiser = make_optimiser(ours, Recipe(batch_size=size))
     optimiser = torch.optim.Adam(plain.parameters(), lr=1e-3)
-    batches = list(itertools.islice(DataLoader(samples, batch_size=size), TRAINED))
+    batches = list(itertools.islice(DataLoader(samples, batch_size=size), steps))
     for a, b, c, *others in batches:
         y, *vectors = (values.to(torch.get_default_dtype()) for values in others)
         output = ours(a, b, c)
@@ -208,12 +217,14 @@ def plain_steps(model: Any, samples: Samples, size: int) -> Iterator[Any]:
             yield loss
 
 
-def interleaved(runs: dict[str, Iterator[Any]], threads: dict[str, int], turns: int) -> dict[str, tuple[float, float]]:
+def interleaved(
+    runs: dict[str, Iterator[Any]], threads: dict[str, int], turns: int, steps: int
+) -> dict[str, tuple[float, float]]:
     """Median CPU and wall milliseconds of a step of each, in turns, after two turns to warm up.
 
     In every turn steps go untimed for `SETTLING` seconds before the timed ones: caches are then those of a training
     that goes on, and the other's pool of threads (torch and DGL bring one each) no longer spins on a core. A turn's
-    time is the mean of `STEPS` steps.
+    time is the mean of `steps` steps.
     """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for number in range(turns + 2):
@@ -222,9 +233,9 @@ def interleaved(runs: dict[str, Iterator[Any]], threads: dict[str, int], turns: 
             until = time.perf_counter() + SETTLING
             while time.perf_counter() < until:
                 next(run)
-            cpu, wall = timed(lambda run=run: [next(run) for _ in range(STEPS)])
+            cpu, wall = timed(lambda run=run: [next(run) for _ in range(steps)])
             if number >= 2:
-                times[name].append((cpu / STEPS, wall / STEPS))
+                times[name].append((cpu / steps, wall / steps))
     return {name: tuple(np.median(np.array(values), axis=0).tolist()) for name, values in times.items()}  # type: ignore[misc]
 
 
@@ -238,17 +249,18 @@ def table(results: list[dict[str, Any]], given: argparse.Namespace) -> str:
     lines = [
         f"{where()}; {given.dataset}, {given.threads} thread(s), ours {given.our_threads}, batch {given.batch}; "
         f"epochs: plain at {given.batch}, ours at {given.large_batch}. CPU milliseconds a step (median of "
-        f"{given.turns} turns of {STEPS}, interleaved).",
+        f"{given.turns} turns of {given.steps}, interleaved).",
         "",
-        f"| backbone | aligned | same output to | after {TRAINED} steps | plain ms | ours ms | ratio | wall ratio "
-        "| plain s/epoch | ours s/epoch | ratio |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        f"| backbone | aligned | same output to | after {given.trained} steps | plain ms | ours ms | ratio "
+        "| wall ratio | plain rows/s | ours rows/s | plain s/epoch | ours s/epoch | ratio |",
+        f"|{'---|' * 13}",
     ]
     for row in results:
         lines.append(
             f"| {row['backbone']} | {'yes' if row['aligned'] else 'no'} "
             f"| {row['difference']:.0e} | {row['trained']:.0e} "
             f"| {row['plain ms']:.1f} | {row['ours ms']:.1f} | {row['ratio']:.1f} | {row['wall ratio']:.1f} "
+            f"| {1000 * given.batch / row['plain ms']:.0f} | {1000 * given.batch / row['ours ms']:.0f} "
             f"| {row['plain s/epoch']:.1f} | {row['ours s/epoch']:.2f} | {row['epoch ratio']:.0f} |"
         )
     return "\n".join(lines)

@@ -65,6 +65,21 @@ def train(
     encoder: Annotated[
         str | None, typer.Option(help="Take the store of this encoder.", rich_help_panel=_KNOWLEDGE)
     ] = None,
+    cell_features: Annotated[
+        str | None,
+        typer.Option(
+            help="What a feature backbone reads of a line: expression, cell_proteins, tissue, response, any other "
+            "feature, profile, panel, one_hot; several joined by +; auto (default).",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    drug_features: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a drug: descriptors, morgan, atom_pair, smiles_model:MODEL, profile, panel, one_hot.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     store: Annotated[
         list[str] | None,
         typer.Option(
@@ -126,6 +141,8 @@ def train(
         "store": None if not store else [] if store == ["none"] else store,
         "seed": seed,
         "config.faithful": faithful or None,
+        "config.cell_features": cell_features,
+        "config.drug_features": drug_features,
         "device": device,
         "threads": threads,
     }

@@ -21,6 +21,8 @@ from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.files import atomic_folder, files_in, read_json, refuse_others, write_json
 
 LAYOUTS = ("laco", "laco-features")
+OMICS = "omics"
+"""What a table of genes x channels is called where somebody brings one."""
 MARK = ".l2aco-export.json"
 """Says which files of the folder are ours."""
 
@@ -49,6 +51,7 @@ def export_dataset(dataset: DataSet, folder: Path, layout: str = "laco", *, repl
         else:
             left_out += _deepdds_part(dataset, splits, partial / "DeepDDS" / "data" / dataset.name)
             left_out += _dffndds_part(dataset, splits, partial / "DFFNDDS" / "MyDataset")
+            left_out += _synergyx_part(dataset, partial / "SynergyX" / "MyDataset")
         write_json(partial / MARK, {"dataset": dataset.name, "layout": layout, "files": files_in(partial)})
     return left_out
 
@@ -127,12 +130,7 @@ def _deepdds_part(dataset: DataSet, splits: dict[str, Split], folder: Path) -> l
     triples = dataset.triples
     everything = np.arange(len(triples))
     _write_csv(folder / f"filtered_updated_{dataset.name}.csv", *_triple_table(dataset, everything))
-    smiles = [str(drug.facts.get("smiles", "")) for drug in dataset.drugs]
-    _write_csv(
-        folder / "drug_map_with_smiles.csv",
-        ("name", "processed_smiles", "index"),
-        ((drug.id, text, place) for place, (drug, text) in enumerate(zip(dataset.drugs, smiles, strict=True))),
-    )
+    smiles = _drug_map(dataset, folder)
     lines = ((line.id, place) for place, line in enumerate(dataset.cell_lines))
     _write_csv(folder / "cell_map.csv", ("name", "index"), lines)
     if "S1" in splits:
@@ -141,6 +139,41 @@ def _deepdds_part(dataset: DataSet, splits: dict[str, Split], folder: Path) -> l
             _write_tabs(folder / "inductive" / f"{part}_idx.txt", ((row,) for row in getattr(splits["S1"], part)))
     missing = sum(not text for text in smiles)
     return [f"SMILES of {missing} drugs are unknown"] if missing else []
+
+
+def _drug_map(dataset: DataSet, folder: Path) -> list[str]:
+    """Writes the map of drugs; returns their SMILES, empty where unknown."""
+    smiles = [str(drug.facts.get("smiles", "")) for drug in dataset.drugs]
+    rows = ((drug.id, text, place) for place, (drug, text) in enumerate(zip(dataset.drugs, smiles, strict=True)))
+    _write_csv(folder / "drug_map_with_smiles.csv", ("name", "processed_smiles", "index"), rows)
+    return smiles
+
+
+def _synergyx_part(dataset: DataSet, folder: Path) -> list[str]:
+    """Maps, pieces of every SMILES (2 x 50: codes, and which of them count), and omics of lines (genes x channels) by
+    DepMap id, or by name of a line without one. The two last are pickled, as the layout has them."""
+    folder.mkdir(parents=True)
+    smiles = _drug_map(dataset, folder)
+    depmap = [str(line.facts.get("xrefs", {}).get("depmap", "")) for line in dataset.cell_lines]
+    named = [(line.id, key) for line, key in zip(dataset.cell_lines, depmap, strict=True)]
+    _write_csv(folder / "cell.csv", ("name", "depmap_id"), named)
+    pieces = table_in(dataset, "substructures")
+    assert isinstance(pieces, FeatureTable)
+    coded = {smiles[row]: np.stack([pieces.values[row], pieces.values[row] > 0]) for row in np.flatnonzero(pieces.mask)}
+    _write_pickled(folder / "drugSmile_drugSubEmbed_db.npy", coded)
+    measured = next((name for name in (OMICS, "expression") if name in brought_features(dataset)), None)
+    if measured is None:
+        return ["1024079_genes_norm.npy: the data set has no omics and no expression"]
+    table = table_in(dataset, measured)
+    assert isinstance(table, FeatureTable)
+    values = table.values if table.values.ndim == 3 else table.values[:, :, None]
+    omics = {key or name: values[row] for row, (name, key) in enumerate(named) if table.mask[row]}
+    _write_pickled(folder / "1024079_genes_norm.npy", omics)
+    return []
+
+
+def _write_pickled(path: Path, entries: dict[str, Any]) -> None:
+    np.save(path, np.array(entries, dtype=object), allow_pickle=True)
 
 
 def _dffndds_part(dataset: DataSet, splits: dict[str, Split], folder: Path) -> list[str]:

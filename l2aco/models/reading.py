@@ -1,9 +1,10 @@
-"""What a model of features reads of an entity: one row of numbers, scaled as they were over training entities."""
+"""What a model of features reads of an entity: numbers, scaled as they were over training entities."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from l2aco.data.features.table import FeatureTable, Scaling
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError, UsageError
-from l2aco.models.config import ONE_HOT, PROFILE, FeatureConfig, FeaturesConfig
+from l2aco.models.config import ONE_HOT, PANEL, PROFILE, FeatureConfig, FeaturesConfig, sources
 from l2aco.models.inputs import Inputs
 from l2aco.models.vectors import Vectors, side_by_side
 
@@ -20,8 +21,8 @@ COUNTED = frozenset({"expression"})
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Of entities of one kind, from `source`: a feature, their profile vectors, or who of the training they are.
+class Part:
+    """Of entities of one kind, from one source: a feature, their profile vectors, or who of the training they are.
 
     Measured quantities have zero mean and unit variance over training entities, or rows of length one with `unit`;
     whole numbers (bits, signs) stay as they are. An entity of whom the source says nothing is zero, and masked.
@@ -35,20 +36,19 @@ class Reading:
     """Ids of the entities in training."""
 
     @classmethod
-    def fit(cls, inputs: Inputs, kind: EntityKind, source: str, *, unit: bool = False) -> Self:
-        """Raises InputError where there are no vectors to read, UsageError for a feature of the other kind or shape."""
+    def fit(cls, inputs: Inputs, kind: EntityKind, source: str, *, unit: bool) -> Self:
         rows = inputs.train_drugs if kind is EntityKind.drug else inputs.train_cells
         entities = inputs.entities(kind)
         rows = np.arange(len(entities)) if rows is None else rows
-        reading = cls(kind, source, unit, None, tuple(entities[row].id for row in rows.tolist()))
-        table = reading._table(inputs)
+        part = cls(kind, source, unit, None, tuple(entities[row].id for row in rows.tolist()))
+        table = part._table(inputs)
         if unit or table.values.dtype.kind != "f":
-            return reading
+            return part
         logged = source in COUNTED and table.values.min(initial=0) >= 0
-        return cls(kind, source, unit, table.scaling(rows, logged=logged), reading.trained)
+        return replace(part, scaling=table.scaling(rows, logged=logged))
 
     def of(self, inputs: Inputs) -> FeatureTable:
-        """float32 (n, F) of the entities of these inputs, who may be newcomers."""
+        """(n, F), or (n, F, channels) of a feature that has some, of the entities of these inputs."""
         table = self._table(inputs)
         if self.unit:
             return table.unit()
@@ -60,10 +60,35 @@ class Reading:
             at = np.array([place.get(entity.id, -1) for entity in inputs.entities(self.kind)], dtype=np.int64)
             values = (at[:, None] == np.arange(len(place))).astype(np.int8)
             return FeatureTable(self.kind, values, at >= 0)
-        if self.source == PROFILE:
+        if self.source in (PROFILE, PANEL):
             vectors = inputs.drug_vectors if self.kind is EntityKind.drug else inputs.cell_vectors
-            return _of_vectors(self.kind, vectors)
+            return _of_vectors(self.kind, vectors, numbers=self.source == PANEL)
         return _checked(self.source, inputs.features[self.source], self.kind)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Of entities of one kind: what several sources say of them, side by side."""
+
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def fit(cls, inputs: Inputs, kind: EntityKind, source: str, *, unit: bool = False) -> Self:
+        """`source`: names joined by +. Raises InputError where there are no vectors to read, UsageError for a feature
+        of the other kind or of another shape."""
+        return cls(tuple(Part.fit(inputs, kind, name, unit=unit) for name in sources(source)))
+
+    @property
+    def source(self) -> str:
+        """As `fit` was told."""
+        return "+".join(part.source for part in self.parts)
+
+    def of(self, inputs: Inputs) -> FeatureTable:
+        """(n, F) of the entities of these inputs, who may be newcomers; masked of whom no source says anything."""
+        tables = [part.of(inputs) for part in self.parts]
+        values = [table.values.reshape(len(table.mask), math.prod(table.values.shape[1:])) for table in tables]
+        mask = np.logical_or.reduce([table.mask for table in tables])
+        return FeatureTable(tables[0].kind, np.concatenate(values, axis=1), mask)
 
 
 def cell_reading(inputs: Inputs, config: FeatureConfig, *, unit: bool = False) -> Reading:
@@ -80,20 +105,22 @@ def _known(inputs: Inputs) -> Callable[[str], bool]:
     return {name for name, table in inputs.features.items() if table.mask.any()}.__contains__
 
 
-def _of_vectors(kind: EntityKind, vectors: Mapping[str, Vectors]) -> FeatureTable:
+def _of_vectors(kind: EntityKind, vectors: Mapping[str, Vectors], *, numbers: bool) -> FeatureTable:
     what = kind.value.replace("_", " ")
-    if not vectors:
+    chosen = [one for one in vectors.values() if one.columns or not numbers]
+    if not chosen:
         raise InputError(
-            f"no store brings vectors of any {what}, and the profile is to be read",
+            f"no store brings {'numbers' if numbers else 'vectors'} of any {what}, and the "
+            f"{PANEL if numbers else PROFILE} is to be read",
             remedy="Name one that does with --store, or read something else of it.",
         )
-    values, known = side_by_side(vectors.values())
-    return FeatureTable(kind, values * known[:, None], known)
+    values, known = side_by_side(chosen)
+    return FeatureTable(kind, np.nan_to_num(values) * known[:, None], known)
 
 
 def _checked(name: str, table: FeatureTable, kind: EntityKind) -> FeatureTable:
     what = kind.value.replace("_", " ")
-    if table.kind is not kind or not isinstance(table, FeatureTable) or table.values.ndim != 2:
+    if table.kind is not kind or not isinstance(table, FeatureTable) or table.values.ndim < 2:
         raise UsageError(f"the feature '{name}' is not one row of numbers for each {what}")
     if not np.isfinite(table.values).all():
         raise InputError(

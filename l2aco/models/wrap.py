@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from pydantic import create_model
 from torch import Tensor, nn
 
+import l2aco
+from l2aco.data.features.table import GraphTable, Table
+from l2aco.errors import InputError, L2aCoError, UsageError
 from l2aco.models.base import Backbone, Tables
 from l2aco.models.config import BackboneConfig
 from l2aco.models.inputs import Inputs
+from l2aco.models.molecules import Molecules, batched
 
-Encode = Callable[[nn.Module, Tensor], Tensor]
+Make = Callable[..., nn.Module]
+Encode = Callable[[nn.Module, Any], Tensor]
 Score = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
+LIBRARIES = tuple(str(Path(module.__file__ or ".").parent) for module in (torch, np, l2aco))
 
 
 class WrappedModule(Backbone):
@@ -22,20 +34,18 @@ class WrappedModule(Backbone):
     encodes_all = False
     drug_feature: ClassVar[str]
     cell_feature: ClassVar[str]
-    make: ClassVar[Callable[[Inputs], nn.Module]]
+    make: ClassVar[Make]
     encode_drug: ClassVar[Encode]
     encode_cell: ClassVar[Encode]
     score_module: ClassVar[Score]
 
     def __init__(self, inputs: Inputs, config: BackboneConfig) -> None:
         super().__init__(inputs, config)
-        self.module = type(self).make(inputs)
-        for kind, name in (("drug", self.drug_feature), ("cell", self.cell_feature)):
-            values = torch.as_tensor(inputs.features[name].values).to(torch.get_default_dtype())
-            self.register_buffer(f"{kind}_inputs", values, persistent=False)
-        self._masks = tuple(
-            torch.as_tensor(inputs.features[name].mask) for name in (self.drug_feature, self.cell_feature)
-        )
+        own = {name: getattr(config, name) for name in type(config).model_fields.keys() - BackboneConfig.model_fields}
+        with _blamed(type(self).make, type(self).__name__):
+            self.module = type(self).make(inputs, **own)
+        self.read_drug = Given(inputs.features[self.drug_feature])
+        self.read_cell = Given(inputs.features[self.cell_feature])
         first = torch.zeros(1, dtype=torch.int64)
         with torch.no_grad():
             tables = self.eval().encode(first, first)
@@ -44,52 +54,103 @@ class WrappedModule(Backbone):
         self.shapes = tables.drug.shape[1:], tables.cell.shape[1:]
 
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
-        return self._encoded(_rows(self.drug_inputs, drugs), _rows(self.cell_inputs, cells))
+        return Tables(
+            self._encoded("encode_drug", self.read_drug(drugs), self.num_drugs if drugs is None else len(drugs), 0),
+            self._encoded("encode_cell", self.read_cell(cells), self.num_cells if cells is None else len(cells), 1),
+        )
 
     def newcomers(self, inputs: Inputs, usual: Tables) -> tuple[Tables, Tensor, Tensor]:
-        tables = [inputs.features[name] for name in (self.drug_feature, self.cell_feature)]
-        like: Any = self.drug_inputs
-        drug, cell = (torch.as_tensor(table.values).to(like) for table in tables)
-        known = [torch.as_tensor(table.mask) for table in tables]
-        return self._encoded(drug, cell), known[0], known[1]
-
-    def _encoded(self, drug: Tensor, cell: Tensor) -> Tables:
-        kind = type(self)
-        return Tables(  # of no rows, many a module cannot say the shape
-            kind.encode_drug(self.module, drug) if len(drug) else drug.new_zeros(0, *self.shapes[0]),
-            kind.encode_cell(self.module, cell) if len(cell) else cell.new_zeros(0, *self.shapes[1]),
+        (drug, of_drugs), (cell, of_cells) = (
+            read.newcomers(inputs.features[name])
+            for read, name in ((self.read_drug, self.drug_feature), (self.read_cell, self.cell_feature))
         )
+        tables = Tables(
+            self._encoded("encode_drug", drug, inputs.num_drugs, 0),
+            self._encoded("encode_cell", cell, inputs.num_cells, 1),
+        )
+        return tables, of_drugs, of_cells
+
+    def _encoded(self, name: str, given: Any, count: int, kind: int) -> Tensor:
+        """(count, ...) of what a kind of entity has."""
+        if not count:  # of no rows, many a module cannot say the shape
+            return self.read_cell.like.new_zeros(0, *self.shapes[kind])
+        encode = getattr(type(self), name)
+        with _blamed(encode, type(self.module).__name__):
+            h = encode(self.module, given)
+        shape = tuple(h.shape) if isinstance(h, Tensor) else type(h).__name__
+        if not isinstance(h, Tensor) or h.dim() < 2 or len(h) != count:
+            raise _wrong(encode, self.module, f"{name} must give ({count}, d) for {count} rows, not {shape}")
+        return h
 
     def score(self, tables: Tables, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         first, second, line = tables.drug[a], tables.drug[b], tables.cell[c]
-        logit = type(self).score_module
-        logits = logit(self.module, first, second, line).reshape(len(a))
-        if self.config.faithful:
-            return logits
-        return (logits + logit(self.module, second, first, line).reshape(len(a))) / 2
+        logits = self._logits(first, second, line)
+        return logits if self.config.faithful else (logits + self._logits(second, first, line)) / 2
+
+    def _logits(self, first: Tensor, second: Tensor, line: Tensor) -> Tensor:
+        score = type(self).score_module
+        with _blamed(score, type(self.module).__name__):
+            logits = score(self.module, first, second, line)
+        if not isinstance(logits, Tensor) or logits.numel() != len(line):
+            shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise _wrong(score, self.module, f"score must give one logit a triple, ({len(line)},), not {shape}")
+        return logits.reshape(len(line))
 
     def measured(self) -> tuple[Tensor, Tensor]:
-        return self._masks[0], self._masks[1]
+        return self.read_drug.known, self.read_cell.known
+
+
+class Given(nn.Module):
+    """A feature as a foreign module gets it: rows of numbers as floats, of tokens (int64) as they are, molecules as a
+    `models.molecules.MoleculeBatch`."""
+
+    values: Tensor
+    like: Tensor
+
+    def __init__(self, table: Table) -> None:
+        super().__init__()
+        self.known = torch.from_numpy(table.mask)
+        self.molecules = Molecules(table) if isinstance(table, GraphTable) else None
+        values = torch.zeros(0) if isinstance(table, GraphTable) else _numbers(table.values)
+        self.register_buffer("values", values, persistent=False)
+        self.register_buffer("like", torch.zeros(0, dtype=torch.get_default_dtype()), persistent=False)
+
+    def forward(self, rows: Tensor | None) -> Any:
+        """Of the entities at `rows`; None: of all."""
+        if self.molecules is not None:
+            return self.molecules.batch(rows, self.like)
+        return self.values if rows is None else self.values[rows]
+
+    def newcomers(self, table: Table) -> tuple[Any, Tensor]:
+        """Of others, and bool (n,): who has any."""
+        known = torch.from_numpy(table.mask)
+        if isinstance(table, GraphTable):
+            return batched(table, np.arange(len(known)), self.like), known
+        return _numbers(table.values).to(self.values), known
 
 
 def wrap_module(
-    make: Callable[[Inputs], nn.Module],
+    make: Make,
     *,
     drug_feature: str,
     cell_feature: str,
     encode_drug: Encode,
     encode_cell: Encode,
     score: Score,
-    citation: str,
+    citation: str = "unpublished",
 ) -> type[Backbone]:
-    """A backbone class around the module that `make(inputs)` returns.
+    """A backbone class around the module that `make(inputs, ...)` returns; what `make` has beside `inputs`, with a
+    default, are hyper-parameters (`--set`).
 
-    `encode_drug(module, x)` and `encode_cell(module, x)` turn feature rows (n, ...) into representations (n, d), or
-    (n, V, d) where V views of an entity are aligned; `score(module, h_a, h_b, h_c)` turns those of B triples into
-    logits (B,). The module keeps its own mathematics, except that the logit is the mean over the two orders of the
-    drugs, unless `faithful`. Rows without a feature are zero.
+    `encode_drug(module, x)` and `encode_cell(module, x)` turn features of n entities into representations (n, d), or
+    (n, V, d) where V views of an entity are aligned; x is (n, ...) numbers, int64 tokens, or of `molecule_graphs` a
+    `MoleculeBatch`. `score(module, h_a, h_b, h_c)` turns those of B triples into logits (B,). The module keeps its own
+    mathematics, except that the logit is the mean over the two orders of the drugs, unless `faithful`. Rows without a
+    feature are zero, and have no atoms. What the module raises is an InputError that names its class and line.
     """
+    named = getattr(make, "__name__", "<lambda>")
     given = {
+        "Config": _config(make),
         "requires": frozenset({drug_feature, cell_feature}),
         "citation": citation,
         "drug_feature": drug_feature,
@@ -99,8 +160,52 @@ def wrap_module(
         "encode_cell": staticmethod(encode_cell),
         "score_module": staticmethod(score),
     }
-    return type("Wrapped", (WrappedModule,), given)
+    return type(named if named.isidentifier() else "Wrapped", (WrappedModule,), given)
 
 
-def _rows(values: Any, rows: Tensor | None) -> Tensor:
-    return values if rows is None else values[rows]
+def _config(make: Make) -> type[BackboneConfig]:
+    """The hyper-parameters of `make`: its parameters behind the first, each of the type of its default."""
+    fields: dict[str, Any] = {}
+    for parameter in list(inspect.signature(make).parameters.values())[1:]:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if parameter.default is parameter.empty:
+            raise UsageError(
+                f"{make.__name__}: the hyper-parameter '{parameter.name}' has no default",
+                where=_place(make),
+                remedy=f"Give it one: {parameter.name}=...; the first parameter is the inputs.",
+            )
+        fields[parameter.name] = type(parameter.default), parameter.default
+    return create_model("Config", __base__=BackboneConfig, **fields) if fields else BackboneConfig
+
+
+@contextmanager
+def _blamed(function: Callable[..., Any], name: str) -> Iterator[None]:
+    """What fails inside is an InputError that names a class and the line of its author's code."""
+    try:
+        yield
+    except (L2aCoError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        frames = [
+            frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(LIBRARIES)
+        ]
+        where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else _place(function)
+        said = (str(error) or "nothing more").splitlines()[0]
+        raise InputError(f"{name} failed: {type(error).__name__}: {said}", where=where) from error
+
+
+def _wrong(function: Callable[..., Any], module: nn.Module, message: str) -> InputError:
+    return InputError(f"{type(module).__name__}: {message}", where=_place(function))
+
+
+def _place(function: Any) -> str | None:
+    """File and line where a function or class is written."""
+    code = getattr(inspect.unwrap(getattr(function, "__init__", function)), "__code__", None)
+    code = getattr(function, "__code__", code)
+    return None if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def _numbers(values: Any) -> Tensor:
+    found = torch.as_tensor(values)
+    return found if found.dtype == torch.int64 else found.to(torch.get_default_dtype())

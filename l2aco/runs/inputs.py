@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.data.features import FEATURES
+from l2aco.data.features import feature_class
 from l2aco.data.features.base import Feature, Listed
 from l2aco.data.features.table import table_of
 from l2aco.data.graph import KnowledgeGraph
@@ -139,7 +139,7 @@ def _vectors(name: str, described: Mapping[str, Any], arrays: Mapping[str, Array
 
 
 def _restored(name: str, listed: bool, arrays: Mapping[str, Array]) -> Feature:
-    kind: type[Feature] = Listed if listed else FEATURES.load(name)
+    kind: type[Feature] = Listed if listed else feature_class(name)
     return kind.restore(part_of(f"state/{name}", arrays))
 
 

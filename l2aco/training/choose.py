@@ -37,7 +37,8 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
     from l2aco.models.assemble import parse_config
 
     kind = backbones.load(str(found["backbone"]))
-    reads = parse_config(kind, spec.config).reads_vectors
+    config = parse_config(kind, spec.config)
+    reads = config.reads_vectors
     if issubclass(kind, Estimator):
         align = AlignSpec(loss="none", standardise=False, vectors=spec.align.vectors, draw=spec.align.draw)
         found |= {"store": _stores_at_hand(spec, workspace) if reads else (), "align": align}
@@ -47,14 +48,15 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
                 remedy="Leave out --offset, or name another --backbone.",
             )
     elif reads or spec.align.active:
-        reads, found["store"] = True, _named_stores(spec, workspace)
+        panel_alone = config.reads_panel and not (spec.align.active or spec.store or spec.llm or spec.encoder)
+        reads, found["store"] = True, _panels(workspace) if panel_alone else _named_stores(spec, workspace)
     else:
         reads = spec.offset == "mixed"
         found["store"] = _stores_at_hand(spec, workspace) if reads else ()
     if spec.align.vectors != "profiles" and not reads:
         raise UsageError(
             f"vectors = {spec.align.vectors} is a control of vectors that nothing reads",
-            remedy="Leave out --vectors, or let --align, --fusion, --offset or --set cell_features=profile read some.",
+            remedy="Leave out --vectors, or let --align, --fusion, --offset or --cell-features profile read some.",
         )
     found |= {"llm": None, "encoder": None}
     return spec.model_copy(update=found)
@@ -112,6 +114,15 @@ def _named_stores(spec: TrainSpec, workspace: Workspace) -> tuple[str, ...]:
     except InputError as error:
         ways = f"{error.remedy} Or train the backbone alone: --align none."
         raise InputError(f"{error.message}, and alignment needs one", where=error.where, remedy=ways) from None
+
+
+def _panels(workspace: Workspace) -> tuple[str, ...]:
+    """The stores of numbers at hand, else the bundled panel."""
+    from l2aco.embeddings.embed import store_of_set
+    from l2aco.embeddings.find import stores_of_sets
+
+    at_hand = tuple(store.name for store in stores_of_sets(workspace) if store.encoder.columns)
+    return at_hand or (store_of_set(PANEL, workspace),)
 
 
 def _stores_at_hand(spec: TrainSpec, workspace: Workspace) -> tuple[str, ...]:

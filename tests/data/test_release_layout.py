@@ -15,10 +15,11 @@ from layouts import laid_out
 from l2aco.data.dataset import DataSet
 from l2aco.data.export import export_dataset
 from l2aco.data.features import table_in
+from l2aco.data.features.table import FeatureTable
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.data.splits.make import make_split, num_folds
 from l2aco.data.splits.spec import SplitSpec
-from l2aco.errors import InputError, UsageError
+from l2aco.errors import InputError, UnavailableError, UsageError
 from l2aco.workspace import Workspace
 
 PARTS = ("train", "valid", "test")
@@ -171,6 +172,49 @@ def test_the_feature_part_comes_back_with_the_same_triples_smiles_and_split(work
     assert [drug.facts["smiles"] for drug in second.drugs] == [drug.facts["smiles"] for drug in first.drugs]
     one, two = (make_split(each, SplitSpec(setting="novel-cell")) for each in (first, second))
     assert all(np.array_equal(getattr(one, side), getattr(two, side)) for side in PARTS)
+
+
+@pytest.mark.parametrize("source", ["omics", "expression"])
+def test_the_part_of_synergyx_brings_omics_to_the_triples_of_another(workspace: Workspace, source: str) -> None:
+    """Genes x channels by DepMap id, and by name of a line that has none; pickled, and read where that is allowed."""
+    root = workspace.root
+    (root / "rows.csv").write_text("drug_a,drug_b,cell_line,score\na,b,A375,1\na,c,MCF7,-1\nb,c,A375,2\nb,c,ODD,3\n")
+    (root / "drugs.csv").write_text("name,smiles\na,CCO\nb,CCN\nc,C1CC(\n")
+    (root / "lines.csv").write_text("name,depmap_id\nA375,ACH-000219\nMCF7,ACH-000019\n")
+    draw = np.random.default_rng(0)
+    shape = (20, 3) if source == "omics" else (20,)
+    omics = {key: draw.normal(size=shape).astype(np.float32) for key in ("ACH-000219", "ACH-000019", "ODD")}
+    np.save(root / "omics.npy", np.array(omics, dtype=object), allow_pickle=True)
+    spec = ImportSpec(
+        path=root / "rows.csv",
+        name="first",
+        drugs=root / "drugs.csv",
+        cell_lines=root / "lines.csv",
+        features={source: root / "omics.npy"},
+        allow_pickle=True,
+    )
+    first = import_dataset(spec, workspace)
+    export_dataset(first, root / "out", "laco-features")
+    part = root / "out" / "SynergyX" / "MyDataset"
+    again = spec.model_copy(
+        update={
+            "path": root / "out" / "DeepDDS" / "data" / "first",
+            "name": "second",
+            "drugs": part / "drug_map_with_smiles.csv",
+            "cell_lines": part / "cell.csv",
+            "features": {source: part / "1024079_genes_norm.npy"},
+        }
+    )
+    with pytest.raises(UnavailableError, match="can run code"):
+        import_dataset(again.model_copy(update={"allow_pickle": False}), workspace)
+    second = import_dataset(again, workspace)
+    assert [line.id for line in second.cell_lines] == [line.id for line in first.cell_lines]
+    one, two = table_in(first, source), table_in(second, source)
+    assert isinstance(one, FeatureTable) and isinstance(two, FeatureTable)
+    assert two.values.shape == (3, 20, 3 if source == "omics" else 1) and two.mask.all()
+    np.testing.assert_array_equal(two.values.reshape(one.values.shape), one.values)
+    coded = np.load(part / "drugSmile_drugSubEmbed_db.npy", allow_pickle=True).item()
+    assert sorted(coded) == ["CCN", "CCO"] and all(codes.shape == (2, 50) for codes in coded.values())
 
 
 def test_what_is_a_score_in_one_file_of_a_release_is_one_in_all(workspace: Workspace) -> None:

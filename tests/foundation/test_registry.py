@@ -27,9 +27,9 @@ class Plain(torch.nn.Module): ...
 class Half(Backbone): ...
 text = "x"
 """
-UNCITED = """
+UNSCORED = """
 from l2aco.models.wrap import wrap_module
-Net = wrap_module(None, drug_feature="morgan", cell_feature="tissue", encode_drug=id, encode_cell=id, score=id)
+Net = wrap_module(None, drug_feature="morgan", cell_feature="tissue", encode_drug=id, encode_cell=id)
 """
 GOOD = """
 from l2aco.data.sources.table import Triples
@@ -130,13 +130,13 @@ def test_code_of_others_on_the_command_line_is_one_message(workspace: Workspace)
     Path("t.csv").write_text("a,b\n1,2\n")
     plain = {"Plain": "theirs:Plain"}
     points = {items.group: plain for items in (ENCODERS, SETTINGS, SOURCES)}
-    points[backbones.group] = {**plain, "Half": "theirs:Half", "Text": "theirs:text", "Uncited": "uncited:Net"}
+    points[backbones.group] = {**plain, "Half": "theirs:Half", "Text": "theirs:text", "Unscored": "unscored:Net"}
     lines = [" ".join(command).replace("NAME", "Plain") for command in COMMANDS]
-    lines += [f"backbones {name}" for name in ("Half", "Text", "Uncited")]
-    said = answers(workspace.root / "site", points, {"theirs": THEIRS, "uncited": UNCITED}, lines)
+    lines += [f"backbones {name}" for name in ("Half", "Text", "Unscored")]
+    said = answers(workspace.root / "site", points, {"theirs": THEIRS, "unscored": UNSCORED}, lines)
     for line in said:
         assert line.startswith("1 SystemExit Error: ") and "not from L2aCo" in line, line
-    assert "lacks encode, score" in said[-3] and "argument: 'citation'" in said[-1]
+    assert "lacks encode, score" in said[-3] and "argument: 'score'" in said[-1]
 
 
 def test_an_installed_package_brings_encoders_backbones_and_sources(workspace: Workspace) -> None:

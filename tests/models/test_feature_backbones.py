@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import torch
 from small_data import CELLS, DRUGS, build_model, small_data, vectors
+from small_stores import save_bert
 
 from l2aco.data.features.base import Feature
 from l2aco.data.features.molecule_graphs import ATOM_FEATURES, MoleculeGraphs
 from l2aco.data.features.molecules import AtomPair, MolecularDescriptors
+from l2aco.data.features.smiles_model import SmilesModel
+from l2aco.data.features.substructures import Substructures
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UsageError
@@ -31,6 +34,7 @@ STILL: dict[str, dict[str, Any]] = {
     "DeepDDS": {"dropout": 0.0},
     "MatchMaker": {"dropout": 0.0, "input_dropout": 0.0},
     "DFFNDDS": {"dropout": 0.0, "r_drop": 0.0},
+    "SynergyX": {"dropout": 0.0},
 }
 """Each without what keeps it from learning by heart."""
 every_one = pytest.mark.parametrize("name", STILL)
@@ -65,14 +69,17 @@ def test_it_learns_sixty_four_random_labels_by_heart(name: str) -> None:
     model = build_model(name, STILL[name], small_data(), ALONE)
     a, b, c, y = triples()
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for _ in range(150):
-        optimiser.zero_grad()
-        torch.nn.functional.binary_cross_entropy_with_logits(model(a, b, c).logits[0], y).backward()
-        optimiser.step()
-    model.eval()
-    with torch.inference_mode():
-        found = model.score(model.tables(), b, a, c)
-    assert compute(y.numpy(), found.sigmoid().double().numpy())["auroc"] == 1.0
+    for _ in range(30):
+        for _ in range(10):
+            optimiser.zero_grad()
+            torch.nn.functional.binary_cross_entropy_with_logits(model.train()(a, b, c).logits[0], y).backward()
+            optimiser.step()
+        model.eval()
+        with torch.inference_mode():
+            found = model.score(model.tables(), b, a, c)
+        if compute(y.numpy(), found.sigmoid().double().numpy())["auroc"] == 1.0:
+            return
+    raise AssertionError("it does not learn them by heart")
 
 
 def linear(source: int, width: int) -> int:
@@ -119,6 +126,55 @@ def test_matchmaker_and_dffndds_are_as_large_as_published() -> None:
     assert parameters(backbone.interaction) == 4 * 256 * 256 + 2 * 3 * linear(flat, flat) + 2 * tail
     assert parameters(backbone.smiles) == 2 * (linear(5, 256) + 2 * 256)
     assert parameters(backbone.out) == linear(flat, 1)
+
+
+def test_synergyx_is_as_large_as_published() -> None:
+    """Widths of the code with three omics: 8, 16, 32 channels, kernels of 16, then 64; sequences of 50 pieces and of
+    165 tokens of 4,079 genes to 2,560; four of these to 5,120, 2,560, 1. The code pads pieces to as many as tokens."""
+    data = with_genes(4079)
+    genes = tuple(f"G{number}" for number in range(4079))
+    table = data.features["expression"]
+    for omics in ("expression", "mutation", "copies"):
+        data.features[omics] = replace(table, columns=genes)
+    config = {"faithful": True, "cell_features": "expression+mutation+copies", "dropout": 0.1}
+    inputs = data.inputs(backbones.load("SynergyX"))
+    more = {name: data.features[name] for name in ("mutation", "copies")}
+    inputs = replace(inputs, features={**inputs.features, **more})
+    backbone = assemble.build_model("SynergyX", config, inputs, ALONE).backbone
+    convolved = (3 * 16 + 1) * 8 + (8 * 16 + 1) * 16 + (16 * 16 + 1) * 32
+    assert backbone.lines.count == 165 and parameters(backbone.lines) == convolved + linear(32, 64)
+    attention, block, norm = 4 * linear(64, 64) + 2 * 64, linear(64, 128) + linear(128, 64), 2 * 64
+    assert parameters(backbone.drug_self) == parameters(backbone.drug_pair) == attention + block + norm
+    assert parameters(backbone.line_self) == parameters(backbone.line_pair) == attention + block + norm
+    assert parameters(backbone.meeting) == attention + 2 * (block + norm)
+    flat = linear(50 * 64, 2560) + linear(165 * 64, 2560)
+    assert parameters(backbone.head) == flat + linear(10240, 5120) + linear(5120, 2560) + linear(2560, 1)
+
+
+def test_padding_of_a_molecule_says_nothing() -> None:
+    """A drug among longer ones scores as it does alone, and only its own pieces count."""
+    data = small_data()
+    model = build_model("SynergyX", {}, data, ALONE).eval()
+    a, b, c, _ = triples(8)
+    with torch.inference_mode():
+        tables = model.tables()
+        alone = torch.cat([model.score(tables, *(rows[at : at + 1] for rows in (a, b, c))) for at in range(8)])
+        torch.testing.assert_close(alone, model.score(tables, a, b, c), rtol=1e-4, atol=1e-5)
+        noise = tables.drug + torch.randn_like(tables.drug) * ~tables.extra["drug_mask"].unsqueeze(2)
+        torch.testing.assert_close(model.score(replace(tables, drug=noise), a, b, c), alone, rtol=1e-4, atol=1e-5)
+
+
+def test_tables_with_the_same_columns_are_channels_and_others_have_tokens_of_their_own() -> None:
+    data = small_data()
+    table = replace(data.features["expression"], columns=tuple("abcdef"))
+    data.features |= {"expression": table, "mutation": table}
+    inputs = replace(data.inputs(backbones.load("SynergyX")), features=data.features)
+    for source, channels in (("expression+mutation", [2]), ("expression+tissue", [1, 1]), ("one_hot", [1])):
+        lines = assemble.build_model("SynergyX", {"cell_features": source}, inputs, ALONE).backbone.lines
+        assert [stack.convolutions[0].in_channels for stack in lines.stacks] == channels
+    for wrong in ("expression+", "tissue+tissue"):
+        with pytest.raises(UsageError, match="once each, joined by"):
+            assemble.build_model("SynergyX", {"cell_features": wrong}, inputs, ALONE)
 
 
 @pytest.mark.parametrize("encoder", ["gat", "gcn"])
@@ -181,6 +237,7 @@ COMPUTED: dict[str, Feature] = {
     "molecule_graphs": MoleculeGraphs(),
     "descriptors": MolecularDescriptors(),
     "atom_pair": AtomPair(),
+    "substructures": Substructures.fit(Example(None, drugs_of(SMILES), [])),  # type: ignore[arg-type]
 }
 
 
@@ -258,3 +315,35 @@ def screen(folder: Path) -> Path:
     (folder / "scores_0_10.csv").write_text("\n".join(scores) + "\n")
     (folder / "smiles.csv").write_text("name,smile\n" + "".join(f"{name},{text}\n" for name, text in named.items()))
     return folder
+
+
+@every_one
+def test_it_runs_where_no_drug_has_a_smiles_on_whatever_is_read_of_lines(name: str, lab: Any, cli: Any) -> None:
+    brief = ("train", "--backbone", name, "--dataset", "demo", "--align", "none", "--set", "epochs=1")
+    cli(*brief, "--set", "batch_size=4096", "--cell-features", "cell_proteins+panel")
+
+
+def test_the_smiles_of_dffndds_may_be_read_by_a_chemical_language_model(lab: Any, cli: Any, tmp_path: Path) -> None:
+    cli("data", "import", screen(lab.root / "screen"), "--name", "screen")
+    brief = ("train", "--backbone", "DFFNDDS", "--dataset", "screen", "--setting", "random", "--align", "none")
+    model = save_bert(tmp_path / "chemberta")
+    cli(*brief, "--set", "epochs=1", "--drug-features", f"smiles_model:{model}")
+    (lab.root / "new.csv").write_text("name,kind,smiles\ncaffeine,drug,Cn1cnc2c1c(=O)n(C)c(=O)n2C\nblank,drug,\n")
+    asked = ("--drug-b", "aspirin", "--cell", "A375", "--entities", "new.csv", "--json")
+    scores = [
+        json.loads(cli("predict", "--drug-a", drug, *asked).stdout)[0]["probability"] for drug in ("caffeine", "blank")
+    ]
+    assert scores[0] != scores[1]
+    gone = cli(*brief, "--drug-features", f"smiles_model:{tmp_path / 'nowhere'}", code=None)
+    assert gone.exit_code and "cannot be loaded" in gone.stderr and "descriptors" in gone.stderr
+    assert "smiles_model:MODEL" in cli(*brief, "--drug-features", "smiles_model", code=2).stderr
+
+
+def test_a_language_model_reads_the_canonical_smiles_and_no_others(tmp_path: Path) -> None:
+    feature = SmilesModel(str(save_bert(tmp_path / "chemberta")))
+    table = feature.of(drugs_of({"aspirin": SMILES["aspirin"], "the same": "OC(=O)c1ccccc1OC(C)=O", **UNREADABLE}))
+    assert table.mask.tolist() == [True, True, False, False, False] and table.values.shape == (5, 32)
+    np.testing.assert_allclose(table.values[0], table.values[1], rtol=1e-4)
+    again = SmilesModel.restore(feature.state()).of(drugs_of({"aspirin": SMILES["aspirin"]}))
+    np.testing.assert_allclose(again.values[0], table.values[0], rtol=1e-4, atol=1e-5)
+    assert not table.values[2:].any() and not feature.of(drugs_of(UNREADABLE)).mask.any()

@@ -14,10 +14,12 @@ from small_data import CELLS, DRUGS, knowledge, small_data, vectors
 
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import EntityKind
+from l2aco.errors import InputError, UsageError
 from l2aco.models.alignment import Aligner
-from l2aco.models.assemble import with_vectors
+from l2aco.models.assemble import build_model, with_vectors
 from l2aco.models.config import BackboneConfig
 from l2aco.models.inputs import Inputs
+from l2aco.models.molecules import MoleculeBatch
 from l2aco.models.spec import AlignSpec
 from l2aco.models.wrap import wrap_module
 from l2aco.testing import check_backbone
@@ -134,3 +136,93 @@ def test_it_learns(wrapped: Any) -> None:
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 3
+
+
+class OfMolecules(torch.nn.Module):
+    """Atoms through a layer and summed by drug, pieces of SMILES through an embedding."""
+
+    def __init__(self, inputs: Inputs, *, width: int = 6, broken: str = "") -> None:
+        super().__init__()
+        if broken == "make":
+            raise KeyError("no such thing")
+        self.broken = broken
+        self.atom = torch.nn.Linear(78, width)
+        self.cell = torch.nn.Linear(inputs.features["tissue"].values.shape[1], width)
+
+    def drug(self, batch: MoleculeBatch) -> torch.Tensor:
+        h = self.atom(batch.atoms)
+        return h.new_zeros(batch.drugs, h.shape[1]).index_add(0, batch.owner, h)
+
+    def line(self, x: torch.Tensor) -> torch.Tensor:
+        if self.broken == "cell":
+            return self.cell(x[:, :-1])
+        return self.cell(x)[:1] if self.broken == "shape" else self.cell(x)
+
+
+def of_molecules(**given: Any) -> Any:
+    return wrap_module(
+        given.pop("make", OfMolecules),
+        drug_feature="molecule_graphs",
+        cell_feature="tissue",
+        encode_drug=lambda module, batch: module.drug(batch),
+        encode_cell=lambda module, x: module.line(x),
+        score=given.pop("score", lambda module, a, b, c: (a * b * c).sum(1)),
+    )
+
+
+def test_molecules_are_wrapped_without_a_citation() -> None:
+    check_backbone(of_molecules(), {"width": 5}, alignments={"infonce": AlignSpec()})
+
+
+class OfPieces(torch.nn.Module):
+    def __init__(self, inputs: Inputs, width: int = 4) -> None:
+        super().__init__()
+        self.piece = torch.nn.Embedding(8, width)
+        self.cell = torch.nn.Linear(inputs.features["tissue"].values.shape[1], width)
+
+
+def test_tokens_stay_whole_numbers() -> None:
+    wrapped = wrap_module(
+        OfPieces,
+        drug_feature="substructures",
+        cell_feature="tissue",
+        encode_drug=lambda module, codes: module.piece(codes).mean(1),
+        encode_cell=lambda module, x: module.cell(x),
+        score=lambda module, a, b, c: (a * b * c).sum(1),
+    )
+    check_backbone(wrapped, alignments={"alone": AlignSpec(loss="none")})
+
+
+def test_parameters_of_the_maker_are_hyper_parameters() -> None:
+    wrapped = of_molecules()
+    assert {"width", "broken", "faithful"} == wrapped.Config.model_fields.keys() and wrapped.__name__ == "OfMolecules"
+    inputs = small_data().inputs(wrapped)
+    assert build_model(wrapped, {"width": 3}, inputs, AlignSpec(loss="none")).backbone.drug_width == 3
+    for wrong in ({"width": "wide"}, {"wings": 2}):
+        with pytest.raises(UsageError, match=next(iter(wrong))):
+            build_model(wrapped, wrong, inputs, AlignSpec(loss="none"))
+    with pytest.raises(UsageError, match="'depth' has no default"):
+        of_molecules(make=lambda inputs, depth: OfMolecules(inputs))
+
+
+@pytest.mark.parametrize(
+    ("broken", "said", "line"),
+    [
+        ("make", "OfMolecules failed: KeyError: 'no such thing'", 'raise KeyError("no such thing")'),
+        ("cell", "OfMolecules failed: RuntimeError: mat1 and mat2", "return self.cell(x[:, :-1])"),
+        ("shape", r"OfMolecules: encode_cell must give \(7, d\) for 7 rows, not \(1, 6\)", "encode_cell=lambda"),
+    ],
+)
+def test_what_a_module_does_wrong_is_said_with_its_class_and_line(broken: str, said: str, line: str) -> None:
+    wrapped = of_molecules()
+    with pytest.raises(InputError, match=said) as caught:
+        build_model(wrapped, {"broken": broken}, small_data().inputs(wrapped), AlignSpec(loss="none")).backbone.encode()
+    file, _, number = str(caught.value.where).rpartition(":")
+    assert Path(file) == Path(__file__) and line in Path(file).read_text().splitlines()[int(number) - 1]
+
+
+def test_a_score_of_another_shape_is_refused() -> None:
+    wrapped = of_molecules(score=lambda module, a, b, c: a * b * c)
+    model = build_model(wrapped, {}, small_data().inputs(wrapped), AlignSpec(loss="none"))
+    with pytest.raises(InputError, match=r"score must give one logit a triple, \(4,\), not \(4, 6\)"):
+        model(A, B, C)

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from l2aco.data.features.compute import FEATURES, brought_features, fit_feature, has_feature, kind_of, table_in
+from l2aco.data.features.compute import (
+    FEATURES,
+    brought_features,
+    feature_class,
+    fit_feature,
+    has_feature,
+    kind_of,
+    table_in,
+)
 
-__all__ = ["FEATURES", "brought_features", "fit_feature", "has_feature", "kind_of", "table_in"]
+__all__ = ["FEATURES", "brought_features", "feature_class", "fit_feature", "has_feature", "kind_of", "table_in"]

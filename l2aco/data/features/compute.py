@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from l2aco.data.features.base import Array, Feature, Listed
 from l2aco.data.features.table import FeatureTable, Table, load_table, save_table
 from l2aco.entities import EntityKind
@@ -16,7 +18,7 @@ from l2aco.registry import Entry, Registry
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
 
-VERSION = 2
+VERSION = 3
 _HERE = "l2aco.data.features"
 FEATURES = Registry(
     "feature",
@@ -27,6 +29,12 @@ FEATURES = Registry(
         Entry("descriptors", f"{_HERE}.molecules:MolecularDescriptors", "drugs: RDKit's 2-D descriptors"),
         Entry("molecule_graphs", f"{_HERE}.molecule_graphs:MoleculeGraphs", "drugs: atoms (78 features) and bonds"),
         Entry("substructures", f"{_HERE}.substructures:Substructures", "drugs: 50 frequent pieces of SMILES (ESPF)"),
+        Entry(
+            "smiles_model",
+            f"{_HERE}.smiles_model:SmilesModel",
+            "drugs: vectors of a chemical language model, smiles_model:MODEL",
+            facts={"argument": True},
+        ),
         Entry("tissue", f"{_HERE}.cells:Tissue", "cell lines: one-hot tissue"),
         Entry(
             "cell_proteins",
@@ -55,6 +63,9 @@ def fit_feature(dataset: DataSet, name: str, training: Mapping[EntityKind, Array
         assert isinstance(table, FeatureTable)
         return Listed(name, [entity.id for entity in dataset.entities(table.kind)], table)
     kind: type[Feature] = _entry(dataset, name).load()
+    _, colon, argument = name.partition(":")
+    if colon:
+        return kind.restore({"model": np.array(argument)})
     return kind.fit(dataset, (training or {}).get(kind.kind))
 
 
@@ -90,9 +101,16 @@ def table_in(dataset: DataSet, name: str, fitted: Feature | None = None) -> Tabl
     return table
 
 
+def feature_class(name: str) -> type[Feature]:
+    """Of a computed feature, whatever stands behind a colon."""
+    kind: type[Feature] = FEATURES.load(name.partition(":")[0])
+    return kind
+
+
 def _entry(dataset: DataSet, name: str) -> Entry:
-    if name in FEATURES:
-        return FEATURES.get(name)
+    base, colon, _ = name.partition(":")
+    if base in FEATURES and bool(FEATURES.get(base).facts.get("argument")) >= bool(colon):
+        return FEATURES.get(base)
     raise UnknownNameError(
         "feature",
         name,

@@ -88,3 +88,11 @@ def molecule(drug: Entity) -> Any:
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     smiles = drug.facts.get("smiles")
     return Chem.MolFromSmiles(str(smiles)) if smiles else None
+
+
+def canonical(drug: Entity) -> str:
+    """The canonical SMILES of a drug, the same however it was written; empty where there is none that RDKit reads."""
+    from rdkit import Chem
+
+    found = molecule(drug)
+    return "" if found is None else str(Chem.MolToSmiles(found))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from l2aco.data.features.base import Array, Feature
+from l2aco.data.features.molecules import canonical
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import Entity, EntityKind
 
@@ -26,7 +27,7 @@ UNKNOWN = "?"
 
 
 class Substructures(Feature):
-    """int64 (drugs, 50): numbers of the first 50 pieces of each SMILES, 0 where there are no more.
+    """int64 (drugs, 50): numbers of the first 50 pieces of each canonical SMILES, 0 where there are no more.
 
     Piece number i is `columns[i - 1]`; the first is `UNKNOWN`. Pieces are learned on the SMILES of training drugs.
     """
@@ -42,17 +43,18 @@ class Substructures(Feature):
         from subword_nmt.learn_bpe import learn_bpe
 
         drugs = dataset.drugs if rows is None else [dataset.drugs[row] for row in np.unique(rows)]
-        texts = [text for drug in drugs if (text := _smiles(drug))]
+        texts = [text for drug in drugs if (text := canonical(drug))]
         codes = io.StringIO()
-        with contextlib.redirect_stderr(io.StringIO()):  # the library draws a progress bar of its own
-            learn_bpe(io.StringIO("\n".join(texts)), codes, MERGES, min_frequency=MIN_FREQUENCY)
+        if any(len(text) > 1 for text in texts):  # the library asks for a pair
+            with contextlib.redirect_stderr(io.StringIO()):  # it draws a progress bar of its own
+                learn_bpe(io.StringIO("\n".join(texts)), codes, MERGES, min_frequency=MIN_FREQUENCY)
         cutter = _cutter(codes.getvalue())
         return cls(codes.getvalue(), (UNKNOWN, *sorted({piece for text in texts for piece in _pieces(cutter, text)})))
 
     def of(self, entities: Sequence[Entity]) -> FeatureTable:
         cutter = _cutter(self.codes)
         number = {piece: place for place, piece in enumerate(self.columns, start=1)}
-        texts = [_smiles(drug) for drug in entities]
+        texts = [canonical(drug) for drug in entities]
         values = np.zeros((len(texts), LENGTH), dtype=np.int64)
         for row, text in enumerate(texts):
             found = [number.get(piece, 1) for piece in _pieces(cutter, text)] if text else []
@@ -67,13 +69,11 @@ class Substructures(Feature):
         return cls(str(state["codes"]), tuple(state["columns"].tolist()))
 
 
-def _smiles(drug: Entity) -> str:
-    return str(drug.facts.get("smiles") or "").strip()
-
-
 def _cutter(codes: str) -> Any:
     from subword_nmt.apply_bpe import BPE
 
+    if len(codes.splitlines()) < 2:  # nothing is frequent, which the library does not read
+        codes = f"#version: 0.2\n{JOINT} {JOINT}\n"
     return BPE(io.StringIO(codes), separator=JOINT)
 
 

@@ -1,8 +1,10 @@
 """The feature part of the paper's release: `DeepDDS/data/<dataset>`, `DFFNDDS/MyDataset`, `HANSynergy/data/...`.
 
 They hold triples by name, index or PubChem CID, SMILES, and fixed splits of the novel-cell setting; DFFNDDS also
-expression. SynergyX has no triples of its own: its maps and its pickled omics go with another import, as --drugs,
---cell-lines and --features omics=FILE --allow-pickle. (Hugging Face data set Matthewmtf/LaCo.)
+expression. SynergyX has no triples of its own: its maps and its pickled omics go with another import, as --drugs
+drug_map_with_smiles.csv, --cell-lines cell.csv and --features omics=1024079_genes_norm.npy --allow-pickle; pieces of
+SMILES are cut anew. MatchMaker has no part of its own: it reads what the others bring. (Hugging Face data set
+Matthewmtf/LaCo.)
 """
 
 from __future__ import annotations

@@ -40,6 +40,13 @@ backbones = Registry(
         _entry(
             "DFFNDDS", "dffndds", "five views that interact by bits and by vectors", ("atom_pair",), "Xu et al. 2023"
         ),
+        _entry(
+            "SynergyX",
+            "synergyx",
+            "pieces of drugs and tokens of lines attend",
+            ("substructures",),
+            "Guo et al. 2024",
+        ),
         _entry("Logistic", "logistic", "logistic regression on features, profiles or ids", (), "Cox 1958"),
         _entry("Forest", "forest", "random forest on the same", (), "Breiman 2001"),
         _entry("GradientBoosting", "gradient_boosting", "histogram gradient boosting on the same", (), "Friedman 2001"),

@@ -43,6 +43,7 @@ class DeepDDS(Backbone):
     uses = frozenset(CELL_FEATURES)
     encodes_all = False
     recipe = Recipe(batch_size=256, learning_rate=5e-4, epochs=200)
+    recipe_faithful = Recipe(batch_size=128, learning_rate=5e-4, epochs=200)
 
     class Config(FeatureConfig):
         encoder: Literal["gat", "gcn"] = "gat"

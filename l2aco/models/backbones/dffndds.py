@@ -4,8 +4,8 @@ A drug is a vector of its SMILES and its atom-pair fingerprint, a cell line what
 projected to one width. A highway network over the flattened views and multi-head attention between them, each with a
 tail of its own, are added to the views. Two stochastic passes are held together by a symmetric KL divergence.
 
-`drug_features` is the vector of the SMILES: RDKit's descriptors, or that of a chemical language model, which the data
-set brings as a feature.
+`drug_features` is the vector of the SMILES: RDKit's descriptors, `smiles_model:MODEL` (a chemical language model of
+Hugging Face, or a folder), or any feature that the data set brings.
 
 Differs from the paper and its code: both drugs share their projections, and the logit is the mean over both orders;
 descriptors stand for a language model fine-tuned on SMILES; a quarter of the width; one logit.
