@@ -46,7 +46,7 @@ def train(
         setup = prepare(spec, workspace, progress)
         name = run_id(setup.spec, stable_hash(identity(setup), 7))
         if reuse and (same := _finished(name, workspace)) is not None:
-            progress.say(f"{same.id} is there already")
+            progress.say(f"{same.id} is there already, and shown (--again trains it anew)")
             return same
         unfinished = workspace.runs / UNFINISHED / name
         stack.enter_context(WriterLock(unfinished, f"the run {name}"))

@@ -10,7 +10,7 @@ import pytest
 
 from l2aco.entities import EntityKind
 from l2aco.profiles.sets import open_profile_set
-from l2aco.runs.run import open_run
+from l2aco.runs.run import list_runs, open_run
 from l2aco.workspace import Workspace
 
 
@@ -77,7 +77,7 @@ def test_a_list_that_is_the_same_for_all_says_so(panel, cli, tmp_path):
 def test_without_a_run_no_control_is_taken(panel, cli, tmp_path):
     options = ("--backbone", "Mixed", "--dataset", "demo", "--set", "draws=4")
     cli("train", *options, "--vectors", "shuffled", "--workspace", panel.root)
-    assert "shuffled" in open_run(None, panel).id
+    assert "shuffled" in list_runs(panel)[-1].id and "shuffled" not in open_run(None, panel).id
     path = write(tmp_path, "panel.json", fields(panel, "T47D"))
     said = ask(cli, panel, "--profile", path).stderr
     assert "taking the run demo-Mixed" in said
