@@ -299,7 +299,8 @@ def test_the_form_gives_what_python_gives(ask: Asked, world: Workspace, told: di
     rows = [row for row in Links(html).rows if row[0].isdecimal()]
     assert status == 200 and len(rows) == 5
     for row, pair in zip(rows, found.pairs, strict=True):
-        assert row[1:3] == [pair.drug_a, pair.drug_b] and f"{pair.probability:.3f}" in row
+        assert row[1:3] == [pair.drug_a, pair.drug_b]
+        assert row[3].rstrip("?") == f"{pair.calibrated:.2f}"
     for sentence in found.caption.split(". "):
         assert sentence.rstrip(".") in html.replace("&#39;", "'").replace("&gt;", ">")
 

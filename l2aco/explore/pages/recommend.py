@@ -91,7 +91,7 @@ def _rows(found: Recommendation, everybody: Catalogue) -> list[dict[str, object]
     for pair in found.pairs:
         row: dict[str, object] = dict(pair.as_row())
         for column, id_ in (("drug_a", pair.drug_a_id), ("drug_b", pair.drug_b_id)):
-            name = str(row[column])
+            name = getattr(pair, column)  # whole, where a terminal's is cut
             row[column] = cell(name, everybody.path_of(Entity(id_, EntityKind.drug, name)))
         rows.append(row)
     return rows
