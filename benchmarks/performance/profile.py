@@ -7,6 +7,11 @@
    L2ACO_CURATOR_PYTHON names a Python with bespokelabs-curator, that too.
 2. Resident memory of the process that profiles 1,000 and 100,000 entities with the fake model in the process.
 3. How long the resume scan of the journal of 100,000 records takes.
+
+    python benchmarks/performance/profile.py --sizes 1000 10000 100000 1000000
+
+How time, peak memory, journal and resume scan grow with the number of entities, each size in a process of its own, with
+the fake model in the process.
 """
 
 from __future__ import annotations
@@ -174,13 +179,53 @@ def memory_and_resume(most: int) -> tuple[float, float, float]:
     return growth, seconds, size
 
 
+def one_size(number: int, folder: str) -> None:
+    """Profile `number` entities and print seconds and the peak of resident memory in MB."""
+    started = time.perf_counter()
+    report = generate_profiles(ProfileSpec(llm="fake"), entities(number), Workspace(folder))
+    assert report.profiles == number
+    print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+
+
+def growth_table(sizes: list[int]) -> str:
+    """A row a size: time, rate, peak memory, size of the records, and the scan that a second start makes."""
+    rows = [
+        "| entities | time, s | profiles a second | peak memory, MB | journal, MB | resume scan, s |",
+        "|---" * 6 + "|",
+    ]
+    for number in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, __file__, "--one", str(number), "--grow", folder]
+            told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+            seconds, memory = map(float, told)
+            profiles = Path(folder) / "profiles" / "fake"
+            (profiles / "records.jsonl").rename(profiles / "journal.jsonl")
+            size = (profiles / "journal.jsonl").stat().st_size / 1e6
+            started = time.perf_counter()
+            with Journal(profiles, "the benchmark"):
+                scan = time.perf_counter() - started
+        rows.append(
+            f"| {number:,} | {seconds:,.1f} | {number / seconds:,.0f} | {memory:,.0f} | {size:,.0f} | {scan:.2f} |"
+        )
+        print(rows[-1], flush=True)
+    return "\n".join(rows)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--calls", type=int, default=3000)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--most", type=int, default=100_000)
+    options.add_argument("--sizes", type=int, nargs="+")
+    options.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options.add_argument("--grow", help=argparse.SUPPRESS)
     chosen = options.parse_args()
+    if chosen.one:
+        one_size(chosen.one, chosen.grow)
+        return
+    if chosen.sizes:
+        add(growth_table(chosen.sizes))
+        return
     if chosen.grow:
         grow(chosen.most, chosen.grow)
         return
@@ -215,14 +260,29 @@ def main() -> None:
     write("\n".join(lines))
 
 
+GROWTH = "## Growth"
+
+
+def add(table: str) -> None:
+    """Put the table of growth behind the other figures, in the place of an older one."""
+    before = RESULT.read_text(encoding="utf-8").partition(GROWTH)[0].rstrip()
+    command = "`python benchmarks/performance/profile.py --sizes ...`, fake model in the process"
+    text = f"{before}\n\n{GROWTH}\n\n{_machine()}; {command}; load {os.getloadavg()[0]:.0f} on all cores\n\n{table}\n"
+    RESULT.write_text(text, encoding="utf-8")
+
+
 def write(text: str) -> None:
     """Print the figures and keep them with machine, commit and date."""
+    head = f"{_machine()}; `python benchmarks/performance/profile.py`"
+    RESULT.write_text(f"# Profiling: throughput, memory, resume\n\n{head}\n\n{text}\n", encoding="utf-8")
+    print(text)
+
+
+def _machine() -> str:
     git = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     machine = f"{os.cpu_count()} CPU cores, x86-64, Python {sys.version.split()[0]}"
-    head = f"{machine}; commit {commit}; {time.strftime('%Y-%m-%d')}; `python benchmarks/performance/profile.py`"
-    RESULT.write_text(f"# Profiling: throughput, memory, resume\n\n{head}\n\n{text}\n", encoding="utf-8")
-    print(text)
+    return f"{machine}; commit {commit}; {time.strftime('%Y-%m-%d')}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -102,14 +102,23 @@ def profile(
         bool, typer.Option("--retry-failed", help="Ask again where an answer was unusable.", rich_help_panel=_FLOW)
     ] = False,
     tier: Annotated[
-        str | None, typer.Option("--tier", help="flex: slower and cheaper, where it has it.", rich_help_panel=_BUDGET)
+        Literal["flex"] | None,
+        typer.Option("--tier", help="flex: slower and cheaper, where it has it.", rich_help_panel=_BUDGET),
     ] = None,
     batch: Annotated[
         bool,
         typer.Option("--batch", help="By the provider's Batch API: within a day, cheaper.", rich_help_panel=_BUDGET),
     ] = False,
+    engine: Annotated[
+        Literal["ray"] | None,
+        typer.Option("--engine", help="ray: the workers of a Ray cluster make the calls.", rich_help_panel=_FLOW),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Of the Ray cluster; without, one on this machine.", rich_help_panel=_FLOW),
+    ] = None,
     wait: Annotated[
-        str,
+        Literal["yes", "no"],
         typer.Option("--wait", help="no: send the batches and leave; the same goes on.", rich_help_panel=_BUDGET),
     ] = "yes",
     budget_usd: Annotated[
@@ -168,7 +177,9 @@ def profile(
         retry_failed=retry_failed,
         tier=tier,
         batch=batch,
-        wait=wait,
+        engine=engine,
+        ray_address=address,
+        wait=wait == "yes",
         budget_usd=budget_usd,
         budget_tokens=budget_tokens,
         limit=limit,

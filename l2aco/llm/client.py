@@ -73,6 +73,11 @@ class OpenAIEngine:
             )
         return self
 
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header that says who asks, for whoever makes the calls in our place."""
+        return {"Authorization": f"Bearer {self._key or 'none'}"}
+
     def _headers(self, endpoint: Endpoint) -> dict[str, Any]:
         """What the SDK reads from the environment for OpenAI is left out for everybody else."""
         if belongs_to(endpoint.url, OWNERS["OPENAI_API_KEY"]):
@@ -81,7 +86,7 @@ class OpenAIEngine:
 
         named = (line.partition(":")[0].strip() for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n"))
         left_out = {name: Omit() for name in ("OpenAI-Organization", "OpenAI-Project", *named) if name}
-        return {**left_out, "Authorization": f"Bearer {self._key or 'none'}"}
+        return {**left_out, **self.authorization}
 
     async def __aexit__(self, *_: object) -> None:
         for endpoint in self.pool.endpoints:

@@ -14,9 +14,10 @@ from typing import Any
 from l2aco.entities import Entity
 from l2aco.errors import L2aCoError, UnknownNameError, UsageError
 from l2aco.files import atomic_folder, read_json, sha256_file, write_json
-from l2aco.llm.asked import Asked
+from l2aco.llm.asked import ASKED, Asked
 from l2aco.llm.batch_ledger import Ledger, refuse_open
 from l2aco.llm.batches import run_batches
+from l2aco.llm.by_ray import run_by_ray
 from l2aco.llm.catalog import BUNDLED as BUNDLED_ENGINE
 from l2aco.llm.catalog import Model
 from l2aco.llm.client import OpenAIEngine
@@ -76,8 +77,10 @@ def generate_profiles(
     refuse_foreign(folder)
     if (folder / MANIFEST).exists():
         refuse_other(job, ProfileSet(folder))  # before a server is started for nothing
+    if (folder / ASKED).exists() and not spec.batch:
+        progress.say(f"Requests of '{name}' are out in files: what this run asks may be answered there, too.")
     engine = make_engine(job, workspace, folder, progress)
-    counter = _Counter(list(entities) if spec.batch else entities)  # of batches there are several rounds
+    counter = _Counter(list(entities) if spec.batch or spec.engine else entities)  # of batches there are several rounds
     total = None if length is None else length * spec.samples
     with Journal(folder, f"profile set '{name}'") as journal:
         begin_set(job, folder, name, total)
@@ -94,10 +97,11 @@ def generate_profiles(
 
 
 def _run(job: Job, entities: Iterable[Entity], engine: Engine, journal: Journal, advance: Advance) -> RunReport:
-    """Call by call, or in batches."""
-    spec = job.spec
+    """Call by call, in batches, or by the workers of a cluster."""
+    spec, limits = job.spec, _limits(job.spec)
     if not spec.batch:
         refuse_open(journal.folder)
+    if not (spec.batch or spec.engine):
         return run_requests(
             job.requests(entities),
             engine,
@@ -105,10 +109,11 @@ def _run(job: Job, entities: Iterable[Entity], engine: Engine, journal: Journal,
             model=job.model,
             to_record=job.record,
             to_failure=job.failure,
-            limits=_limits(spec),
+            limits=limits,
             advance=advance,
         )
-    assert isinstance(engine, OpenAIEngine)
+    if not isinstance(engine, OpenAIEngine):
+        raise UsageError(f"{job.model.alias} is at no address", remedy="Name its server with --base-url.")
     recording = Recording(
         _Again(lambda: job.requests(entities)),
         journal,
@@ -119,8 +124,11 @@ def _run(job: Job, entities: Iterable[Entity], engine: Engine, journal: Journal,
     )
     with Asked(journal.folder) as asked:
         intake = Intake(recording, asked, job.again, job.model, whole_bill=True)
-        ledger, limits = Ledger(journal.folder), _limits(spec)
-        run = run_batches(engine, intake, ledger, model=job.model, limits=limits, to_asked=job.asked, wait=spec.wait)
+        how: dict[str, Any] = {"model": job.model, "limits": limits, "to_asked": job.asked}
+        if spec.batch:
+            run = run_batches(engine, intake, Ledger(journal.folder), wait=spec.wait, **how)
+        else:
+            run = run_by_ray(engine, intake, address=spec.ray_address, **how)
         asked.forget(lambda key: key in journal)
     return run
 

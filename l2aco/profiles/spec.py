@@ -21,6 +21,7 @@ class ProfileSpec(BaseModel):
     `samples` profiles of each entity are kept side by side. `pieces`: the most values asked for at a time; a profile of
     more takes several calls. Rates are per minute, times in seconds:
     `timeout_s` is by default 120, in the tier `flex` 900. `tier` and `batch` ask for slower answers at another price;
+    `engine` ray has the workers of a Ray cluster (`ray_address`, else one on this machine) make the calls;
     without `wait` a job in batches is left as soon as they are sent.
     """
 
@@ -45,6 +46,8 @@ class ProfileSpec(BaseModel):
     timeout_s: float | None = Field(default=None, gt=0)
     tier: Literal["flex"] | None = None
     batch: bool = False
+    engine: Literal["ray"] | None = None
+    ray_address: str | None = None
     wait: bool = True
     attempts: int = Field(default=RunLimits.attempts, ge=1)
     backoff_s: float = Field(default=RunLimits.backoff_s, gt=0)
@@ -77,6 +80,8 @@ class ProfileSpec(BaseModel):
     def _batches_are_one_way(self) -> Self:
         if self.batch and (self.tier or self.pieces or len(self.base_urls) > 1):
             raise ValueError("batches go to one address, whole and in a tier of their own: no tier, no pieces")
+        if self.engine == "ray" and (self.batch or self.pieces or len(self.base_urls) > 1):
+            raise ValueError("Ray makes whole calls to one address: no batches, no pieces")
         if not (self.batch or self.wait):
             raise ValueError("only a job in batches can be left: add --batch")
         return self

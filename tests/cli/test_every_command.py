@@ -89,6 +89,8 @@ NEEDED = {
     "profiles show": "reference",
     "profiles audit": "reference",
     "profiles export": "reference out.csv",
+    "profiles requests": "gpt-4o-mini -o requests",
+    "profiles answers": ".",
     "store export": "reference--toy out.parquet",
     "store import": "x.parquet",
     "search": "melanoma",

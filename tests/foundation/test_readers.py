@@ -54,6 +54,7 @@ READERS = {
     "files.py": "llm/test_llm_any_input.py::test_settings_of_any_bytes",
     "llm/batch_ledger.py": "llm/test_llm_batches.py::test_a_ledger_of_any_lines",
     "llm/batches.py": SHIPPED,
+    "llm/by_ray.py": SHIPPED,
     "llm/catalog.py": "llm/test_llm_any_input.py::test_entries_of_the_catalog_with_anything_in_them",
     "llm/fake/server.py": SHIPPED,
     "llm/journal.py": "llm/test_llm_any_input.py::test_a_journal_of_any_lines",

@@ -29,7 +29,7 @@ def page(site: Site, wanted: str, _: Mapping[str, str]) -> Page:
     trained = {name: value for name, value in one.metrics["training"].items() if not isinstance(value, Mapping)}
     sections = [
         Section("Test rows", grid("This run and the naive predictors, on the same rows", comparison(one, one.metrics))),
-        Section("Controls", _controls(site, row)),
+        Section("Controls", _controls(site, one, row)),
         Section("Where it is good", [*groups, *grid("by cell line", by_line, folded=True)]),
         Section("How it learned", [facts(trained), *_history(one.history)]),
         Section("What it was made from", [*_made_from(site, one, notes)]),
@@ -55,7 +55,7 @@ def _warnings(one: Run, row: Mapping[str, Any]) -> Iterator[Note]:
         yield Note(str(error), alarm=True)
 
 
-def _controls(site: Site, row: Mapping[str, Any]) -> Sequence[Part]:
+def _controls(site: Site, one: Run, row: Mapping[str, Any]) -> Sequence[Part]:
     """The runs of the same settings that read something else in the place of profiles."""
     others = [other for other in site.run_rows(Notes()) if other["family"] == row["family"]]
     rows = [
@@ -68,6 +68,8 @@ def _controls(site: Site, row: Mapping[str, Any]) -> Sequence[Part]:
     ]
     if len(rows) > 1:
         return grid("The same settings with other vectors in the place of profiles", rows)
+    if not one.spec.store:
+        return [Note("It reads no profiles: there is nothing that a control would take away.")]
     return [Note("No control of the same settings is here: l2aco train --spec spec.toml --vectors shuffled makes one.")]
 
 

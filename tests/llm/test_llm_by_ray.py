@@ -1,0 +1,60 @@
+"""A local Ray makes the calls; a worker that is killed costs its rows alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from l2aco.llm.fake.server import FakeServer
+from l2aco.profiles.sets import ProfileSet
+from l2aco.workspace import Workspace
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture
+def cluster() -> Iterator[None]:
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+def kill_one_worker(server: FakeServer, after: int, killed: list[int]) -> None:
+    """kill -9 to a worker that makes calls, once so many have come."""
+    import psutil
+
+    deadline = time.monotonic() + 600
+    while server.calls < after and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for process in psutil.Process().children(recursive=True):
+        if "ray::MapWorker" in " ".join(process.cmdline()) or "ray::MapBatches" in " ".join(process.cmdline()):
+            os.kill(process.pid, signal.SIGKILL)
+            killed.append(process.pid)
+            return
+
+
+@pytest.mark.timeout(1500)
+def test_two_thousand_entities_and_one_dead_worker(
+    cli: Callable[..., Any], workspace: Workspace, cluster: None
+) -> None:
+    listed = Path("entities.csv")
+    listed.write_text("id,kind,name\n" + "".join(f"E{n},drug,Compound {n}\n" for n in range(2000)))
+    killed: list[int] = []
+    with FakeServer(delay_s=0.005) as server:
+        killer = threading.Thread(target=kill_one_worker, args=(server, 500, killed))
+        killer.start()
+        cli("profile", "--llm", "qwen", "--engine", "ray", "--base-url", server.url, "--entities", listed)
+        killer.join()
+        calls = server.calls
+    assert killed, "a worker was killed on the way"
+    records = list(ProfileSet(workspace.profiles / "qwen").records())
+    assert len({record.entity_id for record in records}) == len(records) == 2000
+    assert calls <= 2000 + 600, "its rows alone were asked again"
