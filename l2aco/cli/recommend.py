@@ -78,9 +78,7 @@ def recommend(
     --profile or --llm.
     """
     from l2aco.recommend.asked import Only
-    from l2aco.recommend.design import design_rows
     from l2aco.recommend.lines import across, check_output, write, write_rows
-    from l2aco.recommend.page import write_pages
     from l2aco.recommend.rank import open_desk
     from l2aco.recommend.told import read_told
     from l2aco.runs.run import best_run, open_run
@@ -95,6 +93,8 @@ def recommend(
         chosen, cell, drugs=drug or (), only=only, told=told, measured=measured, device=device, progress=shell
     )
     if design is not None:
+        from l2aco.recommend.design import design_rows
+
         rows = [row for line in desk.lines for row in design_rows(desk, line, design)]
         shell.table(rows, json=json)
         if output is not None:
@@ -110,6 +110,8 @@ def recommend(
     if table:
         write_rows(across(desk, found).to_dicts(), table)
     if html:
+        from l2aco.recommend.page import write_pages
+
         for path in write_pages(found, html):
             shell.say(f"Wrote {path}.")
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.models.backbones.mixed import Mixed
-from l2aco.models.mixed.says import Asked, say
-from l2aco.models.mixed.target import probability_above
 from l2aco.models.mixed.terms import NOISE, Term
-from l2aco.runs.predictor import Predictor
+
+if TYPE_CHECKING:
+    from l2aco.runs.predictor import Predictor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SHARE = 0.9
@@ -28,6 +27,9 @@ def interval(predictor: Predictor, a: Array, b: Array, c: Array) -> tuple[Array,
     of a measurement is in the probability. None where the model does not know how uncertain it is."""
     from scipy.stats import norm
 
+    from l2aco.models.backbones.mixed import Mixed
+    from l2aco.models.mixed.target import probability_above
+
     model = predictor.scorer
     if not isinstance(model, Mixed):
         return None
@@ -42,6 +44,9 @@ def interval(predictor: Predictor, a: Array, b: Array, c: Array) -> tuple[Array,
 def parts(predictor: Predictor, a: Array, b: Array, c: Array) -> dict[str, Array]:
     """What the expected score is made of, float64 (n,) by the names of `PARTS`, in standard deviations of the training
     scores; empty where the model is no sum of effects. A constant, the same for everybody, is left out."""
+    from l2aco.models.backbones.mixed import Mixed
+    from l2aco.models.mixed.says import Asked, say
+
     model = predictor.scorer
     if not isinstance(model, Mixed):
         return {}

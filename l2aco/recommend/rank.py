@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from l2aco.runs.predictor import Predictor
     from l2aco.runs.run import Run
 
+COMPARABLE = 30
+"""Pairs from which the ranks of two lists are compared."""
 REASONED = 50
 """Pairs at the top of a list whose reasons are written."""
 
@@ -158,8 +160,9 @@ class Desk:
         return np.array(chosen)
 
     def _correlation(self, pairs: Pairs, raw: np.ndarray) -> float | None:
-        """Of the ranks of `raw` with those of a line of which nothing is known; None for a control."""
-        if self.predictor.align.vectors != "profiles":
+        """Of the ranks of `raw` with those of a line of which nothing is known; None for a control, and for a handful
+        of pairs, which may be in one order by chance."""
+        if self.predictor.align.vectors != "profiles" or len(raw) < COMPARABLE:
             return None
         return rank_correlation(raw, self.score(pairs, NOBODY))
 

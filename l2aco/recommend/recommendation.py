@@ -90,7 +90,8 @@ class Recommendation:
     newcomer: bool = False
     """Whether the run was not trained with this cell line."""
     correlation: float | None = None
-    """Rank correlation over all pairs with the list of a line of which nothing is known; None for a control."""
+    """Rank correlation over all pairs with the list of a line of which nothing is known; None for a control, and for a
+    handful of pairs."""
     neighbours: tuple[Neighbour, ...] = ()
     """The lines in training that are most like it."""
     scale: str | None = None
@@ -125,6 +126,8 @@ class Recommendation:
             lines.append("A ? marks a pair whose probability is too near to 0.50 to say.")
         if self.measured:
             lines.append(f"{self.measured:,} further measurements are taken up.")
+        if self.scale:
+            lines.append(f"Expected is {self.scale}, in files and JSON, with the interval of 90% of measurements.")
         if self.left_out:
             lines.append(f"{self.left_out:,} pairs were measured in it and are left out (--all-pairs ranks them too).")
         lines += self._lacks() + [f"{text}." for text in self.new_drugs]

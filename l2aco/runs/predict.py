@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from l2aco.entities import Entity, EntityKind
 from l2aco.progress import Progress, Silent
 from l2aco.runs.measured import read_measured
@@ -34,9 +32,9 @@ def predict_pairs(
     """One line a pair, in their order: names and ids, probability, calibrated probability, the call, and what else
     stood on its line: a column that is called like one of these ends in _given.
 
-    `synergistic` is the probability against the `threshold` chosen on validation rows. Where the model says what would
-    be measured, that is `expected`; 90% of measurements lie between `expected_low` and `expected_high`; the scale is
-    named to `progress`. `measured`: a table of measurements that are taken up first, see `runs.measured`. Entities that
+    `synergistic`: whether the calibrated probability is one half or more. Where the model says what would be measured,
+    that is `expected`; 90% of measurements lie between `expected_low` and `expected_high`; the scale is named to
+    `progress`. `measured`: a table of measurements that are taken up first, see `runs.measured`. Entities that
     the run was not trained with are looked for in `given`, the data set and the store as they are today, and named to
     `progress` with what is not known of them. Raises UnknownNameError for all others, before the model is loaded.
     """
@@ -55,6 +53,7 @@ def predict_pairs(
         progress.say(line)
     a, b, c = zip(*resolved, strict=True)
     probability = predictor.predict(a, b, c)
+    calibrated = predictor.calibration.apply(probability)
     names = dict.fromkeys(name for pair in pairs for name in pair.more)
     predicted = {
         "drug_a": [entity.name for entity in a],
@@ -64,9 +63,8 @@ def predict_pairs(
         "drug_b_id": [entity.id for entity in b],
         "cell_line_id": [entity.id for entity in c],
         "probability": probability,
-        "calibrated": predictor.calibration.apply(probability),
-        "synergistic": probability >= predictor.threshold,
-        "threshold": np.full(len(probability), predictor.threshold),
+        "calibrated": calibrated,
+        "synergistic": calibrated >= 0.5,
     }
     if expected := _expected(predictor, a, b, c):
         predicted |= {"expected": expected.mean, "expected_low": expected.low, "expected_high": expected.high}

@@ -85,10 +85,10 @@ def test_a_network_says_that_it_takes_no_measurements(lab, cli):
     assert "Mixed" in cli("recommend", "--cell", line, "--measured", "few.csv", code=2).stderr
 
 
-def test_the_threshold_stands_beside_the_call(mixed, cli):
+def test_the_call_is_that_of_the_calibrated_probability(mixed, cli):
     line, rows = held_out(mixed)
     pair = rows.row(0, named=True)
     ask = ("--drug-a", pair["drug_a"], "--drug-b", pair["drug_b"], "--cell", line)
     found = json.loads(cli("predict", *ask, "--json").stdout)[0]
-    assert found["synergistic"] == (found["probability"] >= found["threshold"])
-    assert f"from a probability of {found['threshold']:.3f}" in cli("recommend", "--cell", line).stderr
+    assert found["synergistic"] == (found["calibrated"] >= 0.5)
+    assert "from 0.50 a pair is more likely synergistic than not" in cli("recommend", "--cell", line).stderr
