@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from l2aco.files import atomic_path
 from l2aco.recommend.own import Neighbour, describe_own, shown
+from l2aco.shown import Shown
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FEW = 10
 """Training triples of a drug below which its pairs are said to rest on little."""
@@ -68,8 +72,8 @@ class RankedPair:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Recommendation:
+@dataclass(frozen=True, repr=False)
+class Recommendation(Shown):
     """The ranked pairs for one cell line, and what a reader must know of them."""
 
     cell_line: str
@@ -93,6 +97,27 @@ class Recommendation:
     """Of the expected scores."""
     measured: int = 0
     """Measurements that were taken up for this ranking."""
+
+    def facts(self) -> dict[str, Any]:
+        """The line, the run and the first pairs."""
+        first = [f"{pair.drug_a} + {pair.drug_b} ({pair.probability:.3f})" for pair in self.pairs[:3]]
+        simulated = " (SIMULATED)" if self.simulated else ""
+        return {
+            "for": self.cell_line + simulated,
+            "run": self.run,
+            "pairs": f"{len(self.pairs)}: {'; '.join(first)} ...",
+        }
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row a pair, the columns of `RankedPair`."""
+        import polars as pl
+
+        return pl.DataFrame([pair.as_dict() for pair in self.pairs], infer_schema_length=None)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<p>{escape(self.caption)}</p>{self.to_polars()._repr_html_()}"
 
     @property
     def caption(self) -> str:
@@ -125,7 +150,5 @@ class Recommendation:
 
     def write(self, path: Path) -> None:
         """The pairs as CSV, written atomically."""
-        import polars as pl
-
         with atomic_path(path) as partial:
-            pl.DataFrame([pair.as_dict() for pair in self.pairs], infer_schema_length=None).write_csv(partial)
+            self.to_polars().write_csv(partial)

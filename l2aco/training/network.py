@@ -21,7 +21,7 @@ from l2aco.training.callbacks import Callback
 from l2aco.training.checkpoint import load_state, save_state
 from l2aco.training.loop import Fit, Record
 from l2aco.training.offset import Offset, make_offset
-from l2aco.training.plot import plot_history
+from l2aco.training.plot import best_naive, plot_history
 from l2aco.training.prepare import Setup
 from l2aco.training.trained import Trained
 
@@ -68,7 +68,14 @@ def train_network(
             save_weights(fit.model, folder / "model.safetensors")
             if offset is not None:
                 write_arrays(folder / "offset.npz", offset.model.arrays())
-            plot_history(fit.state.history, fit.recipe.metric, name, folder / "history.png")
+            plot_history(
+                fit.state.history,
+                fit.recipe.metric,
+                name + (" (SIMULATED)" if setup.dataset.simulated else ""),
+                folder / "history.png",
+                best_epoch=fit.state.best_epoch,
+                naive=best_naive(setup, fit.recipe.metric),
+            )
 
         return Trained(
             valid=score_rows(fit.model, fit.valid_rows),
