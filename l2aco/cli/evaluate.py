@@ -50,6 +50,9 @@ def evaluate(
         shell.json({"run": found.id, **metrics})
         return
     shell.table(comparison(found, metrics), title=f"{found.id}: test rows")
+    shell.table(metrics["ranking"], title="the k first pairs of a line, means over lines that hold both labels")
+    shell.table(metrics["abstention"], title="wrong among the rows whose probability is furthest from a half")
+    shell.table(metrics["calibration"], title="calibration, by tenths of the rows")
 
 
 def register(app: typer.Typer) -> None:

@@ -15,6 +15,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "profiles audit": ("profiles audit reference --dataset demo",),
     "profiles export": ("profiles export reference profiles.parquet",),
     "profiles import": ("profiles import notes.csv --name notes",),
+    "profiles requests": ("profiles requests qwen --output requests --shards 4",),
+    "profiles answers": ("profiles answers answers",),
+    "profiles watch": ("profiles watch qwen",),
     "llms": ("llms",),
     "embed": ("embed --encoder minilm", "embed reference-panel"),
     "store list": ("store list",),
@@ -61,4 +64,5 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "predict --pairs pairs.csv --output predicted.csv",
     ),
     "recommend": ("recommend --cell MCF7", "recommend --cell BT-20 --profile bt20.json --top 20"),
+    "explore": ("explore", "explore --export pages"),
 }

@@ -18,7 +18,7 @@ PANELS = {
     "4. Models: trained, kept and held against each other": (
         "train", "ensemble", "runs", "bench", "evaluate", "backbones",
     ),
-    "5. Answers": ("predict", "recommend"),
+    "5. Answers": ("predict", "recommend", "explore"),
 }  # fmt: skip
 """The verbs by the step of the pipeline that they belong to."""
 VERBS = tuple(verb for verbs in PANELS.values() for verb in verbs)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from l2aco.cli.profiles_files import answers, requests
+from l2aco.cli.profiles_watch import watch
 from l2aco.cli.shell import JsonOption, Shell, verb
 
 if TYPE_CHECKING:
@@ -247,6 +249,7 @@ def import_(
 def register(app: typer.Typer) -> None:
     """Mount the verbs."""
     group = typer.Typer(help="Look at, check and move profile sets.", no_args_is_help=True)
-    for name, function in (("list", list_), ("show", show), ("audit", audit), ("export", export), ("import", import_)):
+    verbs = {"list": list_, "show": show, "audit": audit, "export": export, "import": import_}
+    for name, function in {**verbs, "requests": requests, "answers": answers, "watch": watch}.items():
         group.command(name)(function)
     app.add_typer(group, name="profiles")

@@ -104,6 +104,7 @@ class Shell:
         from l2aco.files import plain
 
         sys.stdout.write(jsonlib.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+        sys.stdout.flush()  # a server's address is read while it runs
 
     def made(self, facts: Mapping[str, Any], words: str, *, json: bool) -> None:
         """What a command has made: `facts` as JSON, or `words`."""
@@ -159,31 +160,17 @@ class Shell:
 
     @contextmanager
     def task(self, label: str, total: int | None = None, unit: str = "") -> Iterator[Advance]:
-        """A progress bar with rate and time left; see `l2aco.progress.Progress`."""
+        """How far a job is, with rate and time left: a panel in a terminal, lines in a pipe or a log; see
+        `l2aco.progress.Progress`."""
         if self.quiet:
             yield lambda done=1, note="": None
             return
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from l2aco.cli.progress import Standing, lines, panel
 
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:,.0f}" + ("/{task.total:,.0f}" if total is not None else "")),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-        )
-        with Progress(*columns, console=self.err, transient=not self.verbose) as bar:
-            task = bar.add_task(visible(label), total=total, note="", rate="")
-
-            def advance(done: int = 1, note: str = "") -> None:
-                speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
-                bar.update(
-                    task, advance=done, note=visible(note), rate=f"{speed:,.1f} {unit}/s" if speed and unit else ""
-                )
-
-            yield advance
+        standing = Standing(visible(label), total, unit)
+        shown = panel(self.err, standing, self.verbose) if self.err.is_terminal else lines(self.say, standing)
+        with shown as advance:
+            yield lambda done=1, note="": advance(done, visible(note))
 
 
 def agree(question: str) -> None:

@@ -17,7 +17,7 @@ from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Settings, Workspace, names_in
 
-NO_LLM = {"fake", "facts"}
+NO_LLM = {"fake", "facts", "bare-name"}
 
 
 def choose_store(

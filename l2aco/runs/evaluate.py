@@ -14,6 +14,7 @@ from l2aco.files import describe_validation, read_json, stable_hash, with_nan, w
 from l2aco.metrics import best_threshold, compute
 from l2aco.runs.breakdown import breakdown, strata
 from l2aco.runs.contents import NaiveRows, checked
+from l2aco.runs.ranking import calibration, ranking, risk_coverage
 
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
@@ -126,7 +127,8 @@ def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Sequence[Kn
 
 def evaluate_run(run: Run, device: str = "auto") -> dict[str, Any]:
     """`test`: the metrics of a run's test rows, computed anew from its weights; `valid` as they were, since a backbone
-    that is fitted at once has taken up those rows since.
+    that is fitted at once has taken up those rows since; `ranking`, `abstention` and `calibration` of the test rows
+    (`runs.ranking`).
 
     Raises DamagedError for a corrupt file, MismatchError for a run of another version.
     """
@@ -140,7 +142,12 @@ def evaluate_run(run: Run, device: str = "auto") -> dict[str, Any]:
 
     triples = run.counts(EntityKind.cell_line)["triples"].to_numpy()
     lines = predictor.entities(EntityKind.cell_line)
-    return test_metrics(lines, triples, rows_of("valid", anew=False), rows_of("test", anew=True))
+    test = rows_of("test", anew=True)
+    return test_metrics(lines, triples, rows_of("valid", anew=False), test) | {
+        "ranking": ranking(*test),
+        "abstention": risk_coverage(test.label, test.probability),
+        "calibration": calibration(test.label, test.probability),
+    }
 
 
 def comparison(run: Run, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
