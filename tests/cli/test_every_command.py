@@ -107,7 +107,13 @@ NEEDED = {
 }
 ELSEWHERE = {"device", "track", "kind"}
 """No names: values that the machine has or that are one of a few words."""
-NOT_READ = {("store import", "llm"), ("profile", "set_name"), ("recommend", "llm"), ("profiles requests", "set_name")}
+NOT_READ = {
+    ("store import", "llm"),
+    ("profile", "set_name"),
+    ("recommend", "llm"),
+    ("profiles requests", "set_name"),
+    ("profiles answers", "set_name"),
+}
 """Names that are given, not looked up, or only for a cell line that nobody knows."""
 
 
