@@ -34,6 +34,7 @@ lint: env
 
 docs: env
 	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 docs-check: env
 	$(BIN)/python docs/generate.py --check
