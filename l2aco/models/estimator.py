@@ -60,6 +60,11 @@ class Estimator(ABC):
     def refit(self, triples: Triples) -> Self:
         """What it is once it also knows these measurements; nothing that was chosen is chosen anew."""
 
+    def judged_on(self, triples: Triples) -> Self:
+        """What it is once its intervals are as wide as these measurements, which it does not know yet, ask for; what it
+        expects stays."""
+        return self
+
     @abstractmethod
     def admit(self, newcomers: Inputs) -> Self:
         """One that also scores these entities."""

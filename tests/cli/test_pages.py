@@ -33,7 +33,12 @@ def test_commands_of_a_page_are_understood(page: Path) -> None:
         command, rest = root, words[1:]
         while hasattr(command, "commands") and rest and rest[0] in command.commands:
             command, rest = command.commands[rest[0]], rest[1:]
-        if rest[:1] in (["--help"], ["--install-completion"], ["--version"]) or "..." in rest or "[" in line or "OPTIONS" in rest:
+        if (
+            rest[:1] in (["--help"], ["--install-completion"], ["--version"])
+            or "..." in rest
+            or "[" in line
+            or "OPTIONS" in rest
+        ):
             continue
         assert not hasattr(command, "commands"), line
         with command.make_context("l2aco", rest):
