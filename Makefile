@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := build/demo
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test test-long lint docs docs-check clean
+.PHONY: env demo test test-long lint docs docs-check dist-check clean
 
 env: $(STAMP)
 
@@ -34,9 +34,22 @@ lint: env
 
 docs: env
 	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 docs-check: env
 	$(BIN)/python docs/generate.py --check
+
+# The wheel in an environment that holds nothing else, with its real dependencies: what a newcomer gets.
+DIST := build/dist
+dist-check:
+	rm -rf $(DIST) && mkdir -p $(DIST)
+	$(PYTHON) -m venv $(DIST)/env
+	$(DIST)/env/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(DIST) .
+	$(DIST)/env/bin/python -m pip install --quiet --constraint constraints.txt torch
+	$(DIST)/env/bin/python -m pip install --quiet --constraint constraints.txt "$$(ls $(DIST)/l2aco-*.whl)[offline]"
+	cd $(DIST) && env/bin/l2aco doctor && env/bin/l2aco profile --llm reference -w work && env/bin/l2aco embed -w work \
+		--encoder minilm && env/bin/l2aco train -w work --set epochs=3 && env/bin/l2aco recommend -w work --cell MCF7
+	du -sh $(DIST)/env
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

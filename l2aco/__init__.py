@@ -36,6 +36,7 @@ _PUBLIC = {
     "TrainSpec": "l2aco.runs.spec",
     "train": "l2aco.training.train",
     "Run": "l2aco.runs.run",
+    "open": "l2aco.opening",
     "rank_pairs": "l2aco.recommend.rank",
 }
 __all__ = ["__version__", *_PUBLIC]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.files import child, describe_validation, read_toml
+from l2aco.shown import Shown
 
 SETTINGS_FILE = "l2aco.toml"
 
@@ -56,7 +57,7 @@ class Settings(BaseModel):
             )
 
 
-class Workspace:
+class Workspace(Shown):
     """A folder that holds a user's profiles, stores, data sets and runs.
 
     `settings` are the user's own configuration and the folder's l2aco.toml together: single values of the folder come
@@ -69,6 +70,11 @@ class Workspace:
         if self.root.exists() and not self.root.is_dir():
             raise UsageError("the workspace is a file", where=self.root, remedy="Name a folder with --workspace.")
         self.settings = _together(user_settings(), _read_settings(self.root / SETTINGS_FILE), trust)
+
+    def facts(self) -> dict[str, str]:
+        """Where it is, and how much is in it."""
+        held = {"profile sets": self.profiles, "stores": self.embeddings, "data sets": self.data, "runs": self.runs}
+        return {"at": str(self.root), **{what: ", ".join(names_in(path)) or "none" for what, path in held.items()}}
 
     @property
     def profiles(self) -> Path:

@@ -16,7 +16,7 @@ PANELS = {
     "2. Vectors: an encoder embeds the profiles": ("embed", "store", "encoders"),
     "3. Data: who was screened with what": ("data",),
     "4. Models: trained, kept and held against each other": (
-        "train", "ensemble", "runs", "bench", "evaluate", "backbones",
+        "train", "tune", "ensemble", "runs", "bench", "evaluate", "backbones",
     ),
     "5. Answers": ("predict", "recommend", "explore"),
 }  # fmt: skip

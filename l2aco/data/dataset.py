@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,10 +17,14 @@ from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import DamagedError
 from l2aco.files import sha256_file
+from l2aco.shown import Shown
 from l2aco.tables import read_written
 
+if TYPE_CHECKING:
+    import polars as pl
 
-class DataSet:
+
+class DataSet(Shown):
     """Drugs, cell lines, triples, and optionally a knowledge graph and features.
 
     `drugs` and `cell_lines` stand in the order of their ids and hold all that are known, with or without
@@ -36,6 +40,29 @@ class DataSet:
     def simulated(self) -> bool:
         """Whether the labels were made up, as those of the demo are."""
         return bool(self.manifest.get("simulated"))
+
+    def facts(self) -> dict[str, Any]:
+        """What it holds, by its manifest."""
+        counts = {name.replace("_", " "): f"{value:,}" for name, value in self.manifest["counts"].items()}
+        label = self.manifest["label_rule"]["text"]
+        return {"name": self.name + (" (SIMULATED)" if self.simulated else ""), **counts, "synergistic where": label}
+
+    def to_polars(self) -> pl.DataFrame:
+        """The triples with names and ids: drug_a, drug_b, cell_line, their ids, score, label, count."""
+        import polars as pl
+
+        triples = self.triples
+        found: dict[str, Any] = {}
+        ends = {
+            "drug_a": (triples.drug_a, self.drugs),
+            "drug_b": (triples.drug_b, self.drugs),
+            "cell_line": (triples.cell_line, self.cell_lines),
+        }
+        for what in ("name", "id"):
+            for column, (rows, entities) in ends.items():
+                values = pl.Series([getattr(entity, what) for entity in entities], dtype=pl.String)
+                found[column if what == "name" else f"{column}_id"] = values.gather(rows)
+        return pl.DataFrame(found | {"score": triples.score, "label": triples.label, "count": triples.count})
 
     @property
     def hash(self) -> str:

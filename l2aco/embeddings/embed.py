@@ -26,7 +26,7 @@ from l2aco.errors import InputError, MismatchError, PartlyDoneError
 from l2aco.profiles.numbers import has_text
 from l2aco.profiles.record import ProfileRecord
 from l2aco.profiles.sets import ProfileSet, list_profile_sets, open_profile_set
-from l2aco.progress import Advance, Progress, Silent
+from l2aco.progress import Advance, Progress, Silent, default
 from l2aco.workspace import Workspace
 
 COMMIT_SECONDS = 5.0
@@ -64,7 +64,7 @@ def embed_profiles(spec: EmbedSpec, workspace: Workspace, progress: Progress | N
     Raises UnavailableError where the encoder can be had nowhere, MismatchError where a store of that name holds
     vectors of another encoder, InputError for an empty profile. Nothing is half-written.
     """
-    progress = progress or Silent()
+    progress = progress or default()
     encoder_spec = resolve_encoder(spec.encoder or workspace.settings.encoder or DEFAULT_ENCODER, workspace.settings)
     encoder = make_encoder(
         encoder_spec,

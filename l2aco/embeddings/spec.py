@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from l2aco.shown import ShownSpec
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 IndexName = Literal["auto", "flat", "hnsw", "ivfpq"]
 
 
-class EmbedSpec(BaseModel):
+class EmbedSpec(ShownSpec):
     """`sets`: names of profile sets; none means every set of the workspace, else the bundled `reference`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

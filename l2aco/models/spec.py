@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from l2aco.shown import ShownSpec
 
 OffsetName = Literal["none", "mixed", "pair", "additive"]
 """The cheap model that a network may stand on, see `models.offset`."""
@@ -14,7 +16,7 @@ ScopeName = Literal["batch", "train", "all"]
 VectorsName = Literal["profiles", "shuffled", "random"]
 
 
-class AlignSpec(BaseModel):
+class AlignSpec(ShownSpec):
     """How profile vectors meet a backbone's representations.
 
     `loss` pulls representations towards the adapted vectors; `fusion` also feeds the adapted vectors to the

@@ -32,7 +32,7 @@ from l2aco.llm.vllm import vllm_command
 from l2aco.profiles.job import Job, plan_job, refuse_other, set_name
 from l2aco.profiles.sets import BUNDLED, MANIFEST, ProfileSet, opened, refuse_foreign
 from l2aco.profiles.spec import ProfileSpec
-from l2aco.progress import Advance, Progress, Silent
+from l2aco.progress import Advance, Progress, default
 from l2aco.workspace import Workspace, names_in
 
 
@@ -64,7 +64,7 @@ def generate_profiles(
     UnavailableError with the ways out where the model cannot be reached, LockedError where another process
     writes the same set; failures of single entities are counted in the report.
     """
-    progress = progress or Silent()
+    progress = progress or default()
     job = plan_job(spec, workspace)
     length = len(entities) if isinstance(entities, Sized) else None
     if spec.limit is not None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from l2aco.llm.addresses import check_address
 from l2aco.llm.keys import check_flags
 from l2aco.llm.options import EngineOptions, RunLimits
+from l2aco.shown import ShownSpec
 
 FLEX_TIMEOUT_S = 900.0
 
 
-class ProfileSpec(BaseModel):
+class ProfileSpec(ShownSpec):
     """A profiling job. What determines an answer is `llm`, `prompt` and the sampling; the rest says how to get it.
 
     `llm` is an alias of the catalog, `provider:model` or a Hugging Face id; `prompt` is NAME or NAME@VERSION (None: the

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from l2aco.recommend.own import Neighbour, describe_own, shown
 from l2aco.recommend.reasons import FEW, Reasons
+from l2aco.shown import Shown
+
+if TYPE_CHECKING:
+    import polars as pl
 
 NAME = 17
 """Letters of a drug's name in a table of 80 columns."""
@@ -74,8 +78,8 @@ class RankedPair:
         return found | {name: list(texts) for name, texts in reasons.items()}
 
 
-@dataclass(frozen=True)
-class Recommendation:
+@dataclass(frozen=True, repr=False)
+class Recommendation(Shown):
     """The ranked pairs for one cell line, and what a reader must know of them."""
 
     cell_line: str
@@ -108,6 +112,27 @@ class Recommendation:
     """Pairs that were measured in this line, and are not ranked for it."""
     new_drugs: tuple[str, ...] = ()
     """What the model could not read of drugs that it was not trained with, one sentence each."""
+
+    def facts(self) -> dict[str, Any]:
+        """The line, the run and the first pairs."""
+        first = [f"{pair.drug_a} + {pair.drug_b} ({pair.calibrated:.2f})" for pair in self.pairs[:3]]
+        simulated = " (SIMULATED)" if self.simulated else ""
+        return {
+            "for": self.cell_line + simulated,
+            "run": self.run,
+            "pairs": f"{len(self.pairs)}: {'; '.join(first)} ...",
+        }
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row a pair, the columns of `RankedPair`."""
+        import polars as pl
+
+        return pl.DataFrame([pair.as_dict() for pair in self.pairs], infer_schema_length=None)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<p>{escape(self.caption)}</p>{self.to_polars()._repr_html_()}"
 
     @property
     def notes(self) -> list[str]:

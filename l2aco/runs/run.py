@@ -11,7 +11,7 @@ inputs.npz            the entities with all that the model reads of them, as it 
 model.safetensors     the best weights
 offset.npz            the cheap model whose logits are added, where there is one
 members.json          the runs that an ensemble is made of, with their weights
-history.png           loss and validation metric over epochs
+history.png, .svg     loss and validation metric over epochs, beside the best mean of labels
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from l2aco.errors import DamagedError, InputError, L2aCoError, MismatchError, Un
 from l2aco.files import load_spec, read_json, sha256_file, with_nan
 from l2aco.progress import Progress, Silent
 from l2aco.runs.contents import Manifest, Metrics, checked
+from l2aco.shown import Shown
 from l2aco.tables import read_written
 from l2aco.workspace import Workspace, names_in
 
@@ -42,7 +43,7 @@ UNFINISHED = ".unfinished"
 COUNTS = ("triples", "training_triples")
 
 
-class Run:
+class Run(Shown):
     """A finished run. Files are read when first asked for, and checked against the manifest."""
 
     def __init__(self, path: Path, workspace: Workspace) -> None:
@@ -55,6 +56,29 @@ class Run:
     @property
     def _again(self) -> str:
         return f"Train it again: l2aco train --spec {self.path / 'spec.toml'}"
+
+    def facts(self) -> dict[str, Any]:
+        """What it is, and how it did beside the pair mean."""
+        row = self.summary()
+        reads = ", ".join(self.spec.store or ()) or "no knowledge"
+        simulated = " (SIMULATED)" if self.simulated else ""
+        return {
+            "id": self.id,
+            "data": f"{row['dataset']}{simulated}, {row['setting']} fold {row['fold']}",
+            "reads": reads,
+            "AUROC": f"{row['auroc']:.3f}",
+            "pair mean": "-" if row["pair_mean_auroc"] is None else f"{row['pair_mean_auroc']:.3f}",
+        }
+
+    def to_polars(self) -> pl.DataFrame:
+        """The test rows with names: drug_a, drug_b, cell_line, score, label, probability, calibrated."""
+        import polars as pl
+
+        found = self.predictions().drop("row")
+        for kind, columns in ((EntityKind.drug, ("drug_a", "drug_b")), (EntityKind.cell_line, ("cell_line",))):
+            names = {entity.id: entity.name for entity in self.entities(kind)}
+            found = found.with_columns(pl.col(*columns).replace(names))
+        return found
 
     def check_format(self) -> None:
         """Raises MismatchError where another version of L2aCo made the run: its numbers can be read, its model not."""

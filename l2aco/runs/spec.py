@@ -11,12 +11,13 @@ from l2aco.errors import UsageError
 from l2aco.files import describe_validation
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec, OffsetName
+from l2aco.shown import ShownSpec
 
 _FIELDS: dict[str, Any] = {
     name: (field.annotation | None, None)  # type: ignore[operator]
     for name, field in Recipe.model_fields.items()
 }
-GivenRecipe: Any = create_model("GivenRecipe", **_FIELDS)
+GivenRecipe: Any = create_model("GivenRecipe", __base__=ShownSpec, **_FIELDS)
 """The values of a `Recipe` as far as somebody gave them; None where nobody did."""
 
 

@@ -24,7 +24,7 @@ from l2aco.training.callbacks import Callback
 from l2aco.training.checkpoint import load_state, save_state
 from l2aco.training.loop import Fit, Record
 from l2aco.training.offset import Offset, choose_share, make_offset
-from l2aco.training.plot import plot_history
+from l2aco.training.plot import best_naive, plot_history
 from l2aco.training.prepare import Setup
 from l2aco.training.trained import Trained
 
@@ -72,7 +72,7 @@ def train_network(
             save_weights(fit.model, folder / "model.safetensors")
             if offset is not None:
                 write_arrays(folder / "offset.npz", {**offset.model.arrays(), "share_of_network": np.array(share)})
-            plot_history(fit.state.history, fit.recipe.metric, name, folder / "history.png")
+            _plot(setup, fit, name, folder)
 
         return Trained(
             valid=score_rows(fit.model, fit.valid_rows, share=share),
@@ -85,6 +85,17 @@ def train_network(
             beside={} if offset is None else {f"offset ({setup.spec.offset})": 1 / (1 + np.exp(-offset.test))},
             write=write,
         )
+
+
+def _plot(setup: Setup, fit: Fit, name: str, folder: Path) -> None:
+    plot_history(
+        fit.state.history,
+        fit.recipe.metric,
+        name + (" (SIMULATED)" if setup.dataset.simulated else ""),
+        folder / "history.png",
+        best_epoch=fit.state.best_epoch,
+        naive=best_naive(setup, fit.recipe.metric),
+    )
 
 
 def make_fit(setup: Setup, device: torch.device, offset: Offset | None = None) -> Fit:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from l2aco.errors import DamagedError
 from l2aco.files import WriterLock, stable_hash
 from l2aco.models.estimator import Estimator
-from l2aco.progress import Progress, Silent
+from l2aco.progress import Progress, default
 from l2aco.runs.knowledge import combined_hash
 from l2aco.runs.run import FORMAT, UNFINISHED, Run, run_id
 from l2aco.runs.spec import TrainSpec
@@ -29,7 +29,7 @@ STATE_SECONDS = 20.0
 def train(
     spec: TrainSpec,
     workspace: Workspace,
-    progress: Progress = Silent(),
+    progress: Progress | None = None,
     *,
     callbacks: Sequence[Callback] = (),
     state_seconds: float = STATE_SECONDS,
@@ -42,6 +42,7 @@ def train(
     same machine. Raises L2aCoError where names are unknown, vectors are missing, the rows hold one class only, or
     the loss stops being a number.
     """
+    progress = progress or default()
     with ExitStack() as stack:
         setup = prepare(spec, workspace, progress)
         name = run_id(setup.spec, stable_hash(identity(setup), 7))

@@ -114,6 +114,7 @@ def test_plots_are_pictures(cli: Cli, table: Path) -> None:
     cli("data", "info", "mine", "--plots", "plots")
     pictures = sorted((table.parent / "plots").glob("*.png"))
     assert [path.stem for path in pictures] == ["label_balance", "rows_per_cell_line", "rows_per_drug", "scores"]
+    assert "100 triples" in (table.parent / "plots" / "rows_per_drug.svg").read_text()
     assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5_000 for path in pictures)
 
 

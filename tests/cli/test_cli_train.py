@@ -50,6 +50,7 @@ def test_a_run_holds_everything_that_design_promises(lab, cli):
         "environment.json",
         "history.csv",
         "history.png",
+        "history.svg",
         "inputs.npz",
         "manifest.json",
         "metrics.json",
@@ -57,6 +58,8 @@ def test_a_run_holds_everything_that_design_promises(lab, cli):
         "predictions.parquet",
         "spec.toml",
     ]
+    picture = (run.path / "history.svg").read_text()
+    assert "SIMULATED" in picture and "kept: epoch" in picture and "mean (0." in picture
     assert len(run.history) == 2 and {"task", "align_drug", "align_cell", "valid_auroc"} <= set(run.history[0])
     assert run.environment["packages"]["torch"]
     from l2aco.metrics import compute

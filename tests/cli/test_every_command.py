@@ -87,6 +87,8 @@ NEEDED = {
     "recommend": "--cell A375",
     "profile": "--llm fake --name Erlotinib --kind drug",
     "profiles show": "reference",
+    "profiles answers": ".",
+    "profiles requests": "new --output requests --llm fake --name Erlotinib --kind drug",
     "profiles audit": "reference",
     "profiles export": "reference out.csv",
     "profiles requests": "gpt-4o-mini -o requests",
@@ -107,7 +109,13 @@ NEEDED = {
 }
 ELSEWHERE = {"device", "track", "kind"}
 """No names: values that the machine has or that are one of a few words."""
-NOT_READ = {("store import", "llm"), ("profile", "set_name"), ("recommend", "llm")}
+NOT_READ = {
+    ("store import", "llm"),
+    ("profile", "set_name"),
+    ("recommend", "llm"),
+    ("profiles requests", "set_name"),
+    ("profiles answers", "set_name"),
+}
 """Names that are given, not looked up, or only for a cell line that nobody knows."""
 
 

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from l2aco.data.splits import SETTINGS
 from l2aco.errors import UsageError
+from l2aco.shown import ShownSpec
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class SplitSpec(BaseModel):
+class SplitSpec(ShownSpec):
     """Which rows are trained on, chosen with, and tested on.
 
     setting: a name of the registry SETTINGS; S0 and S1 are aliases. fold of folds: which group of rows, lines, drugs,

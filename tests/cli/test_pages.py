@@ -1,0 +1,53 @@
+"""Every command that a page shows is one that there is, with options and values that there are; Python compiles."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from l2aco.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in PAGES if page.name not in ("commands.md", "catalog.md")]
+
+
+def shown(text: str) -> list[str]:
+    """The commands of indented blocks, continued lines joined; what stands apart explains it, `&&` parts two."""
+    joined = re.sub(r"\\\n\s+", "", text)
+    lines = re.findall(r"^    (l2aco .+)$", joined, flags=re.M)
+    return [part.strip() for line in lines for part in re.split(r"&&|\|", re.split(r"\s{2,}", line)[0])]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_of_a_page_are_understood(page: Path) -> None:
+    root = typer.main.get_command(app)
+    for line in shown(page.read_text(encoding="utf-8")):
+        words = shlex.split(line, comments=True)
+        if words[:1] != ["l2aco"]:
+            continue
+        command, rest = root, words[1:]
+        while hasattr(command, "commands") and rest and rest[0] in command.commands:
+            command, rest = command.commands[rest[0]], rest[1:]
+        if (
+            rest[:1] in (["--help"], ["--install-completion"], ["--version"])
+            or "..." in rest
+            or "[" in line
+            or "OPTIONS" in rest
+        ):
+            continue
+        assert not hasattr(command, "commands"), line
+        with command.make_context("l2aco", rest):
+            pass
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_of_a_page_compiles_and_imports_what_there_is(page: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S):
+        compile(block, str(page), "exec")
+        for line in re.findall(r"^(?:from l2aco\S* import .+|import l2aco.*)$", block, flags=re.M):
+            exec(line, {})

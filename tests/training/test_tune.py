@@ -1,0 +1,43 @@
+"""`l2aco tune`: over validation rows, resumable, seeded, bounded."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from l2aco.runs.run import list_runs
+from l2aco.runs.spec import TrainSpec
+from l2aco.training.train import train
+from l2aco.training.tune import parse_space, validation_value
+
+pytest.importorskip("optuna")
+SPACE = ("--backbone", "GCN", "--store", "none", "--set", "align.loss=none", "--set", "epochs=1")
+
+
+def test_a_search_goes_on_where_it_stopped_and_leaves_a_spec(lab, cli):
+    asked = ("tune", *SPACE, "--space", "learning_rate=1e-4:1e-1:log", "--space", "hidden=8,16", "--json")
+    first = json.loads(cli(*asked, "--trials", 2).stdout)
+    assert len(first["trials"]) == 2 and not list_runs(lab), "no run is saved, no test row scored"
+    more = cli(*asked, "--trials", 3)
+    assert "2 trials are there already" in more.stderr
+    told = json.loads(more.stdout)
+    assert len(told["trials"]) == 3 and told["value"] == max(row["auroc"] for row in told["trials"])
+    run = json.loads(cli("train", "--spec", told["spec"], "--json").stdout)["runs"][0]
+    (made,) = list_runs(lab)
+    assert made.id == run and made.metrics["training"]["best_value"] == pytest.approx(told["value"])
+    assert made.metrics["valid"]["auroc"] == pytest.approx(told["value"])
+
+
+def test_what_is_fitted_at_once_is_valued_on_validation_rows(lab):
+    spec = TrainSpec(backbone="Logistic", dataset="demo")
+    value = validation_value(spec, "auroc", lab)
+    assert train(spec, lab).metrics["valid"]["auroc"] == pytest.approx(value)
+
+
+def test_wrong_ranges_are_refused_before_anything_is_trained(lab, cli):
+    for space in ("nosuch=1,2", "learning_rate=1e-2:1e-4", "learning_rate=-1:1:log", "learning_rate", "hidden=a:b"):
+        assert "Error" in cli("tune", *SPACE, "--space", space, code=2).stderr
+    (whole,) = parse_space(("epochs=5:50",))
+    assert whole.kind == "whole" and parse_space(("lr=0.1:1",))[0].kind == "float"
+    assert not (lab.root / "tune").exists()
