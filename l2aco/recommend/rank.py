@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.data.catalog import open_dataset
+from l2aco.data.labels import UNLABELLED, LabelRule
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.recommend.own import NOBODY, Neighbour, neighbours, rank_correlation
 from l2aco.recommend.recommendation import RankedPair, Recommendation
 from l2aco.recommend.told import Told, vectors_told
-from l2aco.runs.measured import read_measured
+from l2aco.runs.measured import Measured, read_measured
 from l2aco.runs.newcomers import Acquaintances
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def rank_pairs(
     order = np.argsort(-raw, kind="stable")[:top]  # calibrated ones are equal near 0 and 1
     expected = predictor.expected_rows(of_drugs[one[order]], of_drugs[other[order]], np.repeat(line, len(order)))
     pairs = [(chosen[one[which]], chosen[other[which]]) for which in order]
-    numbers, record = _numbers(predictor, raw[order], expected), _Record(run, cell, like)
+    numbers, record = _numbers(predictor, raw[order], expected), _Record(run, cell, like, known)
     lines = run.counts(EntityKind.cell_line)
     return Recommendation(
         cell_line=cell.name,
@@ -163,20 +164,36 @@ def _numbers(predictor: Predictor, raw: np.ndarray, expected: Expected | None) -
 
 
 class _Record:
-    """What was measured of a pair, as the run's data set holds it today; nothing where that is gone.
+    """What was measured of a pair: what `told` says, else what the run's data set holds today, where it is there.
 
-    like: the lines that are most like the one asked for.
+    like: the lines that are most like the one asked for. A score alone is labelled by the data set's rule, and has no
+    label where that is gone or gives none.
     """
 
-    def __init__(self, run: Run, line: Entity, like: Sequence[Neighbour]) -> None:
+    def __init__(self, run: Run, line: Entity, like: Sequence[Neighbour], told: Measured | None) -> None:
         self._line, self._near = line.id, {neighbour.entity.id for neighbour in like}
         self._labels: dict[frozenset[str], dict[str, int]] = {}
+        self._scores: dict[frozenset[str], float] = {}
+        rule = LabelRule(kind="shipped")
         with suppress(UnknownNameError):
-            self._read(open_dataset(str(run.spec.dataset), run.workspace))
+            dataset = open_dataset(str(run.spec.dataset), run.workspace)
+            rule = dataset.label_rule
+            self._read(dataset)
+        if told is not None:
+            self._hear(told, told.labels(rule))
+
+    def _hear(self, told: Measured, labels: np.ndarray) -> None:
+        for (one, other, line), score, label in zip(told.entities, told.score.tolist(), labels.tolist(), strict=True):
+            pair = frozenset((one.id, other.id))
+            if line.id == self._line and not np.isnan(score):
+                self._scores[pair] = score
+            self._labels.setdefault(pair, {}).pop(line.id, None)
+            if label != UNLABELLED:
+                self._labels[pair][line.id] = label
 
     def _read(self, dataset: DataSet) -> None:
         triples = dataset.triples
-        drugs, lines = [drug.id for drug in dataset.drugs], [line.id for line in dataset.cell_lines]
+        drugs, lines = ([entity.id for entity in dataset.entities(kind)] for kind in EntityKind)
         columns = (triples.drug_a, triples.drug_b, triples.cell_line, triples.label)
         for a, b, c, label in zip(*(column.tolist() for column in columns), strict=True):
             self._labels.setdefault(frozenset((drugs[a], drugs[b])), {})[lines[c]] = label
@@ -188,6 +205,7 @@ class _Record:
         nearby = [label for line, label in labels.items() if line in self._near]
         return {
             "measured": labels.get(self._line),
+            "measured_score": self._scores.get(frozenset((one.id, other.id))),
             "elsewhere_synergistic": sum(elsewhere),
             "elsewhere_measured": len(elsewhere),
             "near_synergistic": sum(nearby),

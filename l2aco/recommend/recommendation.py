@@ -18,7 +18,8 @@ class RankedPair:
     """One pair.
 
     probability: of synergy by the model; calibrated: on the run's validation rows. measured: the label in this cell
-    line, None where nobody measured it. It was synergistic in `elsewhere_synergistic` of `elsewhere_measured` other
+    line, None where nobody measured it; measured_score: what came out where a table of measurements said so, which no
+    label need stand beside. It was synergistic in `elsewhere_synergistic` of `elsewhere_measured` other
     lines, and in `near_synergistic` of `near_measured` among those that are most like this one. training_a, training_b:
     the triples of each drug that the model was trained on. threshold: the probability from which the
     run calls a pair synergistic. expected: what would be measured, on the scale that the caption names, and the ends of
@@ -33,6 +34,7 @@ class RankedPair:
     probability: float
     calibrated: float
     measured: int | None
+    measured_score: float | None
     elsewhere_synergistic: int
     elsewhere_measured: int
     near_synergistic: int
@@ -53,11 +55,16 @@ class RankedPair:
             "probability": self.probability,
             "calibrated": self.calibrated,
             **self._expectation(),
-            "here": {None: "not measured", 0: "not synergistic", 1: "synergistic"}[self.measured],
+            "here": self._here(),
             "elsewhere": f"{self.elsewhere_synergistic} of {self.elsewhere_measured} lines",
             "like it": f"{self.near_synergistic} of {self.near_measured}",
             "trained_on": f"{self.training_a:,} + {self.training_b:,}",
         }
+
+    def _here(self) -> str:
+        said = {None: [], 0: ["not synergistic"], 1: ["synergistic"]}[self.measured]
+        said += [] if self.measured_score is None else [f"score {self.measured_score:.4g}"]
+        return ", ".join(said) or "not measured"
 
     def _expectation(self) -> dict[str, str]:
         if self.expected is None:

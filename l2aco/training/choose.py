@@ -46,14 +46,13 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
                 remedy="Leave out --offset, or name another --backbone.",
             )
     elif reads or spec.align.active:
-        reads, found["store"] = True, _named_stores(spec, workspace)
+        found["store"] = _named_stores(spec, workspace)
     else:
-        reads = spec.offset == "mixed"
-        found["store"] = _stores_at_hand(spec, workspace) if reads else ()
-    if spec.align.vectors != "profiles" and not reads:
+        found["store"] = _stores_at_hand(spec, workspace) if spec.offset == "mixed" else ()
+    if spec.align.vectors != "profiles" and not found["store"]:
         raise UsageError(
             f"vectors = {spec.align.vectors} is a control of vectors that nothing reads",
-            remedy="Leave out --vectors, or let --align, --fusion, --offset or --set cell_features=profile read some.",
+            remedy="Leave out --vectors, or let --align, --fusion, --offset or cell_features=profile read a --store.",
         )
     found |= {"llm": None, "encoder": None}
     return spec.model_copy(update=found)

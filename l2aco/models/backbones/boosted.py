@@ -116,6 +116,11 @@ class Boosted(Estimator):
         """The mixed models take the rows up; the trees stay, since what they read has taken them up."""
         return replace(self, plain=self.plain.refit(triples), knowing=self.knowing.refit(triples))
 
+    def take_up(self, triples: Triples) -> Self:
+        """What is expected rises with what was measured; the trees were grown free of such a bond, and the probability
+        may not follow."""
+        return replace(self, plain=self.plain.take_up(triples), knowing=self.knowing.take_up(triples))
+
     def admit(self, newcomers: Inputs) -> Self:
         columns = self.columns.and_of(Columns.of(newcomers, self.components))
         return replace(self, plain=self.plain.admit(newcomers), knowing=self.knowing.admit(newcomers), columns=columns)
