@@ -133,6 +133,12 @@ def _settle(making: Path, path: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def require_there(path: Path, remedy: str | None = None) -> None:
+    """Raises InputError where nothing is at a path that a user gave."""
+    if not path.exists():
+        raise InputError("no such file or folder", where=path, remedy=remedy)
+
+
 def files_in(folder: Path) -> list[str]:
     """The paths, inside the folder, of everything in it that is no folder, links not followed."""
     return sorted(

@@ -60,6 +60,11 @@ def rank_pairs(
     cell = _line(run, acquaintances, cell_line, told)
     trained = dict(run.counts(EntityKind.drug).select("id", "training_triples").iter_rows())
     chosen = _often_trained(_drugs(run, acquaintances, drugs), trained, min_triples)
+    if told and acquaintances.gone:
+        raise InputError(
+            f"the run reads {' and '.join(acquaintances.gone)}, which this workspace does not have",
+            remedy="Bring it: `l2aco store export` where it is, `l2aco store import` here, or `l2aco embed`.",
+        )
     if told:
         vectors = vectors_told(cell, told, acquaintances.stores, run.workspace, progress)
         acquaintances = Acquaintances(run, [cell], {cell.key: vectors})
@@ -117,8 +122,8 @@ def _introduced(run: Run, acquaintances: Acquaintances, entities: Sequence[Entit
 
 
 def _correlation(predictor: Predictor, raw: np.ndarray, one: np.ndarray, other: np.ndarray) -> float | None:
-    """Of the ranks of `raw` with those of a line of which nothing is known; None for a control."""
-    if predictor.align.vectors != "profiles":
+    """Of the ranks of `raw` with those of a line of which nothing is known; None for a control, and of few pairs."""
+    if predictor.align.vectors != "profiles" or len(raw) < FEWEST_PAIRS:
         return None
     line = predictor.rows(EntityKind.cell_line, [NOBODY])
     return rank_correlation(raw, predictor.predict_rows(one, other, np.repeat(line, len(one))))
@@ -163,6 +168,10 @@ def _numbers(predictor: Predictor, raw: np.ndarray, expected: Expected | None) -
     return numbers | {"expected": expected.mean, "expected_low": expected.low, "expected_high": expected.high}
 
 
+FEWEST_PAIRS = 10
+"""Below, how alike two lists are is chance."""
+
+
 class _Record:
     """What was measured of a pair: what `told` says, else what the run's data set holds today, where it is there.
 
@@ -175,10 +184,12 @@ class _Record:
         self._labels: dict[frozenset[str], dict[str, int]] = {}
         self._scores: dict[frozenset[str], float] = {}
         rule = LabelRule(kind="shipped")
+        self._here = False
         with suppress(UnknownNameError):
             dataset = open_dataset(str(run.spec.dataset), run.workspace)
             rule = dataset.label_rule
             self._read(dataset)
+            self._here = True
         if told is not None:
             self._hear(told, told.labels(rule))
 
@@ -204,6 +215,7 @@ class _Record:
         elsewhere = [label for line, label in labels.items() if line != self._line]
         nearby = [label for line, label in labels.items() if line in self._near]
         return {
+            "recorded": self._here,
             "measured": labels.get(self._line),
             "measured_score": self._scores.get(frozenset((one.id, other.id))),
             "elsewhere_synergistic": sum(elsewhere),

@@ -9,6 +9,7 @@ from typing import Any
 from l2aco.files import atomic_path
 from l2aco.recommend.own import Neighbour, describe_own, shown
 
+UNRECORDED = "not known"
 FEW = 10
 """Training triples of a drug below which its pairs are said to rest on little."""
 
@@ -22,8 +23,9 @@ class RankedPair:
     label need stand beside. It was synergistic in `elsewhere_synergistic` of `elsewhere_measured` other
     lines, and in `near_synergistic` of `near_measured` among those that are most like this one. training_a, training_b:
     the triples of each drug that the model was trained on. threshold: the probability from which the
-    run calls a pair synergistic. expected: what would be measured, on the scale that the caption names, and the ends of
-    the interval that holds 90% of measurements; None where the model does not say.
+    run calls a pair synergistic. recorded: whether the data set that says what was measured is here. expected: what
+    would be measured, on the scale that the caption names, and the ends of the interval that holds 90% of measurements;
+    None where the model does not say.
     """
 
     rank: int
@@ -42,12 +44,14 @@ class RankedPair:
     training_a: int
     training_b: int
     threshold: float
+    recorded: bool = True
     expected: float | None = None
     expected_low: float | None = None
     expected_high: float | None = None
 
     def as_row(self) -> dict[str, Any]:
         """The columns of the printed table."""
+        known = self.recorded or self.elsewhere_measured > 0
         return {
             "rank": self.rank,
             "drug_a": self.drug_a,
@@ -56,15 +60,15 @@ class RankedPair:
             "calibrated": self.calibrated,
             **self._expectation(),
             "here": self._here(),
-            "elsewhere": f"{self.elsewhere_synergistic} of {self.elsewhere_measured} lines",
-            "like it": f"{self.near_synergistic} of {self.near_measured}",
+            "elsewhere": f"{self.elsewhere_synergistic} of {self.elsewhere_measured} lines" if known else UNRECORDED,
+            "like it": f"{self.near_synergistic} of {self.near_measured}" if known else UNRECORDED,
             "trained_on": f"{self.training_a:,} + {self.training_b:,}",
         }
 
     def _here(self) -> str:
         said = {None: [], 0: ["not synergistic"], 1: ["synergistic"]}[self.measured]
         said += [] if self.measured_score is None else [f"score {self.measured_score:.4g}"]
-        return ", ".join(said) or "not measured"
+        return ", ".join(said) or ("not measured" if self.recorded else UNRECORDED)
 
     def _expectation(self) -> dict[str, str]:
         if self.expected is None:
@@ -91,7 +95,8 @@ class Recommendation:
     newcomer: bool = False
     """Whether the run was not trained with this cell line."""
     correlation: float | None = None
-    """Rank correlation over all pairs with the list of a line of which nothing is known; None for a control."""
+    """Rank correlation over all pairs with the list of a line of which nothing is known; None for a control, and
+    of fewer than ten pairs."""
     neighbours: tuple[Neighbour, ...] = ()
     """The lines in training that are most like it."""
     threshold: float = 0.5
@@ -112,6 +117,8 @@ class Recommendation:
         lines.append(f"A pair counts as synergistic from a probability of {self.threshold:.3f} (by validation rows).")
         if self.measured:
             lines.append(f"{self.measured:,} further measurements are taken up.")
+        if not all(pair.recorded for pair in self.pairs):
+            lines.append("The run's data set is not here, so that what was measured of the pairs is not known.")
         if self.scale:
             lines.append(f"Expected is {self.scale}, with the interval of 90% of measurements.")
         if "profile vector" in self.lacking:
