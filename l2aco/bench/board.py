@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.bench.finished import Finished, OfSplits, Origin, open_finished
-from l2aco.bench.statistics import Difference, Rows, auroc, auroc_of_splits, difference, resampled
+from l2aco.bench.rows import Rows
+from l2aco.bench.statistics import Difference, auroc, auroc_of_splits, difference, resampled
 from l2aco.bench.suite import COLUMNS
 from l2aco.bench.table import Cell, Table, count, heading, interval, number, text
 

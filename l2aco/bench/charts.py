@@ -6,15 +6,36 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2aco.bench.curves import (
+    COLOURS,
+    INK,
+    WIDTH,
+    abstention,
+    calibration,
+    figure_of,
+    first_pairs,
+    line_calibration,
+    long_tail,
+    plane,
+)
 from l2aco.bench.details import Details
 from l2aco.bench.suite import Suite
 from l2aco.bench.table import Table
-from l2aco.bench.tables import calibration_table, differences_table, lines_table
+from l2aco.bench.tables import (
+    calibration_table,
+    coverage_table,
+    differences_table,
+    line_calibration_table,
+    lines_table,
+    map_table,
+    ranking_table,
+)
 from l2aco.bench.verdict import TITLES, Verdict
 from l2aco.files import atomic_path, write_text
 
@@ -23,15 +44,6 @@ if TYPE_CHECKING:
 
     from l2aco.bench.report import Report, Section
 
-INK = "#0b0c0d"
-"""Becomes currentColor, so that a page may be dark."""
-COLOURS = ("#2f7fc1", "#d55e00", "#0a9a73", "#c76a9f", "#b8860b", "#6d6fd0")
-"""Told apart by most people, on white and on black."""
-MARKERS = "osD^vP"
-STEPS = 5
-"""Of the curve of the long tail."""
-WIDTH = 5.0
-"""Inches: legible on a phone."""
 STYLE: Any = {
     "text.parse_math": False,  # a name with dollar signs is a name
     "svg.fonttype": "none",
@@ -53,6 +65,7 @@ class Chart:
     figure: Figure
     table: Table
 
+    @cached_property
     def svg(self) -> str:
         """The drawing alone, without the head of a file; the same bytes each time."""
         import matplotlib
@@ -82,7 +95,7 @@ def save_charts(charts: Sequence[Chart], folder: Path) -> None:
     import matplotlib
 
     for chart in charts:
-        write_text(folder / f"{chart.name}.svg", '<?xml version="1.0" encoding="utf-8"?>\n' + chart.svg())
+        write_text(folder / f"{chart.name}.svg", '<?xml version="1.0" encoding="utf-8"?>\n' + chart.svg)
         with matplotlib.rc_context(STYLE), atomic_path(folder / f"{chart.name}.png") as partial:
             chart.figure.savefig(partial, format="png", dpi=150, metadata={"Software": None})
 
@@ -105,15 +118,46 @@ def _of_section(suite: Suite, section: Section) -> list[Chart]:
             f"{name}-long-tail",
             "AUROC within a line, by its triples",
             f"A mark is a cell line; the curve is the mean of lines about as large.{some}",
-            _long_tail(found, shown),
+            long_tail(found, shown),
             lines,
         ),
         Chart(
             f"{name}-calibration",
             "Calibration",
             f"A mark is a tenth of the rows; on the diagonal a probability is what it says.{some}",
-            _calibration(found, shown),
+            calibration(found, shown),
             calibration_table(scored, found),
+        ),
+        Chart(
+            f"{name}-line-calibration",
+            "Calibration of cell lines",
+            f"A mark is a cell line: its mean probability, and the share that was synergistic.{some}",
+            line_calibration(found, shown),
+            line_calibration_table(scored, found, models),
+        ),
+        Chart(
+            f"{name}-ranking",
+            "The first pairs of a line",
+            f"The share of synergies among the first pairs of a list, mean over lines.{some}",
+            first_pairs(found, shown),
+            ranking_table(scored, found),
+        ),
+        Chart(
+            f"{name}-abstention",
+            "Abstention",
+            f"Wrong answers where a model answers only for what it is the surest of; a half divides.{some}",
+            abstention(found, shown),
+            coverage_table(scored, found),
+        ),
+        *(
+            Chart(
+                f"{name}-map-{one.store}-{one.kind.replace(' ', '-')}",
+                f"{one.store}: {one.kind}s",
+                "Vectors along the two directions in which they differ most; those alike lie together.",
+                plane(one),
+                map_table(one),
+            )
+            for one in (scored.known.maps if scored.known else ())
         ),
     ]
 
@@ -125,17 +169,10 @@ def _shown(suite: Suite, models: list[str]) -> list[str]:
     return [model for model in models if model in chosen]
 
 
-def _figure(height: float, width: float = WIDTH) -> tuple[Figure, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
-
-
 def _differences(number: int, verdict: Verdict) -> Chart:
     names = sorted(verdict.over, key=lambda name: verdict.over[name].value)
     found = [verdict.over[name] for name in names]
-    figure, axes = _figure(1.1 + 0.32 * len(names))
+    figure, axes = figure_of(1.1 + 0.32 * len(names))
     value = np.array([one.value for one in found])
     reach = np.abs(np.array([[one.low, one.high] for one in found]).T - value)
     axes.axvspan(-verdict.resolution, verdict.resolution, color="#888888", alpha=0.18, linewidth=0)
@@ -154,7 +191,7 @@ def _differences(number: int, verdict: Verdict) -> Chart:
 
 def _heat_map(found: Details, models: list[str]) -> Figure:
     values = np.array([[line.auroc[model] for model in models] for line in found.lines])
-    figure, axes = _figure(1.6 + 0.16 * len(found.lines), max(WIDTH, 2 + 0.3 * len(models)))
+    figure, axes = figure_of(1.6 + 0.16 * len(found.lines), max(WIDTH, 2 + 0.3 * len(models)))
     axes.set_facecolor("#999999")
     grid = axes.pcolormesh(np.ma.masked_invalid(values), cmap="cividis", edgecolors="none")
     axes.invert_yaxis()
@@ -163,42 +200,3 @@ def _heat_map(found: Details, models: list[str]) -> Figure:
     axes.tick_params(length=0)
     figure.colorbar(grid, ax=axes, label="AUROC", fraction=0.04).outline.set_visible(False)
     return figure
-
-
-def _long_tail(found: Details, models: list[str]) -> Figure:
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    figure, axes = _figure(4.2)
-    handles: list[Any] = []
-    triples = np.array([line.triples for line in found.lines])
-    bins = np.searchsorted(np.geomspace(triples.min(), triples.max(), STEPS + 1)[1:-1], triples)
-    for model, colour, marker in zip(models, COLOURS, MARKERS, strict=False):
-        value = np.array([line.auroc[model] for line in found.lines])
-        known = np.isfinite(value)
-        axes.scatter(triples[known], value[known], s=12, color=colour, marker=marker, alpha=0.4, linewidths=0)
-        steps = [known & (bins == step) for step in range(STEPS)]
-        mean = [(triples[at].mean(), value[at].mean()) for at in steps if at.any()]
-        handles += axes.plot(*np.reshape(mean, (-1, 2)).T, color=colour, marker=marker, markersize=5)
-    axes.axhline(0.5, color=INK, linewidth=0.8, linestyle=":")
-    axes.set(xscale="log", xlabel="triples of the cell line", ylabel="AUROC within the line")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    _legend(figure, handles, models)
-    return figure
-
-
-def _calibration(found: Details, models: list[str]) -> Figure:
-    figure, axes = _figure(4.6)
-    handles: list[Any] = []
-    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-    for model, colour, marker in zip(models, COLOURS, MARKERS, strict=False):
-        bins = [(one.predicted, one.observed) for one in found.calibration if one.model == model]
-        handles += axes.plot(*np.transpose(bins), color=colour, marker=marker, markersize=4)
-    axes.set(xlabel="predicted probability", ylabel="share that was synergistic", xlim=(0, 1), ylim=(0, 1))
-    _legend(figure, handles, models)
-    return figure
-
-
-def _legend(figure: Figure, handles: list[Any], models: list[str]) -> None:
-    figure.legend(handles, models, loc="outside lower center", ncols=2, frameon=False, fontsize=8)

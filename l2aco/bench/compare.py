@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.bench.statistics import MEASURES, Difference, Rows, difference, resampled
+from l2aco.bench.rows import Rows
+from l2aco.bench.statistics import MEASURES, Difference, difference, resampled
 from l2aco.entities import EntityIndex, EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.runs.pairs import read_pairs

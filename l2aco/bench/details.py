@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from l2aco.bench.known import Grouping
+from l2aco.bench.rows import Rows
 from l2aco.bench.scored import Place, Scored
-from l2aco.bench.statistics import Rows, auroc_of_lines, auroc_of_splits
+from l2aco.bench.statistics import auroc_of_lines, auroc_of_splits
 from l2aco.runs.breakdown import strata
+from l2aco.runs.ranking import calibration, ranking, risk_coverage
 
 Array = np.ndarray[Any, np.dtype[Any]]
 FREQUENCIES = ("head", "middle", "tail")
-BINS = 10
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """Test rows of some cell lines. `auroc`: of these rows pooled in a split, the mean over splits, by predictor."""
+    """Test rows of some lines or pairs. `auroc`: of these rows pooled in a split, mean over splits, by predictor."""
 
     by: str
     name: str
@@ -36,6 +38,32 @@ class OfLine:
     tissue: str | None
     triples: int
     auroc: dict[str, float]
+    positive: float
+    """The share of synergies."""
+    predicted: dict[str, float]
+    """The mean probability, by predictor."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The `k` first pairs of a line, means over lines, splits and draws: `runs.ranking.top`."""
+
+    model: str
+    k: int
+    precision: float
+    recall: float
+    ndcg: float
+    enrichment: float
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The rows that a predictor is the surest of, a share of all, and the share of these where it is wrong."""
+
+    model: str
+    coverage: float
+    rows: int
+    error: float
 
 
 @dataclass(frozen=True)
@@ -50,11 +78,13 @@ class Bin:
 
 @dataclass(frozen=True)
 class Details:
-    """The three views of one data set and setting, each predictor on the splits that it has finished."""
+    """The views of one data set and setting, each predictor on the splits that it has finished."""
 
     strata: list[Stratum]
     lines: list[OfLine]
     calibration: list[Bin]
+    ranking: list[Ranked]
+    coverage: list[Kept]
 
 
 def details(scored: Scored) -> Details:
@@ -62,9 +92,11 @@ def details(scored: Scored) -> Details:
     predicted = {arm: _finished(scored, arm) for arm in scored.predictions}
     everything = scored.together(scored.rows)
     return Details(
-        [_stratum(everything, predicted, *chosen) for chosen in _groups(scored, everything)],
+        list(_strata(scored, everything, predicted)),
         _of_lines(scored, everything, predicted),
-        [one for arm, (rows, draws) in predicted.items() for one in _calibration(arm, rows, draws)],
+        [one for arm, rows in predicted.items() for one in _calibration(arm, *rows)],
+        [Ranked(arm, k, **values) for arm, (rows, draws) in predicted.items() for k, values in _ranked(rows, draws)],
+        [one for arm, rows in predicted.items() for one in _kept(arm, *rows)],
     )
 
 
@@ -73,26 +105,28 @@ def _finished(scored: Scored, arm: str) -> tuple[Rows, Array]:
     return scored.together(places), scored.predicted(arm, places)
 
 
-def _groups(scored: Scored, rows: Rows) -> Iterator[tuple[str, str, Array]]:
-    """What is sliced, the name of the slice, and the numbers of its lines among those that were tested."""
-    tested = np.unique(rows.line)
-    frequency = np.array(strata(np.array([line.triples for line in scored.lines])))
+def _groups(scored: Scored) -> Iterator[Grouping]:
+    lines = np.arange(len(scored.lines))
+    frequency = np.array(strata(np.array([line.triples for line in scored.lines])), dtype=object)
     tissue = np.array([line.tissue or "" for line in scored.lines], dtype=object)
-    for by, names, of_line in (("frequency", FREQUENCIES, frequency), ("tissue", sorted(set(tissue) - {""}), tissue)):
-        for name in names:
-            chosen = tested[of_line[tested] == name]
-            if len(chosen):
-                yield by, name, chosen
+    yield Grouping("frequency", "line", FREQUENCIES, lines, frequency)
+    yield Grouping("tissue", "line", tuple(sorted(set(tissue) - {""})), lines, tissue)
+    yield from scored.groupings
 
 
-def _stratum(rows: Rows, predicted: dict[str, tuple[Rows, Array]], by: str, name: str, lines: Array) -> Stratum:
-    found = {}
-    for arm, (own, draws) in predicted.items():
-        at = np.isin(own.line, lines)
-        if at.any():
-            part = own.take(at)
-            found[arm] = float(np.mean([auroc_of_splits(part, draw[at]) for draw in draws]))
-    return Stratum(by, name, len(lines), int(np.isin(rows.line, lines).sum()), found)
+def _strata(scored: Scored, rows: Rows, predicted: dict[str, tuple[Rows, Array]]) -> Iterator[Stratum]:
+    for grouping in _groups(scored):
+        of_all = grouping.of_rows(rows)
+        of_arm = {arm: grouping.of_rows(own) for arm, (own, _) in predicted.items()}
+        for name in grouping.names:
+            here = of_all == name
+            if here.any():
+                found = {}
+                for arm, (own, draws) in predicted.items():
+                    if (at := of_arm[arm] == name).any():
+                        part = own.take(at)
+                        found[arm] = float(np.mean([auroc_of_splits(part, draw[at]) for draw in draws]))
+                yield Stratum(grouping.by, name, len(np.unique(rows.line[here])), int(here.sum()), found)
 
 
 def _of_lines(scored: Scored, rows: Rows, predicted: dict[str, tuple[Rows, Array]]) -> list[OfLine]:
@@ -102,7 +136,11 @@ def _of_lines(scored: Scored, rows: Rows, predicted: dict[str, tuple[Rows, Array
     for line in np.unique(rows.line):
         values = {arm: _mean(one.get(line) for one in draws) for arm, draws in by_arm.items()}
         name, tissue, triples = scored.lines[line]
-        found.append(OfLine(name, tissue, triples, values))
+        shares = {
+            arm: float(draws[:, at].mean()) for arm, (own, draws) in predicted.items() if (at := own.line == line).any()
+        }
+        positive = float(rows.label[rows.line == line].mean())
+        found.append(OfLine(name, tissue, triples, values, positive, shares))
     return sorted(found, key=lambda line: (-line.triples, line.name))
 
 
@@ -112,7 +150,20 @@ def _mean(values: Iterable[float | None]) -> float:
 
 
 def _calibration(arm: str, rows: Rows, draws: Array) -> Iterator[Bin]:
-    value, label = draws.ravel(), np.tile(rows.label, len(draws))
-    for at in np.array_split(np.argsort(value, kind="stable"), BINS):
-        if len(at):
-            yield Bin(arm, len(at), float(value[at].mean()), float(label[at].mean()))
+    for one in calibration(np.tile(rows.label, len(draws)), draws.ravel()):
+        yield Bin(arm, int(one["rows"]), one["predicted"], one["observed"])
+
+
+def _kept(arm: str, rows: Rows, draws: Array) -> Iterator[Kept]:
+    for one in risk_coverage(np.tile(rows.label, len(draws)), draws.ravel()):
+        yield Kept(arm, one["coverage"], int(one["rows"]), one["error"])
+
+
+def _ranked(rows: Rows, draws: Array) -> Iterator[tuple[int, dict[str, float]]]:
+    split = rows.seed * (int(rows.fold.max()) + 1) + rows.fold
+    line = split * (int(rows.line.max()) + 1) + rows.line
+    found = [ranking(rows.label, draw, line) for draw in draws]
+    for of_k in zip(*found, strict=True):
+        if of_k[0]["lines"]:
+            names = ("precision", "recall", "ndcg", "enrichment")
+            yield int(of_k[0]["k"]), {name: float(np.mean([row[name] for row in of_k])) for name in names}

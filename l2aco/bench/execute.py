@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from l2aco.bench.suite import Cell, Suite, cells
+from l2aco.bench.suite import Budget, Cell, Suite, cells
 from l2aco.data.catalog import open_dataset
 from l2aco.errors import L2aCoError
 from l2aco.files import read_json, sha256_file, stable_hash, write_json
 from l2aco.progress import Progress, Silent
 from l2aco.runs.run import FORMAT, Run
+from l2aco.runs.spec import TrainSpec
 from l2aco.training.choose import complete
 from l2aco.training.several import train_each
 from l2aco.workspace import Workspace
@@ -25,10 +28,19 @@ class Outcome:
     suite: Suite
     runs: list[tuple[Cell, Run]] = field(default_factory=list)
     failed: list[tuple[Cell, str]] = field(default_factory=list)
+    unfinished: list[Cell] = field(default_factory=list)
+    """Those that were not begun before the budget was spent."""
+
+    @property
+    def cells(self) -> int:
+        """How many the suite has."""
+        return len(self.runs) + len(self.failed) + len(self.unfinished)
 
 
-def run_suite(suite: Suite, workspace: Workspace, progress: Progress = Silent(), *, jobs: int = 1) -> Outcome:
-    """Train every cell that has no run yet, `jobs` at a time in processes of their own, with the same numbers.
+def run_suite(
+    suite: Suite, workspace: Workspace, progress: Progress = Silent(), *, jobs: int = 1, pool: Any = None
+) -> Outcome:
+    """Train every cell that has no run yet, as long as the budget lasts; `jobs` and `pool` as `train_each` takes them.
 
     Which run is whose is written down after each one, so that an interrupted suite goes on where it stood, and a cell
     that was changed is trained again alone. Raises what a wrong suite raises, before anything is trained.
@@ -43,9 +55,12 @@ def run_suite(suite: Suite, workspace: Workspace, progress: Progress = Silent(),
             missing.append(cell)
         else:
             outcome.runs.append((cell, run))
+    begun = _within(suite.budget, [cell.spec for cell in missing])
+    done = set[int]()
     with progress.task(suite.name, total=len(missing), unit="runs") as advance:
-        for number, result in train_each([cell.spec for cell in missing], workspace, jobs=jobs):
+        for number, result in train_each(begun, workspace, jobs=min(jobs, max(1, len(missing))), pool=pool):
             cell = missing[number]
+            done.add(number)
             if isinstance(result, Run):
                 index.keep(cell, result)
                 outcome.runs.append((cell, result))
@@ -53,10 +68,20 @@ def run_suite(suite: Suite, workspace: Workspace, progress: Progress = Silent(),
                 outcome.failed.append((cell, result.message))
                 progress.say(f"{describe(cell)} failed: {result.message}")
             advance(1, describe(cell))
+    outcome.unfinished = [cell for number, cell in enumerate(missing) if number not in done]
     order = {describe(cell): at for at, cell in enumerate(asked)}
     for found in (outcome.runs, outcome.failed):
         found.sort(key=lambda item: order[describe(item[0])])
     return outcome
+
+
+def _within(budget: Budget, specs: list[TrainSpec]) -> Iterator[TrainSpec]:
+    """As many as may be begun, asked for one after another."""
+    start = monotonic()
+    for spec in specs[: budget.cells]:
+        if budget.hours is not None and monotonic() - start >= budget.hours * 3600:
+            return
+        yield spec
 
 
 def describe(cell: Cell) -> str:
@@ -73,6 +98,7 @@ class Index:
         self._workspace = workspace
         self._folder = workspace.runs / ".cells"
         self._hashes: dict[Path, str] = {}
+        self._same: dict[str, tuple[TrainSpec, list[Any]]] = {}
 
     def find(self, cell: Cell) -> Run | None:
         """The run of a cell, if it is whole."""
@@ -88,11 +114,20 @@ class Index:
         write_json(self._folder / f"{self._key(cell)}.json", run.id)
 
     def _key(self, cell: Cell) -> str:
-        spec = complete(cell.spec, self._workspace)
-        stores = [self._hash(self._workspace.embeddings / store / "manifest.json") for store in spec.store or ()]
-        data = open_dataset(str(spec.dataset), self._workspace).hash
+        spec, of = self._complete(cell.spec)
         same: Any = {"device": True, "threads": True}
-        return stable_hash([FORMAT, spec.model_dump(mode="json", exclude=same), data, stores], 32)
+        return stable_hash([FORMAT, spec.model_dump(mode="json", exclude=same), *of], 32)
+
+    def _complete(self, spec: TrainSpec) -> tuple[TrainSpec, list[Any]]:
+        """The spec with its choices made, and hashes of the data and the stores: read once for all splits of an arm."""
+        of_split = {"seed": spec.seed, "split": spec.split}
+        key = spec.model_dump_json(exclude={*of_split})
+        if key not in self._same:
+            found = complete(spec, self._workspace)
+            stores = [self._hash(self._workspace.embeddings / store / "manifest.json") for store in found.store or ()]
+            self._same[key] = found, [open_dataset(str(found.dataset), self._workspace).hash, stores]
+        found, of = self._same[key]
+        return found.model_copy(update=of_split), of
 
     def _hash(self, path: Path) -> str:
         if path not in self._hashes:

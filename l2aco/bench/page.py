@@ -15,26 +15,23 @@ if TYPE_CHECKING:
 
 def page(report: Report, charts: Mapping[str, Sequence[Chart]]) -> str:
     """The page of a report with its charts (`charts.charts_of`)."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from l2aco.templating import environment
 
-    environment = Environment(
-        loader=PackageLoader("l2aco.bench"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
-        report=report,
-        claims=list(zip(report.verdicts, charts["claims"], strict=True)),
-        sections=[
-            (
-                where(one.scored),
-                standings_table(one.scored, one.standings),
-                charts[f"{one.scored.dataset}-{one.scored.setting}"],
-                strata_table(one.scored, one.details, one.models),
-            )
-            for one in report.sections
-        ],
-        titles=TITLES,
+    return (
+        environment("l2aco.bench")
+        .get_template("report.html")
+        .render(
+            report=report,
+            claims=list(zip(report.verdicts, charts["claims"], strict=True)),
+            sections=[
+                (
+                    where(one.scored),
+                    standings_table(one.scored, one.standings),
+                    charts[f"{one.scored.dataset}-{one.scored.setting}"],
+                    strata_table(one.scored, one.details, one.models),
+                )
+                for one in report.sections
+            ],
+            titles=TITLES,
+        )
     )

@@ -16,7 +16,8 @@ from l2aco.bench.provenance import Provenance, provenance
 from l2aco.bench.scored import Scored, gather
 from l2aco.bench.statistics import DRAWS
 from l2aco.bench.table import heading, markdown_text
-from l2aco.bench.tables import differences_table, standings_table, strata_table, where
+from l2aco.bench.tables import coverage_table, differences_table, ranking_table, standings_table, strata_table, where
+from l2aco.bench.trust import trust
 from l2aco.bench.verdict import TITLES, Standing, Verdict, judge, standings
 from l2aco.errors import InputError
 from l2aco.files import atomic_path, plain, refuse_others, write_json, write_text
@@ -82,6 +83,8 @@ class Report:
         for one in self.sections:
             table = strata_table(one.scored, one.details, one.models)
             lines += [*heading(3, table.title), table.markdown(), ""]
+            for other in (ranking_table(one.scored, one.details), coverage_table(one.scored, one.details)):
+                lines += [*heading(3, other.title), other.markdown(), ""]
         lines += [
             "## Where this comes from",
             "",
@@ -94,16 +97,18 @@ class Report:
         outcome = self.outcome
         seeds = len(outcome.suite.seeds)
         found = [
-            f"{len(outcome.runs)} of {len(outcome.runs) + len(outcome.failed)} runs finished",
+            f"{len(outcome.runs)} of {outcome.cells} runs finished",
             f"{seeds} seed{'s' if seeds > 1 else ''} of folds and models; {DRAWS:,} resamples of what was held out, "
             "all predictors on the same ones",
         ]
+        found += trust(outcome, [one.scored for one in self.sections])
         for scored in (one.scored for one in self.sections):
             arms = list(scored.predictions)
             short = [arm for arm in arms if len(scored.predictions[arm]) < len(scored.rows)]
             if short:
                 found.append(f"{scored.dataset}, {scored.setting}: not on every split: {', '.join(short)}")
         found += [f"failed: {describe(cell)}: {message}" for cell, message in outcome.failed]
+        found += [f"not begun within the budget: {describe(cell)}" for cell in outcome.unfinished]
         return found
 
     def runs(self) -> dict[str, str]:

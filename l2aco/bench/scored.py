@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from l2aco.bench.execute import Outcome
-from l2aco.bench.statistics import MEASURES, Rows, resampled
+from l2aco.bench.known import Grouping, Known, groupings, known_of
+from l2aco.bench.rows import Rows
+from l2aco.bench.statistics import MEASURES, resampled
 from l2aco.bench.suite import Cell
 from l2aco.data.catalog import open_dataset
 from l2aco.data.dataset import DataSet
+from l2aco.data.replicates import ceiling
 from l2aco.data.splits import SETTINGS
 from l2aco.data.splits.make import held_out_groups, make_split
 from l2aco.data.splits.spec import Split
@@ -49,6 +52,11 @@ class Scored:
     predictions: dict[str, dict[Place, Array]] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     """The cell lines of the data set, by number."""
+    groupings: list[Grouping] = field(default_factory=list)
+    """Strata beside those by frequency and tissue."""
+    known: Known | None = None
+    noise: str | None = None
+    """What repeated measurements say of the ceiling."""
     _measured: dict[tuple[str, str, tuple[Place, ...]], Array] = field(default_factory=dict, repr=False)
 
     def common(self, arms: Iterable[str]) -> list[Place]:
@@ -72,11 +80,17 @@ class Scored:
         every resample; of a control the mean over its draws. Measured once."""
         key = (measure, arm, tuple(places))
         if key not in self._measured:
-            rows = self.together(key[2])
-            weights = resampled(rows.groups)
-            values = [MEASURES[measure](rows, draw, weights) for draw in self.predicted(arm, key[2])]
-            self._measured[key] = np.asarray(np.mean(values, axis=0))
+            self._measure(measure, key[2])
         return self._measured[key]
+
+    def _measure(self, measure: str, places: tuple[Place, ...]) -> None:
+        """Of all that have finished these splits at once: much of what is counted is the same for all."""
+        rows = self.together(places)
+        arms = [arm for arm, of_place in self.predictions.items() if of_place.keys() >= set(places)]
+        drawn = [self.predicted(arm, places) for arm in arms]
+        values = MEASURES[measure](rows, np.concatenate(drawn), resampled(rows.groups))
+        for arm, of_arm in zip(arms, np.split(values, np.cumsum([len(of_arm) for of_arm in drawn])[:-1]), strict=True):
+            self._measured[measure, arm, places] = of_arm.mean(axis=0)
 
 
 def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:
@@ -86,6 +100,7 @@ def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:
     for cell, run in outcome.runs:
         by_split.setdefault(cell.where, []).append((cell, run))
     datasets: dict[str, DataSet] = {}
+    splits: dict[tuple[str, str], list[Split]] = {}
     for (name, setting, seed, fold), runs in sorted(by_split.items(), key=lambda item: item[0]):
         dataset = datasets.setdefault(name, open_dataset(name, workspace))
         scored = found.setdefault(
@@ -99,7 +114,27 @@ def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:
         naive = {name: known for name, known in predictors_of(dataset, split).items() if name in outcome.suite.naive}
         for name_of_one, probability in predictions(naive, dataset, split).items():
             scored.predictions.setdefault(name_of_one, {})[seed, fold] = probability[None]
+        splits.setdefault((name, setting), []).append(split)
+    for (name, setting), scored in found.items():
+        stores = {store for cell, run in outcome.runs if cell.where[:2] == (name, setting) for store in run.spec.store}
+        scored.known = known_of(datasets[name], stores, workspace)
+        scored.groupings = groupings(datasets[name], splits[name, setting], scored.known)
+        scored.noise = _noise(datasets[name])
     return list(found.values())
+
+
+def _noise(dataset: DataSet) -> str | None:
+    found = dataset.manifest["replicates"]
+    if not found or found.get("correlation") is None or found["identical_scores"] == found["triples"]:
+        return None
+    share = float(dataset.triples.label.mean())
+    at, low, high = (ceiling(r, share) for r in (found["correlation"], *found["correlation_interval"]))
+    return (
+        f"{found['triples']:,} triples of {found['pairs']} pairs were measured twice: scores correlate at "
+        f"{found['correlation']:.2f}, labels agree in {found['label_agreement']:.1%}, one score predicts the "
+        f"other label with AUROC {found['auroc_first_from_second']:.3f}; who knew the value without "
+        f"its noise would reach about {at:.2f} [{low:.2f}, {high:.2f}] (Gaussian)"
+    )
 
 
 def _lines(dataset: DataSet) -> list[Line]:

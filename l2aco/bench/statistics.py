@@ -8,52 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import partial, wraps
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from l2aco.bench.pairs import pair_correlation
+from l2aco.bench.rows import Array, Measure, Rows
+from l2aco.metrics import ndcg_at
+
 LineMeasure = Callable[[Array, Array], float]
 DRAWS = 2000
-DRAWS_AT_ONCE = 256
+AT_ONCE = 2**18
+"""Numbers of a table that is counted from."""
 CONFIDENCE = 0.95
 POWER = 0.8
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Test rows of all seeds and folds of one data set and setting, one behind the other, as arrays (n,).
-
-    seed, fold: of the split. group: the number of what is drawn again (a cell line, or the drug that was held out), in
-    0 .. groups - 1. line, pair: numbers of the cell line and of the pair. label 0 or 1; score: what was measured.
-    """
-
-    seed: Array
-    fold: Array
-    group: Array
-    line: Array
-    pair: Array
-    label: Array
-    score: Array
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    @property
-    def groups(self) -> int:
-        return int(self.group.max()) + 1
-
-    def take(self, at: Array) -> Rows:
-        """Some of the rows: their numbers, or a mask (n,)."""
-        return Rows(*(getattr(self, name)[at] for name in Rows.__dataclass_fields__))
-
-    @cached_property
-    def splits(self) -> list[Array]:
-        """The rows of every seed and fold."""
-        _, split = np.unique(self.seed * (self.fold.max() + 1) + self.fold, return_inverse=True)
-        order = np.argsort(split, kind="stable")
-        return np.split(order, np.flatnonzero(np.diff(split[order])) + 1)
 
 
 def resampled(groups: int, draws: int = DRAWS, seed: int = 0) -> Array:
@@ -62,6 +30,19 @@ def resampled(groups: int, draws: int = DRAWS, seed: int = 0) -> Array:
     return np.vstack([np.ones(groups), drawn]).astype(np.float64)
 
 
+def _of_each(measure: Measure) -> Measure:
+    """Of one prediction (n,), (w,); of several (k, n), (k, w)."""
+
+    @wraps(measure)
+    def of_each(rows: Rows, prediction: Array, weights: Array) -> Array:
+        if prediction.ndim == 1:
+            return measure(rows, prediction, weights)
+        return np.stack([measure(rows, one, weights) for one in prediction])
+
+    return of_each
+
+
+@_of_each
 def auroc(rows: Rows, prediction: Array, weights: Array) -> Array:
     """(w,): AUROC of pooled rows, the mean over seeds and folds, for every row of `weights` (w, groups)."""
     found = np.stack([_auroc_of_split(rows, at, prediction, weights) for at in rows.splits])
@@ -72,30 +53,45 @@ def _auroc_of_split(rows: Rows, at: Array, prediction: Array, weights: Array) ->
     """A pair of a positive and a negative row counts as the product of their groups' weights, so that the pairs need to
     be counted by groups once alone."""
     names, group = np.unique(rows.group[at], return_inverse=True)
-    value, positive = prediction[at], rows.label[at] == 1
-    own, counts = group[positive], np.zeros((len(names), len(names)))
-    for other in range(len(names)):
-        negatives = np.sort(value[~positive & (group == other)])
-        below = np.searchsorted(negatives, value[positive], "left") + np.searchsorted(
-            negatives, value[positive], "right"
-        )
-        counts[:, other] = np.bincount(own, below / 2, minlength=len(names))
+    positive = rows.label[at] == 1
+    counts = _won(prediction[at], positive, group, len(names))
     drawn = weights[:, names]
-    won = np.einsum("wi,ij,wj->w", drawn, counts, drawn, optimize=True)
-    total = (drawn @ np.bincount(own, minlength=len(names))) * (
+    won = ((drawn @ counts) * drawn).sum(axis=1)
+    total = (drawn @ np.bincount(group[positive], minlength=len(names))) * (
         drawn @ np.bincount(group[~positive], minlength=len(names))
     )
     return np.divide(won, total, out=np.full(len(won), np.nan), where=total > 0)
 
 
+def _won(value: Array, positive: Array, group: Array, groups: int) -> Array:
+    """(groups, groups): pairs of a positive row of the first and a negative row of the second of which the positive
+    one has the higher value; half a pair where both have the same."""
+    levels, level = np.unique(value, return_inverse=True)
+    order = np.argsort(level, kind="stable")
+    level, kind = level[order], (2 * group + positive)[order]
+    counts, below = np.zeros((groups, groups)), np.zeros(groups)
+    size = max(1, AT_ONCE // groups)
+    for start in range(0, len(levels), size):
+        here = slice(*np.searchsorted(level, [start, start + size]))
+        table = np.zeros((min(size, len(levels) - start), groups, 2))
+        np.add.at(table.reshape(len(table), -1), (level[here] - start, kind[here]), 1)
+        negatives, positives = table[..., 0], table[..., 1]
+        upto = below + np.cumsum(negatives, axis=0)
+        counts += positives.T @ (upto - negatives / 2)
+        below = upto[-1]
+    return counts
+
+
+@_of_each
 def macro_auroc(rows: Rows, prediction: Array, weights: Array) -> Array:
     """(w,): AUROC within a cell line, the mean over lines that hold both labels (seeds averaged first)."""
     return _over_lines(rows, prediction, weights, _plain_auroc)
 
 
+@_of_each
 def ndcg(rows: Rows, prediction: Array, weights: Array) -> Array:
     """(w,): NDCG at 20 of the pairs of a line, their labels the gain, the mean over lines."""
-    return _over_lines(rows, prediction, weights, _line_ndcg)
+    return _over_lines(rows, prediction, weights, partial(ndcg_at, k=20))
 
 
 def auroc_of_splits(rows: Rows, prediction: Array) -> float:
@@ -135,57 +131,13 @@ def _within_lines(rows: Rows, prediction: Array, measure: LineMeasure) -> Iterat
 
 
 def _plain_auroc(label: Array, value: Array) -> float:
-    from scipy.stats import rankdata
-
-    positives = int(label.sum())
-    if positives in (0, len(label)):
+    positive = label == 1
+    high, low = value[positive], np.sort(value[~positive])
+    if not len(high) or not len(low):
         return float("nan")
-    ranks = rankdata(value)[label == 1].sum() - positives * (positives + 1) / 2
-    return float(ranks / (positives * (len(label) - positives)))
-
-
-def _line_ndcg(label: Array, value: Array, k: int = 20) -> float:
-    from sklearn.metrics import ndcg_score
-
-    if len(label) < 2 or not label.any():
-        return float("nan")
-    return float(ndcg_score(label[None], value[None], k=k))
-
-
-def pair_correlation(rows: Rows, prediction: Array, weights: Array, fewest: int = 5) -> Array:
-    """(w,): correlation of predicted and measured scores of a pair over lines, the mean over pairs with at least
-    `fewest` lines, and over seeds. A mean over the other lines is below 0: where a line is high, the others are low."""
-    if len(weights) > DRAWS_AT_ONCE:  # a table of pairs by draws is held for each moment
-        parts = np.array_split(weights, -(-len(weights) // DRAWS_AT_ONCE))
-        return np.concatenate([pair_correlation(rows, prediction, part, fewest) for part in parts])
-    known = np.isfinite(rows.score)
-    found = []
-    for seed in np.unique(rows.seed):
-        at = np.flatnonzero(known & (rows.seed == seed))
-        _, pair, count = np.unique(rows.pair[at], return_inverse=True, return_counts=True)
-        often = count[pair] >= fewest
-        found.append(_correlations(rows, prediction, weights, at[often], pair[often]))
-    return _mean(np.stack(found))
-
-
-def _correlations(rows: Rows, prediction: Array, weights: Array, at: Array, pair: Array) -> Array:
-    if not len(at):
-        return np.full(len(weights), np.nan)
-    from scipy import sparse
-
-    _, pair = np.unique(pair, return_inverse=True)
-    x, y = prediction[at], rows.score[at]
-    moments = np.stack([np.ones(len(at)), x, y, x * x, y * y, x * y])
-    size = (int(pair.max()) + 1, rows.groups)
-    sums = [sparse.csr_array((moment, (pair, rows.group[at])), shape=size) @ weights.T for moment in moments]
-    n, sx, sy, sxx, syy, sxy = sums
-    with np.errstate(invalid="ignore", divide="ignore"):
-        over = sxy - sx * sy / n
-        spread_x, spread_y = sxx - sx * sx / n, syy - sy * sy / n
-        flat = spread_x <= 1e-10 * np.maximum(sxx, 1e-300)
-        value = np.where(flat, 0.0, over / np.sqrt(spread_x * spread_y))
-    defined = (n >= 2) & (spread_y > 0) & np.isfinite(value)
-    return np.where(defined, value, 0.0).sum(axis=0) / np.maximum(defined.sum(axis=0), 1)
+    high = np.sort(high)  # found in order, they are found faster
+    below = np.searchsorted(low, high, "left").sum() + np.searchsorted(low, high, "right").sum()
+    return float(below / (2 * len(high) * len(low)))
 
 
 def _mean(values: Array) -> Array:

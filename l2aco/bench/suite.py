@@ -27,7 +27,7 @@ drawn so many times, and its measures are means over the draws. A claim is that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -44,6 +44,7 @@ from l2aco.runs.naive import naive_predictors
 from l2aco.runs.spec import TrainSpec
 from l2aco.workspace import Workspace, bundled
 
+LONG_TAIL = "long-tail"
 COLUMNS = ("dataset", "setting", "seed", "fold", "group", "cell_line", "line", "pair", "label", "score")
 """Of the predictions that a suite leaves behind, beside one an arm."""
 
@@ -76,6 +77,15 @@ class Claim(BaseModel):
     """A name of `statistics.MEASURES`."""
 
 
+class Budget(BaseModel):
+    """After so many hours, or so many new runs, no other is begun; the same command goes on. None: no limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    cells: int | None = Field(default=None, ge=0)
+
+
 class Suite(BaseModel):
     """See the module. `naive` names predictors of `runs.naive` that stand beside the arms."""
 
@@ -89,7 +99,10 @@ class Suite(BaseModel):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Of the folds and of the models alike."""
     folds: int = Field(default=5, ge=2, le=1000)
+    shots: tuple[int, ...] = Field(default=(20,), min_length=1)
+    """Of the setting long-tail: measured rows of a rare line that train, one table for each."""
     naive: tuple[str, ...] = ("pair mean",)
+    budget: Budget = Budget()
     spec: dict[str, Any] = Field(default_factory=dict)
     arms: tuple[Arm, ...] = Field(min_length=1)
     claims: tuple[Claim, ...] = ()
@@ -99,11 +112,16 @@ class Suite(BaseModel):
         if not is_name(self.name):
             raise UsageError(f"'{self.name}' cannot be the name of a suite: it names the folder of its report")
         names = [arm.name for arm in self.arms]
-        for what, values in (("dataset", self.dataset), ("settings", self.settings), ("seeds", self.seeds)):
+        for what, values in (
+            ("dataset", self.dataset),
+            ("settings", self.settings),
+            ("seeds", self.seeds),
+            ("shots", self.shots),
+        ):
             if not values or len(set(values)) < len(values):
                 raise UsageError(f"'{what}' must name something, and nothing twice")
-        if min(self.seeds) < 0:
-            raise UsageError("a seed cannot be negative")
+        if min(*self.seeds, *self.shots) < 0:
+            raise UsageError("a seed cannot be negative, nor shots")
         for given in (self.spec, *(arm.spec for arm in self.arms)):
             if own := sorted({"dataset", "seed", "split"} & {*given}):
                 raise UsageError(f"spec.{own[0]} is the suite's to say, not a spec's", remedy="See docs/benchmarks.md.")
@@ -135,9 +153,10 @@ class Cell:
 
     @property
     def where(self) -> tuple[str, str, int, int]:
-        """Data set, setting, seed and fold."""
+        """Data set, setting (of a few-shot one with its shots), seed and fold."""
         split = self.spec.split
-        return str(self.spec.dataset), split.setting, split.seed, split.fold
+        setting = f"{split.setting}-{split.shots}-shots" if split.setting == LONG_TAIL else split.setting
+        return str(self.spec.dataset), setting, split.seed, split.fold
 
 
 def shipped_suites() -> list[str]:
@@ -167,25 +186,37 @@ def cells(suite: Suite, workspace: Workspace) -> list[Cell]:
     from l2aco.data.catalog import open_or_simulate
 
     found: list[Cell] = []
+    arms = [(arm, _values(arm, suite.spec, workspace)) for arm in suite.arms]
     for dataset in suite.dataset:
         opened = open_or_simulate(dataset, workspace)
-        for setting in suite.settings:
-            for seed in suite.seeds:
-                split = SplitSpec(setting=setting, folds=suite.folds, seed=seed)
-                for fold in range(num_folds(opened, split)):
-                    at = {"dataset": opened.name, "seed": seed, "split": {**split.model_dump(), "fold": fold}}
-                    found += [cell for arm in suite.arms for cell in _of_arm(arm, suite.spec, at, workspace)]
+        for split in _splits(suite):
+            for fold in range(num_folds(opened, split)):
+                at = {"dataset": opened.name, "seed": split.seed, "split": {**split.model_dump(), "fold": fold}}
+                found += [cell for arm, values in arms for cell in _of_arm(arm, values, at)]
     return found
 
 
-def _of_arm(arm: Arm, common: Mapping[str, Any], at: Mapping[str, Any], workspace: Workspace) -> list[Cell]:
+def _splits(suite: Suite) -> Iterator[SplitSpec]:
+    for setting in suite.settings:
+        made = SplitSpec(setting=setting, folds=suite.folds)
+        for shots in suite.shots if made.setting == LONG_TAIL else suite.shots[:1]:
+            own = {"shots": shots} if made.setting == LONG_TAIL else {}
+            yield from (made.model_copy(update={"seed": seed, **own}) for seed in suite.seeds)
+
+
+def _values(arm: Arm, common: Mapping[str, Any], workspace: Workspace) -> dict[str, Any]:
+    values = _merged(common, arm.spec)
+    if arm.profiles is not None:
+        values["store"] = [store_of_set(name, workspace, encoder=arm.encoder) for name in arm.profiles]
+    return values
+
+
+def _of_arm(arm: Arm, values: Mapping[str, Any], at: Mapping[str, Any]) -> list[Cell]:
     if arm.folds is not None and at["split"]["fold"] not in arm.folds:
         return []
     if arm.seeds is not None and at["seed"] not in arm.seeds:
         return []
-    values = _merged(_merged(common, arm.spec), at)
-    if arm.profiles is not None:
-        values["store"] = [store_of_set(name, workspace, encoder=arm.encoder) for name in arm.profiles]
+    values = _merged(values, at)
     made = []
     for draw in range(arm.draws):
         drawn = _merged(values, {"align": {"draw": draw}}) if arm.draws > 1 else values

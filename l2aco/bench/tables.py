@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from l2aco.bench.details import Details
+from l2aco.bench.known import Map
 from l2aco.bench.scored import Scored
 from l2aco.bench.table import Cell, Table, count, interval, number, text
 from l2aco.bench.verdict import TITLES, Standing, Verdict, measures_of
@@ -46,7 +47,7 @@ def differences_table(verdict: Verdict) -> Table:
 
 
 def strata_table(scored: Scored, found: Details, models: Sequence[str]) -> Table:
-    """AUROC of every predictor by frequency and by tissue of the cell line."""
+    """AUROC of every predictor in parts of the rows."""
     rows = [
         [text(one.by), text(one.name), count(one.lines), count(one.rows), *_values(one.auroc, models)]
         for one in found.strata
@@ -66,6 +67,47 @@ def calibration_table(scored: Scored, found: Details) -> Table:
         [text(one.model), count(one.rows), number(one.predicted), number(one.observed)] for one in found.calibration
     ]
     return Table(f"Calibration: {where(scored)}", ["model", "rows", "predicted", "observed"], rows)
+
+
+def line_calibration_table(scored: Scored, found: Details, models: Sequence[str]) -> Table:
+    """What is promised of every tested cell line, and what is found there."""
+    rows = [
+        [text(one.name), number(one.positive), *(number(one.predicted.get(model)) for model in models)]
+        for one in found.lines
+    ]
+    return Table(f"Calibration of cell lines: {where(scored)}", ["cell line", "observed", *models], rows)
+
+
+def ranking_table(scored: Scored, found: Details) -> Table:
+    """Every predictor as a recommender."""
+    rows = [
+        [
+            text(one.model),
+            count(one.k),
+            *(number(value) for value in (one.precision, one.recall, one.ndcg, one.enrichment)),
+        ]
+        for one in found.ranking
+    ]
+    columns = ["model", "first pairs", "precision", "recall", "NDCG", "enrichment"]
+    return Table(f"The first pairs of a line: {where(scored)}", columns, rows)
+
+
+def coverage_table(scored: Scored, found: Details) -> Table:
+    """What abstaining buys."""
+    rows = [
+        [text(one.model), number(one.coverage, ".0%"), count(one.rows), number(one.error)] for one in found.coverage
+    ]
+    return Table(f"Abstention: {where(scored)}", ["model", "kept", "rows", "wrong"], rows)
+
+
+def map_table(found: Map) -> Table:
+    """Who lies where."""
+    rows = [
+        [text(name), text(group), number(x), number(y)]
+        for name, group, x, y in zip(found.names, found.groups, found.x, found.y, strict=True)
+    ]
+    group = "tissue" if found.kind == "cell line" else "class"
+    return Table(f"{found.store}: {found.kind}s in the plane", [found.kind, group, "first", "second"], rows)
 
 
 def _values(auroc: dict[str, float], models: Sequence[str]) -> list[Cell]:

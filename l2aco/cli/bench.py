@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks with controls: does the knowledge help, and how sure are we?")
+
+
+class Executor(StrEnum):
+    processes = "processes"
+    ray = "ray"
 
 
 @verb(resumes=True)
@@ -21,6 +29,11 @@ def run(
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Instead of the suite's seeds; may be repeated.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs that train at the same time.")] = 1,
+    executor: Annotated[
+        Executor, typer.Option(help="What trains several jobs: processes of this machine, or Ray.")
+    ] = Executor.processes,
+    address: Annotated[str | None, typer.Option(help="With --executor ray: a cluster (default: a local one).")] = None,
+    hours: Annotated[float | None, typer.Option(help="Begin no run after so many hours.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the report.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -31,15 +44,24 @@ def run(
     """
     import shlex
 
-    from l2aco.bench.execute import run_suite
-    from l2aco.bench.report import check_folder, make_report
     from l2aco.bench.suite import load_suite
-    from l2aco.bench.tables import where
+    from l2aco.training.choose import check_names
 
-    asked = load_suite(suite, dataset=tuple(dataset or ()), seeds=tuple(seed or ()))
+    budget = None if hours is None else {"hours": hours}
+    asked = load_suite(suite, dataset=tuple(dataset or ()), seeds=tuple(seed or ()), budget=budget)
+    if address is not None and executor is not Executor.ray:
+        raise UsageError("--address belongs to --executor ray")
+    for name in asked.dataset:
+        check_names({"dataset": name}, shell.workspace)
+    from l2aco.bench.execute import run_suite  # after the names: it brings torch
+    from l2aco.bench.report import check_folder, make_report
+    from l2aco.bench.tables import where
+    from l2aco.training.on_ray import ray_pool
+
+    pool = partial(ray_pool, address=address) if executor is Executor.ray else None
     folder = out or shell.workspace.bench / asked.name
     check_folder(folder)
-    outcome = run_suite(asked, shell.workspace, shell, jobs=jobs)
+    outcome = run_suite(asked, shell.workspace, shell, jobs=jobs, pool=pool)
     changed = [word for name in dataset or () for word in ("--dataset", name)]
     changed += [word for number in seed or () for word in ("--seed", str(number))]
     report = make_report(outcome, shell.workspace, shlex.join(["l2aco", "bench", "run", suite, *changed]))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.cli.complete import completer
+from l2aco.cli.shell import JsonOption, Shell, agree, verb
 
 app = typer.Typer(help="Data sets: fetch, import, look at, split, merge, export.", no_args_is_help=True)
-NameArgument = Annotated[str, typer.Argument(help="Name of the data set.")]
+NameArgument = Annotated[str, typer.Argument(help="Name of the data set.", autocompletion=completer("dataset"))]
+LayoutName = Literal["laco", "laco-features"]
 
 
 def register(root: typer.Typer) -> None:
@@ -103,7 +104,7 @@ def fetch(
     known, entry = public_dataset(public)
     shell.say(f"{known}: {entry['title']}.\nTerms: {entry['terms']}")
     if not yes and origin is None:
-        _agree()
+        agree("Fetch under these terms?")
     spec = FetchSpec(public=known, origin=origin, name=name, drugs=drugs, cell_lines=cell_lines, replace=force)
     datasets = fetch_dataset(spec, shell.workspace, shell)
     if json:
@@ -111,15 +112,6 @@ def fetch(
         return
     for dataset in datasets:
         shell.table(import_report(dataset), title=f"imported {dataset.name} ({dataset.manifest['source']})")
-
-
-def _agree() -> None:
-    from l2aco.errors import UsageError
-
-    if not sys.stdin.isatty():
-        raise UsageError("these terms need a yes", remedy="Read them above, and pass --yes to go on.")
-    if not typer.confirm("Fetch under these terms?", err=True):
-        raise typer.Exit(1)
 
 
 @app.command("list")
@@ -180,7 +172,7 @@ def split(
     seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
     shots: Annotated[int, typer.Option(help="Rows of each tail line that may train (long-tail).")] = 20,
     both: Annotated[bool, typer.Option("--both", help="Both drugs unseen (novel-drug).")] = False,
-    stratify: Annotated[str | None, typer.Option(help="Spread over folds evenly: tissue (novel-cell).")] = None,
+    stratify: Annotated[Literal["tissue"] | None, typer.Option(help="Spread over folds evenly (novel-cell).")] = None,
     matched: Annotated[bool, typer.Option("--matched", help="The size-matched control (long-tail).")] = False,
     own: Annotated[bool, typer.Option("--own", help="Make a split even where the source came with one.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Print which promises were checked.")] = False,
@@ -209,23 +201,25 @@ def export(
     shell: Shell,
     name: NameArgument,
     folder: Annotated[Path, typer.Argument(help="New folder to write.")],
-    layout: Annotated[str, typer.Option(help="laco (graph and split files) or laco-features.")] = "laco",
+    layout: Annotated[LayoutName, typer.Option(help="laco: graph and split files; laco-features: tables.")] = "laco",
     force: Annotated[bool, typer.Option("--force", help="Replace the folder.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Write a data set in a layout of the paper's release."""
     from l2aco.data.catalog import open_or_simulate
     from l2aco.data.export import export_dataset
 
-    for line in export_dataset(open_or_simulate(name, shell.workspace), folder, layout, replace=force):
+    left_out = export_dataset(open_or_simulate(name, shell.workspace), folder, layout, replace=force)
+    for line in left_out:
         shell.say(f"Left out: {line}")
-    shell.say(f"Wrote {folder}")
+    shell.made({"dataset": name, "path": folder, "layout": layout, "left_out": left_out}, f"Wrote {folder}", json=json)
 
 
 @app.command()
 @verb
 def merge(
     shell: Shell,
-    names: Annotated[list[str], typer.Argument(help="The data sets.")],
+    names: Annotated[list[str], typer.Argument(help="The data sets.", autocompletion=completer("dataset"))],
     name: Annotated[str, typer.Option(help="Name of the new data set.")],
     keep_apart: Annotated[
         bool, typer.Option("--keep-apart", help="Join by id alone, not by names, synonyms and cross references.")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.embeddings.spec import IndexName, Precision
 
 
 def register(app: typer.Typer) -> None:
@@ -25,9 +26,9 @@ def embed(
         typer.Option("--encoder", "-e", help="Name (see l2aco encoders), model folder or Hugging Face id."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda:0 or cuda:0,cuda:1.")] = None,
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="Of the encoder's numbers.")] = "auto",
     index: Annotated[
-        str | None, typer.Option(help="auto, flat, hnsw or ivfpq (default: what the store has; new: auto).")
+        IndexName | None, typer.Option(help="How the store is searched (default: as it is; a new one: auto).")
     ] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Also take from l2aco.toml what decides which code runs.")

@@ -13,7 +13,9 @@ from l2aco.errors import UsageError
 @verb
 def evaluate(
     shell: Shell,
-    run: Annotated[str | None, typer.Argument(help="Run, or a part of its name (default: the newest).")] = None,
+    run: Annotated[
+        str | None, typer.Argument(help="Run, or a part of its name (default: the newest, no control).")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Without a run: the naive predictors on this data set.")] = None,
     setting: Annotated[str | None, typer.Option(help="With --dataset: the setting (default: novel-cell).")] = None,
     folds: Annotated[
@@ -28,7 +30,7 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Compute a run's test metrics anew from its weights; with --dataset, those of the naive predictors alone."""
-    from l2aco.runs.evaluate import comparison, evaluate_run, naive_table
+    from l2aco.runs.evaluate import comparison, evaluate_run, naive_table, warnings_of
     from l2aco.runs.run import open_run
 
     if dataset is not None:
@@ -42,10 +44,15 @@ def evaluate(
         raise UsageError("--setting, --folds, --store, --seed and --own belong to --dataset; a run has its own")
     found = open_run(run, shell.workspace)
     metrics = evaluate_run(found, device)
+    for warning in warnings_of(found):
+        shell.warn(warning)
     if json:
         shell.json({"run": found.id, **metrics})
         return
     shell.table(comparison(found, metrics), title=f"{found.id}: test rows")
+    shell.table(metrics["ranking"], title="the k first pairs of a line, means over lines that hold both labels")
+    shell.table(metrics["abstention"], title="wrong among the rows whose probability is furthest from a half")
+    shell.table(metrics["calibration"], title="calibration, by tenths of the rows")
 
 
 def register(app: typer.Typer) -> None:

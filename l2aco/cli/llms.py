@@ -24,8 +24,10 @@ def llms(shell: Shell, json: JsonOption = False) -> None:
         row["context"] = model.context
         if json:
             row |= {"price_in": model.price_in, "price_out": model.price_out, "prices_as_of": model.prices_as_of}
+            row["tiers"] = dict(model.tiers)
         else:
-            row["$ per million tokens"] = f"{model.price_in:g} in, {model.price_out:g} out" if priced else None
+            tiers = "".join(f"; {tier} x {factor:g}" for tier, factor in model.tiers.items())
+            row["$ per million tokens"] = f"{model.price_in:g} in, {model.price_out:g} out{tiers}" if priced else None
         rows.append({**row, "runs here": reason is None, "why not": reason, "note": model.note})
     shell.table(rows, json=json)
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
 from l2aco.errors import UsageError
 
+if TYPE_CHECKING:
+    from l2aco.runs.run import Run
+
 
 @verb
 def predict(
     shell: Shell,
-    run: Annotated[str | None, typer.Argument(help="Run, or a part of its name (default: the newest).")] = None,
+    run: Annotated[
+        str | None, typer.Argument(help="Run, or a part of its name (default: one that reads profiles).")
+    ] = None,
     pairs: Annotated[Path | None, typer.Option(help="CSV or TSV with columns drug_a, drug_b, cell_line.")] = None,
     drug_a: Annotated[str | None, typer.Option(help="Id or name of one drug.")] = None,
     drug_b: Annotated[str | None, typer.Option(help="Id or name of the other.")] = None,
@@ -35,23 +40,31 @@ def predict(
     vector in the run's store, and from what --entities says of them, where its backbone can read that."""
     from l2aco.entities import read_entities
     from l2aco.files import write_text
+    from l2aco.runs.evaluate import warnings_of
     from l2aco.runs.pairs import pairs_from
     from l2aco.runs.predict import predict_pairs
-    from l2aco.runs.run import open_run
+    from l2aco.runs.run import best_run, open_run
 
     if output is not None and pairs is not None and output.exists() and pairs.exists() and output.samefile(pairs):
         raise UsageError("--output would replace the file of --pairs", remedy="Name another file.")
     wanted = pairs_from(pairs, drug_a, drug_b, cell)
-    found = open_run(run, shell.workspace)
-    simulated = " SIMULATED data: these numbers mean nothing." if found.simulated else ""
-    shell.say(f"run {found.id}, data set {found.spec.dataset}.{simulated}")
+    found = best_run(shell.workspace) if run is None else open_run(run, shell.workspace)
+    shell.say(f"run {found.id}, data set {found.spec.dataset}, synergistic from a probability of {_threshold(found)}")
+    for warning in warnings_of(found):
+        shell.warn(warning)
     given = read_entities(entities) if entities is not None else []
     frame = predict_pairs(found, wanted, given=given, measured=measured, device=device, progress=shell)
     if output is not None:
         write_text(output, frame.write_csv())
-        shell.say(f"{len(frame):,} predictions in {output}")
+        shell.made(
+            {"run": found.id, "path": output, "rows": len(frame)}, f"{len(frame):,} predictions in {output}", json=json
+        )
         return
     shell.table(frame.to_dicts(), json=json)
+
+
+def _threshold(run: Run) -> str:
+    return f"{run.metrics['test']['threshold']:.3f} (by validation rows)"
 
 
 def register(app: typer.Typer) -> None:

@@ -14,6 +14,7 @@ from l2aco.llm.options import EngineOptions, RunLimits
 if TYPE_CHECKING:
     from l2aco.entities import Entity
     from l2aco.profiles.generate import ProfileReport
+    from l2aco.profiles.plan import Plan
     from l2aco.profiles.spec import ProfileSpec
     from l2aco.workspace import Workspace
 
@@ -85,8 +86,9 @@ def profile(
     rpm: Annotated[float | None, typer.Option("--rpm", help="Most requests a minute.", rich_help_panel=_FLOW)] = None,
     tpm: Annotated[float | None, typer.Option("--tpm", help="Most tokens a minute.", rich_help_panel=_FLOW)] = None,
     timeout: Annotated[
-        float, typer.Option("--timeout", help="Seconds for one call as a whole.", rich_help_panel=_FLOW)
-    ] = EngineOptions.timeout_s,
+        float | None,
+        typer.Option("--timeout", help="Seconds for one call as a whole: 120, with flex 900.", rich_help_panel=_FLOW),
+    ] = None,
     attempts: Annotated[
         int, typer.Option("--attempts", help="Tries of a call that brought no answer.", rich_help_panel=_FLOW)
     ] = RunLimits.attempts,
@@ -99,6 +101,17 @@ def profile(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Ask again where an answer was unusable.", rich_help_panel=_FLOW)
     ] = False,
+    tier: Annotated[
+        str | None, typer.Option("--tier", help="flex: slower and cheaper, where it has it.", rich_help_panel=_BUDGET)
+    ] = None,
+    batch: Annotated[
+        bool,
+        typer.Option("--batch", help="By the provider's Batch API: within a day, cheaper.", rich_help_panel=_BUDGET),
+    ] = False,
+    wait: Annotated[
+        str,
+        typer.Option("--wait", help="no: send the batches and leave; the same goes on.", rich_help_panel=_BUDGET),
+    ] = "yes",
     budget_usd: Annotated[
         float | None, typer.Option("--budget-usd", help="Stop before spending more.", rich_help_panel=_BUDGET)
     ] = None,
@@ -109,6 +122,12 @@ def profile(
         bool,
         typer.Option("--dry-run", help="Show calls, tokens and cost per model; ask nothing.", rich_help_panel=_BUDGET),
     ] = False,
+    probe: Annotated[
+        int,
+        typer.Option(
+            "--probe", min=0, help="With --dry-run: have N profiles written, to measure.", rich_help_panel=_BUDGET
+        ),
+    ] = 0,
     trust: Annotated[
         bool,
         typer.Option("--trust", help="Also take from l2aco.toml what decides which code runs.", rich_help_panel=_MODEL),
@@ -147,12 +166,17 @@ def profile(
         break_after=break_after,
         delay_s=delay,
         retry_failed=retry_failed,
+        tier=tier,
+        batch=batch,
+        wait=wait,
         budget_usd=budget_usd,
         budget_tokens=budget_tokens,
         limit=limit,
     )
     chosen = gather_entities(workspace, file=entities, names=name or (), kind=kind, progress=shell)
     if dry_run:
+        if probe:
+            _probe(shell, workspace, spec, chosen, probe)
         _tell_plan(shell, workspace, spec, chosen, json)
         return None
     return _tell(shell, generate_profiles(spec, chosen, workspace, shell), json)
@@ -192,22 +216,59 @@ def _tell_plan(shell: Shell, workspace: Workspace, spec: ProfileSpec, entities: 
 
     plan, rows = plan_costs(spec, entities[: spec.limit], workspace)
     if json:
-        shell.json({"set": plan.set_name, "requested": plan.requested, "finished": plan.finished, "models": rows})
+        shell.json(
+            {
+                "set": plan.set_name,
+                "requested": plan.requested,
+                "finished": plan.finished,
+                "seconds": plan.seconds,
+                "seconds_a_call": plan.seconds_a_call,
+                "models": rows,
+            }
+        )
         return
     shell.print(
         f"Profile set '{plan.set_name}': {plan.requested:,} requested, {plan.finished:,} finished, "
         f"{plan.calls:,} calls to make, about {plan.tokens_in:,} tokens in and {plan.tokens_out:,} out"
     )
+    shell.print(_how_long(plan, spec))
     shell.table(
         [
             {
                 "llm": row["llm"],
                 "expected": None if row["expected_usd"] is None else f"${row['expected_usd']:,.4f}",
+                **{
+                    tier: None if tier not in row["tiers_usd"] else f"${row['tiers_usd'][tier]:,.4f}"
+                    for tier in ("flex", "batch")
+                },
                 "at most": None if row["at_most_usd"] is None else f"${row['at_most_usd']:,.4f}",
                 "prices as of": row["prices_as_of"],
             }
             for row in rows
         ]
+    )
+
+
+def _probe(shell: Shell, workspace: Workspace, spec: ProfileSpec, entities: list[Entity], number: int) -> None:
+    from l2aco.profiles.plan import probe
+
+    run = probe(spec, entities[: spec.limit], workspace, number, shell).run
+    cost = "" if run.cost_usd is None else f", ${run.cost_usd:,.4f}"
+    shell.say(f"Measured on {run.answered:,} profiles, which stay in the set: {run.seconds:,.1f} s{cost}")
+
+
+def _how_long(plan: Plan, spec: ProfileSpec) -> str:
+    from l2aco.cli.progress import duration
+
+    if not plan.calls:
+        return "Nothing is left to do."
+    if spec.batch:
+        return "A batch takes up to 24 hours."
+    if plan.seconds is None or plan.seconds_a_call is None:
+        return "How long it takes is not known yet: --probe 5 has five profiles written, and measures."
+    return (
+        f"About {duration(plan.seconds)} with {plan.at_once:,} calls at once where the server bears them "
+        f"({plan.seconds_a_call:,.1f} s a call), {duration(plan.calls * plan.seconds_a_call)} one by one"
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from l2aco.cli.profiles_files import answers, requests
+from l2aco.cli.profiles_watch import watch
 from l2aco.cli.shell import JsonOption, Shell, verb
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from l2aco.profiles.audit.report import Known
     from l2aco.profiles.sets import ProfileSet
 
+FormatName = Literal["jsonl", "parquet", "csv", "paper"]
 SetArgument = Annotated[str, typer.Argument(metavar="SET", help="Profile set.")]
 KindOption = Annotated[str | None, typer.Option("--kind", help="drug or cell_line.")]
 
@@ -202,18 +205,17 @@ def export(
     shell: Shell,
     set_name: SetArgument,
     to: Annotated[Path, typer.Argument(help="File to write, or folder for the paper's layout.")],
-    form: Annotated[
-        str | None, typer.Option("--format", help="jsonl, parquet, csv or paper; else by the name.")
-    ] = None,
+    form: Annotated[FormatName | None, typer.Option("--format", help="Default: by the name.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Write a profile set as JSONL, Parquet, CSV or the paper's description files."""
     from l2aco.profiles.exchange import export_set, parse_format
     from l2aco.profiles.sets import open_profile_set
 
     profiles = open_profile_set(set_name, shell.workspace)
-    for path in export_set(profiles, to, parse_format(form, to), replace=force):
-        shell.print(str(path))
+    written = [str(path) for path in export_set(profiles, to, parse_format(form, to), replace=force)]
+    shell.made({"set": profiles.name, "files": written}, "\n".join(written), json=json)
 
 
 @verb
@@ -221,9 +223,8 @@ def import_(
     shell: Shell,
     source: Annotated[Path, typer.Argument(help="File, or folder with the paper's description files.")],
     name: Annotated[str, typer.Option("--name", help="Name of the new profile set.")],
-    form: Annotated[
-        str | None, typer.Option("--format", help="jsonl, parquet, csv or paper; else by the name.")
-    ] = None,
+    form: Annotated[FormatName | None, typer.Option("--format", help="Default: by the name.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Read profiles from JSONL, Parquet, CSV or the paper's description files into a new set.
 
@@ -234,7 +235,10 @@ def import_(
 
     chosen = parse_format(form, source)
     done = import_set(source, name, shell.workspace, form=chosen, entities=lambda: known_entities(shell.workspace))
-    shell.print(f"Profile set '{done.set.name}': {done.profiles:,} profiles in {done.set.path}")
+    facts = {"set": done.set.name, "path": done.set.path, "profiles": done.profiles}
+    left_out = {"repeated": done.repeated, "empty": done.empty, "unresolved": list(done.unresolved)}
+    words = f"Profile set '{done.set.name}': {done.profiles:,} profiles in {done.set.path}"
+    shell.made(facts | left_out, words, json=json)
     if done.repeated or done.empty:
         shell.say(f"Left out: {done.repeated:,} repeated, {done.empty:,} empty")
     if done.unresolved:
@@ -245,6 +249,7 @@ def import_(
 def register(app: typer.Typer) -> None:
     """Mount the verbs."""
     group = typer.Typer(help="Look at, check and move profile sets.", no_args_is_help=True)
-    for name, function in (("list", list_), ("show", show), ("audit", audit), ("export", export), ("import", import_)):
+    verbs = {"list": list_, "show": show, "audit": audit, "export": export, "import": import_}
+    for name, function in {**verbs, "requests": requests, "answers": answers, "watch": watch}.items():
         group.command(name)(function)
     app.add_typer(group, name="profiles")

@@ -1,25 +1,48 @@
-"""`l2aco recommend`: ranked drug pairs for a cell line."""
+"""`l2aco recommend`: ranked drug pairs for cell lines, and which to measure next."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
 
+if TYPE_CHECKING:
+    from l2aco.recommend.recommendation import Recommendation
+
 
 @verb
 def recommend(
     shell: Shell,
-    cell: Annotated[str, typer.Option("--cell", help="Cell line: id, name or alias.")],
+    cell: Annotated[list[str], typer.Option("--cell", help="Cell line: id, name or alias; repeat it.")],
     run: Annotated[
         str | None,
         typer.Option("--run", help="Run to use (default: the newest that reads profiles)."),
     ] = None,
-    top: Annotated[int, typer.Option("--top", help="How many pairs.")] = 10,
-    drug: Annotated[list[str] | None, typer.Option("--drug", help="Only pairs of these drugs; repeat it.")] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many pairs.")] = 10,
+    drug: Annotated[
+        list[str] | None,
+        typer.Option("--drug", help="One: all pairs of it. Several: the pairs among them, or of any with --drugs."),
+    ] = None,
+    drugs: Annotated[
+        str | None,
+        typer.Option(help="Drugs to choose from: measured (default), all, approved, or a table of them."),
+    ] = None,
+    smiles: Annotated[
+        list[str] | None, typer.Option(help="Structure of each --drug that the run does not know, in their order.")
+    ] = None,
+    drug_class: Annotated[
+        list[str] | None, typer.Option("--class", help="Pairs with a drug of this class, as profiles call it.")
+    ] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Pairs with a drug that hits this target.")] = None,
+    unmeasured: Annotated[
+        bool | None,
+        typer.Option("--unmeasured/--all-pairs", help="Leave out what was measured in the line, or rank it too."),
+    ] = None,
+    diverse: Annotated[bool, typer.Option("--diverse", help="One pair of any two drug classes.")] = False,
     min_triples: Annotated[
         int, typer.Option("--min-triples", min=0, help="Only drugs that so many training triples hold.")
     ] = 0,
@@ -35,40 +58,77 @@ def recommend(
         Path | None,
         typer.Option(help="Table of measurements to take up without training: drug_a, drug_b, cell_line, score."),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the pairs to this CSV.")] = None,
+    design: Annotated[
+        int | None, typer.Option(min=1, help="Instead: so many pairs to measure next, the most telling first.")
+    ] = None,
+    reasons: Annotated[bool, typer.Option("--reasons", help="Also print what speaks for and against each.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also write a row a pair: .csv, .parquet or .json.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Also write a row a pair and a column a line: .csv, .parquet or .json.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write a page for each line into this folder.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:N.")] = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Rank all unordered drug pairs for a cell line by their predicted probability of synergy.
+    """Rank unordered drug pairs for cell lines by their predicted probability of synergy.
 
-    The line may be one that nobody screened: its profile is looked up in the run's stores, or told with --describe,
+    A line may be one that nobody screened: its profile is looked up in the run's stores, or told with --describe,
     --profile or --llm.
     """
-    from l2aco.recommend.rank import rank_pairs
+    from l2aco.recommend.asked import Only
+    from l2aco.recommend.design import design_rows
+    from l2aco.recommend.lines import across, check_output, write, write_rows
+    from l2aco.recommend.page import write_pages
+    from l2aco.recommend.rank import open_desk
     from l2aco.recommend.told import read_told
     from l2aco.runs.run import best_run, open_run
 
+    for path in (output, table):
+        if path is not None:
+            check_output(path)
+    only = Only(drugs, drug_class or (), target or (), min_triples, smiles or (), unmeasured, diverse)
     told = read_told(describe, profile or [], llm)
     chosen = best_run(shell.workspace, shell) if run is None else open_run(run, shell.workspace)
-    found = rank_pairs(
-        chosen,
-        cell,
-        top=top,
-        drugs=drug or (),
-        min_triples=min_triples,
-        told=told,
-        measured=measured,
-        device=device,
-        progress=shell,
+    desk = open_desk(
+        chosen, cell, drugs=drug or (), only=only, told=told, measured=measured, device=device, progress=shell
     )
-    shell.say(found.caption)
-    if json:
-        shell.json([pair.as_dict() for pair in found.pairs])
-    else:
-        shell.table([pair.as_row() for pair in found.pairs])
+    if design is not None:
+        rows = [row for line in desk.lines for row in design_rows(desk, line, design)]
+        shell.table(rows, json=json)
+        if output is not None:
+            write_rows(rows, output)
+        return
+    found = [desk.recommend(line, top) for line in desk.lines]
+    _print(shell, found, reasons, json)
+    if len(found) > 1 and not json:
+        shell.table(across(desk, found).head(top).to_dicts(), title="Probability of synergy in each line")
     if output:
-        found.write(output)
-        shell.say(f"Wrote {len(found.pairs)} pairs to {output}.")
+        write(found, output)
+        shell.say(f"Wrote {sum(len(one.pairs) for one in found)} pairs to {output}.")
+    if table:
+        write_rows(across(desk, found).to_dicts(), table)
+    if html:
+        for path in write_pages(found, html):
+            shell.say(f"Wrote {path}.")
+
+
+def _print(shell: Shell, found: Sequence[Recommendation], reasons: bool, json: bool) -> None:
+    if json:
+        for one in found:
+            shell.say(one.caption)
+        shell.json([pair.as_dict() for one in found for pair in one.pairs])
+        return
+    for one in found:
+        for note in one.notes:
+            shell.say(note)
+        shell.table([pair.as_row() for pair in one.pairs], title=one.cell_line if len(found) > 1 else None)
+        for pair in one.pairs if reasons else ():
+            shell.print(f"\n{pair.rank}. {pair.drug_a} + {pair.drug_b}")
+            for sign, texts in (("+", pair.reasons.supports), ("-", pair.reasons.against), (" ", pair.reasons.about)):
+                for text in texts:
+                    shell.print(f"   {sign} {text}")
 
 
 def register(app: typer.Typer) -> None:

@@ -22,8 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.models import ParameterInfo
 
-from l2aco.errors import L2aCoError
+from l2aco.cli.columns import fitting, is_prose, least_width
+from l2aco.cli.complete import VALUES, completer
+from l2aco.errors import L2aCoError, UsageError
 from l2aco.progress import Advance
 
 if TYPE_CHECKING:
@@ -40,16 +43,20 @@ WorkspaceOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print the details, and tracebacks of errors.")]
+WideOption = Annotated[bool, typer.Option("--wide", help="All columns of a table, however narrow the terminal.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 class Shell:
     """The terminal, seen from a verb. Results go to standard output, everything else to standard error."""
 
-    def __init__(self, workspace: Path | None = None, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(
+        self, workspace: Path | None = None, quiet: bool = False, verbose: bool = False, wide: bool = False
+    ) -> None:
         self._workspace = workspace
         self.quiet = quiet
         self.verbose = verbose
+        self.wide = wide
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -79,7 +86,7 @@ class Shell:
             self.err.print(_safe(text))
 
     def warn(self, text: str) -> None:
-        """What went wrong, on standard error, also with --quiet."""
+        """What nobody may overlook, on standard error, also with --quiet: what went wrong, that data are simulated."""
         self.err.print(_safe(text))
 
     def print(self, text: str) -> None:
@@ -97,6 +104,14 @@ class Shell:
         from l2aco.files import plain
 
         sys.stdout.write(jsonlib.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+        sys.stdout.flush()  # a server's address is read while it runs
+
+    def made(self, facts: Mapping[str, Any], words: str, *, json: bool) -> None:
+        """What a command has made: `facts` as JSON, or `words`."""
+        if json:
+            self.json(facts)
+        else:
+            self.print(words)
 
     def table(
         self,
@@ -106,7 +121,10 @@ class Shell:
         title: str | None = None,
         empty: str = "Nothing yet.",
     ) -> None:
-        """Rows with the same keys as a table, or as a JSON list."""
+        """Rows with the same keys as a table, or as a JSON list; what matters stands in the first columns.
+
+        On a terminal, columns that it has no room for are left out, unless with --wide.
+        """
         if json:
             self.json(list(rows))
             return
@@ -122,44 +140,45 @@ class Shell:
             header_style="bold",
             pad_edge=False,
         )
-        numeric = {
-            key for key in rows[0] if all(isinstance(row.get(key), int | float) or row.get(key) is None for row in rows)
-        }
-        for key in rows[0]:
-            table.add_column(
-                _safe(key.replace("_", " ")), justify="right" if key in numeric else "left", overflow="fold"
-            )
-        for row in rows:
-            table.add_row(*(_safe(_cell(row.get(key))) for key in rows[0]))
+        heads = {key: visible(key.replace("_", " ")) for key in rows[0]}
+        texts = [{head: visible(_cell(row.get(key))) for key, head in heads.items()} for row in rows]
+        seen = self.out.is_terminal and not self.wide
+        shown = fitting(texts, self.out.width) if seen else list(heads.values())
+        for key, head in heads.items():
+            if head not in shown:
+                continue
+            numeric = all(isinstance(row.get(key), int | float | None) for row in rows)
+            cells = [text[head] for text in texts]
+            name = seen and len(shown) > 1 and not is_prose(cells)
+            least = least_width(head, cells) if name else None
+            table.add_column(_safe(head), justify="right" if numeric else "left", overflow="fold", min_width=least)
+        for text in texts:
+            table.add_row(*(_safe(text[head]) for head in shown))
         self.out.print(table)
+        if left_out := [head for head in heads.values() if head not in shown]:
+            self.say(f"with --wide also: {', '.join(left_out)}")
 
     @contextmanager
     def task(self, label: str, total: int | None = None, unit: str = "") -> Iterator[Advance]:
-        """A progress bar with rate and time left; see `l2aco.progress.Progress`."""
+        """How far a job is, with rate and time left: a panel in a terminal, lines in a pipe or a log; see
+        `l2aco.progress.Progress`."""
         if self.quiet:
             yield lambda done=1, note="": None
             return
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from l2aco.cli.progress import Standing, lines, panel
 
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:,.0f}" + ("/{task.total:,.0f}" if total is not None else "")),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-        )
-        with Progress(*columns, console=self.err, transient=not self.verbose) as bar:
-            task = bar.add_task(visible(label), total=total, note="", rate="")
+        standing = Standing(visible(label), total, unit)
+        shown = panel(self.err, standing, self.verbose) if self.err.is_terminal else lines(self.say, standing)
+        with shown as advance:
+            yield lambda done=1, note="": advance(done, visible(note))
 
-            def advance(done: int = 1, note: str = "") -> None:
-                speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
-                bar.update(
-                    task, advance=done, note=visible(note), rate=f"{speed:,.1f} {unit}/s" if speed and unit else ""
-                )
 
-            yield advance
+def agree(question: str) -> None:
+    """Go on after a yes: raises UsageError where nobody can be asked, typer.Exit after a no."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"needs a yes: {question}", remedy="Pass --yes to go on.")
+    if not typer.confirm(question, err=True):
+        raise typer.Exit(1)
 
 
 def _cell(value: Any) -> str:
@@ -202,9 +221,9 @@ def _safe(text: str, style: str = "") -> Text:
 def verb(function: Callable[..., Any] | None = None, *, resumes: bool = False) -> Callable[..., Any]:
     """Make a typer command of `function(shell, ...)`; `resumes`: what it has finished is not done again.
 
-    Adds --workspace, --quiet and --verbose, hands over a Shell, and turns an L2aCoError into its message and
-    exit code, what the system refuses (a full disk, a folder without permission) into its reason, an interrupt into
-    exit code 130. A verb may return an exit code.
+    Adds --workspace, --quiet, --verbose and --wide, lets the shell complete the parameters that `complete.VALUES`
+    names, hands over a Shell, and turns an L2aCoError into its message and exit code, what the system refuses (a full
+    disk, a folder without permission) into its reason, an interrupt into exit code 130. A verb may return an exit code.
     """
     if function is None:
         return functools.partial(verb, resumes=resumes)
@@ -214,11 +233,14 @@ def verb(function: Callable[..., Any] | None = None, *, resumes: bool = False) -
         inspect.Parameter("workspace", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=WorkspaceOption),
         inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=QuietOption),
         inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=VerboseOption),
+        inspect.Parameter("wide", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=WideOption),
     ]
+    for item in parameters:
+        _let_complete(item)
 
     @functools.wraps(function)
-    def run(*, workspace: Path | None, quiet: bool, verbose: bool, **values: Any) -> None:
-        shell = Shell(workspace, quiet, verbose)
+    def run(*, workspace: Path | None, quiet: bool, verbose: bool, wide: bool, **values: Any) -> None:
+        shell = Shell(workspace, quiet, verbose, wide)
         try:
             code = function(shell, **values)
         except L2aCoError as error:
@@ -241,3 +263,12 @@ def verb(function: Callable[..., Any] | None = None, *, resumes: bool = False) -
     run.__annotations__ = {item.name: item.annotation for item in merged}
     del run.__wrapped__  # type: ignore[attr-defined]
     return run
+
+
+def _let_complete(parameter: inspect.Parameter) -> None:
+    """Values complete by the parameter's name, and their case does not matter."""
+    for told in getattr(parameter.annotation, "__metadata__", ()):
+        if isinstance(told, ParameterInfo):
+            told.case_sensitive = False
+            if parameter.name in VALUES and told.autocompletion is None:
+                told.autocompletion = completer(parameter.name)

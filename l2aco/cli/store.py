@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.embeddings.spec import IndexName
 
 store_app = typer.Typer(help="Look into, search, check and move embedding stores.", no_args_is_help=True)
 
@@ -142,7 +143,8 @@ def verify(
 def compact(
     shell: Shell,
     store: StoreArgument = None,
-    index: Annotated[str | None, typer.Option(help="Also change the index: auto, flat, hnsw or ivfpq.")] = None,
+    index: Annotated[IndexName | None, typer.Option(help="Also change the index.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Join the segments of a store, free the space of replaced and deleted records, and index it anew."""
     from l2aco.embeddings.find import choose_store
@@ -152,7 +154,11 @@ def compact(
     chosen.compact(shell)
     if index is not None:
         chosen.optimise(index, shell)
-    shell.print(f"{chosen.name}: {len(chosen):,} records, {before:,} -> {chosen.manifest.bytes:,} bytes.")
+    shell.made(
+        {"store": chosen.name, "records": len(chosen), "bytes_before": before, "bytes": chosen.manifest.bytes},
+        f"{chosen.name}: {len(chosen):,} records, {before:,} -> {chosen.manifest.bytes:,} bytes.",
+        json=json,
+    )
 
 
 @store_app.command("export")
@@ -162,6 +168,7 @@ def export(
     store: Annotated[str, typer.Argument(help="A store.")],
     target: Annotated[Path, typer.Argument(help="x.parquet, x.faiss, or a folder for the paper's layout.")],
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Write a store for others: Parquet keeps everything, a folder follows the paper's release."""
     from l2aco.embeddings.store.exchange import export_store
@@ -169,7 +176,8 @@ def export(
 
     chosen = open_store(store, shell.workspace)
     what = export_store(chosen, target, shell, force=force)
-    shell.print(f"Wrote {what}: {target}, {len(chosen):,} records of {chosen.dimension} numbers.")
+    facts = {"store": chosen.name, "path": target, "records": len(chosen), "dimension": chosen.dimension}
+    shell.made(facts, f"Wrote {what}: {target}, {len(chosen):,} records of {chosen.dimension} numbers.", json=json)
 
 
 @store_app.command("import")
@@ -183,6 +191,7 @@ def import_(
         str | None, typer.Option(help="A profile set that gives ids and texts to a paper folder, by name.")
     ] = None,
     llm: Annotated[str | None, typer.Option(help="Which LLM wrote the profiles, if known.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Make a store of vectors that come from elsewhere."""
     from l2aco.embeddings.encoders.table import resolve_encoder
@@ -198,7 +207,8 @@ def import_(
         llm=llm,
         progress=shell,
     )
-    shell.print(f"Imported {len(store):,} records of {store.dimension} numbers as {store.name}.")
+    facts = {"store": store.name, "path": store.path, "records": len(store), "dimension": store.dimension}
+    shell.made(facts, f"Imported {len(store):,} records of {store.dimension} numbers as {store.name}.", json=json)
 
 
 def _start(text: str, length: int = 90) -> str:

@@ -3,68 +3,111 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
 from l2aco.errors import UsageError
+from l2aco.models.spec import FusionName, LossName, OffsetName, ScopeName, VectorsName
+
+if TYPE_CHECKING:
+    from l2aco.runs.run import Run
+
+
+_MODEL, _SPLIT, _KNOWLEDGE, _RUNS = "Model and data", "Split", "Knowledge", "Runs and machine"
 
 
 @verb(resumes=True)
 def train(
     shell: Shell,
     backbone: Annotated[
-        str | None, typer.Option(help="Predictor to train (default: HGAT; MLP without a graph).")
+        str | None,
+        typer.Option(help="Predictor to train (default: HGAT; MLP without a graph).", rich_help_panel=_MODEL),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Data set (default: l2aco.toml, else the only imported one, else demo).")
+        str | None,
+        typer.Option(
+            help="Data set (default: l2aco.toml, else the only imported one, else demo).", rich_help_panel=_MODEL
+        ),
     ] = None,
     setting: Annotated[
-        str | None, typer.Option(help="random, long-tail, novel-cell (default), novel-drug, novel-pair, novel-tissue.")
-    ] = None,
-    fold: Annotated[str | None, typer.Option(help="Fold number from 0, or 'all'.")] = None,
-    folds: Annotated[str | None, typer.Option(help="Number of folds; 'all' is short for --fold all.")] = None,
-    align: Annotated[str | None, typer.Option(help="infonce (default), l2, sce, kl, regression, none.")] = None,
-    fusion: Annotated[
-        str | None, typer.Option(help="none, add, gate, concat (default: the backbone's, mostly none).")
-    ] = None,
-    scope: Annotated[str | None, typer.Option(help="Entities that are aligned: batch (default), train, all.")] = None,
-    offset: Annotated[
         str | None,
-        typer.Option(help="Learn what a cheap model leaves: mixed, pair, additive, none (default); networks only."),
+        typer.Option(
+            help="random, long-tail, novel-cell (default), novel-drug, novel-pair, novel-tissue.",
+            rich_help_panel=_SPLIT,
+        ),
     ] = None,
-    vectors: Annotated[str | None, typer.Option(help="profiles (default), or a control: shuffled, random.")] = None,
-    llm: Annotated[str | None, typer.Option(help="Take the store of this LLM's profiles.")] = None,
-    encoder: Annotated[str | None, typer.Option(help="Take the store of this encoder.")] = None,
+    fold: Annotated[str | None, typer.Option(help="Fold number from 0, or 'all'.", rich_help_panel=_SPLIT)] = None,
+    folds: Annotated[
+        str | None, typer.Option(help="Number of folds; 'all' is short for --fold all.", rich_help_panel=_SPLIT)
+    ] = None,
+    align: Annotated[
+        LossName | None, typer.Option(help="Loss of the alignment (default: infonce).", rich_help_panel=_KNOWLEDGE)
+    ] = None,
+    fusion: Annotated[
+        FusionName | None,
+        typer.Option(help="How the score reads vectors (default: the backbone's).", rich_help_panel=_KNOWLEDGE),
+    ] = None,
+    scope: Annotated[
+        ScopeName | None, typer.Option(help="Entities that are aligned (default: batch).", rich_help_panel=_KNOWLEDGE)
+    ] = None,
+    offset: Annotated[
+        OffsetName | None,
+        typer.Option(help="Learn what a cheap model leaves (default: none); networks only.", rich_help_panel=_MODEL),
+    ] = None,
+    vectors: Annotated[
+        VectorsName | None, typer.Option(help="profiles (default), or a control.", rich_help_panel=_KNOWLEDGE)
+    ] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="Take the store of this LLM's profiles.", rich_help_panel=_KNOWLEDGE)
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Take the store of this encoder.", rich_help_panel=_KNOWLEDGE)
+    ] = None,
     store: Annotated[
         list[str] | None,
         typer.Option(
-            help="Take this store; repeat it (default: the newest not of fake; Mixed: one of every set), or none."
+            help="Take this store; repeat it (default: the newest not of fake; Mixed: one of every set), or none.",
+            rich_help_panel=_KNOWLEDGE,
         ),
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="name=value: any hyper-parameter; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", help="name=value: any hyper-parameter; may be repeated.", rich_help_panel=_MODEL),
     ] = None,
-    spec: Annotated[Path | None, typer.Option(help="Start from this spec (TOML), such as a run's spec.toml.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of weights, shuffles and dropout (default: 0).")] = None,
-    seeds: Annotated[int, typer.Option(help="Train this many seeds, and summarise.")] = 1,
-    jobs: Annotated[int, typer.Option(min=1, help="Folds and seeds that train at the same time.")] = 1,
-    faithful: Annotated[
-        bool, typer.Option("--faithful", help="The published mathematics and recipe, with what ours repairs.")
+    spec: Annotated[
+        Path | None,
+        typer.Option(help="Start from this spec (TOML), such as a run's spec.toml.", rich_help_panel=_MODEL),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of weights, shuffles and dropout (default: 0).", rich_help_panel=_RUNS)
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Train this many seeds, and summarise.", rich_help_panel=_RUNS)] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Folds and seeds that train at the same time.", rich_help_panel=_RUNS)
+    ] = 1,
+    again: Annotated[
+        bool, typer.Option("--again", help="Train anew where this run is there already.", rich_help_panel=_RUNS)
     ] = False,
-    device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda:N.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads (default: 1).")] = None,
-    track: Annotated[list[str] | None, typer.Option(help="tensorboard or wandb (extra: tracking).")] = None,
+    faithful: Annotated[
+        bool,
+        typer.Option(
+            "--faithful", help="The published mathematics and recipe, with what ours repairs.", rich_help_panel=_MODEL
+        ),
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda:N.", rich_help_panel=_RUNS)] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads (default: 1).", rich_help_panel=_RUNS)] = None,
+    track: Annotated[
+        list[str] | None, typer.Option(help="tensorboard or wandb (extra: tracking).", rich_help_panel=_RUNS)
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Train a predictor, save the run, and print it beside the naive predictors on the same test rows."""
     from l2aco.files import load_spec
-    from l2aco.runs.evaluate import comparison, summarise
     from l2aco.runs.spec import TrainSpec
     from l2aco.training.callbacks import EpochTable, make_trackers
     from l2aco.training.request import make_spec, parse_folds, plan
-    from l2aco.training.several import train_all
 
     all_folds, chosen_fold, chosen_folds = parse_folds(fold, folds)
     options = {
@@ -94,14 +137,28 @@ def train(
     watchers = [*make_trackers(track or [], shell.workspace)]
     if shell.verbose or shell.err.is_terminal:
         watchers.append(EpochTable(shell.say))
-    runs = train_all(specs, shell.workspace, shell, jobs=jobs, callbacks=watchers)
+    from l2aco.training.several import train_all  # after the names: it brings torch
+
+    runs = train_all(specs, shell.workspace, shell, jobs=jobs, callbacks=watchers, again=again)
+    _tell(shell, runs, json)
+
+
+def _tell(shell: Shell, runs: list[Run], json: bool) -> None:
+    from l2aco.bench.twin import did_it_help
+    from l2aco.runs.evaluate import comparison, summarise, warnings_of
+
     rows = comparison(runs[0], runs[0].metrics) if len(runs) == 1 else summarise(runs)
+    helped = did_it_help(runs[0], shell.workspace) if len(runs) == 1 else ""
+    for warning in dict.fromkeys(warning for run in runs for warning in warnings_of(run)):
+        shell.warn(warning)
     if json:
-        shell.json({"runs": [run.id for run in runs], "table": rows})
+        shell.json({"runs": [run.id for run in runs], "table": rows, "knowledge": helped or None})
         return
     shell.table(rows, title=f"Test rows, {runs[0].spec.dataset}, {runs[0].spec.split.setting}")
     for run in runs:
         shell.print(f"run {run.id}")
+    if helped:
+        shell.print(helped)
 
 
 def register(app: typer.Typer) -> None:

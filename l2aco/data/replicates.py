@@ -52,6 +52,18 @@ def replicate_statistics(replicates: pl.DataFrame, rule: LabelRule, *, seed: int
     return result
 
 
+def ceiling(correlation: float, positive_share: float) -> float:
+    """The AUROC of a predictor that knows what is measured without its noise, against the label of one measurement: of
+    a Gaussian whose repeats correlate so, and whose labels are positive so often."""
+    from scipy.stats import norm
+
+    points = norm.ppf((np.arange(4000) + 0.5) / 4000)
+    known = np.sqrt(max(correlation, 0.0))
+    positive = norm.sf((norm.isf(positive_share) - known * points) / np.sqrt(max(1 - known**2, 1e-12)))
+    below = np.cumsum(1 - positive) - (1 - positive) / 2
+    return float((positive * below).sum() / (positive.sum() * (1 - positive).sum()))
+
+
 def _statistics(first: Any, second: Any, labels: Any) -> dict[str, float]:
     both = (labels != UNLABELLED).all(axis=0)
     flat = np.ptp(first) == 0 or np.ptp(second) == 0

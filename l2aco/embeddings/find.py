@@ -15,9 +15,9 @@ from l2aco.embeddings.store.store import EmbeddingStore, Hit, list_stores, open_
 from l2aco.entities import Entity, EntityIndex, EntityKind, unknown_entity
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
-from l2aco.workspace import Settings, Workspace
+from l2aco.workspace import Settings, Workspace, names_in
 
-NO_LLM = {"fake", "facts"}
+NO_LLM = {"fake", "facts", "bare-name"}
 
 
 def choose_store(
@@ -78,6 +78,22 @@ def is_stand_in(store: EmbeddingStore) -> bool:
     """Whether it is of no LLM or of an encoder that is a control: used where it is asked for."""
     written_by = set(store.manifest.counts.get("llm", {}))
     return store.encoder.control or (bool(written_by) and written_by <= NO_LLM)
+
+
+def check_store_words(workspace: Workspace, *, llm: str | None = None, encoder: str | None = None) -> None:
+    """Raises UnknownNameError where `llm` is no language model and no profile set, or nothing answers to `encoder`."""
+    from l2aco.embeddings.encoders.table import resolve_encoder
+    from l2aco.llm.catalog import resolve_model
+    from l2aco.profiles.sets import open_profile_set
+
+    names = [name.casefold().partition("--") for name in names_in(workspace.embeddings)]
+    if llm is not None and llm.casefold() not in (profiles for profiles, _, _ in names):
+        try:
+            open_profile_set(llm, workspace)
+        except UnknownNameError:
+            resolve_model(llm, workspace.settings)
+    if encoder is not None and encoder.casefold() not in (used for _, _, used in names):
+        resolve_encoder(encoder, workspace.settings)
 
 
 def _fits(store: EmbeddingStore, llm: str | None, encoder: str | None, workspace: Workspace) -> bool:

@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
+IndexName = Literal["auto", "flat", "hnsw", "ivfpq"]
+
 
 class EmbedSpec(BaseModel):
     """`sets`: names of profile sets; none means every set of the workspace, else the bundled `reference`."""
@@ -16,8 +19,8 @@ class EmbedSpec(BaseModel):
     encoder: str | None = None
     """A name of the table, a folder or a Hugging Face id; None: `encoder` of l2aco.toml, else bge-large-en-v1.5."""
     device: str | None = None
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
-    index: Literal["auto", "flat", "hnsw", "ivfpq"] | None = None
+    precision: Precision = "auto"
+    index: IndexName | None = None
     """None keeps what the store has; a new one starts with `auto`."""
     budget_usd: float | None = Field(default=None, ge=0)
     """For an encoder that costs money: the most that this run may spend."""

@@ -67,7 +67,7 @@ class Calls:
 
     async def make(self, requests: Iterator[Request]) -> None:
         """Ask for every request and deliver how each ended; `requests` is read as there is room."""
-        _end_gently()
+        end_gently()
         try:
             async with self.engine, asyncio.TaskGroup() as group:
                 for _ in range(self.limits.concurrency):
@@ -170,7 +170,7 @@ class Calls:
 
     def _give_up(self, state: tenacity.RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
-        patient = isinstance(error, CallFailed) and error.reason is Reason.rate_limited
+        patient = isinstance(error, CallFailed) and error.reason in (Reason.rate_limited, Reason.no_room)
         most = max(self.limits.attempts, _RATE_LIMIT_PATIENCE) if patient else self.limits.attempts
         return state.attempt_number >= most
 
@@ -184,7 +184,7 @@ class Calls:
     async def _call(self, request: Request, messages: tuple[Message, ...], spent: _Spent) -> Reply:
         if self.report.stopped is not None:
             raise _Abandoned
-        tokens, dollars = self._most(request, messages) if self._plans else (0, 0.0)
+        tokens, dollars = most_of(self.model, request, messages) if self._plans else (0, 0.0)
         await self.budget.reserve(dollars, tokens)
         reply: Reply | None = None
         try:
@@ -220,19 +220,20 @@ class Calls:
             pause = timedelta(seconds=round(failure.retry_after or 0.0))
             self._stop(f"the server asks for a pause of {pause} ({failure})", "Start the same command again after it.")
 
-    def _most(self, request: Request, messages: tuple[Message, ...]) -> tuple[int, float]:
-        """The most tokens and dollars that one call can take; the prompt's estimate gets a margin of a half."""
-        texts = [*(message["content"] for message in messages), json.dumps(request.schema)]
-        tokens_in = int(1.5 * sum(map(count_tokens, texts))) + 16
-        tokens_out = request.sampling.get("max_tokens", self.model.max_tokens)
-        return tokens_in + tokens_out, self.model.cost(tokens_in, tokens_out) or 0.0
+
+def most_of(model: Model, request: Request, messages: tuple[Message, ...]) -> tuple[int, float]:
+    """The most tokens and dollars that one call can take; the prompt's estimate gets a margin of a half."""
+    texts = [*(message["content"] for message in messages), json.dumps(request.schema)]
+    tokens_in = int(1.5 * sum(map(count_tokens, texts))) + 16
+    tokens_out = request.sampling.get("max_tokens", model.max_tokens)
+    return tokens_in + tokens_out, model.cost(tokens_in, tokens_out) or 0.0
 
 
 class _Abandoned(Exception):  # noqa: N818  (an end, not an error)
     """The run has stopped; what this request had begun is left for the next one."""
 
 
-def _end_gently() -> None:
+def end_gently() -> None:
     """Let SIGTERM, which batch systems send, end the run like Ctrl-C: journal closed, servers stopped."""
     if threading.current_thread() is threading.main_thread():
         loop = asyncio.get_running_loop()
@@ -256,6 +257,7 @@ REMEDIES = {
     Reason.unknown_model: "Check the model's name with the server; --llm PROVIDER:MODEL or l2aco.toml change it.",
     Reason.connection: "Check that the server runs and --base-url is right, then start the same command again.",
     Reason.rate_limited: "Lower --rpm, --tpm or --concurrency, then start the same command again.",
+    Reason.no_room: "Start the same command again later, or without --tier.",
     Reason.timeout: "Raise --timeout or lower --concurrency, then start the same command again.",
     Reason.server_error: "Look at the server's log, then start the same command again.",
     Reason.rejected: "Mend what the server says of the requests, then start the same command with --retry-failed.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
@@ -16,6 +16,8 @@ from l2aco.workspace import Settings
 
 _NO_FLAG = r"^[^-\s]"
 """Of what is handed to a server's command line: it must not be taken for a flag."""
+Tier = Literal["batch", "flex"]
+"""Slower ways of being answered, at another price."""
 BUNDLED = "bundled"
 """What stands as the engine of profiles that ship with L2aCo: nothing is asked."""
 
@@ -41,6 +43,10 @@ class Model(BaseModel):
     price_in: float | None = Field(default=None, ge=0)
     price_out: float | None = Field(default=None, ge=0)
     prices_as_of: str | None = None
+    tiers: dict[Tier, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    tier: Tier | None = None
+    batch_requests: int = Field(default=50_000, gt=0)
+    batch_bytes: int = Field(default=190_000_000, gt=0)
     trust_remote_code: bool = False
     chat_template: str | None = None
     extra: dict[str, JsonValue] = Field(default_factory=dict)
@@ -56,6 +62,13 @@ class Model(BaseModel):
             check_owner(self.key, self.base_url)
         check_flags(self.serve)
         return self
+
+    def at(self, tier: Tier) -> Self:
+        """The model as it is asked in a tier, at the prices of it."""
+        factor = self.tiers.get(tier, 1.0)
+        prices = {name: getattr(self, name) for name in ("price_in", "price_out")}
+        changed = {name: None if price is None else price * factor for name, price in prices.items()}
+        return self.model_copy(update={**changed, "tier": tier})
 
     def cost(self, tokens_in: int, tokens_out: int) -> float | None:
         """US dollars for so many tokens, None where no price is known."""
@@ -90,6 +103,8 @@ def load_catalog(settings: Settings | None = None) -> dict[str, Model]:
 
 def _parse(alias: str, entry: dict[str, Any]) -> Model:
     try:
+        if "tier" in entry:
+            raise TypeError("tier: said with --tier or --batch; tiers holds what they cost")
         return Model(alias=alias, **entry)
     except (ValidationError, TypeError, L2aCoError) as error:
         what = describe_validation(error) if isinstance(error, ValidationError) else str(error)

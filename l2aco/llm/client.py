@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Self, TypeVar
@@ -25,7 +25,7 @@ from l2aco.llm.ways import Way
 
 Found = TypeVar("Found")
 
-_LONG_PAUSE_S = 30.0
+_LONG_PAUSE_S = 10.0
 """Longer pauses are said."""
 
 
@@ -163,22 +163,28 @@ class OpenAIEngine:
     async def _post(self, endpoint: Endpoint, path: str, body: Mapping[str, Any]) -> Any:
         """The server's answer to one call, as httpx2.Response. Raises CallFailed."""
         import httpx2
+
+        # The SDK's own `create` walks through messages and schema at every call, which takes longer than all the rest;
+        # `post` is its door for bodies that are ready.
+        call = endpoint.client.post(path, cast_to=httpx2.Response, body=body)
+        return await self.guarded(endpoint, path, call, self.options.timeout_s)
+
+    async def guarded(self, endpoint: Endpoint, path: str, call: Awaitable[Found], timeout_s: float) -> Found:
+        """What a call of the SDK brings; raises CallFailed for whatever the SDK raises."""
         import openai
 
         try:
-            async with asyncio.timeout(self.options.timeout_s):
-                # The SDK's own `create` walks through messages and schema at every call, which takes longer than all
-                # the rest; `post` is its door for bodies that are ready.
-                raw = await endpoint.client.post(path, cast_to=httpx2.Response, body=body)
+            async with asyncio.timeout(timeout_s):
+                found = await call
         except TimeoutError:
-            raise CallFailed(Reason.timeout, f"no answer in {self.options.timeout_s:g} s") from None
+            raise CallFailed(Reason.timeout, f"no answer in {timeout_s:g} s") from None
         except openai.APIConnectionError as error:
             raise self._connection_failed(endpoint, error) from None
         except openai.APIStatusError as error:
             said = read_refusal(error.response.status_code, error.response.content, self._mask)
             raise self._refused(endpoint, path, said, error.response.headers) from None
         endpoint.came_back()
-        return raw
+        return found
 
     def _read(self, endpoint: Endpoint, path: str, raw: Any, read: Callable[[bytes], Found]) -> Found:
         """What `read` finds in an answer; an error in it counts as if it had come with its status."""

@@ -48,8 +48,8 @@ class Journal:
             for name in ("manifest.json", RECORDS, JOURNAL):
                 for left in self.folder.glob(f".{name}.*.partial"):  # of a writer that was killed
                     left.unlink()
-            self._journal = _open_for_append(self.folder / JOURNAL)
-            self._failures = _open_for_append(self.folder / FAILURES)
+            self._journal = open_for_append(self.folder / JOURNAL)
+            self._failures = open_for_append(self.folder / FAILURES)
             self._scan()
         except BaseException:
             self.__exit__()
@@ -67,10 +67,10 @@ class Journal:
 
     def _scan(self) -> None:
         for name in (RECORDS, JOURNAL):
-            for key, _ in _keyed_lines(self.folder / name):
+            for key, _ in keyed_lines(self.folder / name):
                 self._done.add(key)
-        for key, line in _keyed_lines(self.folder / FAILURES):
-            self._failed[key] = str(_parsed(line, self.folder / FAILURES).get("reason", ""))
+        for key, line in keyed_lines(self.folder / FAILURES):
+            self._failed[key] = str(parsed(line, self.folder / FAILURES).get("reason", ""))
         for key in self._done & self._failed.keys():
             del self._failed[key]
 
@@ -83,6 +83,12 @@ class Journal:
     def failed(self, key: str) -> str | None:
         """The reason of the recorded failure of `key`, or None."""
         return self._failed.get(bytes.fromhex(key))
+
+    def failures(self, reason: str) -> dict[str, dict[str, Any]]:
+        """The last line of each failure for `reason`, by key."""
+        lines = keyed_lines(self.folder / FAILURES)
+        latest = {key: line for key, line in lines if self._failed.get(key) == reason}
+        return {key.hex(): parsed(line, self.folder / FAILURES) for key, line in latest.items()}
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a finished record. It has reached the operating system when this returns, the disk soon after."""
@@ -106,6 +112,11 @@ class Journal:
             os.ftruncate(handle, os.fstat(handle).st_size - written)
             raise _cannot_write(self.folder, OSError("no space left on the device"))
         self._dirty = True
+
+    def sync(self) -> None:
+        """Bring what was written to the disk."""
+        os.fsync(self._journal)
+        os.fsync(self._failures)
 
     @contextlib.asynccontextmanager
     async def syncing(self) -> AsyncIterator[None]:
@@ -138,8 +149,8 @@ class Journal:
             index: dict[tuple[Any, ...], _Line] = {}
             for number, source in enumerate(sources):
                 start = 0
-                for key, line in _keyed_lines(source):
-                    record = _parsed(line, source)
+                for key, line in keyed_lines(source):
+                    record = parsed(line, source)
                     try:
                         index[order(record)] = _Line(key, number, start, len(line))
                     except (KeyError, TypeError) as error:
@@ -159,7 +170,7 @@ class Journal:
         with atomic_path(self.folder / JOURNAL):
             pass
         os.close(self._journal)
-        self._journal = _open_for_append(self.folder / JOURNAL)
+        self._journal = open_for_append(self.folder / JOURNAL)
 
     def _copy_sorted(self, sources: list[Path], lines: list[_Line]) -> None:
         with contextlib.ExitStack() as stack, atomic_path(self.folder / RECORDS) as partial:
@@ -184,7 +195,7 @@ class _Line(NamedTuple):
     length: int
 
 
-def _open_for_append(path: Path) -> int:
+def open_for_append(path: Path) -> int:
     """A handle for appending; a last line without its end is cut off, because it was never finished."""
     if path.is_symlink():
         raise DamagedError("is a link, and what it leads to is not ours to write", where=path)
@@ -200,7 +211,7 @@ def _open_for_append(path: Path) -> int:
     return handle
 
 
-def _keyed_lines(path: Path) -> Iterator[tuple[bytes, bytes]]:
+def keyed_lines(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """(key, line) of every line; raises DamagedError with the line's number where one has no key."""
     if not path.exists():
         return
@@ -216,7 +227,7 @@ def _keyed_lines(path: Path) -> Iterator[tuple[bytes, bytes]]:
                 ) from None
 
 
-def _parsed(line: bytes, path: Path) -> dict[str, Any]:
+def parsed(line: bytes, path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(line))
     except (ValueError, TypeError, RecursionError):

@@ -60,6 +60,8 @@ _CREDIT = _words(
     r"insufficient[ _](quota|credit|balance|fund)|(credit|account) balance|billing|payment required"
     r"|(out of|not enough|no|run out of|add more|purchase) credits?\b|exceeded your current quota"
 )
+_NO_ROOM = _words(r"resource.?unavailable|(capacity|resources).{0,40}(unavailable|not available)")
+"""Of the tier flex: nothing is wrong with the pace, there are no machines to spare."""
 _PACE = _words(r"rate.?limit|too many requests|call rate|per.?(minute|second|hour|day)|retry (in|after)|slow down")
 _MODERATED = _words(
     r"moderation|flagged|content.?(policy|filter|management)|data_inspection|inappropriate|harmful|usage polic|safety"
@@ -84,6 +86,8 @@ def reason_of(said: Said, retry_after: float | None = None) -> Reason:
     status = said.status
     if status == 402 or said.code in _QUOTA or said.kind in _QUOTA:
         return Reason.no_credit
+    if status == 429 and said.says(_NO_ROOM):
+        return Reason.no_room
     limited = status == 429 or (status == 0 and said.says(_PACE))
     if said.says(_CREDIT) and status in (0, 400, 403, 429) and not (limited and (retry_after or said.says(_PACE))):
         return Reason.no_credit

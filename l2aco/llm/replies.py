@@ -20,6 +20,11 @@ def read_reply(content: bytes, mask: Mask) -> Reply:
     except (ValueError, RecursionError):
         said = read_refusal(0, content, mask)
         raise CallFailed(Reason.broken_response, f"the body is no chat completion but: {said.words[:120]}") from None
+    return reply_in(value, mask)
+
+
+def reply_in(value: Any, mask: Mask) -> Reply:
+    """The reply in the parsed body of an answer; raises CallFailed where there is none."""
     try:
         return _reply(value, mask)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:

@@ -47,15 +47,14 @@ class RunReport:
         self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
 
     def note(self) -> str:
-        """One short line for a progress bar."""
+        """One short line for a progress panel, cost and failures first."""
         seconds = max(time.monotonic() - self.started, 1e-9)
-        parts = [f"{self.tokens_out / seconds:,.0f} tokens/s"]
-        if self.cost_usd:
-            parts.append(f"${self.cost_usd:,.4f}")
-        parts.append(f"{self.in_flight} in flight")
-        if self.retries:
-            parts.append(f"{self.retries} retried")
+        parts = [f"${self.cost_usd:,.4f}"] if self.cost_usd else []
         if failed := sum(self.failed.values()):
-            top = ", ".join(f"{number} {reason}" for reason, number in self.failed.most_common(2))
-            parts.append(f"{failed} failed ({top})")
+            top = ", ".join(f"{number:,} {reason}" for reason, number in self.failed.most_common(3))
+            parts.append(f"{failed:,} failed ({top})")
+        parts.append(f"{self.tokens_in + self.tokens_out:,} tokens, {self.tokens_out / seconds:,.0f}/s out")
+        parts.append(f"{self.in_flight:,} in flight")
+        if self.retries:
+            parts.append(f"{self.retries:,} retried")
         return " · ".join(parts)

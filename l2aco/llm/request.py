@@ -43,7 +43,8 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply that satisfies the schema. Tokens and calls include those of the repair turn and of retries."""
+    """A reply that satisfies the schema. Tokens and calls include those of the repair turn and of retries; how long it
+    took is None where it came in a file."""
 
     fields: dict[str, Any]
     finish_reason: str
@@ -51,13 +52,14 @@ class Answer:
     tokens_out: int
     model: str | None
     attempts: int
-    latency_s: float
+    latency_s: float | None
 
 
 class Reason(StrEnum):
     """Why there is no answer."""
 
     rate_limited = "rate limited"
+    no_room = "no room in this tier"
     timeout = "timeout"
     connection = "no connection"
     server_error = "server error"
@@ -73,15 +75,24 @@ class Reason(StrEnum):
     empty = "empty answer"
     invalid_json = "no valid JSON"
     wrong_schema = "does not fit the schema"
+    to_repair = "to be repaired"
+    not_reached = "not reached in its batch"
 
 
 TRANSIENT = frozenset(
-    {Reason.rate_limited, Reason.timeout, Reason.connection, Reason.server_error, Reason.broken_response}
+    {
+        Reason.rate_limited,
+        Reason.no_room,
+        Reason.timeout,
+        Reason.connection,
+        Reason.server_error,
+        Reason.broken_response,
+    }
 )
 """Worth another try: nothing was answered."""
 
-UNANSWERED = TRANSIENT | {Reason.forbidden}
-"""Not the request's fault, as far as is known: the next run asks again by itself."""
+UNANSWERED = TRANSIENT | {Reason.forbidden, Reason.to_repair, Reason.not_reached}
+"""Not the request's fault, as far as is known, or one turn from its end: the next run asks again by itself."""
 
 FATAL = frozenset({Reason.unauthorised, Reason.no_address, Reason.no_credit, Reason.unknown_model})
 """Every further call would end the same way."""

@@ -18,7 +18,7 @@ from l2aco.llm.flow import run_in_loop
 from l2aco.llm.journal import Journal
 from l2aco.llm.options import RunLimits
 from l2aco.llm.report import RunReport
-from l2aco.llm.request import UNANSWERED, Answer, CallFailed, Request
+from l2aco.llm.request import UNANSWERED, Answer, CallFailed, Reason, Reply, Request
 from l2aco.progress import Advance
 
 ToRecord = Callable[[Request, Answer], dict[str, Any]]
@@ -109,18 +109,39 @@ class Recording:
             skipped += 1
         self._show(skipped)
 
-    def deliver(self, request: Request, end: Answer | CallFailed, calls: int) -> None:
-        """Write how a request ended, after so many calls."""
+    def remaining(self) -> Iterator[Request]:
+        """As `missing`, of another pass over the same requests: counted and taken are they already."""
+        for request in self._requests:
+            given_up = self.journal.failed(request.key)
+            if request.key not in self.journal and (not given_up or given_up in UNANSWERED):
+                yield request
+
+    def deliver(
+        self, request: Request, end: Answer | CallFailed, calls: int, tokens: tuple[int, int] | None = None
+    ) -> None:
+        """Write how a request ended, after so many calls; of a failure the tokens that it took, if known."""
         if isinstance(end, Answer):
             self.journal.write(self._to_record(request, end))
             self.report.answered += 1
         else:
-            failure = self._to_failure(request, end, calls)
-            answer = {"answer": end.text[:_KEPT_LETTERS]} if end.text else {}
-            self.journal.write_failure({**failure, **answer})
+            self._write_failure(request, end, calls, tokens)
             self.report.failed[end.reason] += 1
         self._taken.discard(request.key)
         self._show(1)
+
+    def set_aside(self, request: Request, failure: CallFailed, reply: Reply) -> None:
+        """Write down an answer that cannot be used, for a repair turn that somebody will ask for later."""
+        aside = CallFailed(Reason.to_repair, failure.message, text=failure.text or reply.text)
+        self._write_failure(request, aside, 1, (reply.tokens_in, reply.tokens_out))
+        self.report.repairs += 1
+
+    def _write_failure(self, request: Request, end: CallFailed, calls: int, tokens: tuple[int, int] | None) -> None:
+        failure = self._to_failure(request, end, calls)
+        if tokens is not None:
+            failure["usage"] = {"input": tokens[0], "output": tokens[1]}
+        if end.text:
+            failure["answer"] = end.text[:_KEPT_LETTERS]
+        self.journal.write_failure(failure)
 
     def _show(self, done: int) -> None:
         if done and self._advance is not None:

@@ -14,7 +14,7 @@ from l2aco.llm.structured import in_words, without_lengths
 
 MODES = ("json_schema", "json_schema without lengths", "json_object", "text")
 """Ways to ask for structured output, best first."""
-_FIXED = frozenset({"model", "messages", "response_format"})
+_FIXED = frozenset({"model", "messages", "response_format", "service_tier"})
 """What is never left out because a server complains of it."""
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _UNKNOWN = re.compile(
@@ -39,6 +39,12 @@ class Way:
     no_system: bool = False
     renamed: bool = False
 
+    @classmethod
+    def of_files(cls, model: Model) -> Way:
+        """How requests in files are put, where nobody tells before it is too late: APIs refuse limits on lengths more
+        often than servers of one's own, and the answers are checked for them anyway."""
+        return cls(limit=model.max_tokens_field, mode=1 if model.engine == "openai" else 0)
+
     @property
     def is_last(self) -> bool:
         return self.mode == len(MODES) - 1
@@ -54,6 +60,8 @@ class Way:
         if self.no_system and len(told) > 1 and told[0]["role"] == "system":
             told[:2] = [{**told[1], "content": f"{told[0]['content']}\n\n{told[1]['content']}"}]
         body: dict[str, Any] = {"model": model.model, "messages": told, **model.extra}
+        if model.tier == "flex":
+            body["service_tier"] = model.tier
         body |= {self.limit if name == "max_tokens" else name: value for name, value in sampling.items()}
         if mode.startswith("json_schema"):
             sent = schema if self.mode == 0 else without_lengths(schema)

@@ -8,6 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 OffsetName = Literal["none", "mixed", "pair", "additive"]
 """The cheap model that a network may stand on, see `models.offset`."""
+LossName = Literal["infonce", "l2", "sce", "kl", "regression", "none"]
+FusionName = Literal["none", "add", "gate", "concat"]
+ScopeName = Literal["batch", "train", "all"]
+VectorsName = Literal["profiles", "shuffled", "random"]
 
 
 class AlignSpec(BaseModel):
@@ -19,7 +23,7 @@ class AlignSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    loss: Literal["infonce", "l2", "sce", "kl", "regression", "none"] = "infonce"
+    loss: LossName = "infonce"
     """regression: predict the numbers of stores that hold numbers, known ones alone; stores of text take no part, and
     the score never reads the numbers, so there is no fusion with it."""
     weight_drug: float = Field(default=1.0, ge=0)
@@ -35,12 +39,12 @@ class AlignSpec(BaseModel):
     gamma: float = Field(default=2.0, gt=0)
     """Exponent of sce."""
     adapter: Literal["linear", "mlp"] = "linear"
-    fusion: Literal["none", "add", "gate", "concat"] | None = None
+    fusion: FusionName | None = None
     """None: what the backbone does by default (`Backbone.fusion`)."""
-    scope: Literal["batch", "train", "all"] = "batch"
+    scope: ScopeName = "batch"
     """Which entities the loss runs over: the distinct ones of the batch, of the training rows, or all that are
     known (transductive: it reaches the entities that training never sees). Of infonce, l2, sce and regression."""
-    vectors: Literal["profiles", "shuffled", "random"] = "profiles"
+    vectors: VectorsName = "profiles"
     """The profiles' vectors, or a control: shuffled between the entities of a kind, or random directions."""
     draw: int = Field(default=0, ge=0)
     """Which draw of a control."""

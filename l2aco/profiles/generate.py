@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,18 +14,24 @@ from typing import Any
 from l2aco.entities import Entity
 from l2aco.errors import L2aCoError, UnknownNameError, UsageError
 from l2aco.files import atomic_folder, read_json, sha256_file, write_json
+from l2aco.llm.asked import Asked
+from l2aco.llm.batch_ledger import Ledger, refuse_open
+from l2aco.llm.batches import run_batches
 from l2aco.llm.catalog import BUNDLED as BUNDLED_ENGINE
 from l2aco.llm.catalog import Model
+from l2aco.llm.client import OpenAIEngine
 from l2aco.llm.engine import Engine, engines
+from l2aco.llm.intake import Intake
 from l2aco.llm.journal import RECORDS, Journal
 from l2aco.llm.options import EngineOptions, RunLimits
 from l2aco.llm.report import RunReport
-from l2aco.llm.runner import run_requests
+from l2aco.llm.request import Request
+from l2aco.llm.runner import Recording, run_requests
 from l2aco.llm.vllm import vllm_command
 from l2aco.profiles.job import Job, plan_job, refuse_other, set_name
 from l2aco.profiles.sets import BUNDLED, MANIFEST, ProfileSet, opened, refuse_foreign
 from l2aco.profiles.spec import ProfileSpec
-from l2aco.progress import Progress, Silent
+from l2aco.progress import Advance, Progress, Silent
 from l2aco.workspace import Workspace, names_in
 
 
@@ -71,41 +77,75 @@ def generate_profiles(
     if (folder / MANIFEST).exists():
         refuse_other(job, ProfileSet(folder))  # before a server is started for nothing
     engine = make_engine(job, workspace, folder, progress)
-    counter = _Counter(entities)
+    counter = _Counter(list(entities) if spec.batch else entities)  # of batches there are several rounds
     total = None if length is None else length * spec.samples
     with Journal(folder, f"profile set '{name}'") as journal:
-        _begin(job, folder, name)
+        begin_set(job, folder, name, total)
         try:
             with progress.task(f"{job.model.alias} writes profiles", total=total, unit="profiles") as advance:
-                run = run_requests(
-                    job.requests(counter),
-                    engine,
-                    journal,
-                    model=job.model,
-                    to_record=job.record,
-                    to_failure=job.failure,
-                    limits=_limits(spec),
-                    advance=advance,
-                )
+                run = _run(job, counter, engine, journal, advance)
         except BaseException:
             with contextlib.suppress(L2aCoError, OSError):  # what ended the run is what should be read
-                _put_in_order(journal, job, name)
+                put_in_order(journal, job, name)
             raise
-        count = _put_in_order(journal, job, name)
+        count = put_in_order(journal, job, name)
     requested = (total or counter.seen * spec.samples) - run.repeated
     return ProfileReport(ProfileSet(folder), count, requested, run.before + run.answered, run=run)
 
 
-def _begin(job: Job, folder: Path, name: str) -> None:
-    """The manifest of a new set; of an old one it is checked first that it is of this job, and sound."""
+def _run(job: Job, entities: Iterable[Entity], engine: Engine, journal: Journal, advance: Advance) -> RunReport:
+    """Call by call, or in batches."""
+    spec = job.spec
+    if not spec.batch:
+        refuse_open(journal.folder)
+        return run_requests(
+            job.requests(entities),
+            engine,
+            journal,
+            model=job.model,
+            to_record=job.record,
+            to_failure=job.failure,
+            limits=_limits(spec),
+            advance=advance,
+        )
+    assert isinstance(engine, OpenAIEngine)
+    recording = Recording(
+        _Again(lambda: job.requests(entities)),
+        journal,
+        to_record=job.record,
+        to_failure=job.failure,
+        retry_failed=spec.retry_failed,
+        advance=advance,
+    )
+    with Asked(journal.folder) as asked:
+        intake = Intake(recording, asked, job.again, job.model, whole_bill=True)
+        ledger, limits = Ledger(journal.folder), _limits(spec)
+        run = run_batches(engine, intake, ledger, model=job.model, limits=limits, to_asked=job.asked, wait=spec.wait)
+        asked.forget(lambda key: key in journal)
+    return run
+
+
+class _Again:
+    """An iterable that is made anew for each pass over it."""
+
+    def __init__(self, make: Callable[[], Iterator[Request]]) -> None:
+        self.make = make
+
+    def __iter__(self) -> Iterator[Request]:
+        return self.make()
+
+
+def begin_set(job: Job, folder: Path, name: str, requested: int | None = None) -> None:
+    """Write the manifest of a new set; of an old one it is checked first that it is of this job, and sound."""
     if (folder / MANIFEST).exists():
         known = ProfileSet(folder)
         refuse_other(job, known)
         known.check()
-    _write_manifest(job, folder, name)
+    _write_manifest(job, folder, name, requested=requested)
 
 
-def _put_in_order(journal: Journal, job: Job, name: str) -> int:
+def put_in_order(journal: Journal, job: Job, name: str) -> int:
+    """Merge the journal into records.jsonl and sign it; returns how many records there are."""
     _write_manifest(job, journal.folder, name, checksums={})  # readers compare none while the file is replaced
     count = journal.compact(lambda record: (record["kind"], record["entity_id"], record["sample"]))
     records = journal.folder / RECORDS
@@ -122,8 +162,8 @@ class _Counter:
         self.seen = 0
 
     def __iter__(self) -> Any:
-        for entity in self.entities:
-            self.seen += 1
+        for number, entity in enumerate(self.entities, start=1):
+            self.seen = max(self.seen, number)
             yield entity
 
 
@@ -134,7 +174,7 @@ def make_engine(job: Job, workspace: Workspace, folder: Path, progress: Progress
     options = EngineOptions(
         base_urls=spec.base_urls or ((job.model.base_url,) if job.model.base_url else ()),
         concurrency=spec.concurrency,
-        timeout_s=spec.timeout_s,
+        timeout_s=spec.call_timeout_s,
         delay_s=spec.delay_s,
         vllm_command=vllm_command(workspace.settings) if name == "vllm" else None,
         vllm_flags=spec.vllm_flags,
@@ -160,7 +200,12 @@ def _limits(spec: ProfileSpec) -> RunLimits:
 
 
 def _write_manifest(
-    job: Job, folder: Path, name: str, count: int | None = None, checksums: dict[str, str] | None = None
+    job: Job,
+    folder: Path,
+    name: str,
+    count: int | None = None,
+    checksums: dict[str, str] | None = None,
+    requested: int | None = None,
 ) -> None:
     path = folder / MANIFEST
     old = read_json(path) if path.exists() else {}
@@ -173,6 +218,7 @@ def _write_manifest(
             "model": job.model.model,
             "identity": job.identity,
             "records": old.get("records") if count is None else count,
+            "requested": old.get("requested") if requested is None else requested,
             "created_at": old.get("created_at") or datetime.now(UTC).isoformat(timespec="seconds"),
             "spec": job.spec.model_dump(mode="json", exclude_defaults=True),
             "schemas": job.schemas,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from l2aco.entities import Entity
+from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.files import stable_hash
 from l2aco.llm.catalog import BUNDLED, Model, resolve_model
@@ -78,6 +78,22 @@ class Job:
                 key = stable_hash(what, 32)
                 yield Request(key, messages, template.schema, sampling, (entity, sample), pieces[entity.kind.value])
 
+    def asked(self, request: Request, turn: int) -> dict[str, Any]:
+        """The line in asked.jsonl of a request that goes out in a file; `again` reads it."""
+        entity, sample = request.subject
+        about = {"id": entity.id, "kind": entity.kind.value, "name": entity.name}
+        about |= {"aliases": entity.aliases, "facts": dict(entity.facts)}
+        return {"key": request.key, "turn": turn, "sample": sample, "entity": about}
+
+    def again(self, line: Mapping[str, Any]) -> Request | None:
+        """The request of a line in asked.jsonl; None where it would be another today, or the line is damaged."""
+        try:
+            about = line["entity"]
+            known = about["id"], EntityKind(about["kind"]), about["name"], tuple(about["aliases"]), dict(about["facts"])
+            return next((item for item in self.requests([Entity(*known)]) if item.key == line["key"]), None)
+        except (KeyError, TypeError, ValueError, InputError):
+            return None
+
     def record(self, request: Request, answer: Answer) -> dict[str, Any]:
         """The journal's line of an answer: a ProfileRecord."""
         entity, sample = request.subject
@@ -102,7 +118,7 @@ class Job:
             usage={"input": answer.tokens_in, "output": answer.tokens_out},
             cost_usd=self.model.cost(answer.tokens_in, answer.tokens_out),
             attempts=answer.attempts,
-            latency_s=round(answer.latency_s, 4),
+            latency_s=None if answer.latency_s is None else round(answer.latency_s, 4),
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             aliases=entity.aliases,
         ).to_json()
@@ -125,7 +141,7 @@ class Job:
 
 def plan_job(spec: ProfileSpec, workspace: Workspace) -> Job:
     """Resolve the names in a spec; raises UnknownNameError, UsageError, InputError."""
-    model = resolve_model(spec.llm, workspace.settings)
+    model = _in_tier(resolve_model(spec.llm, workspace.settings), spec)
     if model.engine == BUNDLED and (spec.set_name or spec.samples > 1 or spec.prompt not in (None, model.prompt)):
         raise UsageError(
             f"the profiles of {model.alias} are ready made and copied as they are",
@@ -172,6 +188,23 @@ def set_name(job: Job, workspace: Workspace) -> str:
         return alias
     template = next(iter(job.templates.values()))
     return f"{alias}-{template.name}{template.version}-{stable_hash(job.identity, 6)}"
+
+
+def _in_tier(model: Model, spec: ProfileSpec) -> Model:
+    """The model as the spec asks it; raises UsageError where it has no such tier."""
+    by_api = model.engine == "openai" or bool(spec.base_urls)
+    if spec.batch:
+        if not by_api:
+            raise UsageError(f"{model.alias} has no batches", remedy="Name a server that speaks the Batch API.")
+        return model.at("batch")
+    if spec.tier is None:
+        return model
+    if spec.tier not in model.tiers or not by_api:
+        raise UsageError(
+            f"{model.alias} has no tier {spec.tier}",
+            remedy=f"Where its server has one: tiers = {{ {spec.tier} = 0.5 }} under [llms.{model.alias}], l2aco.toml.",
+        )
+    return model.at(spec.tier)
 
 
 def refuse_other(job: Job, profiles: ProfileSet) -> None:

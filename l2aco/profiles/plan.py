@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from l2aco.entities import Entity
 from l2aco.llm.catalog import BUNDLED as BUNDLED_ENGINE
 from l2aco.llm.catalog import Model, load_catalog
 from l2aco.llm.tokens import count_tokens
+from l2aco.profiles.generate import ProfileReport, generate_profiles
 from l2aco.profiles.job import plan_job, set_name
 from l2aco.profiles.sets import BUNDLED, ProfileSet, opened
 from l2aco.profiles.spec import ProfileSpec
+from l2aco.progress import Progress
 from l2aco.workspace import Workspace
 
 _TOKENS_OF_A_NUMBER = 8
@@ -36,6 +40,14 @@ class Plan:
     tokens_in: int
     tokens_out: int
     max_tokens: int | None
+    seconds_a_call: float | None = None
+    """The median of the calls that the set holds, None where there are none."""
+    at_once: int = 1
+
+    @property
+    def seconds(self) -> float | None:
+        """For all calls, as many at once as are allowed; one server may bear less."""
+        return None if self.seconds_a_call is None else self.calls * self.seconds_a_call / self.at_once
 
     def costs(self, models: Iterable[Model]) -> list[dict[str, Any]]:
         """One row a priced model: dollars expected, and dollars if every answer ran to its limit."""
@@ -46,6 +58,9 @@ class Plan:
                 "tokens_in": self.tokens_in,
                 "tokens_out": self.tokens_out,
                 "expected_usd": model.cost(self.tokens_in, self.tokens_out),
+                "tiers_usd": {
+                    tier: model.at(tier).cost(self.tokens_in, self.tokens_out) for tier in sorted(model.tiers)
+                },
                 "at_most_usd": model.cost(self.tokens_in, self.calls * (self.max_tokens or model.max_tokens)),
                 "prices_as_of": model.prices_as_of,
             }
@@ -63,7 +78,7 @@ def plan_costs(
         return Plan(job.model.model, count, count, 0, 0, 0, None), []
     name = set_name(job, workspace)
     known = opened(workspace.profiles, name)
-    done = {record.key for record in known.records()} if known else set()
+    done, seconds = _finished(known)
     requested = finished = calls = tokens_in = tokens_out = 0
     per_answer = {kind: _usual_tokens(template.schema) for kind, template in job.templates.items()}
     for request in job.requests(entities):
@@ -76,10 +91,34 @@ def plan_costs(
         calls += asked
         tokens_in += asked * sum(count_tokens(message["content"]) for message in request.messages)
         tokens_out += per_answer[entity.kind.value]
-    plan = Plan(name, requested, finished, calls, tokens_in, tokens_out, spec.max_tokens)
+    at_once = max(1, min(calls, spec.concurrency))
+    plan = Plan(name, requested, finished, calls, tokens_in, tokens_out, spec.max_tokens, seconds, at_once)
     others = [model for model in load_catalog(workspace.settings).values() if model.price_in]
     chosen = [model for model in (job.model,) if model.alias not in {item.alias for item in others}]
     return plan, plan.costs([*chosen, *others])
+
+
+def _finished(known: ProfileSet | None) -> tuple[set[str], float | None]:
+    """The keys that a set holds, and the median of what its calls took, in seconds."""
+    done, seconds = set(), []
+    for record in known.records() if known is not None else ():
+        done.add(record.key)
+        if record.latency_s:
+            seconds.append(record.latency_s)
+    return done, statistics.median(seconds) if seconds else None
+
+
+def probe(
+    spec: ProfileSpec, entities: Sequence[Entity], workspace: Workspace, number: int, progress: Progress | None = None
+) -> ProfileReport:
+    """Have `number` of the profiles that are missing written, to see how long that takes and what it costs; they
+    stay in the set."""
+    job = plan_job(spec, workspace)
+    done, _ = _finished(opened(workspace.profiles, set_name(job, workspace)))
+    missing = (request.subject[0] for request in job.requests(entities) if request.key not in done)
+    some = list(islice(dict.fromkeys(entity.key for entity in missing), number))
+    chosen = [entity for entity in entities if entity.key in some]
+    return generate_profiles(spec, chosen, workspace, progress)
 
 
 def _usual_tokens(schema: Mapping[str, Any]) -> int:

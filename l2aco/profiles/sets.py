@@ -26,6 +26,8 @@ from pydantic import BaseModel, ValidationError
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind, unknown_entity
 from l2aco.errors import DamagedError, UnknownNameError, UsageError
 from l2aco.files import describe_validation, parse_json, read_json
+from l2aco.llm.asked import ASKED
+from l2aco.llm.batch_ledger import FILES, LEDGER
 from l2aco.llm.journal import FAILURES, JOURNAL, RECORDS
 from l2aco.profiles.record import RECORD_FIELDS, Place, ProfileRecord, render_text
 from l2aco.profiles.schema import check_fields
@@ -276,7 +278,9 @@ def refuse_foreign(folder: Path) -> None:
 def _is_ours(name: str) -> bool:
     """Whether a run that was killed before its manifest was written may have left it."""
     known = (JOURNAL, RECORDS, FAILURES, MANIFEST)
-    return name in (*known, "server.log", ".server.json") or name.startswith((".writer.", *(f".{it}." for it in known)))
+    return name in (*known, ASKED, LEDGER, FILES, "server.log", ".server.json") or name.startswith(
+        (".writer.", *(f".{it}." for it in known))
+    )
 
 
 def list_profile_sets(workspace: Workspace, bundled: bool = True, progress: Progress | None = None) -> list[ProfileSet]:
@@ -299,9 +303,9 @@ def list_profile_sets(workspace: Workspace, bundled: bool = True, progress: Prog
 
 def open_profile_set(name: str, workspace: Workspace) -> ProfileSet:
     """The workspace's own set called `name`, else the bundled one; raises UnknownNameError."""
-    found = opened(workspace.profiles, name) or opened(BUNDLED, name)
-    if found is not None:
-        return found
+    for folder in (workspace.profiles, BUNDLED):
+        if (found := opened(folder, name)) is not None:  # one that holds nothing yet is found too
+            return found
     sets = [item.name for item in list_profile_sets(workspace, progress=Silent())]
     raise UnknownNameError("profile set", name, sets, remedy="`l2aco profiles list` shows all.")
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from l2aco.llm.addresses import check_address
 from l2aco.llm.keys import check_flags
 from l2aco.llm.options import EngineOptions, RunLimits
+
+FLEX_TIMEOUT_S = 900.0
 
 
 class ProfileSpec(BaseModel):
@@ -17,7 +19,9 @@ class ProfileSpec(BaseModel):
     `llm` is an alias of the catalog, `provider:model` or a Hugging Face id; `prompt` is NAME or NAME@VERSION (None: the
     model's own, which is `plain` for all that are models).
     `samples` profiles of each entity are kept side by side. `pieces`: the most values asked for at a time; a profile of
-    more takes several calls. Rates are per minute, times in seconds.
+    more takes several calls. Rates are per minute, times in seconds:
+    `timeout_s` is by default 120, in the tier `flex` 900. `tier` and `batch` ask for slower answers at another price;
+    without `wait` a job in batches is left as soon as they are sent.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +42,10 @@ class ProfileSpec(BaseModel):
     tokens_per_minute: float | None = Field(default=RunLimits.tokens_per_minute, gt=0)
     budget_usd: float | None = Field(default=RunLimits.budget_usd, gt=0)
     budget_tokens: int | None = Field(default=RunLimits.budget_tokens, gt=0)
-    timeout_s: float = Field(default=EngineOptions.timeout_s, gt=0)
+    timeout_s: float | None = Field(default=None, gt=0)
+    tier: Literal["flex"] | None = None
+    batch: bool = False
+    wait: bool = True
     attempts: int = Field(default=RunLimits.attempts, ge=1)
     backoff_s: float = Field(default=RunLimits.backoff_s, gt=0)
     break_after: int = Field(default=RunLimits.break_after, ge=1)
@@ -60,6 +67,19 @@ class ProfileSpec(BaseModel):
     def _no_key(cls, flags: tuple[str, ...]) -> tuple[str, ...]:
         check_flags(flags)
         return flags
+
+    @property
+    def call_timeout_s(self) -> float:
+        """The longest that a call may take."""
+        return self.timeout_s or (FLEX_TIMEOUT_S if self.tier == "flex" else EngineOptions.timeout_s)
+
+    @model_validator(mode="after")
+    def _batches_are_one_way(self) -> Self:
+        if self.batch and (self.tier or self.pieces or len(self.base_urls) > 1):
+            raise ValueError("batches go to one address, whole and in a tier of their own: no tier, no pieces")
+        if not (self.batch or self.wait):
+            raise ValueError("only a job in batches can be left: add --batch")
+        return self
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Self:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.entities import Entity, EntityKind
-from l2aco.models.inputs import Inputs
 from l2aco.models.moments import moments
 
 if TYPE_CHECKING:
+    from l2aco.models.vectors import Vectors
     from l2aco.runs.predictor import Predictor
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -20,6 +20,8 @@ NOBODY = Entity("\0", EntityKind.cell_line, "a line of which nothing is known")
 """Predicted as the average of its kind."""
 SAME = 0.9999
 """Rank correlation above which two lists are called the same."""
+COMPARED = 200
+"""Lines in training that another one's likeness is compared with, at most."""
 
 
 @dataclass(frozen=True)
@@ -44,35 +46,61 @@ def neighbours(predictor: Predictor, line: Entity, most: int = 5) -> list[Neighb
 
     A number that is not known counts as the mean.
     """
+    known, trained = predictor.inputs.cell_lines, _trained(predictor)
     row = int(predictor.rows(EntityKind.cell_line, [line])[0])
-    known = predictor.inputs
-    likeness = [found for store in known.cell_vectors if (found := _likeness(predictor, store, row)) is not None]
-    train = known.train_cells if known.train_cells is not None else np.arange(known.num_cells)
-    if not likeness or not len(train):
+    mean = _likeness(predictor, row)
+    if mean is None:
         return []
-    mean = np.mean(likeness, axis=0)
-    trained = set(train.tolist())
-    order = [at for at in np.argsort(-mean, kind="stable").tolist() if at in trained and at != row and mean[at] > 0]
-    return [Neighbour(known.cell_lines[at], float(mean[at])) for at in order[:most]]
+    order = trained[np.argsort(-mean[trained], kind="stable")].tolist()
+    return [Neighbour(known[at], float(mean[at])) for at in order if at != row and mean[at] > 0][:most]
 
 
-def _likeness(predictor: Predictor, store: str, row: int) -> Array | None:
-    """(lines,): of every line that the model was trained with; None where `row` has no vector in this store."""
-    vectors = predictor.inputs.cell_vectors[store]
-    new: Inputs | None = predictor.newcomers
-    if row < len(vectors.known):
-        mine, is_known = vectors.values[row], vectors.known[row]
-    else:
-        assert new is not None
-        others = new.cell_vectors[store]
-        mine, is_known = others.values[row - len(vectors.known)], others.known[row - len(vectors.known)]
-    if not is_known:
+def strangeness(predictor: Predictor, line: Entity) -> float | None:
+    """The share of the training lines that are as far, or farther, from their nearest one as `line` is from its own,
+    itself counted among them: a conformal p-value over lines, which are the exchangeable units. Near 0, nothing in
+    training is like it. None where nothing is known of it."""
+    row = int(predictor.rows(EntityKind.cell_line, [line])[0])
+    trained = _trained(predictor)
+    mine = _nearest(predictor, row, trained)
+    if mine is None:
         return None
+    some = trained if len(trained) <= COMPARED else np.random.default_rng(0).choice(trained, COMPARED, replace=False)
+    others = [found for at in some.tolist() if at != row and (found := _nearest(predictor, at, trained)) is not None]
+    return (1 + sum(other <= mine for other in others)) / (1 + len(others))
+
+
+def _nearest(predictor: Predictor, row: int, trained: Array) -> float | None:
+    mean = _likeness(predictor, row)
+    others = trained[trained != row]
+    return None if mean is None or not len(others) else float(mean[others].max())
+
+
+def _trained(predictor: Predictor) -> Array:
+    known = predictor.inputs
+    return np.arange(known.num_cells) if known.train_cells is None else np.asarray(known.train_cells)
+
+
+def _likeness(predictor: Predictor, row: int) -> Array | None:
+    """(lines,): of every line that the model was trained with, the mean over stores; None where `row` is in none."""
+    found = []
+    for store, vectors in predictor.inputs.cell_vectors.items():
+        known = len(vectors.known)
+        holds, at = vectors, row
+        if row >= known:
+            assert predictor.newcomers is not None
+            holds, at = predictor.newcomers.cell_vectors[store], row - known
+        if holds.known[at]:
+            found.append(_cosines(vectors, holds.values[at]))
+    return np.mean(found, axis=0) if found else None
+
+
+def _cosines(vectors: Vectors, this: Array) -> Array:
+    """(n,): of a vector (D,) with those of a store."""
     centre, spread = moments(vectors.with_gaps)
     scale = np.where(spread > 0, spread if vectors.columns else 1.0, np.inf)
-    all_of_them, this = (np.nan_to_num((rows - centre) / scale) for rows in (vectors.with_gaps, mine))
-    lengths = np.linalg.norm(all_of_them, axis=1) * max(float(np.linalg.norm(this)), 1e-12)
-    return np.asarray(np.divide(all_of_them @ this, lengths, out=np.zeros(len(lengths)), where=lengths > 0))
+    all_of_them, mine = (np.nan_to_num((rows - centre) / scale) for rows in (vectors.with_gaps, this))
+    lengths = np.linalg.norm(all_of_them, axis=1) * max(float(np.linalg.norm(mine)), 1e-12)
+    return np.asarray(np.divide(all_of_them @ mine, lengths, out=np.zeros(len(lengths)), where=lengths > 0))
 
 
 def describe_own(correlation: float, line: str) -> str:

@@ -1,101 +1,278 @@
-"""A cell line in, ranked drug pairs out.
+"""Cell lines in, ranked drug pairs out.
 
-Every unordered pair of the chosen drugs is scored by a run's model. A pair that was measured in this cell line is
-marked with its label; its record in the other cell lines and the training triples of either drug stand beside it, so
-that a reader sees what the data say and what the model adds.
+Every pair that is asked for is scored by a run's model. Its record in the other cell lines, in those that are most like
+this one, and the training triples of either drug stand beside it, so that a reader sees what the data say and what the
+model adds.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.data.catalog import open_dataset
-from l2aco.data.labels import UNLABELLED, LabelRule
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
-from l2aco.recommend.own import NOBODY, Neighbour, neighbours, rank_correlation
+from l2aco.recommend.asked import Only, Pairs, asked_pairs, new_drugs
+from l2aco.recommend.facts import Facts
+from l2aco.recommend.inside import interval, parts
+from l2aco.recommend.own import NOBODY, neighbours, rank_correlation
+from l2aco.recommend.reasons import Reasons, reasons_of
 from l2aco.recommend.recommendation import RankedPair, Recommendation
+from l2aco.recommend.record import Record
 from l2aco.recommend.told import Told, vectors_told
+from l2aco.recommend.trust import abstains, margin
 from l2aco.runs.measured import Measured, read_measured
-from l2aco.runs.newcomers import Acquaintances
+from l2aco.runs.newcomers import Acquaintances, describe_newcomers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from l2aco.data.dataset import DataSet
-    from l2aco.models.estimator import Expected
     from l2aco.runs.predictor import Predictor
     from l2aco.runs.run import Run
 
+REASONED = 50
+"""Pairs at the top of a list whose reasons are written."""
+FEWEST_PAIRS = 10
+"""Below, how alike two lists are is chance."""
 
-def rank_pairs(
+
+def rank_pairs(run: Run, cell_line: str, **asked: Any) -> Recommendation:
+    """The best pairs for one cell line; see `rank_lines`."""
+    return rank_lines(run, [cell_line], **asked)[0]
+
+
+def rank_lines(
     run: Run,
-    cell_line: str,
+    cell_lines: Sequence[str],
     *,
     top: int = 10,
     drugs: Sequence[str] = (),
-    min_triples: int = 0,
+    only: Only = Only(),
+    min_triples: int | None = None,
     told: Told = Told(),
     measured: Path | None = None,
     device: str = "auto",
     progress: Progress = Silent(),
-) -> Recommendation:
-    """The `top` pairs for `cell_line` (id, name or alias), by the model of `run`.
+) -> list[Recommendation]:
+    """The `top` pairs for each cell line (id, name or alias), by the model of `run`, which is loaded once.
 
-    `drugs` restricts the pairs to these drugs (ids, names or aliases; at least two); the default is every drug with
-    a measured combination. `min_triples` leaves out drugs that fewer training triples hold. The cell line and the drugs
-    named may be ones that the run was not trained with, see `runs.newcomers`; `told` is what is known of a cell line
-    that no store holds. `measured`: a table of measurements that are taken up first, see `runs.measured`. Raises
-    UnknownNameError with the nearest names, before the model is loaded, and InputError where fewer than two drugs are
-    left.
+    `drugs`: ids, names or aliases; one stands for all pairs of it, several for the pairs among them, and none for those
+    of every drug with a measured combination; `only` says what else is asked of a pair, and `min_triples` the same as
+    there. Cell lines and drugs may be ones that the run was not trained with, see `runs.newcomers`; `told` is what is
+    known of one cell line that no store holds. `measured`: a table of measurements that are taken up first, see
+    `runs.measured`. Raises UnknownNameError with the nearest names, before the model is loaded, InputError where no
+    pair is left, and UsageError where something is told of several lines.
     """
     if top < 1:
         raise UsageError("--top must be at least 1")
+    desk = open_desk(run, cell_lines, drugs=drugs, only=_with_least(only, min_triples), told=told, measured=measured,
+                     device=device, progress=progress)  # fmt: skip
+    return [desk.recommend(line, top) for line in desk.lines]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """All that the lists of several lines share: the lines and pairs asked for, the model, what is known of them.
+
+    measured: how many measurements were taken up. trained: training triples by drug. margin: see `trust.margin`.
+    """
+
+    run: Run
+    predictor: Predictor
+    lines: Sequence[Entity]
+    pairs: Pairs
+    only: Only
+    told: Told
+    facts: Facts
+    record: Record
+    trained: Mapping[str, int]
+    measured: int
+    margin: float
+
+    def rows(self, pairs: Pairs, line: Entity) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Drugs, drugs and cell lines, int64 (n,), as the predictor takes them."""
+        of = self.predictor.rows(EntityKind.drug, pairs.drugs)
+        at = self.predictor.rows(EntityKind.cell_line, [line])
+        return of[pairs.one], of[pairs.other], np.repeat(at, len(pairs.one))
+
+    def score(self, pairs: Pairs, line: Entity) -> np.ndarray:
+        """float64 (n,): probabilities, not calibrated."""
+        return self.predictor.predict_rows(*self.rows(pairs, line))
+
+    def recommend(self, line: Entity, top: int) -> Recommendation:
+        """The `top` pairs for one of `lines`."""
+        pairs = self.free(line)
+        left_out = len(self.pairs.one) - len(pairs.one)
+        raw = self.score(pairs, line)
+        order = self._order(pairs, raw, top)  # by the raw ones: calibrated ones are equal near 0 and 1
+        best, counts = pairs.take(order), self.run.counts(EntityKind.cell_line)
+        expected = self.predictor.expected_rows(*self.rows(best, line))
+        newcomer = not counts["id"].is_in([line.id]).any()
+        correlation = self._correlation(pairs, raw)
+        new = {drug.id for drug in best.drugs} - {drug.id for drug in self.predictor.inputs.drugs}
+        return Recommendation(
+            cell_line=line.name,
+            run=self.run.id,
+            seen_in_training=bool(counts.filter(id=line.id)["training_triples"].sum()),
+            pairs=self._ranked(best, raw[order], line, expected),
+            simulated=self.run.simulated,
+            outranked=_outranked(self.run),
+            lacking=tuple(self.predictor.lacking(line)),
+            newcomer=newcomer,
+            correlation=correlation,
+            neighbours=tuple(neighbours(self.predictor, line)),
+            scale=None if expected is None else expected.scale,
+            measured=self.measured,
+            abstains=abstains(self.predictor, line, self.facts, self.told, newcomer, correlation),
+            share=self.record.share,
+            ranked=len(raw),
+            left_out=left_out,
+            new_drugs=_of_new_drugs(self.predictor, [drug for drug in best.drugs if drug.id in new]),
+        )
+
+    def free(self, line: Entity) -> Pairs:
+        """The pairs that are ranked for a line: as `Only.unmeasured` says, those that were not measured there."""
+        unmeasured = not self.pairs.named if self.only.unmeasured is None else self.only.unmeasured
+        there = self.record.measured(self.pairs, line) if unmeasured else np.zeros(len(self.pairs.one), dtype=bool)
+        if there.all():
+            raise InputError(
+                f"all {len(there):,} pairs were measured in {line.name}", remedy="--all-pairs ranks them all the same."
+            )
+        return self.pairs.take(np.flatnonzero(~there))
+
+    def _order(self, pairs: Pairs, raw: np.ndarray, top: int) -> np.ndarray:
+        """Places of the first ones, best first."""
+        order = np.argsort(-raw, kind="stable")
+        if not self.only.diverse:
+            return np.asarray(order[:top])
+        groups = [self.facts.of_drug(drug).group or drug.id for drug in pairs.drugs]
+        seen, chosen = set[frozenset[str]](), list[int]()
+        for at in order.tolist():
+            of_two = frozenset((groups[pairs.one[at]], groups[pairs.other[at]]))
+            if of_two not in seen:
+                seen.add(of_two)
+                chosen.append(at)
+                if len(chosen) == top:
+                    break
+        return np.array(chosen)
+
+    def _correlation(self, pairs: Pairs, raw: np.ndarray) -> float | None:
+        """Of the ranks of `raw` with those of a line of which nothing is known; None for a control, and few pairs."""
+        if self.predictor.align.vectors != "profiles" or len(raw) < FEWEST_PAIRS:
+            return None
+        return rank_correlation(raw, self.score(pairs, NOBODY))
+
+    def _ranked(self, pairs: Pairs, raw: np.ndarray, line: Entity, expected: Any) -> list[RankedPair]:
+        """Best first, as they come. raw: float64 (n,)."""
+        rows = self.rows(pairs, line)
+        calibrated = self.predictor.calibration.apply(raw)
+        numbers = {"probability": raw, "calibrated": calibrated, "unsure": np.abs(calibrated - 0.5) < self.margin}
+        if (ends := interval(self.predictor, *rows)) is not None:
+            numbers |= {"low": ends[0], "high": ends[1]}
+        if expected is not None:
+            numbers |= {"expected": expected.mean, "expected_low": expected.low, "expected_high": expected.high}
+        made_of = parts(self.predictor, *(column[:REASONED] for column in rows))
+        near = neighbours(self.predictor, line)
+        found = []
+        values = zip(*(column.tolist() for column in numbers.values()), strict=True)
+        for at, (first, second, row) in enumerate(zip(pairs.one.tolist(), pairs.other.tolist(), values, strict=True)):
+            one, other, of_pair = pairs.drugs[first], pairs.drugs[second], dict(zip(numbers, row, strict=True))
+            about: dict[str, Any] = {"reasons": Reasons()}
+            if at < REASONED:
+                about = self._about(
+                    one, other, line, near, {name: float(x[at]) for name, x in made_of.items()}, of_pair
+                )
+            found.append(
+                RankedPair(
+                    rank=at + 1,
+                    cell_line=line.name,
+                    drug_a=one.name,
+                    drug_b=other.name,
+                    drug_a_id=one.id,
+                    drug_b_id=other.id,
+                    training_a=self.trained.get(one.id, 0),
+                    training_b=self.trained.get(other.id, 0),
+                    **of_pair,
+                    **self.record.of(one, other, line, near),
+                    **about,
+                )
+            )
+        return found
+
+    def _about(
+        self, one: Entity, other: Entity, line: Entity, near: Any, made_of: Mapping[str, float], of_pair: Any
+    ) -> dict[str, Any]:
+        return {
+            "class_a": self.facts.of_drug(one).drug_class,
+            "class_b": self.facts.of_drug(other).drug_class,
+            "reasons": reasons_of(
+                one,
+                other,
+                line,
+                facts=self.facts,
+                record=self.record,
+                near=near,
+                trained=self.trained,
+                parts=made_of,
+                unsure=bool(of_pair["unsure"]),
+            ),
+        }
+
+
+def open_desk(
+    run: Run,
+    cell_lines: Sequence[str],
+    *,
+    drugs: Sequence[str] = (),
+    only: Only = Only(),
+    told: Told = Told(),
+    measured: Path | None = None,
+    device: str = "auto",
+    progress: Progress = Silent(),
+) -> Desk:
+    """Everybody that is asked for, found, then the model loaded and told of them; arguments as `rank_lines`."""
+    if told and len(cell_lines) > 1:
+        raise UsageError("something is told of several cell lines", remedy="Ask for one at a time.")
     acquaintances = Acquaintances(run)
-    cell = _line(run, acquaintances, cell_line, told)
+    given = new_drugs(drugs, only, acquaintances)
+    lines = list({line.key: line for line in (_line(run, acquaintances, name, told) for name in cell_lines)}.values())
+    if given:
+        acquaintances = Acquaintances(run, given)
+    facts = Facts(run, progress)
     trained = dict(run.counts(EntityKind.drug).select("id", "training_triples").iter_rows())
-    chosen = _often_trained(_drugs(run, acquaintances, drugs), trained, min_triples)
+    pairs = asked_pairs(run, acquaintances, facts, drugs, only, trained)
     if told and acquaintances.gone:
         raise InputError(
             f"the run reads {' and '.join(acquaintances.gone)}, which this workspace does not have",
             remedy="Bring it: `l2aco store export` where it is, `l2aco store import` here, or `l2aco embed`.",
         )
     if told:
-        vectors = vectors_told(cell, told, acquaintances.stores, run.workspace, progress)
-        acquaintances = Acquaintances(run, [cell], {cell.key: vectors})
+        vectors = vectors_told(lines[0], told, acquaintances.stores, run.workspace, progress)
+        acquaintances = Acquaintances(run, [lines[0], *given], {lines[0].key: vectors})
     known = None if measured is None else read_measured(measured, acquaintances)
-    predictor = _introduced(run, acquaintances, [cell, *chosen, *(known.everybody if known else [])], device)
-    predictor = predictor if known is None else known.taken_up_by(predictor)
-    of_drugs = predictor.rows(EntityKind.drug, chosen)
-    one, other = (numbers.ravel() for numbers in np.triu_indices(len(chosen), k=1))
-    line = predictor.rows(EntityKind.cell_line, [cell])
-    raw = predictor.predict_rows(of_drugs[one], of_drugs[other], np.repeat(line, len(one)))
-    like = neighbours(predictor, cell)
-    order = np.argsort(-raw, kind="stable")[:top]  # calibrated ones are equal near 0 and 1
-    expected = predictor.expected_rows(of_drugs[one[order]], of_drugs[other[order]], np.repeat(line, len(order)))
-    pairs = [(chosen[one[which]], chosen[other[which]]) for which in order]
-    numbers, record = _numbers(predictor, raw[order], expected), _Record(run, cell, like, known)
-    lines = run.counts(EntityKind.cell_line)
-    return Recommendation(
-        cell_line=cell.name,
-        run=run.id,
-        seen_in_training=bool(lines.filter(id=cell.id)["training_triples"].sum()),
-        pairs=_ranked(pairs, numbers, predictor.threshold, record, trained),
-        simulated=run.simulated,
-        outranked=_outranked(run),
-        lacking=tuple(predictor.lacking(cell)),
-        newcomer=not lines["id"].is_in([cell.id]).any(),
-        correlation=_correlation(predictor, raw, of_drugs[one], of_drugs[other]),
-        neighbours=tuple(like),
-        threshold=predictor.threshold,
-        scale=None if expected is None else expected.scale,
-        measured=0 if known is None else len(known),
+    predictor = _introduced(run, acquaintances, [*lines, *pairs.drugs], known, device)
+    return Desk(
+        run,
+        predictor,
+        lines,
+        pairs,
+        only,
+        told,
+        facts,
+        Record(run, known),
+        trained,
+        0 if known is None else len(known),
+        margin(run, predictor),
     )
+
+
+def _with_least(only: Only, min_triples: int | None) -> Only:
+    from dataclasses import replace
+
+    return only if min_triples is None else replace(only, min_triples=min_triples)
 
 
 def _line(run: Run, acquaintances: Acquaintances, name: str, told: Told) -> Entity:
@@ -115,39 +292,20 @@ def _line(run: Run, acquaintances: Acquaintances, name: str, told: Told) -> Enti
     return found
 
 
-def _introduced(run: Run, acquaintances: Acquaintances, entities: Sequence[Entity], device: str) -> Predictor:
-    """A predictor that knows these entities, and a line of which nothing is known where the run is no control."""
+def _introduced(
+    run: Run, acquaintances: Acquaintances, entities: Iterable[Entity], known: Measured | None, device: str
+) -> Predictor:
+    """A predictor that knows these entities and measurements, and a line of which nothing is known where the run is no
+    control."""
     nobody = [NOBODY] if run.spec.align.vectors == "profiles" else []
-    return acquaintances.admit(run.predictor(device), [*entities, *nobody])
+    everybody = [*entities, *(known.everybody if known else []), *nobody]
+    predictor = acquaintances.admit(run.predictor(device), everybody)
+    return predictor if known is None else known.taken_up_by(predictor)
 
 
-def _correlation(predictor: Predictor, raw: np.ndarray, one: np.ndarray, other: np.ndarray) -> float | None:
-    """Of the ranks of `raw` with those of a line of which nothing is known; None for a control, and of few pairs."""
-    if predictor.align.vectors != "profiles" or len(raw) < FEWEST_PAIRS:
-        return None
-    line = predictor.rows(EntityKind.cell_line, [NOBODY])
-    return rank_correlation(raw, predictor.predict_rows(one, other, np.repeat(line, len(one))))
-
-
-def _drugs(run: Run, acquaintances: Acquaintances, names: Sequence[str]) -> list[Entity]:
-    if not names:
-        counts = run.counts(EntityKind.drug)
-        measured = set(counts.filter(counts["triples"] > 0)["id"].to_list())
-        return [drug for drug in run.entities(EntityKind.drug) if drug.id in measured]
-    wanted = {drug.id: drug for drug in (acquaintances.resolve(EntityKind.drug, name) for name in names)}
-    if len(wanted) < 2:
-        raise InputError("a pair needs two different drugs", remedy="Name at least two.")
-    return sorted(wanted.values(), key=lambda drug: drug.id)
-
-
-def _often_trained(drugs: Sequence[Entity], trained: Mapping[str, int], least: int) -> list[Entity]:
-    chosen = [drug for drug in drugs if trained.get(drug.id, 0) >= least]
-    if len(chosen) < 2:
-        raise InputError(
-            f"{len(chosen)} of the drugs have {least:,} training triples or more; a pair needs two",
-            remedy="Lower --min-triples, or name other drugs.",
-        )
-    return chosen
+def _of_new_drugs(predictor: Predictor, drugs: Sequence[Entity]) -> tuple[str, ...]:
+    names = {drug.name for drug in drugs}
+    return tuple(line for line in describe_newcomers(predictor) if line.partition(" is not in")[0] in names)
 
 
 def _outranked(run: Run) -> str | None:
@@ -158,94 +316,3 @@ def _outranked(run: Run) -> str | None:
         return None
     ours = run.metrics["test"]["pooled"]["auroc"]
     return f"the naive predictor '{naive['model']}' ranks better (AUROC {naive['auroc']:.3f}, this run {ours:.3f})"
-
-
-def _numbers(predictor: Predictor, raw: np.ndarray, expected: Expected | None) -> dict[str, np.ndarray]:
-    """float64 (n,) by the fields of a `RankedPair`."""
-    numbers = {"probability": raw, "calibrated": predictor.calibration.apply(raw)}
-    if expected is None:
-        return numbers
-    return numbers | {"expected": expected.mean, "expected_low": expected.low, "expected_high": expected.high}
-
-
-FEWEST_PAIRS = 10
-"""Below, how alike two lists are is chance."""
-
-
-class _Record:
-    """What was measured of a pair: what `told` says, else what the run's data set holds today, where it is there.
-
-    like: the lines that are most like the one asked for. A score alone is labelled by the data set's rule, and has no
-    label where that is gone or gives none.
-    """
-
-    def __init__(self, run: Run, line: Entity, like: Sequence[Neighbour], told: Measured | None) -> None:
-        self._line, self._near = line.id, {neighbour.entity.id for neighbour in like}
-        self._labels: dict[frozenset[str], dict[str, int]] = {}
-        self._scores: dict[frozenset[str], float] = {}
-        rule = LabelRule(kind="shipped")
-        self._here = False
-        with suppress(UnknownNameError):
-            dataset = open_dataset(str(run.spec.dataset), run.workspace)
-            rule = dataset.label_rule
-            self._read(dataset)
-            self._here = True
-        if told is not None:
-            self._hear(told, told.labels(rule))
-
-    def _hear(self, told: Measured, labels: np.ndarray) -> None:
-        for (one, other, line), score, label in zip(told.entities, told.score.tolist(), labels.tolist(), strict=True):
-            pair = frozenset((one.id, other.id))
-            if line.id == self._line and not np.isnan(score):
-                self._scores[pair] = score
-            self._labels.setdefault(pair, {}).pop(line.id, None)
-            if label != UNLABELLED:
-                self._labels[pair][line.id] = label
-
-    def _read(self, dataset: DataSet) -> None:
-        triples = dataset.triples
-        drugs, lines = ([entity.id for entity in dataset.entities(kind)] for kind in EntityKind)
-        columns = (triples.drug_a, triples.drug_b, triples.cell_line, triples.label)
-        for a, b, c, label in zip(*(column.tolist() for column in columns), strict=True):
-            self._labels.setdefault(frozenset((drugs[a], drugs[b])), {})[lines[c]] = label
-
-    def of(self, one: Entity, other: Entity) -> dict[str, Any]:
-        """Here, elsewhere, and near, as the fields of a `RankedPair`."""
-        labels = self._labels.get(frozenset((one.id, other.id)), {})
-        elsewhere = [label for line, label in labels.items() if line != self._line]
-        nearby = [label for line, label in labels.items() if line in self._near]
-        return {
-            "recorded": self._here,
-            "measured": labels.get(self._line),
-            "measured_score": self._scores.get(frozenset((one.id, other.id))),
-            "elsewhere_synergistic": sum(elsewhere),
-            "elsewhere_measured": len(elsewhere),
-            "near_synergistic": sum(nearby),
-            "near_measured": len(nearby),
-        }
-
-
-def _ranked(
-    pairs: Sequence[tuple[Entity, Entity]],
-    numbers: Mapping[str, np.ndarray],
-    threshold: float,
-    record: _Record,
-    trained: Mapping[str, int],
-) -> list[RankedPair]:
-    """Best first, as they come. numbers: float64 (n,) by field."""
-    rows = zip(*(values.tolist() for values in numbers.values()), strict=True)
-    return [
-        RankedPair(
-            rank=rank,
-            drug_a=one.name,
-            drug_b=other.name,
-            drug_a_id=one.id,
-            drug_b_id=other.id,
-            threshold=threshold,
-            training_a=trained.get(one.id, 0),
-            training_b=trained.get(other.id, 0),
-            **dict(zip(numbers, row, strict=True)),
-            **record.of(one, other),
-        )
-        for rank, ((one, other), row) in enumerate(zip(pairs, rows, strict=True), start=1)
-    ]

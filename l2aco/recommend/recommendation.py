@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from l2aco.files import atomic_path
 from l2aco.recommend.own import Neighbour, describe_own, shown
+from l2aco.recommend.reasons import FEW, Reasons
 
-UNRECORDED = "not known"
-FEW = 10
-"""Training triples of a drug below which its pairs are said to rest on little."""
+NAME = 17
+"""Letters of a drug's name in a table of 80 columns."""
 
 
 @dataclass(frozen=True)
 class RankedPair:
     """One pair.
 
-    probability: of synergy by the model; calibrated: on the run's validation rows. measured: the label in this cell
-    line, None where nobody measured it; measured_score: what came out where a table of measurements said so, which no
-    label need stand beside. It was synergistic in `elsewhere_synergistic` of `elsewhere_measured` other
-    lines, and in `near_synergistic` of `near_measured` among those that are most like this one. training_a, training_b:
-    the triples of each drug that the model was trained on. threshold: the probability from which the
-    run calls a pair synergistic. recorded: whether the data set that says what was measured is here. expected: what
-    would be measured, on the scale that the caption names, and the ends of the interval that holds 90% of measurements;
-    None where the model does not say.
+    probability: of synergy by the model; calibrated: the same as a frequency, by the run's validation rows, with `low`
+    and `high` where the effect lies at the ends of its 90% (None where the model does not know). measured: the label in
+    this cell line, None where nobody measured it; measured_score: what a table of measurements says came out there;
+    recorded: whether the data set that holds the record is here. It was synergistic in `elsewhere_synergistic` of
+    `elsewhere_measured` other lines, and in `near_synergistic` of `near_measured` among those that are most like this
+    one. training_a, training_b: the triples of each drug that the model was trained on. unsure: the probability is so
+    near to one half that the model abstains. expected: what would be measured, on the scale that the caption names, and
+    the ends of the interval that holds 90% of measurements; None where the model does not say. class_a, class_b: in the
+    words of a profile. reasons: for the first of a list.
     """
 
     rank: int
+    cell_line: str
     drug_a: str
     drug_b: str
     drug_a_id: str
@@ -43,40 +43,41 @@ class RankedPair:
     near_measured: int
     training_a: int
     training_b: int
-    threshold: float
+    unsure: bool
     recorded: bool = True
+    low: float | None = None
+    high: float | None = None
     expected: float | None = None
     expected_low: float | None = None
     expected_high: float | None = None
+    class_a: str | None = None
+    class_b: str | None = None
+    reasons: Reasons = field(default_factory=Reasons)
 
     def as_row(self) -> dict[str, Any]:
-        """The columns of the printed table."""
-        known = self.recorded or self.elsewhere_measured > 0
-        return {
+        """The columns of the printed table, which fits 80 columns."""
+        row: dict[str, Any] = {
             "rank": self.rank,
-            "drug_a": self.drug_a,
-            "drug_b": self.drug_b,
-            "probability": self.probability,
-            "calibrated": self.calibrated,
-            **self._expectation(),
-            "here": self._here(),
-            "elsewhere": f"{self.elsewhere_synergistic} of {self.elsewhere_measured} lines" if known else UNRECORDED,
-            "like it": f"{self.near_synergistic} of {self.near_measured}" if known else UNRECORDED,
-            "trained_on": f"{self.training_a:,} + {self.training_b:,}",
+            "drug_a": _short(self.drug_a),
+            "drug_b": _short(self.drug_b),
+            "synergy": f"{self.calibrated:.2f}{'?' if self.unsure else ''}",
         }
-
-    def _here(self) -> str:
-        said = {None: [], 0: ["not synergistic"], 1: ["synergistic"]}[self.measured]
-        said += [] if self.measured_score is None else [f"score {self.measured_score:.4g}"]
-        return ", ".join(said) or ("not measured" if self.recorded else UNRECORDED)
-
-    def _expectation(self) -> dict[str, str]:
-        if self.expected is None:
-            return {}
-        return {"expected": f"{self.expected:.2f} ({self.expected_low:.2f} to {self.expected_high:.2f})"}
+        if self.low is not None:
+            row["90%"] = f"{self.low:.2f}-{self.high:.2f}"
+        known = self.recorded or self.elsewhere_measured > 0
+        row["elsewhere"] = f"{self.elsewhere_synergistic}/{self.elsewhere_measured}" if known else "?"
+        row["like it"] = f"{self.near_synergistic}/{self.near_measured}" if known else "?"
+        said = [] if self.measured is None else ["yes" if self.measured else "no"]
+        said += [] if self.measured_score is None else [f"{self.measured_score:.4g}"]
+        if said:
+            row["here"] = ", ".join(said)
+        return row
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Every field; the reasons as lists of sentences."""
+        found = asdict(self)
+        reasons = found.pop("reasons")
+        return found | {name: list(texts) for name, texts in reasons.items()}
 
 
 @dataclass(frozen=True)
@@ -99,33 +100,43 @@ class Recommendation:
     of fewer than ten pairs."""
     neighbours: tuple[Neighbour, ...] = ()
     """The lines in training that are most like it."""
-    threshold: float = 0.5
-    """The probability from which the run calls a pair synergistic."""
     scale: str | None = None
     """Of the expected scores."""
     measured: int = 0
     """Measurements that were taken up for this ranking."""
+    abstains: tuple[str, ...] = ()
+    """Why the order is not to be trusted as this line's own; see `recommend.trust`."""
+    share: float | None = None
+    """Of all measurements of the data set that are synergistic."""
+    ranked: int = 0
+    """How many pairs there were to choose from."""
+    left_out: int = 0
+    """Pairs that were measured in this line, and are not ranked for it."""
+    new_drugs: tuple[str, ...] = ()
+    """What the model could not read of drugs that it was not trained with, one sentence each."""
 
     @property
-    def caption(self) -> str:
-        """What stands below, and what speaks against it."""
+    def notes(self) -> list[str]:
+        """What stands above the list, and what speaks against it: one sentence each."""
+        lines = [f"ABSTAINS: {reason}." for reason in self.abstains]
+        lines += [] if self.correlation is None else [describe_own(self.correlation, self.cell_line)]
         seen = "was seen in training" if self.seen_in_training else "was never seen in training"
-        lines = [] if self.correlation is None else [describe_own(self.correlation, self.cell_line)]
         lines.append(f"{self.cell_line} {seen} (run {self.run}).")
         if self.neighbours:
             lines.append(f"Most like it among the screened: {shown(self.neighbours)}.")
-        lines.append(f"A pair counts as synergistic from a probability of {self.threshold:.3f} (by validation rows).")
+        usual = "" if self.share is None else f" (of all pairs in the data set {self.share:.2f} are)"
+        lines.append(
+            f"Synergy is the calibrated probability: from 0.50 a pair is more likely synergistic than not{usual}."
+        )
+        if any(pair.unsure for pair in self.pairs):
+            lines.append("A ? marks a pair whose probability is too near to 0.50 to say.")
         if self.measured:
             lines.append(f"{self.measured:,} further measurements are taken up.")
         if not all(pair.recorded for pair in self.pairs):
-            lines.append("The run's data set is not here, so that what was measured of the pairs is not known.")
-        if self.scale:
-            lines.append(f"Expected is {self.scale}, with the interval of 90% of measurements.")
-        if "profile vector" in self.lacking:
-            lines.append("It has no profile vector: the model takes the mean of the others'.")
-        if self.newcomer:
-            others = [name for name in self.lacking if name != "profile vector"]
-            lines.append(f"It is not in the run's data set{', and has no ' if others else ''}{', no '.join(others)}.")
+            lines.append("The run's data set is not here, so that what was measured of the pairs is not known (?).")
+        if self.left_out:
+            lines.append(f"{self.left_out:,} pairs were measured in it and are left out (--all-pairs ranks them too).")
+        lines += self._lacks() + [f"{text}." for text in self.new_drugs]
         if self.simulated:
             lines.append("SIMULATED data: these pairs mean nothing about the real drugs.")
         if self.outranked:
@@ -135,11 +146,28 @@ class Recommendation:
             lines.append(
                 f"{hold} a drug with fewer than {FEW} training triples: --min-triples {FEW} leaves such drugs out."
             )
-        return " ".join(lines)
+        return lines
 
-    def write(self, path: Path) -> None:
-        """The pairs as CSV, written atomically."""
-        import polars as pl
+    def _lacks(self) -> list[str]:
+        lines = []
+        if "profile vector" in self.lacking:
+            lines.append("It has no profile vector: the model takes the mean of the others'.")
+        if self.newcomer:
+            others = [name for name in self.lacking if name != "profile vector"]
+            lines.append(f"It is not in the run's data set{', and has no ' if others else ''}{', no '.join(others)}.")
+        return lines
 
-        with atomic_path(path) as partial:
-            pl.DataFrame([pair.as_dict() for pair in self.pairs], infer_schema_length=None).write_csv(partial)
+    @property
+    def caption(self) -> str:
+        """`notes` as one text."""
+        return " ".join(self.notes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("pairs", "neighbours")}
+        near = [{"name": one.entity.name, "likeness": one.likeness} for one in self.neighbours]
+        return found | {"neighbours": near, "notes": self.notes, "pairs": [pair.as_dict() for pair in self.pairs]}
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME else name[: NAME - 1].rstrip() + "…"

@@ -1,5 +1,8 @@
 """Platt scaling: two numbers, fitted on validation rows, that turn a model's probabilities into frequencies.
 
+Where validation holds a few cell lines whole, their own level would be taken for the model's error, and carried over to
+lines that have another: then the slope alone is fitted, and the mean of the logits stays.
+
 Source: Platt, "Probabilistic outputs for support vector machines" (1999), with his smoothed targets.
 """
 
@@ -10,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 EDGE = 1e-7
+FEW = 30
+"""Groups that are held out whole, below which validation says too little of a level."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,12 @@ class Calibration:
         return 1 / (1 + np.exp(-(self.slope * logit(probabilities) + self.intercept)))
 
 
-def fit_calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
+def fit_calibration(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray | None = None) -> Calibration:
     """Fit on labels (n,) of 0/1 and probabilities (n,); the identity where that is impossible.
 
-    Impossible means one class only, or scores that rank validation rows no better than chance: a slope that is
-    not positive would turn the ranking round.
+    groups (n,): what is held out whole, of each row, such as its cell line; where they are few, the slope alone is
+    fitted (None: each row is one). Impossible means one class only, or scores that rank validation rows no better than
+    chance: a slope that is not positive would turn the ranking round.
     """
     from scipy.optimize import minimize
 
@@ -38,14 +44,17 @@ def fit_calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibratio
         return Calibration()
     target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     x = logit(probabilities)
+    few = groups is not None and len(np.unique(groups)) < FEW
+    middle = float(x.mean()) if few else 0.0
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        z = parameters[0] * x + parameters[1]
+        z = parameters[0] * (x - middle) + middle + parameters[1]
         error = 1 / (1 + np.exp(-z)) - target
         value = np.mean(np.logaddexp(0, z) - target * z)
-        return float(value), np.array([np.mean(error * x), np.mean(error)])
+        return float(value), np.array([np.mean(error * (x - middle)), 0.0 if few else np.mean(error)])
 
-    slope, intercept = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x
+    slope, shift = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x
+    intercept = middle * (1 - slope) + shift
     if not np.isfinite([slope, intercept]).all() or slope <= 0:
         return Calibration()
     return Calibration(float(slope), float(intercept))

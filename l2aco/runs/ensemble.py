@@ -66,7 +66,8 @@ class Blend:
         return blend([scorer.probabilities(a, b, c) for scorer in self.scorers], self.members)
 
 
-def _members(run: Run) -> list[Member]:
+def read_members(run: Run) -> list[Member]:
+    """What an ensemble is made of; raises DamagedError."""
     path = run.file(MEMBERS)
     try:
         return Members.model_validate(read_json(path, run.again)).root
@@ -77,7 +78,7 @@ def _members(run: Run) -> list[Member]:
 def load_ensemble(run: Run, inputs: Inputs, device: str) -> tuple[Inputs, Blend]:
     """The members of `run`, ready to score, and `inputs` with theirs below; raises DamagedError where one is gone or is
     not what it was."""
-    members = _members(run)
+    members = read_members(run)
     predictors = []
     for member in members:
         manifest = child(run.path.parent, member.run) / "manifest.json"

@@ -14,6 +14,7 @@ from l2aco.files import describe_validation, read_json, stable_hash, with_nan, w
 from l2aco.metrics import best_threshold, compute
 from l2aco.runs.breakdown import breakdown, strata
 from l2aco.runs.contents import NaiveRows, checked
+from l2aco.runs.ranking import calibration, ranking, risk_coverage
 
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
@@ -126,7 +127,8 @@ def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Sequence[Kn
 
 def evaluate_run(run: Run, device: str = "auto") -> dict[str, Any]:
     """`test`: the metrics of a run's test rows, computed anew from its weights; `valid` as they were, since a backbone
-    that is fitted at once has taken up those rows since.
+    that is fitted at once has taken up those rows since; `ranking`, `abstention` and `calibration` of the test rows
+    (`runs.ranking`).
 
     Raises DamagedError for a corrupt file, MismatchError for a run of another version.
     """
@@ -140,7 +142,12 @@ def evaluate_run(run: Run, device: str = "auto") -> dict[str, Any]:
 
     triples = run.counts(EntityKind.cell_line)["triples"].to_numpy()
     lines = predictor.entities(EntityKind.cell_line)
-    return test_metrics(lines, triples, rows_of("valid", anew=False), rows_of("test", anew=True))
+    test = rows_of("test", anew=True)
+    return test_metrics(lines, triples, rows_of("valid", anew=False), test) | {
+        "ranking": ranking(*test),
+        "abstention": risk_coverage(test.label, test.probability),
+        "calibration": calibration(test.label, test.probability),
+    }
 
 
 def comparison(run: Run, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -157,6 +164,20 @@ def better_naive(run: Run) -> dict[str, Any] | None:
     """The best naive predictor among those whose AUROC on the run's test rows is above the run's, as its row."""
     ours = run.metrics["test"]["pooled"]["auroc"]
     return max((row for row in _telling(run) if row["auroc"] > ours), key=lambda row: row["auroc"], default=None)
+
+
+def warnings_of(run: Run) -> list[str]:
+    """What nobody may overlook who reads the run's numbers: simulated data, and a naive predictor that ranks better."""
+    found = []
+    if run.simulated:
+        found.append("SIMULATED data: these numbers mean nothing about real drugs.")
+    if (better := better_naive(run)) is not None:
+        ours = run.metrics["test"]["pooled"]["auroc"]
+        found.append(
+            f"A naive predictor ranks the test rows better: {better['model']}, AUROC {better['auroc']:.3f}, against "
+            f"{ours:.3f}."
+        )
+    return found
 
 
 def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:

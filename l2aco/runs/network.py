@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
+from l2aco.entities import EntityKind
 from l2aco.files import read_arrays
 from l2aco.models.alignment import Aligner
 from l2aco.models.assemble import build_model
@@ -56,6 +57,14 @@ class Network:
             if self.offset is not None:
                 below = torch.as_tensor(self.offset.logits(a, b, c), dtype=torch.float32, device=self.device)
             return score_rows(self.model, Rows(on_a, on_b, on_c, torch.empty(len(a)), below), self._tables)
+
+    def learned(self) -> dict[EntityKind, np.ndarray]:
+        """float32 (n, V * d) by kind: the representations that the score reads, a row an entity, its V views (as
+        alignment sees them) one behind the other."""
+        with computing(self.device, self.threads), torch.inference_mode():
+            drug, cell = self.model.backbone.pool(self._tables)
+        views = {EntityKind.drug: drug, EntityKind.cell_line: cell}
+        return {kind: table.flatten(1).float().cpu().numpy() for kind, table in views.items()}
 
 
 def load_network(run: Run, inputs: Inputs, device: str) -> Network:

@@ -16,13 +16,14 @@ history.png           loss and validation metric over epochs
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import DamagedError, InputError, L2aCoError, MismatchError, UnknownNameError
+from l2aco.errors import DamagedError, InputError, L2aCoError, MismatchError, UnknownNameError, UsageError
 from l2aco.files import load_spec, read_json, sha256_file, with_nan
 from l2aco.progress import Progress, Silent
 from l2aco.runs.contents import Manifest, Metrics, checked
@@ -237,18 +238,18 @@ def run_rows(workspace: Workspace, progress: Progress = Silent()) -> list[dict[s
 
 
 def open_run(name: str | None, workspace: Workspace) -> Run:
-    """The run called `name`, or the only one whose id begins with or contains it; None is the newest.
+    """The run called `name`, or the only one whose id begins with or contains it; None is the newest that is no control
+    and of no fake profiles.
 
-    Raises UnknownNameError with suggestions, InputError where there is no run or the name fits several.
+    Raises UnknownNameError with suggestions, UsageError where the name fits several, InputError where there is no run.
     """
     known = names_in(workspace.runs)
     if not known:
         raise InputError("there is no run yet", where=workspace.runs, remedy="Train one: l2aco train")
     if name == "":
-        raise InputError("an empty name is no run", remedy="`l2aco runs list` shows them.")
-    if name is None and (runs := list_runs(workspace)):
-        return runs[-1]
-    name = known[-1] if name is None else name
+        raise UsageError("an empty name is no run", remedy="`l2aco runs list` shows them.")
+    if name is None:
+        return next(_worth_asking(workspace, Silent()), None) or _none_worth_asking(workspace)
     name = Path(name).name if Path(name).is_dir() else name
     if name in known:
         return Run(workspace.runs / name, workspace)
@@ -256,7 +257,7 @@ def open_run(name: str | None, workspace: Workspace) -> Run:
     if len(fitting) == 1:
         return Run(workspace.runs / fitting[0], workspace)
     if fitting:
-        raise InputError(
+        raise UsageError(
             f"'{name}' fits {len(fitting)} runs: {', '.join(fitting[:5])}", remedy="Give more of the name."
         )
     raise UnknownNameError("run", name, known, remedy="`l2aco runs list` shows them.")
@@ -265,28 +266,36 @@ def open_run(name: str | None, workspace: Workspace) -> Run:
 def best_run(workspace: Workspace, progress: Progress = Silent()) -> Run:
     """The newest run that is worth asking: one whose score reads profiles, else any other; never a control, nor one of
     profiles that are a control or of no model. Says which. Raises InputError where there is none."""
-    second: Run | None = None
+    candidates = list(_worth_asking(workspace, progress))
+    readers = (run for run in candidates if _reads_profiles(run.spec))
+    chosen = next(readers, None) or next(iter(candidates), None) or _none_worth_asking(workspace)
+    progress.say(f"taking the run {chosen.id}")
+    return chosen
+
+
+def _reads_profiles(spec: TrainSpec) -> bool:
+    return bool(spec.store) and (spec.align.loss == "none" or spec.align.fusion not in (None, "none"))
+
+
+def _worth_asking(workspace: Workspace, progress: Progress) -> Iterator[Run]:
+    """The runs that are no control and of no fake profiles, newest first."""
     for run in reversed(list_runs(workspace, progress)):
         try:
             spec = run.spec
         except L2aCoError as error:
             progress.say(f"left out: {error}")
             continue
-        if spec.align.vectors != "profiles" or _of_stand_in(spec, workspace):
-            continue
-        if spec.store and (spec.align.loss == "none" or spec.align.fusion not in (None, "none")):
-            progress.say(f"taking the run {run.id}")
-            return run
-        second = second or run
-    if second is None:
-        known = names_in(workspace.runs)
-        raise InputError(
-            f"all {len(known)} runs are controls, or of profiles that know nothing" if known else "there is no run yet",
-            where=workspace.runs,
-            remedy="Train one: l2aco train" + (f". Or take one all the same: --run {known[-1]}" if known else ""),
-        )
-    progress.say(f"taking the run {second.id}")
-    return second
+        if spec.align.vectors == "profiles" and not _of_stand_in(spec, workspace):
+            yield run
+
+
+def _none_worth_asking(workspace: Workspace) -> Run:
+    known = names_in(workspace.runs)
+    raise InputError(
+        f"all {len(known)} runs are controls, or of profiles that know nothing" if known else "there is no run yet",
+        where=workspace.runs,
+        remedy="Train one: l2aco train" + (f". Or name one all the same: {known[-1]}" if known else ""),
+    )
 
 
 def _of_stand_in(spec: TrainSpec, workspace: Workspace) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from l2aco.errors import InputError, UsageError
 from l2aco.models.backbones import backbones
@@ -56,6 +57,21 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
         )
     found |= {"llm": None, "encoder": None}
     return spec.model_copy(update=found)
+
+
+def check_names(options: Mapping[str, Any], workspace: Workspace) -> None:
+    """Raises UnknownNameError for a name among `options` that nothing answers to, before anything heavy is loaded."""
+    from l2aco.data.catalog import open_dataset
+    from l2aco.embeddings.find import check_store_words
+    from l2aco.embeddings.store.store import open_store
+
+    if (backbone := options.get("backbone")) is not None:
+        backbones.get(backbone)
+    if (dataset := options.get("dataset")) is not None and dataset.casefold() != DEMO:
+        open_dataset(dataset, workspace)
+    for store in options.get("store") or ():
+        open_store(store, workspace)
+    check_store_words(workspace, llm=options.get("llm"), encoder=options.get("encoder"))
 
 
 def choose_dataset(name: str | None, workspace: Workspace) -> str:

@@ -15,7 +15,7 @@ from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.ensemble import ENSEMBLE
 from l2aco.runs.spec import TrainSpec
-from l2aco.training.choose import choose_backbone, choose_dataset
+from l2aco.training.choose import check_names, choose_backbone, choose_dataset
 from l2aco.workspace import Workspace
 
 SHORT = {"lr": "learning_rate"}
@@ -36,6 +36,7 @@ def make_spec(
             remedy=f"Make it again: l2aco ensemble {' '.join(base.config['members'])}",
         )
     given = {name: value for name, value in options.items() if value is not None}
+    check_names(given, workspace)
     homes = {}
     if settings:
         before = base or TrainSpec()

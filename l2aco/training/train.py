@@ -80,7 +80,7 @@ def _finished(name: str, workspace: Workspace, progress: Progress) -> Run | None
             with suppress(DamagedError):
                 run = Run(workspace.runs / found, workspace)
                 run.file("spec.toml"), run.file("metrics.json"), run.file("predictions.parquet")
-                progress.say(f"{run.id} is there already")
+                progress.say(f"{run.id} is there already, and shown (--again trains it anew)")
                 return run
     return None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2aco.data.splits.make import held_out_groups
 from l2aco.entities import EntityKind
 from l2aco.files import atomic_folder, sha256_file, write_json, write_toml
 from l2aco.runs.calibration import fit_calibration
@@ -47,7 +48,8 @@ def save_run(setup: Setup, trained: Trained, name: str, workspace: Workspace) ->
         Scored(triples.label[rows], probabilities, triples.cell_line[rows])
         for rows, probabilities in ((split.valid, trained.valid), (split.test, trained.test))
     )
-    calibration = fit_calibration(valid.label, valid.probability)
+    groups = held_out_groups(dataset, split, split.valid)
+    calibration = fit_calibration(valid.label, valid.probability, groups)
     counts = counts_frame(dataset, split.train)
     of_lines = counts.filter(kind=EntityKind.cell_line.value)["triples"].to_numpy()
     metrics = test_metrics(dataset.cell_lines, of_lines, valid, test) | {

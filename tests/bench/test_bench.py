@@ -113,13 +113,26 @@ def test_a_cell_that_fails_stops_no_other(cli: Any, suite: Path) -> None:
     assert all("has no learning_rate" in line for line in failed)
 
 
-def test_processes_give_the_same_numbers(cli: Any, suite: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("executor", ["processes", "ray"])
+def test_others_give_the_same_numbers(cli: Any, suite: Path, tmp_path: Path, executor: str) -> None:
+    if executor == "ray":
+        pytest.importorskip("ray", reason="the extra `ray` is not installed")
     one = json.loads(cli("bench", "run", str(suite), "--json").stdout)
-    other = json.loads(
-        cli("bench", "run", str(suite), "--json", "--jobs", "2", "--workspace", str(tmp_path / "other")).stdout
-    )
+    how = ["--jobs", "2", "--executor", executor, "--workspace", str(tmp_path / "other")]
+    other = json.loads(cli("bench", "run", str(suite), "--json", *how).stdout)
     assert one["tables"] == other["tables"]
     assert one["verdicts"] == other["verdicts"]
+
+
+def test_a_budget_ends_and_the_same_command_goes_on(cli: Any, suite: Path, workspace: Workspace) -> None:
+    plain = suite.read_text()
+    suite.write_text(plain.replace("\n[[arms]]", "\n[budget]\ncells = 3\n\n[[arms]]", 1))
+    for number in (3, 6, 8):
+        report = json.loads(cli("bench", "run", str(suite), "--json").stdout)
+        assert len(report["runs"]) == number == len(list_runs(workspace))
+        assert sum(line.startswith("not begun within the budget: ") for line in report["checks"]) == 8 - number
+        assert f"{number} of 8 runs finished" in report["checks"]
+    assert json.loads(cli("bench", "run", str(suite), "--json", "--hours", "1e-9").stdout)["runs"] == report["runs"]
 
 
 def test_a_killed_suite_goes_on(suite: Path, workspace: Workspace) -> None:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score, roc_auc_score
 
+from l2aco.bench.rows import Rows
 from l2aco.bench.statistics import (
     MEASURES,
-    Rows,
     auroc,
     difference,
     holm,

@@ -109,7 +109,7 @@ def test_the_page_needs_nothing_else(saved: Path) -> None:
             assert (attributes.get(name) or "#").startswith(("#", "data:image/png;base64,"))
     assert "url(http" not in html
     assert "@import" not in html
-    assert sum(tag == "svg" for tag, _ in found.elements) == 4
+    assert sum(tag == "svg" for tag, _ in found.elements) == 8
     ids = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
 

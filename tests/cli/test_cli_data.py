@@ -133,7 +133,7 @@ def test_export_and_import_again(cli: Cli, table: Path) -> None:
     cli("data", "import", "out", "--name", "back")
     mine, back = json.loads(cli("data", "list", "--json").stdout)[::-1]
     assert (mine["triples"], mine["drugs"]) == (back["triples"], back["drugs"])
-    assert "Wrote" in cli("data", "export", "mine", "features", "--layout", "laco-features").stderr
+    assert "Wrote" in cli("data", "export", "mine", "features", "--layout", "laco-features").stdout
 
 
 def test_an_export_replaces_nothing_but_an_export(cli: Cli, table: Path, tmp_path: Path) -> None:

@@ -23,11 +23,10 @@ def test_from_names_to_a_ranked_list(workspace, cli):
     (run,) = json.loads(cli("runs", "list", "--json").stdout)
     assert (run["dataset"], run["backbone"], run["setting"]) == ("demo", "HGAT", "novel-cell")
     assert run["pair_mean_auroc"] > 0.5
-    again = json.loads(cli("evaluate", "--json").stdout)
+    again = json.loads(cli("evaluate", "demo-HGAT", "--json").stdout)
     assert again["test"]["pooled"]["auroc"] == pytest.approx(run["auroc"])
-    assert "--run demo-HGAT" in cli("recommend", "--cell", "MCF7", code=1).stderr.replace(
-        "\n", " "
-    )  # a fake's profiles
+    for command in (("recommend", "--cell", "MCF7"), ("evaluate",)):  # a fake's profiles
+        assert "all the same: demo-HGAT" in cli(*command, code=1).stderr
     pairs = json.loads(cli("recommend", "--cell", "MCF7", "--run", "demo-HGAT", "--top", "5", "--json").stdout)
     assert len(pairs) == 5
 

@@ -23,7 +23,7 @@ def trained(lab, cli):
 def test_ranks_every_pair_once_by_probability(trained, cli):
     drugs = len(open_dataset("demo", trained).drugs)
     everything = drugs * (drugs - 1) // 2
-    pairs = json.loads(cli("recommend", "--cell", "mcf-7", "--top", everything, "--json").stdout)
+    pairs = json.loads(cli("recommend", "--cell", "mcf-7", "--all-pairs", "--top", everything, "--json").stdout)
     assert [pair["rank"] for pair in pairs] == list(range(1, everything + 1))
     assert len({frozenset((pair["drug_a_id"], pair["drug_b_id"])) for pair in pairs}) == everything
     probabilities = [pair["probability"] for pair in pairs]
@@ -54,7 +54,9 @@ def test_says_how_much_each_drug_was_trained_on_and_leaves_out_the_rare(trained,
     counts = np.bincount(np.concatenate([triples.drug_a[train], triples.drug_b[train]]))
     by_id = {drug.id: count for drug, count in zip(dataset.drugs, counts.tolist(), strict=False)}
     least = int(np.median(counts))
-    pairs = json.loads(cli("recommend", "--cell", "A375", "--top", 10_000, "--min-triples", least, "--json").stdout)
+    pairs = json.loads(
+        cli("recommend", "--cell", "A375", "--all-pairs", "--top", 10_000, "--min-triples", least, "--json").stdout
+    )
     assert all(pair["training_a"] == by_id[pair["drug_a_id"]] >= least for pair in pairs)
     assert all(pair["training_b"] == by_id[pair["drug_b_id"]] >= least for pair in pairs)
     left = sum(count >= least for count in by_id.values())
@@ -142,7 +144,7 @@ def test_writes_a_table_that_other_programs_read(trained, cli, tmp_path):
     [
         (("--cell", "MFC7"), "MCF7"),
         (("--cell", "A375", "--drug", "Erlotinb", "--drug", "SN-38"), "ERLOTINIB"),
-        (("--cell", "A375", "--drug", "SN-38"), "two different drugs"),
+        (("--cell", "A375", "--drug", "SN-38", "--drug", "sn38"), "two different drugs"),
         (("--cell", "A375", "--top", "0"), "--top"),
         (("--cell", "A375", "--run", "nosuchrun"), "unknown run"),
     ],

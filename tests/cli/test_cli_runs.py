@@ -40,7 +40,7 @@ def test_runs_are_compared_by_what_they_were_tested_on(lab, cli):
 def test_a_name_that_fits_no_run_or_several_is_refused(lab, cli):
     train(spec(), lab)
     train(spec(seed=1), lab)
-    assert "fits 2 runs" in cli("runs", "show", "GCN", code=1).stderr
+    assert "fits 2 runs" in cli("runs", "show", "GCN", code=2).stderr
     assert "runs list" in cli("runs", "show", "nothing", code=2).stderr
 
 
@@ -76,7 +76,7 @@ def test_evaluate_refuses_options_that_it_would_not_read(lab, cli):
 
 def test_an_empty_name_is_no_run(lab, cli):
     train(spec(), lab)
-    assert "empty name" in cli("runs", "show", "", code=1).stderr
+    assert "empty name" in cli("runs", "show", "", code=2).stderr
 
 
 def test_a_folder_is_no_output(lab, cli, tmp_path):

@@ -75,7 +75,7 @@ def test_a_saved_spec_repeats_the_run_with_the_same_numbers_under_a_new_name(lab
     cli("train", *QUICK, "--seed", 5)
     first = open_run(None, lab)
     assert first.spec.batch_size and first.spec.store and "hidden" in first.spec.config, "every default is written down"
-    cli("train", "--spec", first.path / "spec.toml")
+    cli("train", "--spec", first.path / "spec.toml", "--again")
     second = next(run for run in list_runs(lab) if run.id != first.id)
     assert second.id == f"{first.id}-2"
     assert numbers(first) == numbers(second)
@@ -197,7 +197,7 @@ def test_a_device_that_is_not_there_is_refused(lab, cli):
 
 
 def test_a_store_that_is_not_what_the_other_options_say_is_refused(lab, cli):
-    for more in (("--llm", "qwen"), ("--encoder", "bge")):
+    for more in (("--llm", "qwen"), ("--encoder", "bge-large")):
         error = cli("train", *QUICK, "--store", "reference--toy", *more, code=2).stderr
         assert "reference--toy is not of" in error and more[1] in error
     cli("train", "--backbone", "GCN", "--set", "epochs=1", "--store", "reference--toy", "--llm", "reference")

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from any_bytes import altered_json, arrays, dumps, feed, frames, json_texts, kep
 from datasets_for_tests import entities, write
 from hypothesis import strategies as st
 
+from l2aco.cli.complete import completer
 from l2aco.data.catalog import list_datasets, open_dataset
 from l2aco.data.dataset import DataSet
 from l2aco.data.export import MARK, export_dataset
@@ -243,6 +245,19 @@ def test_what_is_exported_and_merged_survives(sound: DataSet, tmp_path: Path) ->
     export_dataset(sound, tmp_path / "out")
     merged = merge_datasets([sound, sound], "both", Workspace(tmp_path))
     assert len(merged.triples) == len(sound.triples)
+
+
+def test_what_a_shell_completes_of_any_data_set(request: Any, broken: Broken, sound: DataSet) -> None:
+    valid = (sound.path / "entities.parquet").read_bytes()
+
+    context: Any = SimpleNamespace(params={"workspace": None})
+    assert len(completer("drug")(context, "d")) == len(sound.drugs)
+
+    def read(data: bytes) -> None:
+        broken({"entities.parquet": data})
+        assert isinstance(completer("drug")(context, ""), list)
+
+    feed(request, mutated(valid), read)
 
 
 def test_any_mark_of_an_export(request: Any, sound: DataSet, tmp_path: Path) -> None:

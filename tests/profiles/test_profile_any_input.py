@@ -28,6 +28,7 @@ from l2aco.profiles.prompt import list_prompts, load_templates
 from l2aco.profiles.record import ProfileRecord, render_text
 from l2aco.profiles.sets import ProfileSet, list_profile_sets
 from l2aco.profiles.spec import ProfileSpec
+from l2aco.profiles.watching import Watched
 from l2aco.workspace import Workspace
 
 SCHEMA = {
@@ -86,6 +87,7 @@ def use_set(workspace: Workspace) -> None:
     for step in (
         lambda: [len(item) for item in list_profile_sets(workspace, bundled=False)],
         lambda: set_name(plan_job(ProfileSpec(llm="fake"), workspace), workspace),
+        lambda: Watched(ProfileSet(workspace.profiles / "s")).look(),
         lambda: use_open_set(ProfileSet(workspace.profiles / "s"), workspace),
     ):
         with contextlib.suppress(L2aCoError):

@@ -16,12 +16,13 @@ from any_bytes import altered_json, arrays, dumps, feed, frames, json_texts, kep
 from hypothesis import strategies as st
 
 from l2aco.entities import EntityKind
-from l2aco.errors import DamagedError
+from l2aco.errors import DamagedError, L2aCoError
 from l2aco.files import sha256_bytes
 from l2aco.runs.compare import compare_runs
 from l2aco.runs.ensemble import MEMBERS
 from l2aco.runs.evaluate import better_naive, comparison, evaluate_run, group_rows, summarise
-from l2aco.runs.run import Run, open_run, run_rows
+from l2aco.runs.keep import export_run, import_runs
+from l2aco.runs.run import Run, list_runs, open_run, run_rows
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.ensemble import make_ensemble
 from l2aco.training.train import train
@@ -220,6 +221,23 @@ def test_weights_and_calibrations_that_are_no_numbers_are_refused(
     metrics["calibration"]["slope"] = None  # which stands for NaN
     with pytest.raises(DamagedError, match=r"slope.*finite"):
         ask(broken("MLP", {"metrics.json": json.dumps(metrics).encode()}))
+
+
+def test_any_archive_of_runs(request: Any, sound: dict[str, Run], workspace: Workspace) -> None:
+    path = workspace.root / "run.zip"
+    export_run(sound["Mixed"], path)
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        shutil.rmtree(workspace.runs, ignore_errors=True)
+        try:
+            import_runs(path, workspace)
+        except L2aCoError:
+            assert not list_runs(workspace)
+            raise
+
+    read(path.read_bytes())
+    feed(request, mutated(path.read_bytes()), read)
 
 
 def test_any_members_of_an_ensemble(request: Any, broken: Broken, sound: dict[str, Run], workspace: Workspace) -> None:

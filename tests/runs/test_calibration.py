@@ -41,6 +41,20 @@ def test_where_nothing_can_be_fitted_nothing_changes(labels, claimed):
     assert fit_calibration(np.asarray(labels, dtype=int), claimed) == Calibration()
 
 
+def test_the_level_of_a_few_lines_is_not_carried_over():
+    """Lines differ in their level: that of six is no error of the model, the overconfidence is."""
+    rng = np.random.default_rng(0)
+    line = np.repeat(np.arange(6), 5_000)
+    logit = rng.normal(-0.4, 1, size=len(line))
+    labels = (rng.random(len(line)) < sigmoid(logit + 0.7)).astype(int)
+    claimed = sigmoid(2 * logit)
+    of_rows, of_lines = fit_calibration(labels, claimed), fit_calibration(labels, claimed, line)
+    assert of_rows.intercept == pytest.approx(0.7, abs=0.05)
+    logits = [np.log(p / (1 - p)) for p in (claimed, of_lines.apply(claimed))]
+    assert logits[1].mean() == pytest.approx(logits[0].mean())
+    assert of_lines.slope < 0.7
+
+
 def test_two_scores_become_the_means_of_platts_targets():
     labels, claimed = np.array([1, 1, 1, 0, 1, 0, 0, 0]), np.repeat([0.9, 0.3], 4)
     one, zero = (4 + 1) / (4 + 2), 1 / (4 + 2)

@@ -1,0 +1,49 @@
+"""What can spoil the evidence, said whether it does or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from l2aco.bench.execute import Outcome, describe
+from l2aco.bench.scored import Scored
+
+COLLAPSED = 0.1
+"""Below this spread of the adapted profiles (1: they differ, 0: all are one) alignment pulls all to one place."""
+
+
+def trust(outcome: Outcome, everything: Sequence[Scored]) -> list[str]:
+    """Sentences: leaks, coverage, collapsed adapters, noise."""
+    return [*_leaks(everything), *_coverage(everything), *_adapters(outcome), *_noise(everything)]
+
+
+def _leaks(everything: Sequence[Scored]) -> Iterator[str]:
+    """Making a split raises where it leaks."""
+    splits = sum(len(scored.rows) for scored in everything)
+    yield f"leak check: in {splits} splits nothing that is tested or held out stands on another side"
+
+
+def _coverage(everything: Sequence[Scored]) -> Iterator[str]:
+    for scored in everything:
+        found = scored.known.coverage if scored.known else []
+        said = [f"{store} has {known} of {count} {kind}s" for store, kind, known, count in found]
+        yield f"vectors of {scored.dataset}, {scored.setting}: {'; '.join(said) or 'none are read'}"
+
+
+def _adapters(outcome: Outcome) -> Iterator[str]:
+    spreads = {
+        describe(cell): min(spread.values())
+        for cell, run in outcome.runs
+        if (spread := run.metrics["training"].get("adapter_spread"))
+    }
+    collapsed = {name: value for name, value in spreads.items() if value < COLLAPSED}
+    if not spreads:
+        yield "collapsed adapters: no run has an adapter"
+    else:
+        least = f"smallest spread {min(spreads.values()):.2f}; 1: profiles differ, 0: all are one"
+        yield f"collapsed adapters: {len(collapsed)} of {len(spreads)} runs that have one ({least})"
+    yield from (f"collapsed: {name}: spread {value:.3f}" for name, value in collapsed.items())
+
+
+def _noise(everything: Sequence[Scored]) -> Iterator[str]:
+    for name, noise in {scored.dataset: scored.noise for scored in everything}.items():
+        yield f"noise ceiling of {name}: {noise or 'nothing was measured twice, so none is known'}"

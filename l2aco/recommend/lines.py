@@ -1,0 +1,88 @@
+"""Recommendations on disk: one table a line and pair, a table of lines by pairs, JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from l2aco.errors import UsageError
+from l2aco.files import atomic_path, plain, write_text
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from l2aco.recommend.rank import Desk
+    from l2aco.recommend.recommendation import Recommendation
+
+KINDS = (".csv", ".parquet", ".json")
+
+
+def check_output(path: Path) -> None:
+    """Raises UsageError for a file of no kind that is written."""
+    if path.suffix.lower() not in KINDS:
+        raise UsageError(f"cannot write {path.name}", remedy=f"End its name in {', '.join(KINDS)}.")
+
+
+def write(found: Sequence[Recommendation], path: Path) -> None:
+    """Every list whole as JSON, or a row for each pair of each line as CSV or Parquet."""
+    if path.suffix.lower() == ".json":
+        write_text(path, _json([one.as_dict() for one in found]))
+    else:
+        write_rows(_long(found), path)
+
+
+def write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Rows of the same names as CSV, Parquet or JSON."""
+    import polars as pl
+
+    if path.suffix.lower() == ".json":
+        write_text(path, _json(list(rows)))
+    else:
+        _write_table(pl.DataFrame(rows, infer_schema_length=None), path)
+
+
+def across(desk: Desk, found: Sequence[Recommendation]) -> pl.DataFrame:
+    """A row for each pair in any of the lists, best mean first, and a column of probabilities for each line."""
+    import numpy as np
+    import polars as pl
+
+    wanted = {(pair.drug_a_id, pair.drug_b_id) for one in found for pair in one.pairs}
+    ids = [drug.id for drug in desk.pairs.drugs]
+    pairs = desk.pairs.take(
+        np.array(
+            [
+                at
+                for at, (one, other) in enumerate(zip(desk.pairs.one.tolist(), desk.pairs.other.tolist(), strict=True))
+                if (ids[one], ids[other]) in wanted
+            ]
+        )
+    )
+    drugs = pairs.drugs
+    columns = {
+        "drug_a": [drugs[at].name for at in pairs.one],
+        "drug_b": [drugs[at].name for at in pairs.other],
+    } | {line.name: desk.predictor.calibration.apply(desk.score(pairs, line)) for line in desk.lines}
+    names = [line.name for line in desk.lines]
+    return pl.DataFrame(columns).sort(pl.mean_horizontal(names), descending=True, maintain_order=True)
+
+
+def _long(found: Sequence[Recommendation]) -> list[dict[str, Any]]:
+    return [
+        {name: " ".join(value) if isinstance(value, list) else value for name, value in pair.as_dict().items()}
+        for one in found
+        for pair in one.pairs
+    ]
+
+
+def _write_table(table: pl.DataFrame, path: Path) -> None:
+    with atomic_path(path) as partial:
+        if path.suffix.lower() == ".parquet":
+            table.write_parquet(partial)
+        else:
+            table.write_csv(partial)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"

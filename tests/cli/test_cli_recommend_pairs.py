@@ -1,0 +1,184 @@
+"""Which pairs `l2aco recommend` ranks, for how many lines, and where it writes them; what it says against a list."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+
+from l2aco.data.catalog import open_dataset
+from l2aco.recommend.facts import Facts
+from l2aco.runs.run import open_run
+from l2aco.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """A workspace with the demo and a Mixed run that reads the bundled panel."""
+    from typer.testing import CliRunner
+
+    from l2aco.cli.main import app
+
+    folder = tmp_path_factory.mktemp("mixed")
+    arguments = ["train", "--backbone", "Mixed", "--dataset", "demo", "--set", "draws=4", "--workspace", str(folder)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    return Workspace(folder)
+
+
+@pytest.fixture
+def ask(mixed, cli):
+    def run(*arguments, cell="MCF7", code=0):
+        return cli("recommend", "--cell", cell, *arguments, "--workspace", mixed.root, code=code)
+
+    return run
+
+
+def pairs(result):
+    return json.loads(result.stdout)
+
+
+def said(result):
+    return result.stderr.replace("\n", " ")
+
+
+def test_one_drug_stands_for_all_pairs_of_it(ask, mixed):
+    drugs = len(open_dataset("demo", mixed).drugs)
+    found = pairs(ask("--drug", "Erlotinib", "--all-pairs", "--top", 10_000, "--json"))
+    assert len(found) == drugs - 1
+    assert all("ERLOTINIB" in (pair["drug_a"].upper(), pair["drug_b"].upper()) for pair in found)
+
+
+def test_what_was_measured_in_the_line_is_left_out_and_counted(ask):
+    every, left = (pairs(ask(option, "--top", 10_000, "--json")) for option in ("--all-pairs", "--unmeasured"))
+    measured = [pair for pair in every if pair["measured"] is not None]
+    assert measured
+    assert len(left) == len(every) - len(measured)
+    assert all(pair["measured"] is None for pair in left)
+    assert f"{len(measured):,} pairs were measured in it and are left out" in said(ask())
+
+
+def test_two_lines_are_two_lists_and_a_table(ask, tmp_path):
+    long, wide = tmp_path / "pairs.parquet", tmp_path / "lines.csv"
+    printed = ask("--cell", "A375", "--top", 5, "-o", long, "--table", wide).stdout
+    rows = pl.read_parquet(long)
+    assert rows.group_by("cell_line").len().sort("cell_line").rows() == [("A375", 5), ("MCF7", 5)]
+    assert rows["supports"].str.contains("The model's score").any()
+    table = pl.read_csv(wide)
+    assert table.columns == ["drug_a", "drug_b", "MCF7", "A375"]
+    first = rows.filter(cell_line="A375", rank=1).row(0, named=True)
+    there = table.filter(drug_a=first["drug_a"], drug_b=first["drug_b"])
+    assert there["A375"][0] == pytest.approx(first["calibrated"])
+    assert "MCF7" in printed and "A375" in printed
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", ["pairs.xlsx", "pairs"])
+def test_a_file_of_another_kind_is_refused_at_once(ask, tmp_path, name):
+    assert ".parquet" in ask("-o", tmp_path / name, code=2).stderr
+    assert not (tmp_path / name).exists()
+
+
+def test_json_holds_the_whole_recommendation(ask, tmp_path):
+    ask("--top", 3, "-o", tmp_path / "all.json")
+    (found,) = json.loads((tmp_path / "all.json").read_text())
+    assert len(found["pairs"]) == 3
+    assert found["notes"] and found["neighbours"]
+    assert {"supports", "against", "about"} <= set(found["pairs"][0])
+
+
+def test_a_diverse_list_has_no_two_pairs_of_the_same_classes(ask, mixed):
+    facts, run = Facts(open_run(None, mixed)), open_run(None, mixed)
+    group = {drug.id: facts.of_drug(drug).group or drug.id for drug in open_dataset("demo", run.workspace).drugs}
+    of_two = [
+        frozenset((group[pair["drug_a_id"]], group[pair["drug_b_id"]])) for pair in pairs(ask("--diverse", "--json"))
+    ]
+    assert len(of_two) == len(set(of_two)) == 10
+
+
+def test_classes_and_targets_are_met_by_the_drugs_of_a_pair(ask, mixed):
+    facts = Facts(open_run(None, mixed))
+    drugs = {drug.id: facts.of_drug(drug) for drug in open_dataset("demo", mixed).drugs}
+    found = pairs(ask("--target", "EGFR", "--class", "taxane", "--top", 50, "--json"))
+    assert found
+    for pair in found:
+        one, other = drugs[pair["drug_a_id"]], drugs[pair["drug_b_id"]]
+        assert (one.hits("EGFR") and other.is_of_class("taxane")) or (other.hits("EGFR") and one.is_of_class("taxane"))
+    for pair in pairs(ask("--drugs", "approved", "--top", 50, "--json")):
+        assert drugs[pair["drug_a_id"]].approved and drugs[pair["drug_b_id"]].approved
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--class", "taxanes of the moon"), "unknown class of the drugs"),
+        (("--target", "EGFRR"), "EGFR"),
+        (("--target", "EGFR", "--target", "KDR", "--class", "taxane"), "a pair has two drugs"),
+        (("--drugs", "nosuchfile.csv"), "nosuchfile.csv"),
+        (("--drug", "NEW-X", "--smiles", "C(("), "is no SMILES"),
+        (("--drug", "Erlotinib", "--smiles", "CCO"), "1 --smiles for 0 drugs"),
+        (("--cell", "A375", "--describe", "a line"), "several cell lines"),
+        (("--cell", "A375", "--top", "0"), "--top"),
+    ],
+)
+def test_what_cannot_be_asked(ask, options, words):
+    found = ask(*options, code=None)
+    assert found.exit_code in (1, 2), found.stdout
+    assert words in said(found) and "Traceback" not in found.stderr
+
+
+def test_a_new_drug_is_ranked_and_said_to_be_new(ask, tmp_path):
+    found = ask("--drug", "NEW-X", "--smiles", "CCO", "--json")
+    assert all("NEW-X" in (pair["drug_a"], pair["drug_b"]) for pair in pairs(found))
+    assert "NEW-X is not in the run's data set" in said(found)
+    assert any("0 measurements of NEW-X" in text for text in pairs(found)[0]["against"])
+    table = tmp_path / "drugs.csv"
+    table.write_text("name,smiles\nNEW-X,CCO\nErlotinib,\nSorafenib,\n")
+    assert len(pairs(ask("--drugs", table, "--all-pairs", "--json"))) == 3
+
+
+def test_no_probability_contradicts_what_is_called_synergistic(ask):
+    """There is one probability, calibrated, and one half is where it turns."""
+    result = ask()
+    head = result.stdout.splitlines()[0].split()
+    assert "synergy" in head and not {"probability", "calibrated", "synergistic"} & set(head)
+    assert "from 0.50 a pair is more likely synergistic than not" in said(result)
+    for pair in pairs(ask("--top", 50, "--json")):
+        assert pair["low"] <= pair["calibrated"] <= pair["high"]
+
+
+def test_it_abstains_where_nothing_is_like_the_line(ask, tmp_path):
+    """A profile of extremes lies farther from all lines than these from each other; nothing told is nothing known."""
+    from l2aco.profiles.sets import open_profile_set
+
+    usual = open_profile_set("reference-panel", Workspace(tmp_path)).resolve("T47D", "cell_line")
+    grades = usual.fields["sensitivity"]
+    strange = {name: (3 if number % 2 else -3) for number, name in enumerate(grades)}
+    near, far = tmp_path / "near.json", tmp_path / "far.json"
+    near.write_text(json.dumps({"sensitivity": grades}))
+    far.write_text(json.dumps({"sensitivity": strange}))
+    assert "ABSTAINS" not in said(ask("--profile", near, cell="NEW-1"))
+    assert "ABSTAINS: no line in training is like NEW-1" in said(ask("--profile", far, cell="NEW-1"))
+
+
+def test_reasons_are_those_of_the_data(ask, mixed):
+    dataset = open_dataset("demo", mixed)
+    printed = ask("--reasons", "--top", 2).stdout
+    (first, _) = pairs(ask("--top", 2, "--json"))
+    total, good = first["elsewhere_measured"], first["elsewhere_synergistic"]
+    assert f"Synergistic in {good} of {total} other lines" in printed or not total
+    assert "Expected effect of" in printed and "(reference-panel)" in printed
+    assert dataset.simulated
+
+
+def test_designed_pairs_are_not_measured_already_and_promise_ever_less(ask, mixed):
+    found = pairs(ask("--design", 8, "--json"))
+    assert len(found) == 8
+    assert [pair["gain"] for pair in found] == sorted((pair["gain"] for pair in found), reverse=True)
+    dataset = open_dataset("demo", mixed)
+    names = {drug.name: row for row, drug in enumerate(dataset.drugs)}
+    line = next(row for row, one in enumerate(dataset.cell_lines) if one.id == "MCF7")
+    triples = dataset.triples
+    here = triples.cell_line == line
+    there = {frozenset(both) for both in zip(triples.drug_a[here].tolist(), triples.drug_b[here].tolist(), strict=True)}
+    assert not there & {frozenset((names[pair["drug_a"]], names[pair["drug_b"]])) for pair in found}

@@ -1,0 +1,209 @@
+"""Batches over real HTTP: what is sent, taken in, asked again, and what a crash between two steps costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batch_server import BatchApi, batch_server
+from hypothesis import given
+from hypothesis import strategies as st
+
+from l2aco.errors import DamagedError
+from l2aco.llm.batch_ledger import Ledger
+from l2aco.profiles.sets import ProfileSet
+from l2aco.workspace import Workspace
+
+Cli = Callable[..., Any]
+PRICED = '[llms.m]\nengine = "openai"\nmodel = "m"\nbase_url = "{url}"\nprice_in = 1.0\nprice_out = 2.0\n'
+MORE = "max_tokens = 300\ntiers = {{ batch = 0.5 }}\nbatch_requests = {most}\n"
+
+
+def prepare(folder: Path, url: str, number: int, most: int = 50) -> Path:
+    """A workspace whose model `m` is at `url`; returns the table of entities."""
+    (folder / "l2aco.toml").write_text((PRICED + MORE).format(url=url, most=most))
+    path = folder / "entities.csv"
+    path.write_text("id,kind,name\n" + "".join(f"E{n},drug,Compound {n}\n" for n in range(number)))
+    return path
+
+
+def batch(cli: Cli, listed: Path, *more: object, code: int | None = 0) -> dict[str, Any]:
+    result = cli("profile", "--llm", "m", "--batch", "--entities", listed, "--json", *more, code=code)
+    return dict(json.loads(result.stdout[result.stdout.index("{\n") :]))
+
+
+def check(folder: Path, api: BatchApi, number: int) -> None:
+    """Every entity once, every call paid once, and the cost is that of the bill: in the ledger and in the records."""
+    profiles = ProfileSet(folder / "profiles" / "m")
+    records = list(profiles.records())
+    assert len({record.entity_id for record in records}) == len(records) == number
+    assert max(api.paid.values()) == 1
+    bill = (api.tokens[0] * 1.0 + api.tokens[1] * 2.0) / 1e6 / 2
+    ledger = Ledger(profiles.path)
+    assert not ledger.open
+    assert sum(item.usd or 0.0 for item in ledger.batches.values()) == pytest.approx(bill, abs=1e-9)
+    assert sum(record.cost_usd or 0.0 for record in records) == pytest.approx(bill, abs=1e-9)
+    assert not list(profiles.path.glob(".batches/*")), "the files of batches that are over are gone"
+
+
+def test_all_that_can_happen_to_batches(cli: Cli, workspace: Workspace) -> None:
+    with batch_server(broken=0.05, errors=0.05, expires={1}, drops={3, 9}, seconds=0.05) as (url, api):
+        listed = prepare(workspace.root, url, 120)
+        report = batch(cli, listed)
+        assert (report["covered"], report["written"], report["failed"]) == (120, 120, 0)
+        assert report["repairs"] > 0
+        assert report["cost_usd"] == pytest.approx((api.tokens[0] + 2 * api.tokens[1]) / 2e6)
+        check(workspace.root, api, 120)
+        sent = api.calls
+        assert batch(cli, listed)["written"] == 0
+        assert api.calls == sent, "what is finished is not even asked about"
+
+
+def test_left_and_gone_on_with(cli: Cli, workspace: Workspace) -> None:
+    with batch_server(seconds=1.0) as (url, api):
+        listed = prepare(workspace.root, url, 30)
+        report = batch(cli, listed, "--wait", "no", code=1)
+        assert "30 requests are in 1 batches" in report["stopped"]
+        refused = cli("profile", "--llm", "m", "--entities", listed, code=2)
+        assert "in batches that are not over" in refused.output
+        assert "not over" in cli("profiles", "requests", "m", "--entities", listed, "-o", "out", code=2).output
+        time.sleep(1.1)
+        assert batch(cli, listed, "--wait", "no")["written"] == 30
+        assert len(api.batches) == 1
+        check(workspace.root, api, 30)
+
+
+def test_a_batch_that_was_cancelled_ends_the_run_and_the_next_goes_on(cli: Cli, workspace: Workspace) -> None:
+    with batch_server(cancelled={0}) as (url, api):
+        listed = prepare(workspace.root, url, 20)
+        report = batch(cli, listed, code=3)
+        assert "was cancelled" in report["stopped"] and report["written"] == 10
+        assert batch(cli, listed)["written"] == 10
+        check(workspace.root, api, 20)
+
+
+def test_a_file_that_is_refused(cli: Cli, workspace: Workspace) -> None:
+    bad = {"code": "invalid_request", "message": "This line is odd.", "line": 3, "param": None}
+    with batch_server(invalid={0: bad}) as (url, _):
+        listed = prepare(workspace.root, url, 10)
+        report = batch(cli, listed, code=3)
+        assert (report["written"], report["reasons"]) == (9, {"rejected": 1})
+        assert batch(cli, listed, "--retry-failed")["written"] == 1
+    poor = {"code": "billing_hard_limit_reached", "message": "Billing hard limit has been reached", "line": None}
+    with batch_server(invalid={0: poor}) as (url, _):
+        listed = prepare(workspace.root, url, 12)
+        report = batch(cli, listed, code=3)
+        assert "no credit" in report["stopped"] and report["failed"] == 0
+        assert batch(cli, listed)["written"] == 2
+
+
+def test_a_model_without_schemas_is_asked_in_another_way(cli: Cli, workspace: Workspace) -> None:
+    with batch_server(no_schema=True, seconds=0.05) as (url, api):
+        listed = prepare(workspace.root, url, 5)
+        batch(cli, listed, code=None)
+        first, second = (json.loads(api.files[f"file-{n}"].splitlines()[0]) for n in (0, 2))
+        assert first["body"]["response_format"]["type"] == "json_schema"
+        assert second["body"]["response_format"] == {"type": "json_object"}
+
+
+def test_the_budget_counts_what_is_in_flight(cli: Cli, workspace: Workspace) -> None:
+    with batch_server(seconds=0.05) as (url, api):
+        listed = prepare(workspace.root, url, 60, most=10)
+        report = batch(cli, listed, "--budget-usd", 0.015, code=3)
+        assert report["stopped"] == "the budget is spent"
+        spent = (api.tokens[0] + 2 * api.tokens[1]) / 2e6
+        assert 0.01 < spent <= 0.015
+        assert report["cost_usd"] == pytest.approx(spent)
+        assert batch(cli, listed, "--budget-usd", 10)["covered"] == 60
+        check(workspace.root, api, 60)
+
+
+def test_a_key_goes_up_with_the_files_and_stays_out_of_them(
+    cli: Cli, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-planted-0123456789-secret"
+    monkeypatch.setenv("L2ACO_API_KEY", key)
+    with batch_server() as (url, api):
+        listed = prepare(workspace.root, url, 3)
+        batch(cli, listed, "--base-url", url.replace("127.0.0.1", "localhost"))
+        assert api.keys == {f"Bearer {key}"}
+        assert not any(key.encode() in data for data in api.files.values())
+    written = (path for path in workspace.root.rglob("*") if path.is_file())
+    assert not any(key.encode() in path.read_bytes() for path in written)
+
+
+def test_what_has_no_batches(cli: Cli, workspace: Workspace) -> None:
+    assert "has no batches" in cli("profile", "--llm", "fake", "--batch", code=2).output
+    assert "add --batch" in cli("profile", "--llm", "fake", "--wait", "no", code=2).output
+
+
+def killed(folder: Path, number: int, most: int, kills: int, seed: int) -> None:
+    """Run, kill -9 at any of the server's calls, run on to the end."""
+    chance = random.Random(seed)
+    arguments = ["profile", "-w", str(folder), "--llm", "m", "--batch", "-q", "--entities"]
+    command = [sys.executable, "-c", "from l2aco.cli.main import app; app()", *arguments]
+    with batch_server(broken=0.01, errors=0.01, expires={1}, seconds=0.5, hide_new=0.5) as (url, api):
+        command.append(str(prepare(folder, url, number, most)))
+        for _ in range(kills):
+            wanted = api.calls + chance.randint(1, 12)
+            process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+            while api.calls < wanted and process.poll() is None:
+                time.sleep(0.001)
+            time.sleep(chance.choice([0, 0, 0.01, 0.05]))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
+        assert done.returncode == 0, done.stderr
+        check(folder, api, number)
+
+
+def test_killed_at_two_moments(tmp_path: Path) -> None:
+    killed(tmp_path, 80, 40, 2, seed=5)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_five_thousand_entities_killed_at_ten_moments(tmp_path: Path) -> None:
+    killed(tmp_path, 5000, 1000, 10, seed=6)
+
+
+def test_between_asking_for_a_batch_and_writing_its_id(
+    cli: Cli, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies when the batch is created and not written down: it is found by its tag and adopted."""
+    write = Ledger.write
+
+    def die(self: Ledger, tag: str, state: str, **facts: Any) -> Any:
+        if state == "created":
+            raise KeyboardInterrupt
+        return write(self, tag, state, **facts)
+
+    with batch_server(hide_new=1.0) as (url, api):
+        listed = prepare(workspace.root, url, 8)
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "write", die)
+            cli("profile", "--llm", "m", "--batch", "--entities", listed, code=130)
+        assert [item.state for item in Ledger(workspace.profiles / "m").open] == ["creating"]
+        assert batch(cli, listed)["written"] == 8
+        assert len(api.batches) == 1
+        check(workspace.root, api, 8)
+
+
+@given(st.lists(st.binary(max_size=30) | st.just(b'{"tag":"a","state":"begun"}'), max_size=4))
+def test_a_ledger_of_any_lines(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
+    folder = tmp_path_factory.mktemp("ledger")
+    (folder / "batches.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    try:
+        found = Ledger(folder).batches
+    except DamagedError:
+        return
+    assert set(found) <= {"a"}
