@@ -84,7 +84,7 @@ def line_calibration(found: Details, models: list[str]) -> Figure:
 
 def first_pairs(found: Details, models: list[str]) -> Figure:
     """Precision by the length of the list."""
-    marks = {model: [(one.k, one.precision) for one in found.ranking if one.model == model] for model in models}
+    marks = {model: [(float(one.k), one.precision) for one in found.ranking if one.model == model] for model in models}
     figure, axes = _curves(marks)
     axes.set(xscale="log", xlabel="first pairs of a line", ylabel="share of synergies")
     axes.xaxis.set_major_formatter("{x:,.0f}")

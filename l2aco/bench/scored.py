@@ -116,7 +116,9 @@ def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:
             scored.predictions.setdefault(name_of_one, {})[seed, fold] = probability[None]
         splits.setdefault((name, setting), []).append(split)
     for (name, setting), scored in found.items():
-        stores = {store for cell, run in outcome.runs if cell.where[:2] == (name, setting) for store in run.spec.store}
+        stores = {
+            store for cell, run in outcome.runs if cell.where[:2] == (name, setting) for store in run.spec.store or ()
+        }
         scored.known = known_of(datasets[name], stores, workspace)
         scored.groupings = groupings(datasets[name], splits[name, setting], scored.known)
         scored.noise = _noise(datasets[name])

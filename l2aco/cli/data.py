@@ -165,7 +165,10 @@ def split(
     shell: Shell,
     name: NameArgument,
     setting: Annotated[
-        str, typer.Option(help="random, long-tail (S0), novel-cell (S1), novel-drug, novel-pair, novel-tissue.")
+        str,
+        typer.Option(
+            help="random, long-tail (S0), novel-cell (S1), novel-donor, novel-drug, novel-pair, novel-tissue."
+        ),
     ] = "novel-cell",
     fold: Annotated[int | None, typer.Option(help="One fold only (default: all).")] = None,
     folds: Annotated[int, typer.Option(help="How many folds.")] = 5,

@@ -34,7 +34,7 @@ def train(
     setting: Annotated[
         str | None,
         typer.Option(
-            help="random, long-tail, novel-cell (default), novel-drug, novel-pair, novel-tissue.",
+            help="random, long-tail, novel-cell (default), novel-donor, novel-drug, novel-pair, novel-tissue.",
             rich_help_panel=_SPLIT,
         ),
     ] = None,

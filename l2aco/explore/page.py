@@ -87,6 +87,15 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Reasons:
+    """Sentences under headings, folded behind a title."""
+
+    title: str
+    lists: Sequence[tuple[str, Sequence[str]]]
+    kind: str = "reasons"
+
+
+@dataclass(frozen=True)
 class Links:
     """Where one may go from here."""
 
@@ -95,7 +104,7 @@ class Links:
     kind: str = "links"
 
 
-Part = Note | Facts | Grid | Shelf | Picture | Side | Links
+Part = Note | Facts | Grid | Shelf | Picture | Side | Reasons | Links
 
 
 @dataclass(frozen=True)
@@ -157,11 +166,12 @@ def cell(value: object, link: str | None = None) -> Cell:
 
 
 def grid(title: str, rows: Iterable[Mapping[str, Any]], *, folded: bool = False) -> list[Grid]:
-    """Rows with the same keys as a table: none where there are no rows."""
+    """Rows as a table, a dash where one lacks what others have: none where there are no rows."""
     made = [{name: value if isinstance(value, Cell) else cell(value) for name, value in row.items()} for row in rows]
     if not made:
         return []
-    columns = list(made[0])
+    columns = list(dict.fromkeys(name for row in made for name in row))
+    made = [{name: row.get(name, Cell("–")) for name in columns} for row in made]
     numeric = {name for name in columns if any(row[name].key is not None for row in made)}
     for row in made:
         for name in numeric:

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from l2aco.explore.page import Page
+from l2aco.templating import environment
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -29,17 +30,8 @@ LIVE_MENU = (*MENU, ("recommend.html", "Recommend"))
 
 
 @cache
-def environment() -> Environment:
-    """Ours go before those of the bench, whose style is shared."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=ChoiceLoader([PackageLoader("l2aco.explore"), PackageLoader("l2aco.bench")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _templates() -> Environment:
+    return environment("l2aco.explore")
 
 
 def render(page: Page, *, live: bool) -> tuple[str, set[str]]:
@@ -53,7 +45,7 @@ def render(page: Page, *, live: bool) -> tuple[str, set[str]]:
         return posixpath.relpath(file, here or ".") + (f"?{query}" if query else "")
 
     html = (
-        environment()
+        _templates()
         .get_template(page.template)
         .render(page=page, to=to, live=live, menu=LIVE_MENU if live else MENU, policy=None if live else FILE_POLICY)
     )
@@ -62,11 +54,11 @@ def render(page: Page, *, live: bool) -> tuple[str, set[str]]:
 
 @cache
 def assets() -> dict[str, tuple[str, str]]:
-    """Content and type by path: the style of a report with what else is here, and its script that sorts tables."""
-    read = environment().get_template
+    """Content and type by path: the style of the house with what else is here, and its script that sorts tables."""
+    read = _templates().get_template
     return {
-        STYLE: (read("report.css").render() + read("explore.css").render(), "text/css"),
-        SCRIPT: (read("report.js").render(), "text/javascript"),
+        STYLE: (read("house.css").render() + read("explore.css").render(), "text/css"),
+        SCRIPT: (read("tables.js").render(), "text/javascript"),
     }
 
 

@@ -65,6 +65,11 @@ class Estimator(ABC):
         that can promise it expects no less of the pair afterwards."""
         return self.refit(triples)
 
+    def judged_on(self, triples: Triples) -> Self:
+        """What it is once its intervals are as wide as these measurements, which it does not know yet, ask for; what it
+        expects stays."""
+        return self
+
     @abstractmethod
     def admit(self, newcomers: Inputs) -> Self:
         """One that also scores these entities."""

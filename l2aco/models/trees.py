@@ -6,7 +6,7 @@ later versions of it read as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -68,6 +68,24 @@ class Trees:
             unknown_left=nodes["missing_go_to_left"].astype(bool),
             value=nodes["value"].astype(np.float64),
             start=np.asarray(grown._baseline_prediction, dtype=np.float64).reshape(1),
+        )
+
+    @classmethod
+    def mean(cls, several: Sequence[Self]) -> Self:
+        """Those whose logits are the mean of theirs."""
+        nodes = np.array([len(one.column) for one in several])
+        before = np.cumsum(nodes) - nodes
+        joined = {field.name: np.concatenate([getattr(one, field.name) for one in several]) for field in fields(cls)}
+        shift = np.repeat(before, nodes)
+        return cls(
+            **{
+                **joined,
+                "roots": np.concatenate([one.roots + by for one, by in zip(several, before, strict=True)]),
+                "left": np.where(joined["left"] < 0, -1, joined["left"] + shift),
+                "right": joined["right"] + shift,
+                "value": joined["value"] / len(several),
+                "start": joined["start"].mean(keepdims=True),
+            }
         )
 
     def logits(self, x: Array) -> Array:

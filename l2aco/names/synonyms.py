@@ -23,11 +23,13 @@ _WITH_TISSUE = re.compile(rf"(.+)_(?:{_TISSUES})")
 
 @dataclass(frozen=True)
 class Known:
-    """One line of a table: the main name, the ids in public registries, and the other names."""
+    """One line of a table: the main name, the ids in public registries, and the other names. donor: of cell lines of
+    one person, the main name of the one that stands for them; else empty."""
 
     name: str
     ids: tuple[str, ...]
     synonyms: tuple[str, ...]
+    donor: str = ""
 
 
 def read_table(kind: str) -> Iterator[Known]:
@@ -36,7 +38,8 @@ def read_table(kind: str) -> Iterator[Known]:
         lines = (line for line in stream if not line.startswith("#"))
         for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
             ids = tuple(filter(None, (row.get(registry) for registry in _REGISTRIES)))
-            yield Known(row["name"], ids, tuple(filter(None, row["synonyms"].split("|"))))
+            synonyms = tuple(filter(None, row["synonyms"].split("|")))
+            yield Known(row["name"], ids, synonyms, row.get("donor") or "")
 
 
 @cache
@@ -47,6 +50,13 @@ def _keys(kind: str) -> dict[str, str]:
         for known in read_table(kind)
         for written in (known.name, *known.ids, *known.synonyms)
     }
+
+
+@cache
+def _donors() -> dict[str, str]:
+    """The key of the line that stands for a person by that of each of the person's lines."""
+    lines = [known for known in read_table("cell_line") if known.donor]
+    return {normalise_name(line.name, "cell_line"): normalise_name(line.donor, "cell_line") for line in lines}
 
 
 @cache
@@ -77,6 +87,17 @@ def name_key(name: str, kind: str) -> str:
     if kind == "cell_line" and (line := _WITH_TISSUE.fullmatch(name)):
         return keys.get(normalise_name(line[1], kind), folded)
     return folded
+
+
+def donor_key(name: str) -> str:
+    """What the cell lines of one person share: the `name_key` of the line that stands for them, where the table knows
+    that they are of one person, else the line's own.
+
+    >>> donor_key("HCT-15") == donor_key("DLD1") != donor_key("HCT116")
+    True
+    """
+    own = name_key(name, "cell_line")
+    return _donors().get(own, own)
 
 
 def name_of_id(id_: str, kind: str) -> str | None:

@@ -35,6 +35,8 @@ class Network:
     threads: int
     offset: Estimator | None = None
     """The cheap model whose logits are added."""
+    share: float = 1.0
+    """How much of the network's logits is added to them."""
     newcomers: Inputs | None = None
 
     def admit(self, newcomers: Inputs) -> Self:
@@ -56,7 +58,8 @@ class Network:
             below = None
             if self.offset is not None:
                 below = torch.as_tensor(self.offset.logits(a, b, c), dtype=torch.float32, device=self.device)
-            return score_rows(self.model, Rows(on_a, on_b, on_c, torch.empty(len(a)), below), self._tables)
+            rows = Rows(on_a, on_b, on_c, torch.empty(len(a)), below)
+            return score_rows(self.model, rows, self._tables, share=self.share)
 
     def learned(self) -> dict[EntityKind, np.ndarray]:
         """float32 (n, V * d) by kind: the representations that the score reads, a row an entity, its V views (as
@@ -76,8 +79,9 @@ def load_network(run: Run, inputs: Inputs, device: str) -> Network:
         model = build_model(spec.backbone, spec.config, inputs, spec.align, seed=spec.seed)
         load_weights(model, run.file("model.safetensors"))
         model.to(chosen).eval()
-    offset = None
+    offset, share = None, 1.0
     if spec.offset != "none":
         arrays = read_arrays(run.file("offset.npz"), remedy=AGAIN)
         offset = restore_offset(spec.offset, str(spec.split.setting), inputs.below[0], arrays)
-    return Network(model, chosen, spec.threads, offset)
+        share = float(arrays.get("share_of_network", 1.0))
+    return Network(model, chosen, spec.threads, offset, share)

@@ -63,10 +63,11 @@ class Rows:
 
 
 @torch.inference_mode()
-def score_rows(model: ScoringModel, rows: Rows, tables: Any = None) -> np.ndarray:
+def score_rows(model: ScoringModel, rows: Rows, tables: Any = None, *, share: float = 1.0) -> np.ndarray:
     """Probabilities float64 (n,) of every row, in evaluation mode: entities encoded once, rows scored in pieces.
 
-    `tables` spares the encoding where the weights have not changed since they were made.
+    `tables` spares the encoding where the weights have not changed since they were made. share: how much of the model's
+    logits is added to the rows' offset, where they have one.
     """
     model.eval()
     tables = model.tables() if tables is None else tables
@@ -77,4 +78,4 @@ def score_rows(model: ScoringModel, rows: Rows, tables: Any = None) -> np.ndarra
     if not logits:
         return np.empty(0)
     found = torch.cat(logits).double()
-    return torch.sigmoid(found if rows.offset is None else found + rows.offset).cpu().numpy()
+    return torch.sigmoid(found if rows.offset is None else share * found + rows.offset).cpu().numpy()

@@ -18,8 +18,8 @@ from l2aco.training.trained import Trained
 
 
 def fit_estimator(kind: type[Estimator], setup: Setup, progress: Progress) -> Trained:
-    """Fit on training rows, score the validation rows, then take these up too before the test rows are scored: nothing
-    is left that they would have to choose."""
+    """Fit on training rows, score the validation rows, by which intervals are made as wide as they must be, then take
+    these up too before the test rows are scored: nothing else is left that they would have to choose."""
     triples, split = setup.dataset.triples, setup.split
     started = time.perf_counter()
     fitted = kind.fit(
@@ -30,7 +30,7 @@ def fit_estimator(kind: type[Estimator], setup: Setup, progress: Progress) -> Tr
         progress=progress,
     )
     valid = scored(fitted, triples.take(split.valid))
-    whole = fitted.refit(triples.take(split.valid))
+    whole = fitted.judged_on(triples.take(split.valid)).refit(triples.take(split.valid))
     seconds = round(time.perf_counter() - started, 3)
     screen = response_origin(setup)
 

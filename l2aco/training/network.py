@@ -5,22 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from l2aco.data.splits.make import held_out_groups
 from l2aco.files import write_arrays
 from l2aco.models.mixed.target import fit_target
 from l2aco.progress import Progress
+from l2aco.runs.calibration import logit
 from l2aco.runs.device import choose_device, computing, describe_environment
 from l2aco.runs.scoring import Rows, score_rows
 from l2aco.runs.weights import save_weights
 from l2aco.training.callbacks import Callback
 from l2aco.training.checkpoint import load_state, save_state
 from l2aco.training.loop import Fit, Record
-from l2aco.training.offset import Offset, make_offset
+from l2aco.training.offset import Offset, choose_share, make_offset
 from l2aco.training.plot import plot_history
 from l2aco.training.prepare import Setup
 from l2aco.training.trained import Trained
@@ -56,6 +59,7 @@ def train_network(
         started = time.perf_counter()
         _fit(fit, progress, callbacks, unfinished / STATE, state_seconds)
         seconds = time.perf_counter() - started
+        share = 1.0 if offset is None else _share(setup, fit, offset)
 
         test_rows = Rows.of(
             setup.dataset.triples, setup.split.test, device, offset=None if offset is None else offset.test
@@ -67,13 +71,16 @@ def train_network(
             pl.DataFrame(fit.state.history).write_csv(folder / "history.csv")
             save_weights(fit.model, folder / "model.safetensors")
             if offset is not None:
-                write_arrays(folder / "offset.npz", offset.model.arrays())
+                write_arrays(folder / "offset.npz", {**offset.model.arrays(), "share_of_network": np.array(share)})
             plot_history(fit.state.history, fit.recipe.metric, name, folder / "history.png")
 
         return Trained(
-            valid=score_rows(fit.model, fit.valid_rows),
-            test=score_rows(fit.model, test_rows),
-            facts=training_facts(fit, seconds, setup.model.spread() if setup.model else {}),
+            valid=score_rows(fit.model, fit.valid_rows, share=share),
+            test=score_rows(fit.model, test_rows, share=share),
+            facts={
+                **training_facts(fit, seconds, setup.model.spread() if setup.model else {}),
+                **({} if offset is None else {"share_of_network": share}),
+            },
             environment=describe_environment(device, setup.spec.threads),
             beside={} if offset is None else {f"offset ({setup.spec.offset})": 1 / (1 + np.exp(-offset.test))},
             write=write,
@@ -92,6 +99,14 @@ def make_fit(setup: Setup, device: torch.device, offset: Offset | None = None) -
     train_rows = Rows.of(triples, split.train, device, offset=None if offset is None else offset.train, target=target)
     valid_rows = Rows.of(triples, split.valid, device, offset=None if offset is None else offset.valid)
     return Fit(setup.model, train_rows, valid_rows, setup.recipe, setup.spec.seed)
+
+
+def _share(setup: Setup, fit: Fit, offset: Offset) -> float:
+    """How much of the trained network is added to its offset."""
+    alone = logit(score_rows(fit.model, replace(fit.valid_rows, offset=None)))
+    split = setup.split
+    groups = held_out_groups(setup.dataset, split, split.valid)
+    return choose_share(setup.dataset.triples.label[split.valid], offset.valid, alone, groups)
 
 
 def _fit(fit: Fit, progress: Progress, callbacks: Sequence[Callback], state: Path, state_seconds: float) -> None:

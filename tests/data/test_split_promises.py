@@ -14,6 +14,7 @@ from datasets_for_tests import screen, write
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from l2aco.data.catalog import open_dataset
 from l2aco.data.dataset import DataSet
 from l2aco.data.info import split_rows
 from l2aco.data.splits.make import check_split, make_split, num_folds
@@ -21,7 +22,7 @@ from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.errors import DamagedError, UnknownNameError, UsageError
 from l2aco.workspace import Workspace
 
-SETTINGS = ("random", "long-tail", "novel-cell", "novel-drug", "novel-pair", "novel-tissue")
+SETTINGS = ("random", "long-tail", "novel-cell", "novel-donor", "novel-drug", "novel-pair", "novel-tissue")
 
 
 def members(dataset: DataSet, rows: Any) -> list[tuple[frozenset[str], str]]:
@@ -45,7 +46,7 @@ def assert_promises(dataset: DataSet, split: Split) -> None:
     lines = [{line for _, line in side} for side in sides]
     pairs = [{pair for pair, _ in side} for side in sides]
     tissue = {line.id: line.facts["tissue"] for line in dataset.cell_lines}
-    if spec.setting == "novel-cell":
+    if spec.setting in ("novel-cell", "novel-donor"):
         assert not (lines[0] & lines[1] or lines[0] & lines[2] or lines[1] & lines[2])
         assert set(split.held_out) == lines[2]
     if spec.setting == "novel-pair":
@@ -190,6 +191,21 @@ def test_stratified_folds_spread_the_tissues(workspace: Workspace) -> None:
         assert sorted(tissues) == ["breast", "colon", "lung", "skin"]
 
 
+def test_lines_of_one_donor_stay_together(workspace: Workspace, cli: Callable[..., Any]) -> None:
+    lines = ["DLD1", "HCT-15", "SNB19", "U251", "KPL1", "MCF7", "A549", "HCT116", "PC3", "T47D"]
+    rows = [f"D{drug},D{drug + 1},{line},{(drug + at) % 5 - 2}" for at, line in enumerate(lines) for drug in range(6)]
+    (workspace.root / "s.csv").write_text("\n".join(["drug1,drug2,cell,score", *rows]))
+    cli("data", "import", workspace.root / "s.csv", "--name", "donors")
+    dataset = open_dataset("donors", workspace)
+    held = [set(make_split(dataset, SplitSpec(setting="novel-donor", fold=fold)).held_out) for fold in range(5)]
+    name = {line.id: line.name for line in dataset.cell_lines}
+    sides = [{name[line] for line in fold} for fold in held]
+    assert sorted(line for side in sides for line in side) == sorted(lines)
+    for one, other in zip(lines[:6:2], lines[1:6:2], strict=True):
+        assert any({one, other} <= side for side in sides)
+    assert "no donor" in cli("data", "split", "donors", "--setting", "novel-donor", "--check").stdout
+
+
 def test_names_and_aliases_are_the_same_setting() -> None:
     assert SplitSpec(setting="s1") == SplitSpec(setting="Novel_Cell") == SplitSpec(setting="novel-cell")
     assert SplitSpec(setting="S0").setting == "long-tail"
@@ -239,7 +255,9 @@ def test_a_planted_leak_is_found_in_every_setting(
         check_split(dataset, leak(split))
 
 
-@pytest.mark.parametrize("setting", ["novel-cell", "novel-pair", "novel-tissue", "novel-drug", "long-tail"])
+@pytest.mark.parametrize(
+    "setting", ["novel-cell", "novel-donor", "novel-pair", "novel-tissue", "novel-drug", "long-tail"]
+)
 def test_moving_one_test_row_to_training_is_a_leak_of_its_group(workspace: Workspace, setting: str) -> None:
     dataset = screen(workspace)
     split = make_split(dataset, SplitSpec(setting=setting, tail=30, shots=3))

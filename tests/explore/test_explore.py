@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from l2aco.explore.export import MARK
 from l2aco.explore.serve import Served, prepare
 from l2aco.files import sha256_file
 from l2aco.profiles import sets
+from l2aco.recommend.asked import Only
 from l2aco.recommend.rank import rank_pairs
 from l2aco.recommend.told import Told
 from l2aco.runs.run import best_run, open_run
@@ -299,9 +301,19 @@ def test_the_form_gives_what_python_gives(ask: Asked, world: Workspace, told: di
     rows = [row for row in Links(html).rows if row[0].isdecimal()]
     assert status == 200 and len(rows) == 5
     for row, pair in zip(rows, found.pairs, strict=True):
-        assert row[1:3] == [pair.drug_a, pair.drug_b] and f"{pair.probability:.3f}" in row
-    for sentence in found.caption.split(". "):
-        assert sentence.rstrip(".") in html.replace("&#39;", "'").replace("&gt;", ">")
+        assert row[1:3] == [pair.drug_a, pair.drug_b] and pair.as_row()["synergy"] in row
+    assert not [note for note in found.notes if note not in unescape(html)]
+    reasons = [text for pair in found.pairs for text in (*pair.reasons.supports, *pair.reasons.against)]
+    assert reasons and not [text for text in reasons if text not in unescape(html)]
+
+
+def test_the_form_chooses_pairs_as_python_does(ask: Asked, world: Workspace) -> None:
+    asked = {"drugs": "Erlotinib", "pairs": "all", "diverse": "yes", "min_triples": "3", "pool": "all"}
+    _, html, _ = ask("/recommend.html", body={"cell": "A375", **asked})
+    only = Only("all", min_triples=3, unmeasured=False, diverse=True)
+    found = rank_pairs(best_run(world), "A375", drugs=["Erlotinib"], only=only)
+    rows = [row for row in Links(html).rows if row[0].isdecimal()]
+    assert rows and [row[1:3] for row in rows] == [[pair.drug_a, pair.drug_b] for pair in found.pairs]
 
 
 def test_a_new_line_is_ranked_by_the_profile_that_a_set_has_of_it(ask: Asked, world: Workspace) -> None:
@@ -331,6 +343,8 @@ def _trained(world: Workspace) -> set[str]:
         {"cell": "A375", "run": "../.."},
         {"cell": "A375", "drugs": "Erlotinib\nErlotinib"},
         {"cell": "A375", "set": OUTSIDE},
+        {"cell": "A375", "pool": "own.csv"},
+        {"cell": "A375", "classes": MARKUP},
         {"cell": "New", "description": "x" * 250_000},
     ],
     ids=lambda wrong: " ".join(wrong),

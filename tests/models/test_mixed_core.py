@@ -10,7 +10,7 @@ import pytest
 from l2aco.errors import InputError, UsageError
 from l2aco.models.mixed import covariance as covariance_module
 from l2aco.models.mixed.model import fit, score
-from l2aco.models.mixed.posterior import draw_posterior, predict
+from l2aco.models.mixed.posterior import Prediction, draw_posterior, predict
 from l2aco.models.mixed.state import Entities, Knowledge, State
 from l2aco.models.mixed.terms import Term, default_terms
 from l2aco.models.mixed.update import update
@@ -235,6 +235,24 @@ def test_intervals_of_new_lines_hold_what_they_promise():
     low, high = found.interval(0.9)
     truth = state.target(scores[new], None)
     assert 0.85 < np.mean((low <= truth) & (truth <= high)) < 0.95
+
+
+def test_bounded_measurements_are_held_as_promised_once_others_were_judged():
+    rng = np.random.default_rng(0)
+    mean, truth = np.zeros(4000), rng.uniform(-1.7, 1.7, 4000)
+    found = Prediction(mean, np.full(4000, truth.var()))
+    judged, new = truth[:2000], truth[2000:]
+    tails = found_part(found, slice(0, 2000)).tails(np.append(judged[:-1], np.nan))
+    for share in (0.5, 0.9):
+        low, high = found_part(found, slice(2000, None)).interval(share, tails)
+        assert abs(np.mean((low <= new) & (new <= high)) - share) < 0.02
+    low, high = found_part(found, slice(2000, None)).interval(0.9)
+    assert np.mean((low <= new) & (new <= high)) > 0.94
+    assert not len(found_part(found, slice(0, 99)).tails(judged[:99]))
+
+
+def found_part(found, rows):
+    return Prediction(found.mean[rows], found.variance[rows])
 
 
 def test_kernels_that_say_nothing_are_ignored_and_named():

@@ -26,3 +26,16 @@ def test_arrays_say_what_scikit_learn_says(categories: int) -> None:
     with pytest.raises(ValueError, match="value"):
         Trees.of_arrays({**trees.arrays(), "value": np.where(np.arange(len(trees.value)), trees.value, np.inf)})
     assert np.array_equal(again.logits(x[:50]), trees.logits(x[:50])) and again.logits(x[:0]).shape == (0,)
+
+
+def test_the_mean_of_several_is_the_mean_of_their_logits() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(400, 3))
+    x[:, 0] = rng.integers(0, 9, size=400)
+    grown = [
+        Trees.grow(x, x[:, 1] + shift > 0, categories=1, max_iter=rounds, random_state=0)
+        for shift, rounds in ((0.3, 3), (-0.3, 5), (0.0, 2))
+    ]
+    expected = np.mean([trees.logits(x) for trees in grown], axis=0)
+    np.testing.assert_allclose(Trees.mean(grown).logits(x), expected, atol=1e-12)
+    assert np.array_equal(Trees.mean(grown[:1]).logits(x), grown[0].logits(x))

@@ -19,6 +19,7 @@ from l2aco.entities import Entity, EntityKind
 from l2aco.models.losses import correlation_loss
 from l2aco.runs.run import open_run
 from l2aco.runs.spec import TrainSpec
+from l2aco.training.offset import SHARES, choose_share
 from l2aco.training.train import train
 
 QUICK = ("--backbone", "MLP", "--set", "epochs=1", "--set", "learning_rate=1e-12")
@@ -156,3 +157,41 @@ def test_a_target_without_scores_is_refused_and_mixed_keeps_its_own(lab, cli):
     assert "target score" in said and "target=label" in said
     cli("train", "--dataset", "demo", "--backbone", "Mixed", "--set", "target=rank")
     assert open_run(None, lab).metrics["training"]["target"] == "rank"
+
+
+def planted_logits(groups: int, rows: int, good: float) -> tuple[np.ndarray, ...]:
+    """Labels, logits of a cheap model that know something of them, a network's that know `good` more, and groups."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, groups * rows)
+    below = (label - 0.5) + rng.normal(size=len(label))
+    network = good * (label - 0.5) + rng.normal(size=len(label))
+    return label, below, network, np.repeat(np.arange(groups), rows)
+
+
+@pytest.mark.parametrize(("groups", "rows"), [(6, 300), (1800, 1), (1, 1800)], ids=["lines", "rows", "one line"])
+def test_a_network_that_only_disturbs_is_not_added_and_one_that_helps_is(groups, rows):
+    assert choose_share(*planted_logits(groups, rows, 0.0)) == 0.0
+    assert choose_share(*planted_logits(groups, rows, 1.0)) >= 0.5
+
+
+def test_what_lifts_whole_lines_and_disturbs_within_them_is_not_added():
+    label, below, network, groups = planted_logits(6, 300, 0.0)
+    lifted = np.repeat([2.0, -2.0], 900)
+    label = (label | (lifted > 0) & (np.arange(1800) % 3 == 0)).astype(np.int64)
+    assert choose_share(label, below, network + lifted, groups) == 0.0
+
+
+def test_rows_of_one_label_leave_the_network_whole():
+    assert choose_share(np.ones(9, dtype=np.int64), np.zeros(9), np.ones(9), np.arange(9)) == 1.0
+
+
+def test_a_run_says_and_repeats_how_much_of_its_network_it_adds(lab):
+    run = train(TrainSpec(backbone="MLP", epochs=2, align={"loss": "none"}, offset="pair"), lab)
+    share = run.metrics["training"]["share_of_network"]
+    assert share in SHARES and run.predictor().scorer.share == share
+    rows = run.predictions("test")
+    again = run.predictor().predict(*(rows[name].to_list() for name in ("drug_a", "drug_b", "cell_line")))
+    np.testing.assert_allclose(again, rows["probability"], rtol=0, atol=1e-6)
+    beside = {row["model"]: row["auroc"] for row in run.metrics["baselines"]}
+    if share == 0:
+        assert run.metrics["test"]["pooled"]["auroc"] == pytest.approx(beside["offset (pair)"])

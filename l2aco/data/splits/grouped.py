@@ -1,4 +1,4 @@
-"""Settings that divide rows by one group each: the row itself, its cell line, its pair, its tissue."""
+"""Settings that divide rows by one group each: the row itself, its cell line, its donor, its pair, its tissue."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.data.triples import distinct
 from l2aco.entities import EntityKind
 from l2aco.errors import UsageError
+from l2aco.names.synonyms import donor_key
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -48,6 +49,26 @@ class NovelCell(Setting):
     def check(self, dataset: DataSet, split: Split) -> list[str]:
         keep_apart(split, "cell line", self.groups(dataset))
         return ["no cell line on two sides, under any of its names"]
+
+
+class NovelDonor(Setting):
+    """Cell lines of people of whom training sees none."""
+
+    held_out = EntityKind.cell_line
+
+    def divide(self, dataset: DataSet, spec: SplitSpec) -> Parts:
+        groups = self.groups(dataset)
+        order = generator(spec, 0).permutation(distinct(groups))
+        train, valid, test, held = _by_group(groups, order, spec, "donors")
+        lines = np.flatnonzero(np.isin(_donors(dataset), held))
+        return train, valid, test, ids_of(dataset, EntityKind.cell_line, lines)
+
+    def groups(self, dataset: DataSet) -> Array:
+        return _donors(dataset)[dataset.united.cell_line]
+
+    def check(self, dataset: DataSet, split: Split) -> list[str]:
+        keep_apart(split, "donor", self.groups(dataset))
+        return ["no donor of cell lines on two sides, as far as donors are known"]
 
 
 class NovelPair(Setting):
@@ -96,6 +117,18 @@ class NovelTissue(Setting):
     def check(self, dataset: DataSet, split: Split) -> list[str]:
         keep_apart(split, "tissue", self.groups(dataset))
         return ["no tissue on two sides"]
+
+
+def _donors(dataset: DataSet) -> Array:
+    """int64 (lines,): whose every cell line is; lines that are called alike, or known to be of one person, share it."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first: dict[str, int] = {}
+    alike = [first.setdefault(donor_key(line.name), row) for row, line in enumerate(dataset.cell_lines)]
+    size = len(alike)
+    ends = np.tile(np.arange(size), 2), np.concatenate([alike, dataset.first_alike(EntityKind.cell_line)])
+    return np.asarray(connected_components(coo_array((np.ones(2 * size), ends), (size, size)))[1], dtype=np.int64)
 
 
 def tissues_of_lines(dataset: DataSet) -> tuple[list[str], Array]:

@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import L2aCoError, UsageError
 from l2aco.explore.catalogue import Catalogue
-from l2aco.explore.page import Note, Page, Section, cell, grid
+from l2aco.explore.page import Note, Page, Reasons, Section, cell, grid
 from l2aco.explore.site import Notes, Site
 
 if TYPE_CHECKING:
-    from l2aco.recommend.recommendation import Recommendation
+    from l2aco.recommend.asked import Only
+    from l2aco.recommend.recommendation import RankedPair, Recommendation
     from l2aco.recommend.told import Told
 
-FIELDS = {"cell": "", "set": "", "description": "", "run": "", "drugs": "", "top": "10", "min_triples": "0"}
+FIELDS = {
+    **dict.fromkeys(("cell", "set", "description", "run", "drugs", "classes", "targets", "pairs", "diverse"), ""),
+    "pool": "measured",
+    "top": "10",
+    "min_triples": "0",
+}
+PAIRS = {"": None, "unmeasured": True, "all": False}
 NEWEST = 200
 
 
@@ -37,10 +44,24 @@ def answer(site: Site, given: Mapping[str, str]) -> Page:
             found = _ranked(site, given, notes)
     except L2aCoError as error:
         return _form(site, given, [], [Note(str(error), alarm=True)], status=400)
-    everybody = site.catalogue(notes)
-    pairs = grid(f"{len(found.pairs)} pairs for {found.cell_line}", _rows(found, everybody))
-    lines = notes.shown()
-    return _form(site, given, [Section(f"Pairs for {found.cell_line}", [Note(found.caption), *lines, *pairs])], [])
+    return _form(site, given, _result(found, site.catalogue(notes)), notes.shown())
+
+
+def _result(found: Recommendation, everybody: Catalogue) -> list[Section]:
+    """What the command says, pair by pair with what speaks for and against it."""
+    notes = [Note(text, alarm=text.startswith(("ABSTAINS", "SIMULATED"))) for text in found.notes]
+    pairs = grid(f"{len(found.pairs)} of {found.ranked:,} pairs for {found.cell_line}", _rows(found, everybody))
+    reasons = [part for pair in found.pairs if (part := _reasons(pair)).lists]
+    return [
+        Section(f"Pairs for {found.cell_line}", [*notes, *pairs]),
+        *([Section("Reasons", reasons)] if reasons else []),
+    ]
+
+
+def _reasons(pair: RankedPair) -> Reasons:
+    of = pair.reasons
+    lists = [("For", of.supports), ("Against", of.against), ("Known", of.about)]
+    return Reasons(f"{pair.rank}. {pair.drug_a} + {pair.drug_b}", [one for one in lists if one[1]])
 
 
 def _ranked(site: Site, given: Mapping[str, str], notes: Notes) -> Recommendation:
@@ -53,12 +74,34 @@ def _ranked(site: Site, given: Mapping[str, str], notes: Notes) -> Recommendatio
         run,
         given["cell"],
         top=_whole(given, "top", 1, 1000),
-        drugs=[name.strip() for name in re.split(r"[\n;]", given["drugs"]) if name.strip()],
-        min_triples=_whole(given, "min_triples", 0, 10**9),
+        drugs=_names(given["drugs"]),
+        only=_only(given),
         told=told,
         device=site.workspace.settings.device,
         progress=notes,
     )
+
+
+def _only(given: Mapping[str, str]) -> Only:
+    """What is asked of a pair. A file of drugs is for the command line: no path is taken from a form."""
+    from l2aco.recommend.asked import POOLS, Only
+
+    if given["pool"] not in POOLS or given["pairs"] not in PAIRS:
+        raise UsageError("this is none of the choices", remedy=f"Choose one of {', '.join(POOLS)}.")
+    named = len(_names(given["drugs"])) > 1 and given["pool"] == "measured"
+    return Only(
+        pool=None if named else given["pool"],
+        classes=_names(given["classes"]),
+        targets=_names(given["targets"]),
+        min_triples=_whole(given, "min_triples", 0, 10**9),
+        unmeasured=PAIRS[given["pairs"]],
+        diverse=bool(given["diverse"]),
+    )
+
+
+def _names(text: str) -> list[str]:
+    """Names on lines of their own, or with semicolons between them."""
+    return [name.strip() for name in re.split(r"[\n;]", text) if name.strip()]
 
 
 def _told(site: Site, given: Mapping[str, str]) -> Told:
@@ -90,8 +133,8 @@ def _rows(found: Recommendation, everybody: Catalogue) -> list[dict[str, object]
     rows = []
     for pair in found.pairs:
         row: dict[str, object] = dict(pair.as_row())
-        for column, id_ in (("drug_a", pair.drug_a_id), ("drug_b", pair.drug_b_id)):
-            name = str(row[column])
+        whole = (("drug_a", pair.drug_a, pair.drug_a_id), ("drug_b", pair.drug_b, pair.drug_b_id))
+        for column, name, id_ in whole:
             row[column] = cell(name, everybody.path_of(Entity(id_, EntityKind.drug, name)))
         rows.append(row)
     return rows

@@ -80,14 +80,23 @@ def _grades(one: ProfileSet, record: ProfileRecord) -> Iterator[Grid]:
     except L2aCoError as error:
         yield from grid(one.name, [{"what is wrong with its numbers": error.message}])
         return
+    alone = [name for name in numeric if name in values]
+    yield from grid(one.name, [_graded(name, values[name], numeric[name], []) for name in alone])
     for name, field in numeric.items():
-        columns = {key: value for key, value in values.items() if key == name or key.startswith(f"{name}.")}
+        columns = {key: value for key, value in values.items() if key.startswith(f"{name}.")}
         known = [value for value in columns.values() if value is not None]
-        rows = []
-        for key, value in sorted(columns.items(), key=lambda item: (item[1] is None, -(item[1] or 0))):
-            low, high = _scale((field.get("properties") or {}).get(key.partition(".")[2], field), known)
-            rows.append({"grade": (key.partition(".")[2] or key).replace("_", " "), "value": bar(value, low, high)})
+        ordered = sorted(columns.items(), key=lambda item: (item[1] is None, -(item[1] or 0)))
+        scales = field.get("properties") or {}
+        rows = [
+            _graded(key.partition(".")[2], value, scales.get(key.partition(".")[2], {}), known)
+            for key, value in ordered
+        ]
         yield from grid(f"{one.name}: {name.replace('_', ' ')}", rows)
+
+
+def _graded(name: str, value: float | None, field: Mapping[str, Any], others: list[float]) -> dict[str, Any]:
+    known = others if value is None else [*others, value]
+    return {"grade": name.replace("_", " "), "value": bar(value, *_scale(field, known))}
 
 
 def _scale(field: Mapping[str, Any], known: list[float]) -> tuple[float, float]:

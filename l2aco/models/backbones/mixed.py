@@ -10,7 +10,7 @@ Shapes: stores (n, D) and features (n, F) -> factors (n, <= 64) a kernel; scores
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
@@ -89,6 +89,8 @@ class Mixed(Estimator):
     lines: Entities
     cut: float
     """Above it, on the standardised target, lies the share of training rows that is synergistic."""
+    tails: Array = field(default_factory=lambda: np.zeros(0))
+    """How far held-out measurements lay from what was expected (`Prediction.tails`); (0,): as a normal's."""
 
     @classmethod
     def defaults_for(cls, setting: str) -> dict[str, Any]:
@@ -161,6 +163,12 @@ class Mixed(Estimator):
         )
         return replace(self, state=state, drugs=drugs, lines=lines)
 
+    def judged_on(self, triples: Triples) -> Self:
+        asked = triples.drug_a, triples.drug_b, triples.cell_line
+        few = draw_posterior(self.state, count=8, tolerance=1e-3)  # of many rows together, so that few draws do
+        found = predict(self.state, few, *asked, drugs=self.drugs, lines=self.lines)
+        return replace(self, tails=found.tails(self.state.target(triples.score, triples.label)))
+
     def admit(self, newcomers: Inputs) -> Self:
         drugs, lines = (
             _joined(known, _entities(newcomers, kind, self.config))
@@ -177,7 +185,7 @@ class Mixed(Estimator):
         if target.name == "label":
             return None
         found = self.moments(a, b, c)
-        mean, low, high = (target.unscaled(values) for values in (found.mean, *found.interval(share)))
+        mean, low, high = (target.unscaled(values) for values in (found.mean, *found.interval(share, self.tails)))
         return Expected(mean, low, high, share, target.scale)
 
     def moments(self, a: Array, b: Array, c: Array) -> Prediction:
@@ -197,7 +205,7 @@ class Mixed(Estimator):
 
     def arrays(self) -> dict[str, Array]:
         numbers = {"of_drugs": _numbers(self.drugs), "of_lines": _numbers(self.lines)}
-        return {**self.state.arrays(), **numbers, "cut": np.array(self.cut)}
+        return {**self.state.arrays(), **numbers, "cut": np.array(self.cut), "tails": self.tails}
 
     @classmethod
     def restore(cls, inputs: Inputs, config: Any, arrays: Mapping[str, Array]) -> Self:
@@ -209,7 +217,10 @@ class Mixed(Estimator):
             number = _numbers(entities)
             if number.shape != (entities.size,) or number.dtype != np.int64 or (number < -1).any():
                 raise ValueError("the numbers of the entities are not one for each")
-        return cls(inputs, config, State.of(arrays), drugs, lines, float(arrays["cut"]))
+        tails = arrays.get("tails", np.zeros(0))
+        if tails.ndim != 1 or tails.dtype != np.float64 or not (np.diff(tails) >= 0).all():
+            raise ValueError("the tails do not ascend")
+        return cls(inputs, config, State.of(arrays), drugs, lines, float(arrays["cut"]), tails)
 
     def facts(self) -> dict[str, Any]:
         """The target, the share of its variance of every effect, the kernels, and those that told nobody apart."""
