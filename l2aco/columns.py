@@ -83,3 +83,17 @@ def repeated(found: Sequence[str]) -> list[str]:
 
 def _fold(name: str) -> str:
     return name.casefold().replace(" ", "").replace("_", "").replace("-", "")
+
+
+def refuse_repeats(what: str, names: Sequence[str], owners: Sequence[str], place: Callable[[int], str]) -> None:
+    """Raises InputError where two of the `names` (rows, columns: `what`) mean one entity, by the `owners`, empty for
+    nobody: which of two counts, or whether their mean does, is for the user to say."""
+    first: dict[str, int] = {}
+    for number, owner in enumerate(owners):
+        before = first.setdefault(owner, number)
+        if owner and before != number:
+            raise InputError(
+                f"{what} '{names[before]}' and '{names[number]}' are both about '{owner}'",
+                where=place(number),
+                remedy="Remove one of the two, or give their mean.",
+            )

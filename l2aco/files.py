@@ -133,6 +133,12 @@ def _settle(making: Path, path: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def require_there(path: Path, remedy: str | None = None) -> None:
+    """Raises InputError where nothing is at a path that a user gave."""
+    if not path.exists():
+        raise InputError("no such file or folder", where=path, remedy=remedy)
+
+
 def files_in(folder: Path) -> list[str]:
     """The paths, inside the folder, of everything in it that is no folder, links not followed."""
     return sorted(
@@ -241,6 +247,15 @@ def read_arrays(path: Path, *, remedy: str | None = None) -> dict[str, Any]:
         raise DamagedError(f"cannot be read ({error or type(error).__name__})", where=path, remedy=remedy) from None
 
 
+def refuse_not_finite(arrays: Mapping[str, Any]) -> None:
+    """Raises ValueError with the name of the first array of numbers that holds NaN or an infinity."""
+    import numpy as np
+
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.kind in "fc" and not np.isfinite(array).all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+
+
 def under(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The arrays of a part, called `name/...` among those of the whole."""
     return {f"{name}/{key}": array for key, array in arrays.items()}
@@ -317,33 +332,46 @@ class WriterLock:
     """One live writer for a folder.
 
     The operating system holds the lock, so it is free the moment its owner dies, however that happens;
-    the pid beside it is there to be shown. Raises LockedError naming the pid of the live writer.
+    the pid beside it is there to be shown. Raises LockedError naming the pid of the live writer; with `waiting`, which
+    is called once, it waits for that one to end instead, and what was there to be made may be made then.
     """
 
     FILE = ".writer.lock"
 
-    def __init__(self, folder: Path, what: str) -> None:
+    def __init__(self, folder: Path, what: str, waiting: Callable[[], object] | None = None) -> None:
         self.folder = folder
         self.what = what
+        self.waiting = waiting
 
     def __enter__(self) -> Self:
-        from filelock import FileLock, Timeout
+        from filelock import FileLock
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._pid = self.folder / ".writer.pid"
         self._lock = FileLock(self.folder / self.FILE)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
+        if not self._taken() and self.waiting is not None:
+            self.waiting()
+            while not self._taken(timeout=1):
+                pass
+        if not self._lock.is_locked:
             owner = self._pid.read_text(errors="replace").strip() if self._pid.is_file() else ""
             raise LockedError(
                 f"{self.what} is being written by another process (pid {owner if owner.isdigit() else 'unknown'})",
                 where=self.folder,
                 remedy="Wait for it to end, or stop it; what it has finished is kept.",
-            ) from None
+            )
         self._pid.unlink(missing_ok=True)  # a link would lead the pid elsewhere
         self._pid.write_text(str(os.getpid()))
         return self
+
+    def _taken(self, timeout: float = 0) -> bool:
+        from filelock import Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=timeout)
+        except (Timeout, FileNotFoundError):  # held, or its holder has just removed the folder
+            return False
+        return True
 
     def __exit__(self, *_: object) -> None:
         self._pid.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from l2aco.bench.finished import Finished, OfSplits, Origin, open_finished
 from l2aco.bench.rows import Rows
 from l2aco.bench.statistics import Difference, auroc, auroc_of_splits, difference, resampled
 from l2aco.bench.suite import COLUMNS
-from l2aco.bench.table import Cell, Table, count, interval, number, text
+from l2aco.bench.table import Cell, Table, count, heading, interval, number, text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -116,7 +116,7 @@ def markdown(found: Sequence[Board]) -> str:
     lines += ["Models of one group cannot be told apart: the paired 95% interval against the best of it holds 0.", ""]
     for board in found:
         table = board.table()
-        lines += [f"## {table.title}", "", f"Data set {board.dataset_hash[:12]}.", "", table.markdown(), ""]
+        lines += [*heading(2, table.title), f"Data set {board.dataset_hash[:12]}.", "", table.markdown(), ""]
     return "\n".join(lines)
 
 

@@ -16,6 +16,7 @@ from l2aco.bench.finished import FORMAT
 from l2aco.bench.provenance import Provenance, provenance
 from l2aco.bench.scored import Scored, gather
 from l2aco.bench.statistics import DRAWS
+from l2aco.bench.table import heading, markdown_text
 from l2aco.bench.tables import coverage_table, differences_table, ranking_table, standings_table, strata_table, where
 from l2aco.bench.trust import trust
 from l2aco.bench.verdict import TITLES, Standing, Verdict, judge, standings
@@ -60,29 +61,36 @@ class Report:
 
     def markdown(self) -> str:
         """Verdicts, then checks, then tables."""
-        lines = [f"# {self.title}", ""]
+        lines = heading(1, self.title)
         if self.simulated:
-            lines += [f"**SIMULATED data ({', '.join(self.simulated)}): the numbers say nothing of biology.**", ""]
+            names = markdown_text(", ".join(self.simulated))
+            lines += [f"**SIMULATED data ({names}): the numbers say nothing of biology.**", ""]
         if self.verdicts:
             lines += ["## Verdicts", "", "What each comparison can resolve, before what it found:", ""]
             lines += [
-                f"- {one.claim.text}: {one.resolution:.3f} {TITLES[one.claim.measure]} "
-                f"({one.dataset}, {one.setting}, {one.splits} splits)"
+                _item(
+                    f"{one.claim.text}: {one.resolution:.3f} {TITLES[one.claim.measure]} "
+                    f"({one.dataset}, {one.setting}, {one.splits} splits)"
+                )
                 for one in self.verdicts
             ]
-            lines += ["", *(f"- {one.sentence()}" for one in self.verdicts), ""]
-        lines += ["## Checks", "", *(f"- {line}" for line in self.checks()), ""]
+            lines += ["", *(_item(one.sentence()) for one in self.verdicts), ""]
+        lines += ["## Checks", "", *map(_item, self.checks()), ""]
         for one in self.sections:
-            lines += [f"## {where(one.scored)}", "", standings_table(one.scored, one.standings).markdown(), ""]
+            lines += [*heading(2, where(one.scored)), standings_table(one.scored, one.standings).markdown(), ""]
         for verdict in self.verdicts:
             table = differences_table(verdict)
-            lines += [f"### {table.title}", "", table.markdown(), ""]
+            lines += [*heading(3, table.title), table.markdown(), ""]
         for one in self.sections:
             table = strata_table(one.scored, one.details, one.models)
-            lines += [f"### {table.title}", "", table.markdown(), ""]
+            lines += [*heading(3, table.title), table.markdown(), ""]
             for other in (ranking_table(one.scored, one.details), coverage_table(one.scored, one.details)):
-                lines += [f"### {other.title}", "", other.markdown(), ""]
-        lines += ["## Where this comes from", "", *(f"- {what}: {value}" for what, value in self.provenance.facts())]
+                lines += [*heading(3, other.title), other.markdown(), ""]
+        lines += [
+            "## Where this comes from",
+            "",
+            *(_item(f"{what}: {value}") for what, value in self.provenance.facts()),
+        ]
         return "\n".join([*lines, ""])
 
     def checks(self) -> list[str]:
@@ -209,6 +217,11 @@ def make_report(outcome: Outcome, workspace: Workspace, command: str) -> Report:
         judge(outcome.suite, scored),
         provenance(outcome, command),
     )
+
+
+def _item(words: str) -> str:
+    """A line of a list in Markdown."""
+    return f"- {markdown_text(words)}"
 
 
 def _wide(section: Section) -> Iterator[dict[str, Any]]:

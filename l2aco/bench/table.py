@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
 }
+
+MARKS = re.compile(r"[\\`*|<]|~(?=~)|&(?=[#\w]+;)|\](?=[(\[:])|(?<!\w)_|_(?!\w)|^[#+>-](?=[#\s]|$)")
+"""Signs that mark something up in Markdown, where they do: no interval is a link, and no pair_mean is emphasis."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,9 @@ class Table:
 
     def markdown(self) -> str:
         """A pipe table."""
-        lines = [list(self.columns), ["---"] * len(self.columns), *([cell.text for cell in row] for row in self.rows)]
-        return "\n".join("| " + " | ".join(map(_one_line, line)) + " |" for line in lines)
+        head, *body = [self.columns, *([cell.text for cell in row] for row in self.rows)]
+        lines = [[markdown_text(words) for words in line] for line in (head, *body)]
+        return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], ["---"] * len(head), *lines[1:]))
 
     def latex(self) -> str:
         """A table for booktabs."""
@@ -91,5 +96,11 @@ def _latex_row(cells: Iterable[str]) -> str:
     return " & ".join(map(latex_text, cells)) + r" \\"
 
 
-def _one_line(words: str) -> str:
-    return " ".join(words.split()).replace("\\", "\\\\").replace("|", "\\|")
+def heading(level: int, words: str) -> list[str]:
+    """Lines of Markdown."""
+    return [f"{'#' * level} {markdown_text(words)}", ""]
+
+
+def markdown_text(words: str) -> str:
+    """Words as Markdown shows them, on one line: in a name begins no tag, link, emphasis, heading or cell."""
+    return MARKS.sub(r"\\\g<0>", " ".join(words.split()))

@@ -69,9 +69,9 @@ def _entities(kind: str) -> Values:
         tables = [workspace.data / name / "entities.parquet" for name in names_in(workspace.data)]
         if not tables:
             return _profiled(bundled("profiles") / "reference" / "records.jsonl", kind)
-        import polars as pl
+        from l2aco.tables import read_binary
 
-        frames = (pl.read_parquet(table, columns=["kind", "name"]) for table in tables)
+        frames = map(read_binary, tables)
         return {name for frame in frames for name in frame.filter(kind=kind)["name"]}
 
     return names

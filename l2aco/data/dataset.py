@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.data.graph import KnowledgeGraph
+from l2aco.data.labels import LabelRule
 from l2aco.data.manifest import REMEDY, read_manifest
 from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityIndex, EntityKind
@@ -177,6 +178,13 @@ class DataSet(Shown):
 
     def _no_triples(self, what: str) -> DamagedError:
         return DamagedError(f"holds what is no triple: {what}", where=self.path / "triples.parquet", remedy=REMEDY)
+
+    @property
+    def label_rule(self) -> LabelRule:
+        """What makes a label of a score here; quantiles as the bounds that they are among this data set's scores."""
+        written = self.manifest["label_rule"]
+        rule = LabelRule(**{field: written[field] for field in LabelRule.model_fields})
+        return rule.bounded(self.triples.score)
 
     @property
     def has_graph(self) -> bool:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2aco.columns import refuse_repeats
 from l2aco.data.features import kind_of
 from l2aco.data.features.table import FeatureRows
-from l2aco.data.measured import Measured, Owners, read_measured, refuse_repeats
+from l2aco.data.measured import Measured, Owners, read_measured
 from l2aco.data.sources.base import Edges, SourceData
 from l2aco.data.sources.dffndds import read_vectors
 from l2aco.entities import Entity, EntityIndex, EntityKind

@@ -20,7 +20,7 @@ from l2aco.data.sources.base import ReadOptions, Source
 from l2aco.data.write import write_dataset
 from l2aco.entities import Entity
 from l2aco.errors import InputError, UnknownNameError, UsageError
-from l2aco.files import child
+from l2aco.files import child, require_there
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
 
@@ -66,8 +66,7 @@ def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | 
     """Read, resolve, merge and write `data/<name>/`; raises InputError with file and line, leaving nothing behind."""
     progress = progress or Silent()
     path = spec.path.expanduser()
-    if not path.exists():
-        raise InputError("no such file or folder", where=path, remedy="`l2aco data fetch` gets the public ones.")
+    require_there(path, "`l2aco data fetch` gets the public ones.")
     check_new_name(spec.name, workspace, replace=spec.replace)
     for feature in spec.features:
         child(path, feature)
@@ -158,6 +157,10 @@ def _has(rows: pl.DataFrame, column: str) -> bool:
     return column in rows.columns and rows[column].null_count() < len(rows)
 
 
+def _folders(path: Path) -> list[Path]:
+    return sorted(found for found in path.iterdir() if found.is_dir()) if path.is_dir() else []
+
+
 def find_source(path: Path, name: str | None) -> tuple[str, Source]:
     """The source called `name`, else the first whose layout is found at `path`; raises InputError."""
     if name is not None:
@@ -169,5 +172,7 @@ def find_source(path: Path, name: str | None) -> tuple[str, Source]:
             return entry.name, source
     if path.suffix.casefold() in (".gz", ".bz2", ".xz", ".zst", ".zip"):
         raise InputError("is packed", where=path, remedy="Unpack it first.")
+    if inside := [found for found in _folders(path) if any(entry.load()().recognises(found) for entry in SOURCES)]:
+        raise InputError("holds data sets in its folders", where=path, remedy=f"Import one of them: {inside[0]}")
     layouts = "; ".join(f"{entry.name} ({entry.summary})" for entry in SOURCES)
     raise InputError("is no layout that is known", where=path, remedy=f"Known: {layouts}. Name one with --source.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from l2aco.columns import refuse_repeats
 from l2aco.data.features.table import FeatureRows
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
@@ -105,16 +106,3 @@ def _filled(path: Path, owners: Owners, values: Array, features: Sequence[str], 
 
 def _shown(names: Sequence[str]) -> str:
     return ", ".join(map(str, names[:SHOWN])) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
-
-
-def refuse_repeats(what: str, names: Sequence[str], owners: Sequence[str], place: Callable[[int], str]) -> None:
-    """Raises InputError where two of the `names` (rows, columns: `what`) mean one entity."""
-    first: dict[str, int] = {}
-    for number, owner in enumerate(owners):
-        before = first.setdefault(owner, number)
-        if owner and before != number:
-            raise InputError(
-                f"{what} '{names[before]}' and '{names[number]}' are both about '{owner}'",
-                where=place(number),
-                remedy="Remove one of the two.",
-            )

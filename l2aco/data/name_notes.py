@@ -64,6 +64,8 @@ def name_notes(report: Mapping[str, Any], kind: EntityKind) -> list[str]:
     """Lines for the person who imports, from the report of one kind."""
     what = kind.value.replace("_", " ")
     sentences = {
+        "guessed": f"Names of {what}s that the reference profiles write otherwise: {{}}. --aliases says who "
+        "is who where a guess is wrong.",
         "spellings_joined": f"Names of one {what}: {{}}. --keep-apart takes them as two.",
         "joined_by_name": f"One {what} of two ids: {{}}. --keep-apart takes them as two.",
         "ids_with_other_names": f"One {what} by its id, though called otherwise: {{}}.",
@@ -77,5 +79,6 @@ def name_notes(report: Mapping[str, Any], kind: EntityKind) -> list[str]:
 
 def _shown(items: Sequence[Any]) -> str:
     texts = [item if isinstance(item, str) else " and ".join(item).replace(" and (", " (") for item in items[:EXAMPLES]]
-    more = f"; {len(items) - EXAMPLES:,} more in manifest.json" if len(items) > EXAMPLES else ""
+    left = len(items) - EXAMPLES
+    more = f"; {left:,} more under resolution in the data set's manifest.json" if left > 0 else ""
     return "; ".join(texts) + more

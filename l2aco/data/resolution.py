@@ -212,7 +212,8 @@ def match_to(entities: Iterable[Entity], known: EntityIndex) -> tuple[dict[str, 
             taken.add(found.id)
             renames[entity.id] = found.id
             same = entity.name.casefold() == found.name.casefold() or entity.id == found.id
-            report["matched" if same else "guessed"].append(f"{entity.name} -> {found.id} {found.name}")
+            called = found.id if found.name == found.id else f"{found.id} {found.name}"
+            report["matched" if same else "guessed"].append(f"{entity.name} -> {called}")
     return renames, report
 
 

@@ -60,6 +60,11 @@ class Estimator(ABC):
     def refit(self, triples: Triples) -> Self:
         """What it is once it also knows these measurements; nothing that was chosen is chosen anew."""
 
+    def take_up(self, triples: Triples) -> Self:
+        """`refit` for what a user has just measured. Where that lies at the strong end of what can be measured, a model
+        that can promise it expects no less of the pair afterwards."""
+        return self.refit(triples)
+
     def judged_on(self, triples: Triples) -> Self:
         """What it is once its intervals are as wide as these measurements, which it does not know yet, ask for; what it
         expects stays."""

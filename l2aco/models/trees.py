@@ -12,6 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from l2aco.files import refuse_not_finite
+
 Array = np.ndarray[Any, np.dtype[Any]]
 CATEGORIES = 255
 """So many at most of a column of categories, numbered from 0; scikit-learn's bound."""
@@ -118,4 +120,5 @@ class Trees:
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, Array]) -> Self:
+        refuse_not_finite({name: arrays[name] for name in ("value", "start")})
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})

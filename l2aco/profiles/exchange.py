@@ -21,7 +21,16 @@ from typing import Any, Literal
 from l2aco.bounds import check_size
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
 from l2aco.errors import DamagedError, InputError, L2aCoError, UnknownNameError, UsageError
-from l2aco.files import atomic_folder, atomic_path, is_name, parse_json, sha256_file, stable_hash, write_json
+from l2aco.files import (
+    atomic_folder,
+    atomic_path,
+    is_name,
+    parse_json,
+    require_there,
+    sha256_file,
+    stable_hash,
+    write_json,
+)
 from l2aco.llm.journal import RECORDS
 from l2aco.profiles.prompt import load_templates
 from l2aco.profiles.record import RECORD_FIELDS, Place, ProfileRecord
@@ -127,6 +136,7 @@ def import_set(
     `entities` gives those that names without an id are resolved against. Raises InputError with file and line,
     UsageError where the set exists.
     """
+    require_there(source)
     llm = _paper_llm(source) if form == "paper" else None
     readers: dict[Format, Callable[[], Iterator[ProfileRecord]]] = {
         "jsonl": lambda: _read_jsonl(source),
@@ -344,8 +354,6 @@ def _unflat(row: Mapping[str, Any], where: str) -> ProfileRecord:
 
 
 def _paper_files(source: Path) -> dict[EntityKind, Path]:
-    if not source.exists():
-        raise InputError("no such file or folder", where=source)
     files = sorted(source.glob("*_descripts_all_*.jsonl")) if source.is_dir() else [source]
     found: dict[EntityKind, Path] = {}
     for path in files:

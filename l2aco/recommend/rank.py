@@ -245,6 +245,11 @@ def open_desk(
     facts = Facts(run, progress)
     trained = dict(run.counts(EntityKind.drug).select("id", "training_triples").iter_rows())
     pairs = asked_pairs(run, acquaintances, facts, drugs, only, trained)
+    if told and acquaintances.gone:
+        raise InputError(
+            f"the run reads {' and '.join(acquaintances.gone)}, which this workspace does not have",
+            remedy="Bring it: `l2aco store export` where it is, `l2aco store import` here, or `l2aco embed`.",
+        )
     if told:
         vectors = vectors_told(lines[0], told, acquaintances.stores, run.workspace, progress)
         acquaintances = Acquaintances(run, [lines[0], *given], {lines[0].key: vectors})
@@ -258,7 +263,7 @@ def open_desk(
         only,
         told,
         facts,
-        Record(run),
+        Record(run, known),
         trained,
         0 if known is None else len(known),
         margin(run, predictor),

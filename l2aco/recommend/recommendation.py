@@ -22,12 +22,13 @@ class RankedPair:
 
     probability: of synergy by the model; calibrated: the same as a frequency, by the run's validation rows, with `low`
     and `high` where the effect lies at the ends of its 90% (None where the model does not know). measured: the label in
-    this cell line, None where nobody measured it. It was synergistic in `elsewhere_synergistic` of `elsewhere_measured`
-    other lines, and in `near_synergistic` of `near_measured` among those that are most like this one. training_a,
-    training_b: the triples of each drug that the model was trained on. unsure: the probability is so near to one half
-    that the model abstains. expected: what would be measured, on the scale that the caption names, and the ends of the
-    interval that holds 90% of measurements; None where the model does not say. class_a, class_b: in the words of a
-    profile. reasons: for the first of a list.
+    this cell line, None where nobody measured it; measured_score: what a table of measurements says came out there;
+    recorded: whether the data set that holds the record is here. It was synergistic in `elsewhere_synergistic` of
+    `elsewhere_measured` other lines, and in `near_synergistic` of `near_measured` among those that are most like this
+    one. training_a, training_b: the triples of each drug that the model was trained on. unsure: the probability is so
+    near to one half that the model abstains. expected: what would be measured, on the scale that the caption names, and
+    the ends of the interval that holds 90% of measurements; None where the model does not say. class_a, class_b: in the
+    words of a profile. reasons: for the first of a list.
     """
 
     rank: int
@@ -39,6 +40,7 @@ class RankedPair:
     probability: float
     calibrated: float
     measured: int | None
+    measured_score: float | None
     elsewhere_synergistic: int
     elsewhere_measured: int
     near_synergistic: int
@@ -46,6 +48,7 @@ class RankedPair:
     training_a: int
     training_b: int
     unsure: bool
+    recorded: bool = True
     low: float | None = None
     high: float | None = None
     expected: float | None = None
@@ -65,10 +68,13 @@ class RankedPair:
         }
         if self.low is not None:
             row["90%"] = f"{self.low:.2f}-{self.high:.2f}"
-        row["elsewhere"] = f"{self.elsewhere_synergistic}/{self.elsewhere_measured}"
-        row["like it"] = f"{self.near_synergistic}/{self.near_measured}"
-        if self.measured is not None:
-            row["here"] = "yes" if self.measured else "no"
+        known = self.recorded or self.elsewhere_measured > 0
+        row["elsewhere"] = f"{self.elsewhere_synergistic}/{self.elsewhere_measured}" if known else "?"
+        row["like it"] = f"{self.near_synergistic}/{self.near_measured}" if known else "?"
+        said = [] if self.measured is None else ["yes" if self.measured else "no"]
+        said += [] if self.measured_score is None else [f"{self.measured_score:.4g}"]
+        if said:
+            row["here"] = ", ".join(said)
         return row
 
     def as_dict(self) -> dict[str, Any]:
@@ -153,6 +159,8 @@ class Recommendation(Shown):
             lines.append(f"{self.measured:,} further measurements are taken up.")
         if self.scale:
             lines.append(f"Expected is {self.scale}, in files and JSON, with the interval of 90% of measurements.")
+        if not all(pair.recorded for pair in self.pairs):
+            lines.append("The run's data set is not here, so that what was measured of the pairs is not known (?).")
         if self.left_out:
             lines.append(f"{self.left_out:,} pairs were measured in it and are left out (--all-pairs ranks them too).")
         lines += self._lacks() + [f"{text}." for text in self.new_drugs]

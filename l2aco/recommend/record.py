@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.data.catalog import open_dataset
+from l2aco.data.labels import UNLABELLED, LabelRule
 from l2aco.entities import Entity
 from l2aco.errors import UnknownNameError
 from l2aco.recommend.asked import Pairs
@@ -16,17 +17,35 @@ from l2aco.recommend.own import Neighbour
 
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
+    from l2aco.runs.measured import Measured
     from l2aco.runs.run import Run
 
 
 class Record:
-    """Labels by pair and cell line; nothing where the data set is gone. share: of all that are synergistic."""
+    """Labels by pair and cell line: what `told` says, else the data set. here: whether that is there still. share: of
+    all that are synergistic. A score alone is labelled by the data set's rule, and has no label where there is none."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, told: Measured | None = None) -> None:
         self.share: float | None = None
+        self.here = False
         self._labels: dict[frozenset[str], dict[str, int]] = {}
+        self._scores: dict[frozenset[str], dict[str, float]] = {}
+        rule = LabelRule(kind="shipped")
         with suppress(UnknownNameError):
-            self._read(open_dataset(str(run.spec.dataset), run.workspace))
+            dataset = open_dataset(str(run.spec.dataset), run.workspace)
+            rule, self.here = dataset.label_rule, True
+            self._read(dataset)
+        if told is not None:
+            self._hear(told, told.labels(rule))
+
+    def _hear(self, told: Measured, labels: np.ndarray) -> None:
+        for (one, other, line), score, label in zip(told.entities, told.score.tolist(), labels.tolist(), strict=True):
+            pair = frozenset((one.id, other.id))
+            self._labels.setdefault(pair, {}).pop(line.id, None)
+            if not np.isnan(score):
+                self._scores.setdefault(pair, {})[line.id] = score
+            if label != UNLABELLED:
+                self._labels[pair][line.id] = label
 
     def _read(self, dataset: DataSet) -> None:
         triples = dataset.triples
@@ -39,11 +58,8 @@ class Record:
     def measured(self, pairs: Pairs, line: Entity) -> np.ndarray:
         """bool (n,): which of the pairs were measured in this line."""
         place = {drug.id: row for row, drug in enumerate(pairs.drugs)}
-        there = [
-            sorted(place[drug] for drug in both)
-            for both, labels in self._labels.items()
-            if line.id in labels and len(both) == 2 and all(drug in place for drug in both)
-        ]
+        found = [both for of in (self._labels, self._scores) for both, lines in of.items() if line.id in lines]
+        there = [sorted(place[drug] for drug in both) for both in found if len(both) == 2 and both <= place.keys()]
         keys = [one * len(pairs.drugs) + other for one, other in there]
         return np.isin(pairs.keys(), keys)
 
@@ -58,7 +74,9 @@ class Record:
         elsewhere = [label for name, label in labels.items() if name != line.id]
         nearby = list(self.near(one, other, near).values())
         return {
+            "recorded": self.here,
             "measured": labels.get(line.id),
+            "measured_score": self._scores.get(frozenset((one.id, other.id)), {}).get(line.id),
             "elsewhere_synergistic": sum(elsewhere),
             "elsewhere_measured": len(elsewhere),
             "near_synergistic": sum(nearby),

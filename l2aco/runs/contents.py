@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, RootModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, FiniteFloat, RootModel, ValidationError
 
 from l2aco.errors import DamagedError
 from l2aco.files import describe_validation
@@ -26,6 +26,7 @@ def _bearable(value: float) -> float:
 _Score = Annotated[float, AfterValidator(_score)]
 """From -1 to 1, or NaN where it is not defined."""
 _Number = Annotated[float, AfterValidator(_bearable)]
+_Finite = Annotated[FiniteFloat, AfterValidator(_bearable)]
 _Count = Annotated[int, AfterValidator(_bearable)]
 
 
@@ -69,7 +70,7 @@ class _Macro(_Read):
 class _Test(_Read):
     rows: _Count
     cell_lines: _Count
-    threshold: _Score
+    threshold: Annotated[FiniteFloat, AfterValidator(_score)]
     pooled: _Scores
     macro: _Macro
     stratum: dict[str, _Group] = {}
@@ -79,8 +80,8 @@ class _Test(_Read):
 class _Calibration(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    slope: _Number
-    intercept: _Number
+    slope: _Finite
+    intercept: _Finite
 
 
 class _Training(_Read):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, RootModel, ValidationError
 
 from l2aco.errors import DamagedError
-from l2aco.files import child, read_json, sha256_file
+from l2aco.files import child, describe_validation, read_json, sha256_file
 from l2aco.models.inputs import Inputs
 from l2aco.runs.calibration import Calibration, logit
 
@@ -35,6 +35,10 @@ class Member(BaseModel):
     weight: FiniteFloat
     slope: FiniteFloat
     intercept: FiniteFloat
+
+
+class Members(RootModel[Annotated[list[Member], Field(min_length=2)]]):
+    """What members.json holds."""
 
 
 def blend(probabilities: Sequence[Array], members: Sequence[Member]) -> Array:
@@ -62,10 +66,19 @@ class Blend:
         return blend([scorer.probabilities(a, b, c) for scorer in self.scorers], self.members)
 
 
+def read_members(run: Run) -> list[Member]:
+    """What an ensemble is made of; raises DamagedError."""
+    path = run.file(MEMBERS)
+    try:
+        return Members.model_validate(read_json(path, run.again)).root
+    except ValidationError as error:
+        raise DamagedError(describe_validation(error), where=path, remedy=run.again) from None
+
+
 def load_ensemble(run: Run, inputs: Inputs, device: str) -> tuple[Inputs, Blend]:
     """The members of `run`, ready to score, and `inputs` with theirs below; raises DamagedError where one is gone or is
     not what it was."""
-    members = [Member.model_validate(found) for found in read_json(run.file(MEMBERS))]
+    members = read_members(run)
     predictors = []
     for member in members:
         manifest = child(run.path.parent, member.run) / "manifest.json"

@@ -11,9 +11,9 @@ from typing import Any
 
 from l2aco.bounds import check_bytes
 from l2aco.errors import DamagedError, InputError, L2aCoError, UsageError
-from l2aco.files import atomic_folder, atomic_path, is_name, read_json, sha256_bytes, sha256_file
+from l2aco.files import atomic_folder, atomic_path, is_name, require_there, sha256_bytes, sha256_file
 from l2aco.runs.compare import flatten
-from l2aco.runs.ensemble import MEMBERS, Member
+from l2aco.runs.ensemble import MEMBERS, read_members
 from l2aco.runs.run import Run, list_runs
 from l2aco.workspace import Workspace
 
@@ -25,7 +25,7 @@ def members_of(run: Run) -> list[str]:
     """The runs that an ensemble is made of; none of another run."""
     if MEMBERS not in run.manifest["files"]:
         return []
-    return [Member.model_validate(row).run for row in read_json(run.file(MEMBERS))]
+    return [member.run for member in read_members(run)]
 
 
 def delete_runs(runs: Sequence[Run], workspace: Workspace) -> None:
@@ -72,6 +72,7 @@ def import_runs(path: Path, workspace: Workspace) -> list[Run]:
     Raises InputError for a file that is no such archive, DamagedError for files that are not as they were written,
     UsageError where the run, or another of its name, is there already; then nothing is written.
     """
+    require_there(path)
     try:
         with zipfile.ZipFile(path) as archive, ExitStack() as stack:
             check_bytes(path, sum(member.file_size for member in archive.infolist()))
@@ -80,7 +81,9 @@ def import_runs(path: Path, workspace: Workspace) -> list[Run]:
                 raise UsageError("its runs are here already", where=path)
             for name in names:
                 _unpack(archive, name, stack.enter_context(atomic_folder(workspace.runs / name)), workspace)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except L2aCoError:
+        raise
+    except Exception as error:  # whatever zipfile and zlib find wrong with bytes
         raise InputError(f"is no archive of a run ({error})", where=path, remedy=_WRITER) from None
     return [Run(workspace.runs / name, workspace) for name in names]
 

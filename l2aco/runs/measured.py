@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from l2aco.data.labels import UNLABELLED, LabelRule
 from l2aco.data.sources.table import FITS, ROLES
 from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityKind
@@ -35,6 +36,11 @@ class Measured:
     def everybody(self) -> list[Entity]:
         """All drugs and cell lines."""
         return [entity for three in self.entities for entity in three]
+
+    def labels(self, rule: LabelRule) -> np.ndarray:
+        """int8 (n,): as they are given, else by `rule` of the score; UNLABELLED where neither says."""
+        given = np.nan_to_num(self.label, nan=UNLABELLED).astype(np.int8)
+        return np.where(np.isnan(self.label), rule.apply(self.score), given)
 
     def taken_up_by(self, predictor: Predictor) -> Predictor:
         """`predictor`, told of everybody, with these measurements; raises UsageError as `Predictor.learned`."""

@@ -81,6 +81,11 @@ class Acquaintances:
                 found.append(open_store(name, self.run.workspace))
         return found
 
+    @property
+    def gone(self) -> list[str]:
+        """The names of the run's stores that are not in this workspace."""
+        return [name for name in self.run.spec.store or () if name not in {store.name for store in self.stores}]
+
     def admit(self, predictor: Predictor, entities: Sequence[Entity]) -> Predictor:
         """`predictor`, told of those among `entities` that it does not know, with their vectors in the store.
 

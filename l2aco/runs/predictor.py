@@ -132,7 +132,7 @@ class Predictor:
                 "the run's model takes up measurements only by training",
                 remedy="Use a run of `--backbone Mixed`, or import the measurements and train again.",
             )
-        return replace(self, scorer=self.scorer.refit(triples))
+        return replace(self, scorer=self.scorer.take_up(triples))
 
     def predict_rows(self, a: np.ndarray, b: np.ndarray, c: np.ndarray, *, calibrated: bool = False) -> np.ndarray:
         """`predict` for int64 rows (n,) of `entities`."""
@@ -141,6 +141,11 @@ class Predictor:
         first, second = np.minimum(a, b), np.maximum(a, b)
         _, places, inverse = np.unique((first * drugs + second) * lines + c, return_index=True, return_inverse=True)
         probabilities = self.scorer.probabilities(first[places], second[places], c[places])[inverse]
+        if wrong := int((~np.isfinite(probabilities)).sum()):
+            raise DamagedError(
+                f"the run's model gives {wrong:,} of {len(probabilities):,} rows something else than a number",
+                remedy="Train the run again.",
+            )
         return self.calibration.apply(probabilities) if calibrated else probabilities
 
 
@@ -158,7 +163,7 @@ def load_predictor(run: Run, *, device: str = "auto") -> Predictor:
         raise DamagedError(
             f"its model cannot be built ({type(error).__name__}: {error})",
             where=run.path,
-            remedy=f"Train it again: l2aco train --spec {run.path / 'spec.toml'}",
+            remedy=run.again,
         ) from error
 
 

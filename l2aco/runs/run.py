@@ -51,10 +51,13 @@ class Run(Shown):
         self.id = path.name
         self.workspace = workspace
         where = path / "manifest.json"
-        self.manifest = checked(Manifest, read_json(where, self._again), where, self._again)
+        self.manifest = checked(Manifest, read_json(where, self.again), where, self.again)
 
     @property
-    def _again(self) -> str:
+    def again(self) -> str:
+        """What to do where the run is damaged."""
+        if (self.path / "members.json").is_file():
+            return "Make it again: l2aco ensemble RUN RUN ..."
         return f"Train it again: l2aco train --spec {self.path / 'spec.toml'}"
 
     def facts(self) -> dict[str, Any]:
@@ -87,17 +90,17 @@ class Run(Shown):
             raise MismatchError(
                 f"was made by another version of L2aCo (format {made}, not {FORMAT}) and cannot predict",
                 where=self.path,
-                remedy=self._again,
+                remedy=self.again,
             )
 
     def file(self, name: str) -> Path:
         """The path of one of the run's files, after its checksum; raises DamagedError."""
         path = self.path / name
         if not path.is_file():
-            raise DamagedError("is missing", where=path, remedy=self._again)
+            raise DamagedError("is missing", where=path, remedy=self.again)
         if sha256_file(path) != self.manifest["files"].get(name):
             what = "the checkpoint" if name.endswith(".safetensors") else "it"
-            raise DamagedError(f"{what} does not match its checksum in manifest.json", where=path, remedy=self._again)
+            raise DamagedError(f"{what} does not match its checksum in manifest.json", where=path, remedy=self.again)
         return path
 
     def sibling(self, name: str) -> Run:
@@ -123,12 +126,12 @@ class Run(Shown):
     def metrics(self) -> dict[str, Any]:
         """`test`, `valid`, `baselines`, `calibration`, `training`; see docs/training.md."""
         path = self.file("metrics.json")
-        metrics: dict[str, Any] = checked(Metrics, with_nan(read_json(path, self._again)), path, self._again)
+        metrics: dict[str, Any] = checked(Metrics, with_nan(read_json(path, self.again)), path, self.again)
         return metrics
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        return dict(read_json(self.file("environment.json"), self._again))
+        return dict(read_json(self.file("environment.json"), self.again))
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
@@ -142,7 +145,7 @@ class Run(Shown):
         try:
             return pl.read_csv(path).to_dicts()
         except pl.exceptions.PolarsError as error:
-            raise DamagedError(f"cannot be read ({error})", where=path, remedy=self._again) from None
+            raise DamagedError(f"cannot be read ({error})", where=path, remedy=self.again) from None
 
     def predictions(self, part: Literal["valid", "test"] = "test") -> pl.DataFrame:
         """The validation or test rows: ids, score, label, probability, calibrated probability."""
@@ -151,7 +154,7 @@ class Run(Shown):
         texts = dict.fromkeys(("part", "drug_a", "drug_b", "cell_line"), pl.String)
         numbers = dict.fromkeys(("score", "probability", "calibrated"), pl.Float64)
         schema = texts | {"row": pl.Int64, "label": pl.Int8} | numbers
-        table = read_written(self.file("predictions.parquet"), schema, self._again)
+        table = read_written(self.file("predictions.parquet"), schema, self.again)
         return table.filter(pl.col("part") == part).drop("part")
 
     def tested(self) -> pl.DataFrame:
@@ -172,7 +175,7 @@ class Run(Shown):
 
         self.check_format()
         schema = {**dict.fromkeys(("kind", "id", "name"), pl.String), **dict.fromkeys(COUNTS, pl.Int64)}
-        table = read_written(self.file("entities.parquet"), schema, self._again)
+        table = read_written(self.file("entities.parquet"), schema, self.again)
         return table.filter(pl.col("kind") == kind.value).drop("kind")
 
     def predictor(self, device: str = "auto") -> Predictor:

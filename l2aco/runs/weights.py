@@ -26,6 +26,9 @@ def load_weights(model: ScoringModel, path: Path) -> None:
 
     remedy = "Train the run again: l2aco train --spec " + str(path.parent / "spec.toml")
     try:
-        model.load_state_dict(load_file(path))
+        state = load_file(path)
+        model.load_state_dict(state)
     except (SafetensorError, RuntimeError) as error:
         raise DamagedError(f"the weights do not fit the model ({error})", where=path, remedy=remedy) from None
+    if damaged := [name for name, item in state.items() if not item.isfinite().all()]:
+        raise DamagedError(f"the weights {damaged[0]} are not finite numbers", where=path, remedy=remedy)

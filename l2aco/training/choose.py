@@ -49,14 +49,13 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
             )
     elif reads or spec.align.active:
         panel_alone = config.reads_panel and not (spec.align.active or spec.store or spec.llm or spec.encoder)
-        reads, found["store"] = True, _panels(workspace) if panel_alone else _named_stores(spec, workspace)
+        found["store"] = _panels(workspace) if panel_alone else _named_stores(spec, workspace)
     else:
-        reads = spec.offset == "mixed"
-        found["store"] = _stores_at_hand(spec, workspace) if reads else ()
-    if spec.align.vectors != "profiles" and not reads:
+        found["store"] = _stores_at_hand(spec, workspace) if spec.offset == "mixed" else ()
+    if spec.align.vectors != "profiles" and not found["store"]:
         raise UsageError(
             f"vectors = {spec.align.vectors} is a control of vectors that nothing reads",
-            remedy="Leave out --vectors, or let --align, --fusion, --offset or --cell-features profile read some.",
+            remedy="Leave out --vectors, or let --align, --fusion, --offset or --cell-features profile read a --store.",
         )
     found |= {"llm": None, "encoder": None}
     return spec.model_copy(update=found)

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from l2aco.errors import DamagedError
@@ -39,18 +40,22 @@ def train(
 
     The state of training is saved at the end of an epoch at most every `state_seconds`; the same spec on the same
     data goes on from it after an interruption, with identical results. The same seed gives the same numbers on the
-    same machine. Raises L2aCoError where names are unknown, vectors are missing, the rows hold one class only, or
-    the loss stops being a number.
+    same machine. One that another process trains at this moment is waited for with `reuse`, and taken. Raises
+    LockedError without, L2aCoError where names are unknown, vectors are missing, the rows hold one class only, or the
+    loss stops being a number.
     """
     progress = progress or default()
     with ExitStack() as stack:
         setup = prepare(spec, workspace, progress)
         name = run_id(setup.spec, stable_hash(identity(setup), 7))
-        if reuse and (same := _finished(name, workspace)) is not None:
-            progress.say(f"{same.id} is there already, and shown (--again trains it anew)")
+        if reuse and (same := _finished(name, workspace, progress)) is not None:
             return same
         unfinished = workspace.runs / UNFINISHED / name
-        stack.enter_context(WriterLock(unfinished, f"the run {name}"))
+        waiting = partial(progress.say, f"waiting for another process, which trains {name}") if reuse else None
+        stack.enter_context(WriterLock(unfinished, f"the run {name}", waiting))
+        if reuse and (same := _finished(name, workspace, progress)) is not None:  # by the one that was waited for
+            shutil.rmtree(unfinished, ignore_errors=True)
+            return same
         progress.say(describe_choice(setup))
         if issubclass(setup.kind, Estimator):
             from l2aco.training.estimate import fit_estimator
@@ -65,17 +70,18 @@ def train(
         run = save_run(setup, trained, name, workspace)
         for callback in callbacks:
             callback.end(run.metrics)
-    shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return run
 
 
-def _finished(name: str, workspace: Workspace) -> Run | None:
+def _finished(name: str, workspace: Workspace, progress: Progress) -> Run | None:
     """The run of this name, or of this name and a number, whose spec, metrics and predictions can be read."""
     for found in names_in(workspace.runs):
         if found == name or re.fullmatch(re.escape(name) + r"-\d+", found):
             with suppress(DamagedError):
                 run = Run(workspace.runs / found, workspace)
                 run.file("spec.toml"), run.file("metrics.json"), run.file("predictions.parquet")
+                progress.say(f"{run.id} is there already, and shown (--again trains it anew)")
                 return run
     return None
 

@@ -75,4 +75,4 @@ def test_anything_that_is_written_down_of_a_cell(request: pytest.FixtureRequest,
         path.write_text(text)
         assert index.find(cell) is None
 
-    feed(request, json_texts(), read, share=0.5)
+    feed(request, json_texts(), read)

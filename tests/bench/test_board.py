@@ -115,4 +115,4 @@ def test_any_predictions(request: pytest.FixtureRequest, tmp_path: Path) -> None
         table.with_columns(pl.lit(wrong).alias(name)).write_parquet(path)
         markdown(boards([folder]))
 
-    feed(request, st.tuples(st.sampled_from(table.columns), value), read, share=0.5)
+    feed(request, st.tuples(st.sampled_from(table.columns), value), read)

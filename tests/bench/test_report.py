@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +21,7 @@ from l2aco.bench.execute import run_suite
 from l2aco.bench.page import page
 from l2aco.bench.report import Report, make_report
 from l2aco.bench.suite import load_suite
-from l2aco.bench.table import Table, number, text
+from l2aco.bench.table import Table, markdown_text, number, text
 from l2aco.workspace import Workspace
 
 HOSTILE = '<script>alert("x")</script> & $\\frac{1}{0}$ | "A\'B" </style></table>'
@@ -164,6 +165,14 @@ def test_hostile_names_stay_text(hostile: Report, report: Report) -> None:
     assert sum(tag == "script" for tag, _ in found.elements) == 1
     for tag in ("table", "svg", "style", "article"):
         assert sum(one == tag for one, _ in found.elements) == sum(one == tag for one, _ in usual.elements)
+
+
+def test_hostile_names_stay_text_in_markdown_too(hostile: Report) -> None:
+    text = hostile.markdown().replace("**SIMULATED", "").replace("biology.**", "")
+    assert "script" in text and not re.search(r"(?<!\\)[<`*]|\]\(", text)
+    assert markdown_text("# a [b](http://x) <i> _c_ pair_mean 0.7 [0.6, 0.8]\n- d") == (
+        "\\# a [b\\](http://x) \\<i> \\_c\\_ pair_mean 0.7 [0.6, 0.8] - d"
+    )
 
 
 def test_tables_hold_any_text() -> None:

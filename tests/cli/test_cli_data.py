@@ -56,6 +56,7 @@ def test_a_name_that_is_taken_needs_force(cli: Cli, table: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["import", "nowhere.csv", "--name", "x"], 1, "no such file or folder"),
+        (["import", "above", "--name", "x"], 1, "Import one of them: above/screen"),
         (["import", "screen.csv", "--name", "../x"], 2, "cannot be a name"),
         (["import", "screen.csv", "--name", "x", "--source", "deepdss"], 2, "deepdds"),
         (["import", "screen.csv", "--name", "x", "--label", "positive"], 2, "no label rule"),
@@ -74,10 +75,19 @@ def test_a_name_that_is_taken_needs_force(cli: Cli, table: Path) -> None:
     ],
 )
 def test_mistakes_end_in_one_message(cli: Cli, table: Path, arguments: list[str], code: int, message: str) -> None:
+    (screen := table.parent / "above" / "screen").mkdir(parents=True)
+    for name in ("new_labels_0_10.csv", "scores_0_10.csv", "smiles.csv", "new_cell_features_954.csv"):
+        (screen / name).touch()
     result = cli("data", *arguments, code=code)
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert not (table.parent / "data" / "x").exists()
+
+
+@pytest.mark.parametrize("what", [("profiles", "x.jsonl"), ("profiles", "x.parquet"), ("store", "x.parquet")])
+def test_a_file_that_is_not_there_is_said_not_to_be(cli: Cli, workspace: Workspace, what: tuple[str, str]) -> None:
+    verb, file = what
+    assert f"{file}: no such file or folder" in cli(verb, "import", file, "--name", "x", code=1).stderr
 
 
 def test_columns_can_be_named(cli: Cli, table: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -72,6 +73,25 @@ def test_a_list_that_is_the_same_for_all_says_so(panel, cli, tmp_path):
     held_out = open_run(None, panel).manifest["held_out"][0]
     said = cli("recommend", "--cell", held_out, "--run", run, "--workspace", panel.root).stderr.replace("\n", " ")
     assert said.index("This is the list of any line of which nothing is known") < said.index("never seen in training")
+
+
+def test_a_run_that_was_moved_says_what_did_not_come_along(panel, cli, tmp_path):
+    run = open_run("knowledge-s0", panel)
+    shutil.copytree(run.path, tmp_path / "w" / "runs" / run.id)
+    moved = ("recommend", "--run", run.id, "--top", "2", "--workspace", tmp_path / "w")
+    result = cli(*moved, "--cell", "MCF7")
+    assert " ?" in result.stdout and "0/0" not in result.stdout
+    assert "data set is not here" in " ".join(result.stderr.split())
+    assert not json.loads(cli(*moved, "--cell", "MCF7", "--json").stdout)[0]["recorded"]
+    path = write(tmp_path, "panel.json", fields(panel, "T47D"))
+    error = cli(*moved, "--cell", "new", "--profile", path, code=1).stderr
+    assert str(run.spec.store[0]) in error and "store import" in error
+
+
+def test_of_one_pair_no_correlation_of_ranks_is_said(panel, cli):
+    run = open_run("knowledge-s0", panel)
+    ask = ("recommend", "--run", run.id, "--cell", "MCF7", "--workspace", panel.root)
+    assert "of which nothing is known" not in cli(*ask, "--drug", "Erlotinib", "--drug", "Bortezomib").stderr
 
 
 def test_without_a_run_no_control_is_taken(panel, cli, tmp_path):

@@ -401,6 +401,9 @@ def test_the_llm_of_the_settings_chooses_the_store(lab, cli):
 def test_a_control_that_nothing_reads_is_refused(lab, cli):
     error = cli("train", *QUICK, "--align", "none", "--vectors", "shuffled", code=2).stderr
     assert "shuffled" in error and "fusion" in error
+    for reads in (("--align", "none", "--offset", "mixed"), ("--backbone", "Mixed")):
+        error = cli("train", *reads, "--store", "none", "--vectors", "random", code=2).stderr
+        assert "control of vectors that nothing reads" in error
 
 
 def test_what_cannot_be_read_or_computed_on_is_one_line(lab, cli, tmp_path):

@@ -7,15 +7,17 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from any_bytes import altered_json, arrays, dumps, feed, frames, json_texts, mutated
+from any_bytes import altered_json, arrays, dumps, feed, frames, json_texts, kept, mutated
 from datasets_for_tests import entities, write
 from hypothesis import strategies as st
 
+from l2aco.cli.complete import completer
 from l2aco.data.catalog import list_datasets, open_dataset
 from l2aco.data.dataset import DataSet
 from l2aco.data.export import MARK, export_dataset
@@ -72,9 +74,11 @@ def broken(sound: DataSet, workspace: Workspace) -> Broken:
     """`broken({path: bytes}, manifest)`: a copy of the data set with these files, and a manifest that knows them."""
     root = workspace.data / "small"
 
+    shutil.copytree(sound.path, root)
+    put_back = kept(root)
+
     def make(files: dict[str, bytes], manifest: Any = None) -> Path:
-        shutil.rmtree(root, ignore_errors=True)
-        shutil.copytree(sound.path, root)
+        put_back()
         value = json.loads((root / "manifest.json").read_text()) if manifest is None else manifest
         for path, data in files.items():
             (root / path).write_bytes(data)
@@ -110,7 +114,7 @@ def test_any_manifest(request: Any, broken: Broken) -> None:
 
 
 def test_a_manifest_with_anything_in_its_places(request: Any, broken: Broken, sound: DataSet) -> None:
-    feed(request, altered_json(sound.manifest), lambda value: use(broken({}, value)), share=0.5)
+    feed(request, altered_json(sound.manifest), lambda value: use(broken({}, value)))
 
 
 FILES = ["entities.parquet", "triples.parquet", "gene_symbols.parquet", "graph.npz", "features/expression.npz"]
@@ -119,7 +123,7 @@ FILES = ["entities.parquet", "triples.parquet", "gene_symbols.parquet", "graph.n
 @pytest.mark.parametrize("name", [*FILES, "released/novel-cell.npz"])
 def test_files_with_any_bytes(request: Any, broken: Broken, sound: DataSet, name: str) -> None:
     valid = (sound.path / name).read_bytes()
-    feed(request, mutated(valid), lambda data: use(broken({name: data})), share=0.3)
+    feed(request, mutated(valid), lambda data: use(broken({name: data})))
 
 
 @pytest.mark.parametrize("name", FILES[:3])
@@ -133,7 +137,7 @@ def test_parquet_of_any_columns(request: Any, broken: Broken, sound: DataSet, na
             made.write_parquet(stream)
             use(broken({name: stream.getvalue()}))
 
-    feed(request, frames(table.columns, len(table)), read, share=0.2)
+    feed(request, frames(table.columns, len(table)), read, files=3)
 
 
 @pytest.mark.parametrize("name", [*FILES[3:], "released/novel-cell.npz"])
@@ -146,7 +150,7 @@ def test_npz_of_any_arrays(request: Any, broken: Broken, sound: DataSet, name: s
         np.savez(stream, **{**valid, change[0]: change[1]})
         use(broken({name: stream.getvalue()}))
 
-    feed(request, st.tuples(st.sampled_from(sorted(valid)), arrays(40, 3)), read, share=0.3)
+    feed(request, st.tuples(st.sampled_from(sorted(valid)), arrays(40, 3)), read)
 
 
 def test_an_index_of_a_graph_with_anything_in_its_places(request: Any, broken: Broken, sound: DataSet) -> None:
@@ -158,7 +162,7 @@ def test_an_index_of_a_graph_with_anything_in_its_places(request: Any, broken: B
         np.savez(stream, **{**valid, "index": np.frombuffer(dumps(index).encode(), dtype=np.uint8)})
         use(broken({"graph.npz": stream.getvalue()}))
 
-    feed(request, altered_json(json.loads(valid["index"].tobytes())), read, share=0.5)
+    feed(request, altered_json(json.loads(valid["index"].tobytes())), read)
 
 
 def stored_split(sound: DataSet) -> Path:
@@ -194,15 +198,17 @@ def test_split_files_of_anything(request: Any, broken: Broken, sound: DataSet) -
     numbers = arrays(len(parts["train"]), 3).filter(lambda array: array.dtype.kind in "iufb")
     change = st.tuples(st.sampled_from(sorted(parts)), numbers)
     value = st.just(described) | altered_json(described)
-    feed(request, st.tuples(st.none() | mutated(path.read_bytes()), value, change), read, share=0.5)
+    feed(request, st.tuples(st.none() | mutated(path.read_bytes()), value, change), read)
 
 
 KEPT = [{**dict.fromkeys(SHOWN, 0.5), "model": "pair mean", "macro_auroc": None, "rows": 9, "cell_lines": 2}]
 
 
-def test_anything_in_what_is_kept_beside_a_split(request: Any, sound: DataSet, tmp_path: Path) -> None:
+def test_anything_in_what_is_kept_beside_a_split(request: Any, sound: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = SplitSpec(setting="random")
     split = make_split(sound, spec)
+    predicted = {"pair mean": np.linspace(0, 1, len(split.test))}  # what they predict takes most of the time
+    monkeypatch.setattr("l2aco.runs.naive.predict_naive", lambda *_: predicted)
     computed = naive_baselines(sound, split)
     (path,) = (sound.path / "naive").iterdir()
 
@@ -212,7 +218,7 @@ def test_anything_in_what_is_kept_beside_a_split(request: Any, sound: DataSet, t
             mean_row(row["model"], [row])
             assert -1 <= row["auroc"] <= 1 or np.isnan(row["auroc"])
 
-    feed(request, altered_json(KEPT).map(dumps) | json_texts(), read, share=0.25)
+    feed(request, altered_json(KEPT).map(dumps) | json_texts(), read)
     path.unlink()
     assert repr(naive_baselines(sound, split)) == repr(computed)
 
@@ -232,13 +238,26 @@ def test_a_kept_feature_with_anything_in_it_is_made_again(request: Any, sound: D
                 np.savez(stream, **{**parts, given[0]: given[1]})
         assert len(table_in(sound, "tissue").mask) == len(made.mask)
 
-    feed(request, mutated(valid) | st.tuples(st.sampled_from(sorted(parts)), arrays(40, 3)), read, share=0.5)
+    feed(request, mutated(valid) | st.tuples(st.sampled_from(sorted(parts)), arrays(40, 3)), read)
 
 
 def test_what_is_exported_and_merged_survives(sound: DataSet, tmp_path: Path) -> None:
     export_dataset(sound, tmp_path / "out")
     merged = merge_datasets([sound, sound], "both", Workspace(tmp_path))
     assert len(merged.triples) == len(sound.triples)
+
+
+def test_what_a_shell_completes_of_any_data_set(request: Any, broken: Broken, sound: DataSet) -> None:
+    valid = (sound.path / "entities.parquet").read_bytes()
+
+    context: Any = SimpleNamespace(params={"workspace": None})
+    assert len(completer("drug")(context, "d")) == len(sound.drugs)
+
+    def read(data: bytes) -> None:
+        broken({"entities.parquet": data})
+        assert isinstance(completer("drug")(context, ""), list)
+
+    feed(request, mutated(valid), read)
 
 
 def test_any_mark_of_an_export(request: Any, sound: DataSet, tmp_path: Path) -> None:
@@ -249,5 +268,5 @@ def test_any_mark_of_an_export(request: Any, sound: DataSet, tmp_path: Path) -> 
         (tmp_path / "out" / MARK).write_text(text)
         export_dataset(sound, tmp_path / "out", replace=True)
 
-    feed(request, json_texts(), read, share=0.1)
+    feed(request, json_texts(), read)
     assert (tmp_path / "out" / "own.txt").read_text() == "mine"

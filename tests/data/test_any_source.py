@@ -100,7 +100,7 @@ def test_any_file_of_a_layout(request: Any, workspace: Workspace, source: str, n
     def read(data: bytes) -> None:
         brings(workspace, laid_out(workspace.root / "in", source, {name: data}), source)
 
-    feed(request, anything_for(name, LAYOUTS[source][name]), read, share=1 / len(LAYOUTS[source]))
+    feed(request, anything_for(name, LAYOUTS[source][name]), read, files=len(LAYOUTS[source]))
 
 
 def test_any_parquet_and_excel_of_triples(request: Any, workspace: Workspace) -> None:
@@ -142,7 +142,7 @@ def test_anything_beside_a_table(request: Any, workspace: Workspace, role: str, 
         given.write_parquet(path) if suffix == ".parquet" else path.write_bytes(given)
         brings(workspace, screen, **{role: {"f": path} if role == "features" else path}, add_entities=True)
 
-    feed(request, strategies[suffix], read, share=0.25)
+    feed(request, strategies[suffix], read, files=len(BESIDE))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".parquet"])
@@ -164,4 +164,4 @@ def test_any_table_of_entities_or_pairs(request: Any, tmp_path: Path, suffix: st
                 reader(path)  # type: ignore[operator]
 
     strategy = frames(columns.split(","), 3) if suffix == ".parquet" else sheets(columns) | mutated(TABLE.encode())
-    feed(request, strategy, read, share=0.5)
+    feed(request, strategy, read, files=2)

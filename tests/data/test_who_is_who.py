@@ -33,6 +33,7 @@ def test_names_find_the_reference_ids_and_the_report_says_how(workspace: Workspa
     report = dataset.manifest["resolution"]["drugs"]
     assert "Erlotinib HCl -> DB00530 ERLOTINIB HYDROCHLORIDE" in report["guessed"]
     assert any("Nobody-1" in item for item in report["left"])
+    assert any("otherwise" in note and "Erlotinib HCl -> DB00530" in note for note in dataset.manifest["notes"])
     assert {line.id for line in dataset.cell_lines} == {"HT29", "MCF7"}
 
 

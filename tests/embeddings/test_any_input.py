@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from any_bytes import altered_json, arrays, dumps, feed, frames, json_texts, json_values, mutated, some_bytes
+from any_bytes import altered_json, arrays, dumps, feed, frames, json_texts, json_values, kept, mutated, some_bytes
 from hypothesis import strategies as st
 from small_stores import SPEC, some_records, some_vectors
 
@@ -43,15 +43,10 @@ def broken(sound, workspace):
 
     root = workspace.embeddings / "s"
     shutil.copytree(sound.path, root)
-    pristine = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    put_back = kept(root)
 
     def write(files, *, manifest=None, knows=True):
-        for path in root.rglob("*"):
-            if path.is_file() and path not in pristine:
-                path.unlink()
-        for path, data in pristine.items():
-            if not path.exists() or path.read_bytes() != data:
-                path.write_bytes(data)
+        put_back()
         value = json.loads((root / "manifest.json").read_text()) if manifest is None else manifest
         for path, data in files.items():
             (root / path).write_bytes(data)
@@ -102,7 +97,7 @@ def test_any_manifest(request, broken):
         use(root)
         repair(root)
 
-    feed(request, json_texts(), read, share=0.5)
+    feed(request, json_texts(), read)
 
 
 def test_a_manifest_with_anything_in_its_places(request, broken, sound):
@@ -116,7 +111,7 @@ def test_a_manifest_with_anything_in_its_places(request, broken, sound):
         use(root)
         repair(root)
 
-    feed(request, altered_json(valid), read, share=0.5)
+    feed(request, altered_json(valid), read)
 
 
 def paths_of(store):
@@ -136,14 +131,14 @@ def test_files_with_any_bytes(request, broken, sound, monkeypatch, what, knows):
     monkeypatch.setattr(generation, "CHECK_ON_OPEN", 0)  # as a store above 64 MB
     path = paths_of(sound)[what]
     valid = (sound.path / path).read_bytes()
-    feed(request, mutated(valid), lambda data: use(broken({path: data}, knows=knows)), share=0.3)
+    feed(request, mutated(valid), lambda data: use(broken({path: data}, knows=knows)))
 
 
 def test_an_index_that_is_not_as_written_never_reaches_faiss(request, broken, sound, monkeypatch):
     monkeypatch.setattr(generation, "CHECK_ON_OPEN", 0)
     path = sound.manifest.index.file.path
     valid = (sound.path / path).read_bytes()
-    feed(request, mutated(valid), lambda data: use(broken({path: data}, knows=False)), share=0.5)
+    feed(request, mutated(valid), lambda data: use(broken({path: data}, knows=False)))
 
 
 @pytest.mark.parametrize("what", ["vectors", "dead"])
@@ -152,7 +147,7 @@ def test_files_with_any_array(request, broken, sound, tmp_path, what):
         np.save(tmp_path / "x.npy", array)
         use(broken({paths_of(sound)[what]: (tmp_path / "x.npy").read_bytes()}))
 
-    feed(request, arrays(ROWS, 16) if what == "vectors" else arrays(1, 1), read, share=0.4)
+    feed(request, arrays(ROWS, 16) if what == "vectors" else arrays(1, 1), read)
 
 
 def test_records_in_any_table(request, broken, sound, tmp_path):
@@ -160,7 +155,7 @@ def test_records_in_any_table(request, broken, sound, tmp_path):
         frame.write_parquet(tmp_path / "x.parquet")
         use(broken({paths_of(sound)["few records"]: (tmp_path / "x.parquet").read_bytes()}))
 
-    feed(request, frames((*LIGHT, *HEAVY), 2), read, share=0.5)
+    feed(request, frames((*LIGHT, *HEAVY), 2), read)
 
 
 def imported(source, target):
@@ -176,8 +171,9 @@ def imported(source, target):
 def exported(sound, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     export_store(sound, folder / "x.parquet")
-    sound.compact()
-    export_store(sound, folder / "paper")
+    dense = EmbeddingStore.open(shutil.copytree(sound.path, folder / "s"))
+    dense.compact()
+    export_store(dense, folder / "paper")
     return folder
 
 
@@ -186,7 +182,7 @@ def test_an_import_of_any_bytes(request, exported, tmp_path):
         (tmp_path / "x.parquet").write_bytes(data)
         imported(tmp_path / "x.parquet", tmp_path / "s")
 
-    feed(request, mutated((exported / "x.parquet").read_bytes()), read, share=0.5)
+    feed(request, mutated((exported / "x.parquet").read_bytes()), read)
 
 
 def test_an_import_of_any_table(request, tmp_path):
@@ -202,7 +198,7 @@ def test_an_import_of_any_table(request, tmp_path):
     encoders = st.just(SPEC.model_dump_json()) | altered_json(SPEC.model_dump()).map(dumps) | json_values().map(dumps)
     tables = frames((*LIGHT, *HEAVY), 3)
     vectors = st.none() | arrays(3, 16).filter(lambda array: array.dtype.kind == "f")
-    feed(request, st.tuples(tables, encoders, vectors), read, share=0.5)
+    feed(request, st.tuples(tables, encoders, vectors), read)
 
 
 @pytest.mark.parametrize("what", ["drug_embed_all.npy", "drug_map.tsv", "cell_ids.tsv"])
@@ -214,7 +210,7 @@ def test_an_import_of_the_papers_layout_with_any_bytes(request, exported, tmp_pa
         (tmp_path / "paper" / what).write_bytes(data)
         imported(tmp_path / "paper", tmp_path / "s")
 
-    feed(request, mutated(valid) | some_bytes(), read, share=0.3)
+    feed(request, mutated(valid) | some_bytes(), read)
 
 
 def test_an_import_of_the_papers_layout_with_any_array(request, exported, tmp_path):
@@ -224,7 +220,7 @@ def test_an_import_of_the_papers_layout_with_any_array(request, exported, tmp_pa
         np.save(tmp_path / "paper" / "cell_embed_all.npy", array)
         imported(tmp_path / "paper", tmp_path / "s")
 
-    feed(request, arrays(21, 16), read, share=0.3)
+    feed(request, arrays(21, 16), read)
 
 
 @pytest.mark.parametrize("name", ["config.json", "modules.json", "1_Pooling/config.json", "sentence_bert_config.json"])
@@ -246,7 +242,7 @@ def test_a_model_folder_with_anything_in_its_configuration(request, tmp_path, na
         (tmp_path / name).write_text(text)
         describe_folder(tmp_path)
 
-    feed(request, altered_json(files[name]).map(dumps) | json_texts(), read, share=0.3)
+    feed(request, altered_json(files[name]).map(dumps) | json_texts(), read)
 
 
 def test_a_section_of_the_settings_with_anything_in_it(request):

@@ -236,7 +236,7 @@ def test_an_answer_with_anything_in_it(request, httpserver, monkeypatch):
 
     monkeypatch.setattr("l2aco.embeddings.encoders.openai.ATTEMPTS", 1)
     whole = altered_json(valid).map(dumps) | json_values().map(dumps) | st.sampled_from(DEEP)
-    feed(request, whole | mutated(dumps(valid).encode()), read, share=0.5)
+    feed(request, whole | mutated(dumps(valid).encode()), read)
 
 
 def test_the_manners_of_these_tests_are_what_they_are_called():

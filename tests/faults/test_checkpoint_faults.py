@@ -8,19 +8,26 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from l2aco.bench.execute import run_suite
+from l2aco.bench.suite import Suite, cells
 from l2aco.errors import DamagedError, LockedError
 from l2aco.files import WriterLock, sha256_file
+from l2aco.progress import Silent
 from l2aco.runs.run import UNFINISHED, list_runs
 from l2aco.runs.spec import TrainSpec
+from l2aco.training.callbacks import Callback
 from l2aco.training.network import STATE
 from l2aco.training.train import train
 
 SPEC = TrainSpec(backbone="GCN", epochs=12, patience=100, schedule="one-cycle")
+MIXED = {"backbone": "Mixed", "config": {"draws": 2, "knowledge": "none"}}
 SCRIPT = """
 import sys
 from l2aco.runs.spec import TrainSpec
@@ -70,8 +77,6 @@ def test_a_damaged_state_of_an_unfinished_run_is_one_clear_error(lab):
     class StopError(Exception):
         pass
 
-    from l2aco.training.callbacks import Callback
-
     class Stop(Callback):
         def epoch(self, record):
             if record["epoch"] == 3:
@@ -94,6 +99,41 @@ def test_two_trainings_of_the_same_run_do_not_write_over_each_other(lab):
     done = train(SPEC, lab)
     with WriterLock(lab.runs / UNFINISHED / done.id, "the run"), pytest.raises(LockedError):
         train(SPEC, lab)
+
+
+def test_a_run_that_somebody_else_trains_is_waited_for_and_taken(lab):
+    suite = Suite.model_validate(
+        {
+            "name": "s",
+            "dataset": ["demo"],
+            "settings": ["novel-cell"],
+            "folds": 2,
+            "arms": [{"name": "one", "spec": MIXED}],
+        }
+    )
+    waited = threading.Event()
+
+    class First(Silent):
+        def say(self, text):
+            assert waited.wait(60) or "training" not in text
+
+    class Second(Silent):
+        def say(self, text):
+            if "waiting for another process" in text:
+                waited.set()
+
+    (first, *_) = cells(suite, lab)
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(train, first.spec, lab, First())
+        while not any((lab.runs / UNFINISHED).glob("*/.writer.pid")):
+            assert not one.done()
+            time.sleep(0.01)
+        other = pool.submit(train, first.spec, lab, Second(), reuse=True).result()
+        done = one.result()
+    outcome = run_suite(suite, lab)
+    assert outcome.failed == []
+    assert outcome.runs[0][1].id == other.id == done.id and len(list_runs(lab)) == 2
+    assert not list((lab.runs / UNFINISHED).glob("*"))
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "missing", "pickle"])

@@ -122,7 +122,7 @@ def test_a_journal_of_any_lines(request: pytest.FixtureRequest, tmp_path: Path, 
             journal.compact(lambda record: (record["kind"], record["entity_id"], record["sample"]))
         assert not (tmp_path / JOURNAL).read_bytes()
 
-    feed(request, journal_lines(), read, share=0.5)
+    feed(request, journal_lines(), read, files=3)
 
 
 def test_a_record_of_a_server_with_anything_in_it(

@@ -158,6 +158,29 @@ def test_rows_taken_up_later_count_as_if_they_had_been_there():
     np.testing.assert_allclose(score(grown, *asked, drugs=drugs, lines=lines), mean, atol=1e-6)
 
 
+@pytest.mark.parametrize("target", ["score", "rank", "label"])
+def test_a_stronger_measurement_lowers_no_expectation(target):
+    a, b, c, _, about = world()
+    strong = np.where(a + b + c > 12, 400.0, -400.0) + np.arange(300) % 3  # many at the ends, and expected beyond them
+    label = (strong > 0).astype(np.int8)
+    known = {"score": strong, "label": label, "target": target, "terms": TERMS, "variances": VARIANCES}
+    state = fit(a, b, c, **known, **about)
+    asked = all_triples(DRUGS, LINES)
+    before = score(state, *asked, **about)
+    beyond = state.target.beyond(before)
+    assert beyond.any()
+    rows = [*np.argsort(beyond)[[0, 1, -2, -1]], *np.random.default_rng(0).integers(0, len(before), 4)]
+    for row in rows:
+        triple = [column[[row]] for column in asked]
+        found = []
+        for measured in (-1e4, -30.0, 0.0, 30.0, 1e4):
+            rows_of = {"score": np.array([measured]), "label": np.array([float(measured > 0)])}
+            grown, drugs, lines = update(state, *triple, **rows_of, surprising=True, **about)
+            found.append(score(grown, *triple, drugs=drugs, lines=lines)[0])
+        assert (np.diff(found) >= -1e-6).all()
+        assert found[0] <= before[row] + 1e-6 and before[row] - 1e-6 <= found[-1]
+
+
 def test_a_new_line_is_taken_up_and_found_again():
     a, b, c, scores, about = world()
     state = fit(a, b, c, score=scores, terms=TERMS, variances=VARIANCES, **about)

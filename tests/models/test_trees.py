@@ -23,6 +23,8 @@ def test_arrays_say_what_scikit_learn_says(categories: int) -> None:
     ).fit(x, label)
     np.testing.assert_allclose(trees.logits(x), known.decision_function(x), atol=1e-9)
     again = Trees.of_arrays(trees.arrays())
+    with pytest.raises(ValueError, match="value"):
+        Trees.of_arrays({**trees.arrays(), "value": np.where(np.arange(len(trees.value)), trees.value, np.inf)})
     assert np.array_equal(again.logits(x[:50]), trees.logits(x[:50])) and again.logits(x[:0]).shape == (0,)
 
 

@@ -170,6 +170,12 @@ def test_a_response_table_that_does_not_fit_says_how_it_should_be(tmp_path: Path
         check_response(profiles, table(tmp_path / "w.csv", {"A": [0, 0, 0, "much", *[0] * 5]}, names))
     with pytest.raises(InputError, match="no such file"):
         check_response(profiles, tmp_path / "none.csv")
+    twice = table(tmp_path / "d.csv", {"A": [0] * 9}, names).read_text()
+    (tmp_path / "d.csv").write_text(twice + twice.splitlines()[1].replace("A", "a") + "\n")
+    with pytest.raises(InputError, match=r"rows 'A' and 'a' are both about"):
+        check_response(profiles, tmp_path / "d.csv")
+    with pytest.raises(InputError, match=r"columns 'L0' and 'l0' are both about"):
+        check_response(profiles, table(tmp_path / "l.csv", {"A": [0] * 10}, [*names, "l0"]))
     with pytest.raises(UsageError, match="reference-panel"):
         check_response(open_profile_set("reference", workspace), table(tmp_path / "r.csv", {"A": [0] * 9}, names))
 

@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from any_bytes import altered_json, arrays, dumps, feed, frames, json_texts, mutated
+from any_bytes import altered_json, arrays, dumps, feed, frames, json_texts, kept, mutated
 from hypothesis import strategies as st
 
 from l2aco.entities import EntityKind
+from l2aco.errors import DamagedError, L2aCoError
 from l2aco.files import sha256_bytes
 from l2aco.runs.compare import compare_runs
 from l2aco.runs.ensemble import MEMBERS
 from l2aco.runs.evaluate import better_naive, comparison, evaluate_run, group_rows, summarise
-from l2aco.runs.run import Run, open_run, run_rows
+from l2aco.runs.keep import export_run, import_runs
+from l2aco.runs.run import Run, list_runs, open_run, run_rows
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.ensemble import make_ensemble
 from l2aco.training.train import train
@@ -47,11 +49,16 @@ def sound(lab_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 @pytest.fixture
 def broken(sound: dict[str, Run], workspace: Workspace) -> Broken:
     """`broken(backbone, {file: bytes}, manifest)`: a copy of a run with these files, and a manifest that knows them."""
+    root = workspace.runs / "a"
+    copies: dict[str, Callable[[], None]] = {}
 
     def make(backbone: str, files: dict[str, bytes], manifest: Any = None) -> Path:
-        root = workspace.runs / "a"
-        shutil.rmtree(root, ignore_errors=True)
-        shutil.copytree(sound[backbone].path, root)
+        if backbone not in copies:
+            shutil.rmtree(root, ignore_errors=True)
+            shutil.copytree(sound[backbone].path, root)
+            copies.clear()
+            copies[backbone] = kept(root)
+        copies[backbone]()
         value = json.loads((root / "manifest.json").read_text()) if manifest is None else manifest
         for name, data in files.items():
             (root / name).write_bytes(data)
@@ -79,13 +86,36 @@ def look(root: Path) -> None:
     run.environment  # noqa: B018
 
 
+LOOKS: dict[str, Callable[[Run], object]] = {
+    "spec.toml": lambda run: run_rows(run.workspace) and run.spec,
+    "history.csv": lambda run: run.history,
+    "predictions.parquet": lambda run: run.tested(),
+    "entities.parquet": lambda run: [run.counts(kind) for kind in EntityKind],
+}
+"""The one thing that the commands do with a file that nothing else of a run depends on."""
+
+
+def look_at(root: Path, name: str) -> None:
+    """At a file that the manifest vouches for."""
+    LOOKS[name](open_run("a", Workspace(root.parents[1])))
+
+
 def use(root: Path) -> None:
     """What the commands do with it and its model."""
     look(root)
+    ask(root)
+    evaluate_run(open_run("a", Workspace(root.parents[1])))
+
+
+def ask(root: Path) -> None:
+    """The model alone: it gives numbers for rows, or says what is wrong with it."""
     run = open_run("a", Workspace(root.parents[1]))
     for kind in EntityKind:
         run.entities(kind)
-    evaluate_run(run)
+    predictor = run.predictor()
+    few = np.arange(min(5, *(len(predictor.entities(kind)) for kind in EntityKind)))
+    assert np.isfinite(predictor.predict_rows(few, few[::-1], few)).all()
+    predictor.expected_rows(few, few[::-1], few)
 
 
 def test_the_runs_of_these_tests_are_sound(broken: Broken) -> None:
@@ -94,11 +124,11 @@ def test_the_runs_of_these_tests_are_sound(broken: Broken) -> None:
 
 
 def test_any_manifest(request: Any, broken: Broken) -> None:
-    feed(request, json_texts(), lambda text: look(broken("MLP", {}, text)), share=0.5)
+    feed(request, json_texts(), lambda text: look(broken("MLP", {}, text)))
 
 
 def test_a_manifest_with_anything_in_its_places(request: Any, broken: Broken, sound: dict[str, Run]) -> None:
-    feed(request, altered_json(sound["MLP"].manifest), lambda value: look(broken("MLP", {}, value)), share=0.5)
+    feed(request, altered_json(sound["MLP"].manifest), lambda value: look(broken("MLP", {}, value)))
 
 
 def test_metrics_with_anything_in_their_places(request: Any, broken: Broken, sound: dict[str, Run]) -> None:
@@ -111,7 +141,7 @@ def test_metrics_with_anything_in_their_places(request: Any, broken: Broken, sou
 @pytest.mark.parametrize("name", ["spec.toml", "history.csv", "predictions.parquet", "entities.parquet"])
 def test_files_with_any_bytes(request: Any, broken: Broken, sound: dict[str, Run], name: str) -> None:
     valid = (sound["MLP"].path / name).read_bytes()
-    feed(request, mutated(valid), lambda data: look(broken("MLP", {name: data})), share=0.3)
+    feed(request, mutated(valid), lambda data: look_at(broken("MLP", {name: data}), name))
 
 
 @pytest.mark.parametrize("name", ["predictions.parquet", "entities.parquet"])
@@ -123,9 +153,9 @@ def test_parquet_of_any_columns(request: Any, broken: Broken, sound: dict[str, R
         for made in (frame, other.with_columns(frame[column] for column in frame.columns[:1])):
             stream = io.BytesIO()
             made.write_parquet(stream)
-            look(broken("MLP", {name: stream.getvalue()}))
+            look_at(broken("MLP", {name: stream.getvalue()}), name)
 
-    feed(request, frames(table.columns, len(table)), read, share=0.2)
+    feed(request, frames(table.columns, len(table)), read, files=2)
 
 
 MODELS = [
@@ -135,12 +165,13 @@ MODELS = [
     ("Mixed", "model.npz"),
     ("offset", "offset.npz"),
 ]
+FILES = [name for _, name in MODELS]
 
 
 @pytest.mark.parametrize(("backbone", "name"), MODELS)
 def test_models_with_any_bytes(request: Any, broken: Broken, sound: dict[str, Run], backbone: str, name: str) -> None:
     valid = (sound[backbone].path / name).read_bytes()
-    feed(request, mutated(valid), lambda data: use(broken(backbone, {name: data})), share=0.1)
+    feed(request, mutated(valid), lambda data: ask(broken(backbone, {name: data})), FILES.count(name))
 
 
 @pytest.mark.parametrize(("backbone", "name"), [(model, file) for model, file in MODELS if file.endswith(".npz")])
@@ -151,9 +182,62 @@ def test_npz_of_any_arrays(request: Any, broken: Broken, sound: dict[str, Run], 
     def read(change: tuple[str, Any]) -> None:
         stream = io.BytesIO()
         np.savez(stream, **{**valid, change[0]: change[1]})
-        use(broken(backbone, {name: stream.getvalue()}))
+        ask(broken(backbone, {name: stream.getvalue()}))
 
-    feed(request, st.tuples(st.sampled_from(sorted(valid)), arrays(40, 3)), read, share=0.1)
+    feed(request, st.tuples(st.sampled_from(sorted(valid)), arrays(40, 3)), read, FILES.count(name))
+
+
+@pytest.mark.parametrize(("backbone", "name"), [("Mixed", "model.npz"), ("offset", "offset.npz")])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_no_number_that_is_none_is_ever_ranked(
+    broken: Broken, sound: dict[str, Run], backbone: str, name: str, wrong: float
+) -> None:
+    with np.load(sound[backbone].path / name) as stored:
+        valid = {part: stored[part] for part in stored.files}
+    numbers = [part for part, array in valid.items() if array.dtype.kind == "f" and array.size]
+    for part in numbers:
+        stream = io.BytesIO()
+        changed = valid[part].copy()
+        changed.reshape(-1)[0] = wrong
+        np.savez(stream, **{**valid, part: changed})
+        if part.endswith("_scale") and wrong == np.inf:  # a column that tells nobody apart
+            continue
+        with pytest.raises(DamagedError):
+            ask(broken(backbone, {name: stream.getvalue()}))
+
+
+def test_weights_and_calibrations_that_are_no_numbers_are_refused(
+    broken: Broken, sound: dict[str, Run], cli: Callable[..., Any]
+) -> None:
+    from safetensors.numpy import load, save
+
+    weights = load((sound["MLP"].path / "model.safetensors").read_bytes())
+    for name in weights:
+        changed = {**weights, name: np.full_like(weights[name], np.nan)}
+        with pytest.raises(DamagedError, match="finite"):
+            ask(broken("MLP", {"model.safetensors": save(changed)}))
+    assert "not finite" in cli("recommend", "--cell", "A375", code=1).stderr
+    metrics = json.loads((sound["MLP"].path / "metrics.json").read_text())
+    metrics["calibration"]["slope"] = None  # which stands for NaN
+    with pytest.raises(DamagedError, match=r"slope.*finite"):
+        ask(broken("MLP", {"metrics.json": json.dumps(metrics).encode()}))
+
+
+def test_any_archive_of_runs(request: Any, sound: dict[str, Run], workspace: Workspace) -> None:
+    path = workspace.root / "run.zip"
+    export_run(sound["Mixed"], path)
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        shutil.rmtree(workspace.runs, ignore_errors=True)
+        try:
+            import_runs(path, workspace)
+        except L2aCoError:
+            assert not list_runs(workspace)
+            raise
+
+    read(path.read_bytes())
+    feed(request, mutated(path.read_bytes()), read)
 
 
 def test_any_members_of_an_ensemble(request: Any, broken: Broken, sound: dict[str, Run], workspace: Workspace) -> None:
@@ -164,11 +248,15 @@ def test_any_members_of_an_ensemble(request: Any, broken: Broken, sound: dict[st
     valid = json.loads((made.path / MEMBERS).read_text())
 
     def read(text: str) -> None:
-        use(broken("ensemble", {MEMBERS: text.encode()}))
+        ask(broken("ensemble", {MEMBERS: text.encode()}))
 
     sound["ensemble"] = made
     try:
         read(dumps(valid))
-        feed(request, altered_json(valid).map(dumps) | json_texts(), read, share=0.1)
+        for wrong in ([], {}, valid[:1], [{**member, "weight": "much"} for member in valid], [{"run": "x"}]):
+            with pytest.raises(DamagedError) as told:
+                read(dumps(wrong))
+            assert "l2aco ensemble" in str(told.value.remedy) and MEMBERS in str(told.value.where)
+        feed(request, altered_json(valid).map(dumps) | json_texts(), read)
     finally:
         del sound["ensemble"]

@@ -44,9 +44,19 @@ def test_measurements_move_a_line_towards_them_and_narrow_its_interval(mixed, cl
     assert ((before["expected_low"] < before["expected"]) & (before["expected"] < before["expected_high"])).all()
     drugs = [name for drug in asked["drug_a"].unique().sort()[:4] for name in ("--drug", drug)]
     ranked = cli("recommend", "--cell", line, *drugs, "--measured", "few.csv", "--json")
-    assert "40 further measurements are taken up" in ranked.stderr and "Expected is tanh(" in ranked.stderr
+    assert "40 further measurements are taken up" in ranked.stderr
     pair = json.loads(ranked.stdout)[0]
     assert pair["expected_low"] < pair["expected"] < pair["expected_high"]
+    one, other = few.select("drug_a", "drug_b").row(0)
+    ask = ("recommend", "--cell", line, "--drug", one, "--drug", other)
+    (pair,) = json.loads(cli(*ask, "--measured", "few.csv", "--json").stdout)
+    assert (pair["measured"], pair["measured_score"]) == (0, -30.0)
+    assert "no, -30" in cli(*ask, "--measured", "few.csv").stdout
+    few.select("drug_a", "drug_b", "cell_line", score=pl.lit(-30.0), label=pl.lit(1)).write_csv("few.csv")
+    (pair,) = json.loads(cli(*ask, "--measured", "few.csv", "--json").stdout)
+    assert (pair["measured"], pair["measured_score"]) == (1, -30.0)
+    (pair,) = json.loads(cli(*ask, "--json").stdout)
+    assert pair["measured_score"] is None
 
 
 def test_ninety_percent_intervals_hold_most_measurements_of_held_out_lines(mixed, cli):

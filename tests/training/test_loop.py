@@ -265,4 +265,4 @@ def test_any_state_of_an_unfinished_run(request, tmp_path):
         path.write_bytes(data)
         load_state(fit(), path)
 
-    feed(request, mutated(path.read_bytes()), read, share=0.5)
+    feed(request, mutated(path.read_bytes()), read)

@@ -13,7 +13,7 @@ from l2aco.embeddings.store.exchange_parquet import PIECE_ROWS, import_parquet, 
 from l2aco.embeddings.store.index_file import write_index
 from l2aco.embeddings.store.store import EmbeddingStore
 from l2aco.errors import InputError, UsageError
-from l2aco.files import atomic_path
+from l2aco.files import atomic_path, require_there
 from l2aco.profiles.sets import ProfileSet
 from l2aco.progress import Progress, Silent
 
@@ -52,6 +52,7 @@ def import_store(
     where `encoder` is another than the file's, UsageError where the target exists, LockedError where another process
     is making it; nothing is half-imported.
     """
+    require_there(source)
     if source.is_dir():
         return import_paper(source, target, encoder, profiles, llm)
     if source.suffix == ".parquet" and source.is_file():

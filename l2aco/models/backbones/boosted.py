@@ -111,6 +111,11 @@ class Boosted(Estimator):
         """The mixed models take the rows up; the trees stay, since what they read has taken them up."""
         return replace(self, plain=self.plain.refit(triples), knowing=self.knowing.refit(triples))
 
+    def take_up(self, triples: Triples) -> Self:
+        """What is expected rises with what was measured; the trees were grown free of such a bond, and the probability
+        may not follow."""
+        return replace(self, plain=self.plain.take_up(triples), knowing=self.knowing.take_up(triples))
+
     def judged_on(self, triples: Triples) -> Self:
         return replace(self, knowing=self.knowing.judged_on(triples))
 

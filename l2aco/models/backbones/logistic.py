@@ -8,14 +8,17 @@ Shapes: columns (rows, F + G) of a sum of fingerprints and a cell line -> logits
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
 
+from l2aco.files import refuse_not_finite
 from l2aco.models.classical import Classical, ClassicalConfig
 from l2aco.models.config import BackboneConfig
 from l2aco.models.estimator import Array
+from l2aco.models.inputs import Inputs
 
 
 class LogisticConfig(ClassicalConfig):
@@ -42,6 +45,12 @@ class Logistic(Classical):
         fitted = LogisticRegression(C=config.strength, max_iter=1000).fit((x - mean) / scale, label)
         weight = fitted.coef_[0] / scale
         return {"weight": weight, "bias": np.array(fitted.intercept_[0] - mean @ weight)}
+
+    @classmethod
+    def restore(cls, inputs: Inputs, config: Any, arrays: Mapping[str, Array]) -> Self:
+        restored = super().restore(inputs, config, arrays)
+        refuse_not_finite(restored.learned)
+        return restored
 
     def asked(self, x: Array) -> Array:
         from scipy.special import expit

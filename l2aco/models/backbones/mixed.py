@@ -144,6 +144,12 @@ class Mixed(Estimator):
         return cls(inputs, config, state, drugs, lines, cut_at(state.y, triples.label))
 
     def refit(self, triples: Triples) -> Self:
+        return self._updated(triples)
+
+    def take_up(self, triples: Triples) -> Self:
+        return self._updated(triples, surprising=True)
+
+    def _updated(self, triples: Triples, surprising: bool = False) -> Self:
         state, drugs, lines = update(
             self.state,
             triples.drug_a,
@@ -153,6 +159,7 @@ class Mixed(Estimator):
             lines=self.lines,
             score=triples.score,
             label=triples.label,
+            surprising=surprising,
         )
         return replace(self, state=state, drugs=drugs, lines=lines)
 

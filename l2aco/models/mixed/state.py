@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from l2aco.files import refuse_not_finite
 from l2aco.models.mixed.covariance import Covariance, Rows
 from l2aco.models.mixed.kernels import FeatureMap, Scaling
 from l2aco.models.mixed.target import Target
@@ -122,7 +123,8 @@ class State:
 
     @classmethod
     def of(cls, arrays: Mapping[str, Array]) -> State:
-        """The state of `arrays()`."""
+        """The state of `arrays()`; raises KeyError or ValueError where they are none's."""
+        refuse_not_finite({name: array for name, array in arrays.items() if not name.endswith("_scale")})
         if arrays["variances"].dtype.kind != "f":
             raise ValueError("the variances are no numbers")
         centre, width, mean, sd = map(float, arrays["target_numbers"])
@@ -165,5 +167,7 @@ class State:
         factors += [(factor, rows.drugs) for factor in self.psi.values()]
         wrong += [factor.ndim != 2 or len(factor) != size for factor, size in factors]
         wrong += [array.dtype != np.int64 or array.ndim != 1 for array in (self.drug_numbers, self.line_numbers)]
+        maps = (*self.line_maps.values(), *self.drug_maps.values())
+        wrong += [not (fitted.scale > 0).all() for fitted in maps]  # infinite: a column that told nobody apart
         if rows.c.ndim != 1 or any(wrong):
             raise ValueError("the arrays are not those of one fitted model")

@@ -32,7 +32,16 @@ class Target:
 
     def unscaled(self, values: Array) -> Array:
         """Standardised values (n,) on the scale that `scale` names, within its bounds."""
-        return np.clip(values * self.sd + self.mean, -1.0, 1.0)
+        return np.clip(values * self.sd + self.mean, *self._ends)
+
+    def beyond(self, values: Array) -> Array:
+        """How far standardised values (n,) lie outside of what can be measured; 0 within."""
+        found = values * self.sd + self.mean
+        return (found - np.clip(found, *self._ends)) / self.sd
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        return (0.0 if self.name == "label" else -1.0), 1.0
 
     @property
     def scale(self) -> str:

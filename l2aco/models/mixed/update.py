@@ -10,6 +10,7 @@ import numpy as np
 from l2aco.errors import UsageError
 from l2aco.models.mixed.covariance import Covariance, Rows
 from l2aco.models.mixed.kernels import FeatureMap
+from l2aco.models.mixed.model import score as expect
 from l2aco.models.mixed.solve import Additive, solve
 from l2aco.models.mixed.state import Entities, State
 
@@ -26,19 +27,24 @@ def update(
     lines: Entities,
     score: Array | None = None,
     label: Array | None = None,
+    surprising: bool = False,
     tolerance: float = 1e-8,
 ) -> tuple[State, Entities, Entities]:
     """The state with k further measured triples, and `drugs` and `lines` with the numbers that newcomers were given.
 
     Target, kernels and variances stay; the solve starts from what was known, so a few rows take a fraction of a fit. A
-    newcomer's number follows the largest one; score it with the entities that are returned. Raises UsageError where no
-    row has the value that the target needs.
+    newcomer's number follows the largest one; score it with the entities that are returned. surprising: what is
+    expected may lie beyond the ends of the target's scale, where nothing can be measured, and a row is compared with
+    the end then, so that the strongest score lowers no expectation; without, the rows count as if they had been there
+    when the model was fitted. Raises UsageError where no row has the value that the target needs.
     """
     y = state.target(score, label)
     measured = np.flatnonzero(~np.isnan(y))
     if not len(measured):
         raise UsageError("none of the new rows is measured", remedy="Give scores, or labels where the target is label.")
     a, b, c, y = (np.asarray(x)[measured] for x in (a, b, c, y))
+    if surprising:
+        y = y + state.target.beyond(expect(state, a, b, c, drugs=drugs, lines=lines))
     drugs, drug_numbers, drug_maps, psi = _join(
         drugs, np.concatenate([a, b]), state.drug_numbers, state.drug_maps, state.psi
     )

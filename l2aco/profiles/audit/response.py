@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from l2aco.columns import refuse_repeats
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.profiles.audit.compare import spearman
@@ -19,6 +20,7 @@ from l2aco.tables import read_raw
 if TYPE_CHECKING:
     import numpy as np
 
+Grades = dict[str, tuple[str, Mapping[str, float | None]]]
 _FEWEST_LINES = 5
 STRENGTH = "strength"
 """The field of a drug that says how far it acts like its class; at 0 the class is merely the nearest."""
@@ -59,24 +61,29 @@ def check_response(profiles: ProfileSet, path: Path) -> Response:
 
     The first column names the drugs, the header the lines (ids, names or aliases); the smaller a value (IC50, AUC,
     viability), the more sensitive the line. Empty cells are not measured. Raises UsageError where the set does not
-    grade classes of drugs, InputError where the table cannot be read or knows none of its drugs or lines.
+    grade classes of drugs, InputError where the table cannot be read, knows none of its drugs or lines, or tells of one
+    twice.
     """
     class_field, grade_field, words = _grading(profiles)
     table = read_raw(path)
     drugs, *lines = table.frame.columns
     grades = _grades(profiles, grade_field, lines)
     known = [line for line in lines if line in grades]
+    of_lines = [grades[line][0] if line in grades else "" for line in lines]
+    refuse_repeats("columns", lines, of_lines, lambda column: f"{path}:1")
     measured = table.matrix(known, words="row")
     by_drug: list[tuple[str, str, float]] = []
     unknown = 0
-    for row, name in enumerate(table.frame[drugs]):
-        record = profiles.find(Entity(str(name), EntityKind.drug, str(name))) if name is not None else None
+    names = [str(name or "") for name in table.frame[drugs]]
+    records = [profiles.find(Entity(name, EntityKind.drug, name)) if name else None for name in names]
+    refuse_repeats("rows", names, [record.entity_id if record else "" for record in records], table.where)
+    for row, (name, record) in enumerate(zip(names, records, strict=True)):
         drug_class = record.fields.get(class_field) if record is not None else None
         if record is None or drug_class not in words or record.fields.get(STRENGTH) == 0:
             unknown += 1
             continue
         ours = _column(grades, known, f"{grade_field}.{drug_class}")
-        by_drug.append((drug_class, str(name), spearman(ours, -measured[row])))
+        by_drug.append((drug_class, name, spearman(ours, -measured[row])))
     if not by_drug or len(known) < _FEWEST_LINES:
         raise InputError(
             f"{len(by_drug)} of its {len(table)} rows are drugs with a class here, and {len(known)} of its "
@@ -102,20 +109,20 @@ def _grading(profiles: ProfileSet) -> tuple[str, str, list[str]]:
     )
 
 
-def _grades(profiles: ProfileSet, field: str, lines: list[str]) -> dict[str, Mapping[str, float | None]]:
-    """The numbers of the first profile of each line that the set knows, by the table's name for it; without those that
-    break the schema, which is a finding of its own."""
-    found: dict[str, Mapping[str, float | None]] = {}
+def _grades(profiles: ProfileSet, field: str, lines: list[str]) -> Grades:
+    """The id and the numbers of the first profile of each line that the set knows, by the table's name for it; without
+    those that break the schema, which is a finding of its own."""
+    found: Grades = {}
     schema = {"properties": {field: profiles.schemas[EntityKind.cell_line]["properties"][field]}}
     for line in lines:
         record = profiles.find(Entity(line, EntityKind.cell_line, line))
         if record is not None:
             with contextlib.suppress(InputError):
-                found[line] = numbers_of(record.fields, schema)
+                found[line] = record.entity_id, numbers_of(record.fields, schema)
     return found
 
 
-def _column(grades: Mapping[str, Mapping[str, float | None]], lines: list[str], column: str) -> np.ndarray:
+def _column(grades: Grades, lines: list[str], column: str) -> np.ndarray:
     import numpy as np
 
-    return np.array([grades[line][column] for line in lines], dtype=np.float64)
+    return np.array([grades[line][1][column] for line in lines], dtype=np.float64)
