@@ -87,8 +87,6 @@ NEEDED = {
     "recommend": "--cell A375",
     "profile": "--llm fake --name Erlotinib --kind drug",
     "profiles show": "reference",
-    "profiles answers": ".",
-    "profiles requests": "new --output requests --llm fake --name Erlotinib --kind drug",
     "profiles audit": "reference",
     "profiles export": "reference out.csv",
     "profiles requests": "gpt-4o-mini -o requests",
