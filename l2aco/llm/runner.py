@@ -88,6 +88,8 @@ class Recording:
         self._retry_failed = retry_failed
         self._advance = advance
         self._taken: set[str] = set()
+        self._brought: set[str] = set()
+        """What was delivered before a pass over the requests came to it."""
 
     def missing(self) -> Iterator[Request]:
         """Each request that is neither finished, nor given up, nor taken already."""
@@ -96,6 +98,8 @@ class Recording:
             given_up = self.journal.failed(request.key)
             if request.key in self._taken:
                 self.report.repeated += 1
+            elif request.key in self._brought and not self._open(request.key):
+                continue
             elif request.key in self.journal:
                 self.report.before += 1
             elif given_up and given_up not in UNANSWERED and not self._retry_failed:
@@ -112,9 +116,13 @@ class Recording:
     def remaining(self) -> Iterator[Request]:
         """As `missing`, of another pass over the same requests: counted and taken are they already."""
         for request in self._requests:
-            given_up = self.journal.failed(request.key)
-            if request.key not in self.journal and (not given_up or given_up in UNANSWERED):
+            if self._open(request.key):
                 yield request
+
+    def _open(self, key: str) -> bool:
+        """Whether this request has neither an answer nor a failure that is its last."""
+        given_up = self.journal.failed(key)
+        return key not in self.journal and (not given_up or given_up in UNANSWERED)
 
     def deliver(
         self, request: Request, end: Answer | CallFailed, calls: int, tokens: tuple[int, int] | None = None
@@ -126,6 +134,8 @@ class Recording:
         else:
             self._write_failure(request, end, calls, tokens)
             self.report.failed[end.reason] += 1
+        if request.key not in self._taken:
+            self._brought.add(request.key)
         self._taken.discard(request.key)
         self._show(1)
 
