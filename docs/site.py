@@ -1,22 +1,36 @@
-"""For mkdocs: the results of benchmarks lie outside docs/, and the site has them as pages of its own."""
+"""For mkdocs: what lies outside docs/ or is no Markdown. README is the front page; results and notebooks are pages too."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+ROOT = Path(__file__).parents[1]
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add benchmarks/results/*.md."""
-    for path in sorted(RESULTS.glob("*.md")):
-        files.append(File.generated(config, f"results/{path.name}", content=path.read_text(encoding="utf-8")))
+    """Add README.md, benchmarks/results/*.md and docs/notebooks/*.ipynb."""
+    pages = {"index.md": (ROOT / "README.md").read_text(encoding="utf-8").replace("](docs/", "](")}
+    for path in sorted((ROOT / "benchmarks" / "results").glob("*.md")):
+        pages[f"results/{path.name}"] = path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        pages[f"notebooks/{path.stem}.md"] = notebook(path)
+    for name, text in pages.items():
+        files.append(File.generated(config, name, content=text))
     return files
 
 
+def notebook(path: Path) -> str:
+    """Its cells as Markdown, and where the file is."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    texts = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    parts = [f"```python\n{text}\n```" if kind == "code" else text for kind, text in texts]
+    return "\n\n".join([*parts, f"The notebook: [{path.name}]({path.name})"]) + "\n"
+
+
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Lead the links there."""
-    return markdown.replace("](../benchmarks/results/", "](results/")
+    """Lead the links to results there."""
+    return markdown.replace("](../benchmarks/results/", "](results/").replace("](benchmarks/results/", "](results/")

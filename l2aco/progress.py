@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -41,6 +42,7 @@ class Notebook:
     def task(self, label: str, total: int | None = None, unit: str = "") -> Iterator[Advance]:
         from rich.progress import Progress as Bars
 
+        warnings.filterwarnings("ignore", 'install "ipywidgets"')  # without it there is no bar: no reason for words
         with Bars(transient=True) as bars:
             task = bars.add_task(label.replace("[", "\\["), total=total)
             yield lambda done=1, note="": bars.update(task, advance=done)

