@@ -1,4 +1,4 @@
-"""For mkdocs: what lies outside docs/ or is no Markdown. README is the front page; results and notebooks are pages too."""
+"""For mkdocs: README is the front page, and results and notebooks are pages too."""
 
 from __future__ import annotations
 
