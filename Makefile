@@ -34,7 +34,7 @@ lint: env
 
 docs: env
 	$(BIN)/python docs/generate.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # not --quiet: it would not count warnings
 
 docs-check: env
 	$(BIN)/python docs/generate.py --check

@@ -12,10 +12,11 @@ ROOT = Path(__file__).parents[1]
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add README.md, benchmarks/results/*.md and docs/notebooks/*.ipynb."""
+    """Add README.md, the pages of benchmarks/results and docs/notebooks/*.ipynb."""
     pages = {"index.md": (ROOT / "README.md").read_text(encoding="utf-8").replace("](docs/", "](")}
-    for path in sorted((ROOT / "benchmarks" / "results").glob("*.md")):
-        pages[f"results/{path.name}"] = path.read_text(encoding="utf-8")
+    results = ROOT / "benchmarks" / "results"
+    for path in sorted(results.rglob("*.md")):
+        pages[f"results/{path.relative_to(results).as_posix()}"] = path.read_text(encoding="utf-8")
     for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
         pages[f"notebooks/{path.stem}.md"] = notebook(path)
     for name, text in pages.items():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,14 @@ def test_python_of_a_page_compiles_and_imports_what_there_is(page: Path) -> None
         compile(block, str(page), "exec")
         for line in re.findall(r"^(?:from l2aco\S* import .+|import l2aco.*)$", block, flags=re.M):
             exec(line, {})
+
+
+def test_the_site_is_built_and_no_link_of_it_leads_nowhere(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    front = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    for name in ["tutorials/uncertainty/", "notebooks/biologist/"]:
+        assert f'href="{name}"' in front
+        assert (tmp_path / "site" / name / "index.html").exists()
