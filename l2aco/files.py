@@ -52,6 +52,12 @@ def inside(folder: Path, path: str) -> Path:
     return folder
 
 
+def refuse_folder(path: Path) -> None:
+    """Raises UsageError where a file is to be written and a folder has its name."""
+    if path.is_dir():
+        raise UsageError("is a folder", where=path, remedy="Name a file.")
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; it replaces `path` only when the block ends well.
@@ -59,8 +65,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The bytes are on disk before the name changes, so that a reader or a crash sees the old file or the
     new one.
     """
-    if path.is_dir():
-        raise UsageError("is a folder", where=path, remedy="Name a file.")
+    refuse_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     os.close(handle)

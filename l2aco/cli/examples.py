@@ -46,6 +46,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "train --backbone Mixed --store reference--minilm --store reference-panel--fields",
         "train --spec runs/RUN/spec.toml --set epochs=50 --seed 3",
     ),
+    "tune": (
+        "tune --backbone GCN --trials 30",
+        "tune --backbone MLP --space learning_rate=1e-4:1e-2:log --space hidden=64,128,256 --minutes 60",
+    ),
     "ensemble": ("ensemble GCN MLP Mixed",),
     "runs list": ("runs list",),
     "runs show": ("runs show", "runs show Mixed"),

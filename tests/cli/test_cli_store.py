@@ -141,4 +141,4 @@ def test_export_import_and_compact(here, cli):
     theirs = json.loads(cli("search", "--entity", "A375", "--store", "back", "--json").stdout)
     assert [(hit["id"], hit["score"]) for hit in ours] == [(hit["id"], hit["score"]) for hit in theirs]
     assert "records" in cli("store", "compact", "back").stdout
-    assert "neither" in cli("store", "import", "nothing.csv", code=1).stderr
+    assert "no such file" in cli("store", "import", "nothing.csv", code=1).stderr

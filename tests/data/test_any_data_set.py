@@ -183,6 +183,7 @@ def test_split_files_of_anything(request: Any, broken: Broken, sound: DataSet) -
     def read(given: tuple[bytes | None, Any, tuple[str, Any]]) -> None:
         data, value, change = given
         root = broken({}) / "splits"
+        root.mkdir(exist_ok=True)
         changed = {**parts, change[0]: change[1]}
         hashes = [sha256_bytes(changed[part].astype("<i8", casting="unsafe").tobytes()) for part in parts]
         (root / path.name).with_suffix(".json").write_text(

@@ -119,7 +119,7 @@ def test_drugcombdb_by_cid(real: Real) -> None:
     assert any("context_set" in note for note in dataset.manifest["notes"])
     lines = dataset.manifest["resolution"]["cell_lines"]
     assert lines["left"] == ["A-673", "OVCAR3", "SR"]
-    assert "786-0 -> 786O 786O" in lines["guessed"]  # a misspelling that the synonym table knows
+    assert "786-0 -> 786O" in lines["guessed"]  # a misspelling that the synonym table knows
 
 
 def test_the_tail_of_drugcombdb(real: Real) -> None:

@@ -33,6 +33,7 @@ def recommendation(name: str = "BT-20", drug: str = "ERLOTINIB", abstains: tuple
             low=0.8 / rank,
             high=1.0 / rank,
             measured=None,
+            measured_score=None,
             elsewhere_synergistic=3,
             elsewhere_measured=4,
             near_synergistic=1,
