@@ -46,6 +46,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "train --backbone Mixed --store reference--minilm --store reference-panel--fields",
         "train --spec runs/RUN/spec.toml --set epochs=50 --seed 3",
     ),
+    "tune": ("tune --backbone GCN --space learning_rate=1e-4:1e-2:log --trials 30",),
     "ensemble": ("ensemble GCN MLP Mixed",),
     "runs list": ("runs list",),
     "runs show": ("runs show", "runs show Mixed"),
