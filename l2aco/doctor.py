@@ -37,7 +37,9 @@ class Check:
     remedy: str = ""
 
     def as_row(self) -> dict[str, Any]:
-        return asdict(self)
+        """What to do before what it is for: a narrow terminal shows the first columns."""
+        first = {"check": self.check, "status": self.status, "ok": self.ok, "remedy": self.remedy}
+        return first | asdict(self)
 
 
 def examine(workspace: Workspace) -> list[Check]:

@@ -132,14 +132,17 @@ class EntityIndex:
 
 
 def unknown_entity(what: str, name: str, known: Iterable[Entity], *, remedy: str | None = None) -> UnknownNameError:
-    """The error for a name that is none of the `known` entities', with those that are truly near."""
+    """The error for a name that is none of the `known` entities', with those that are truly near, else the first that
+    begin with it."""
     known = list(known)
     near = [
         text
         for kind in EntityKind
         for text in NearNames(kind, _called(entity for entity in known if entity.kind is kind)).of(name)
     ]
-    return UnknownNameError(what, name, _called(known), remedy=remedy, near=near)
+    names = sorted({entity.name for entity in known})
+    near = near or [text for text in names if len(name) >= 3 and text.casefold().startswith(name.casefold())][:3]
+    return UnknownNameError(what, name, names, remedy=remedy, near=near)
 
 
 def _called(entities: Iterable[Entity]) -> list[str]:

@@ -69,6 +69,8 @@ def run(
     if json:
         shell.json(report.as_dict())
         return
+    if report.simulated:
+        shell.warn(f"SIMULATED data ({', '.join(report.simulated)}): these numbers mean nothing about real drugs.")
     for verdict in report.verdicts:
         shell.print(verdict.sentence() + "\n")
     for section in report.sections:

@@ -24,6 +24,20 @@ def fitting(rows: Sequence[Mapping[str, str]], width: int) -> list[str]:
     return chosen
 
 
+def widths(rows: Sequence[Mapping[str, str]], chosen: Sequence[str], width: int) -> dict[str, int]:
+    """How wide each of the `chosen` columns is, so that nothing of any is cut: as narrow as it can be, and what is left
+    of `width` to those that need least to be whole."""
+    cells = {key: [row.get(key, "") for row in rows] for key in chosen}
+    found = {key: min(least_width(key, cells[key]), width) for key in chosen}
+    wanted = {key: max(0, max(len(key), *map(len, cells[key])) - found[key]) for key in chosen}
+    left = width - GAP * (len(chosen) - 1) - sum(found.values())
+    for key in sorted(chosen, key=wanted.__getitem__):
+        more = min(left, wanted[key])
+        found[key] += more
+        left -= more
+    return found
+
+
 def least_width(head: str, cells: Sequence[str]) -> int:
     """How narrow a column can be: heads break between words, sentences at `PROSE`, anything else nowhere."""
     words = max(len(word) for word in head.split(" "))

@@ -16,7 +16,7 @@ def ensemble(
     json: JsonOption = False,
 ) -> None:
     """Make a run of several: the mean of their calibrated logits, weights chosen on validation rows (nested)."""
-    from l2aco.runs.evaluate import comparison
+    from l2aco.runs.evaluate import comparison, warnings_of
     from l2aco.runs.run import open_run
 
     members = [open_run(name, shell.workspace) for name in runs]
@@ -24,6 +24,8 @@ def ensemble(
 
     made = make_ensemble(members, shell.workspace, shell)
     rows = comparison(made, made.metrics)
+    for warning in warnings_of(made):
+        shell.warn(warning)
     weights = made.metrics["training"]["weights"]
     if json:
         shell.json({"run": made.id, "weights": weights, "table": rows})

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
 from l2aco.errors import UsageError
-
-if TYPE_CHECKING:
-    from l2aco.runs.run import Run
 
 
 @verb
@@ -49,7 +46,7 @@ def predict(
         raise UsageError("--output would replace the file of --pairs", remedy="Name another file.")
     wanted = pairs_from(pairs, drug_a, drug_b, cell)
     found = best_run(shell.workspace) if run is None else open_run(run, shell.workspace)
-    shell.say(f"run {found.id}, data set {found.spec.dataset}, synergistic from a probability of {_threshold(found)}")
+    shell.say(f"run {found.id}, data set {found.spec.dataset}, synergistic: a calibrated probability of 0.50 or more")
     for warning in warnings_of(found):
         shell.warn(warning)
     given = read_entities(entities) if entities is not None else []
@@ -60,11 +57,14 @@ def predict(
             {"run": found.id, "path": output, "rows": len(frame)}, f"{len(frame):,} predictions in {output}", json=json
         )
         return
-    shell.table(frame.to_dicts(), json=json)
+    rows = frame.to_dicts()
+    shell.table(rows if json else [_by_weight(row) for row in rows], json=json)
 
 
-def _threshold(run: Run) -> str:
-    return f"{run.metrics['test']['threshold']:.3f} (by validation rows)"
+def _by_weight(row: dict[str, Any]) -> dict[str, Any]:
+    """The answer first, for a narrow terminal."""
+    first = ("drug_a", "drug_b", "cell_line", "synergistic", "calibrated", "expected", "expected_low", "expected_high")
+    return {name: row[name] for name in first if name in row} | row
 
 
 def register(app: typer.Typer) -> None:

@@ -96,9 +96,14 @@ def recommend(
         from l2aco.recommend.design import design_rows
 
         rows = [row for line in desk.lines for row in design_rows(desk, line, design)]
+        shell.say("gain: the share that a measurement takes off what is uncertain of the order of the line's pairs")
+        shell.say("left: the share that is uncertain after it and those above it")
+        if chosen.simulated:
+            shell.warn("SIMULATED data: these pairs mean nothing about the real drugs.")
         shell.table(rows, json=json)
         if output is not None:
             write_rows(rows, output)
+            shell.say(f"Wrote {len(rows)} pairs to {output}.")
         return
     found = [desk.recommend(line, top) for line in desk.lines]
     _print(shell, found, reasons, json)
@@ -108,7 +113,9 @@ def recommend(
         write(found, output)
         shell.say(f"Wrote {sum(len(one.pairs) for one in found)} pairs to {output}.")
     if table:
-        write_rows(across(desk, found).to_dicts(), table)
+        rows = across(desk, found).to_dicts()
+        write_rows(rows, table)
+        shell.say(f"Wrote {len(rows)} pairs to {table}.")
     if html:
         from l2aco.recommend.page import write_pages
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.models import ParameterInfo
 
-from l2aco.cli.columns import fitting, is_prose, least_width
+from l2aco.cli.columns import fitting, widths
 from l2aco.cli.complete import VALUES, completer
 from l2aco.errors import L2aCoError, UsageError
 from l2aco.progress import Advance
@@ -144,14 +144,12 @@ class Shell:
         texts = [{head: visible(_cell(row.get(key))) for key, head in heads.items()} for row in rows]
         seen = self.out.is_terminal and not self.wide
         shown = fitting(texts, self.out.width) if seen else list(heads.values())
+        room = widths(texts, shown, self.out.width) if seen else {}
         for key, head in heads.items():
             if head not in shown:
                 continue
             numeric = all(isinstance(row.get(key), int | float | None) for row in rows)
-            cells = [text[head] for text in texts]
-            name = seen and len(shown) > 1 and not is_prose(cells)
-            least = least_width(head, cells) if name else None
-            table.add_column(_safe(head), justify="right" if numeric else "left", overflow="fold", min_width=least)
+            table.add_column(_safe(head), justify="right" if numeric else "left", overflow="fold", width=room.get(head))
         for text in texts:
             table.add_row(*(_safe(text[head]) for head in shown))
         self.out.print(table)

@@ -32,6 +32,7 @@ def tune(
 
     Leaves the winner as a spec that `train --spec` takes.
     """
+    from l2aco.data.catalog import open_dataset
     from l2aco.files import load_spec
     from l2aco.runs.spec import TrainSpec
     from l2aco.training.request import make_spec
@@ -53,6 +54,8 @@ def tune(
         facts = {"spec": found.path, "metric": found.metric, "value": found.value, "trials": found.trials}
         shell.json(facts)
         return
+    if open_dataset(str(found.spec.dataset), shell.workspace).simulated:
+        shell.warn("SIMULATED data: these numbers mean nothing about real drugs.")
     shell.table(found.trials[:10], title=f"best trials, {found.metric} of validation rows")
     shell.print(f"Train the winner, and see its test rows: l2aco train --spec {found.path}")
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from l2aco.data.triples import Triples
+from l2aco.entities import EntityKind
 from l2aco.models.config import BackboneConfig
 from l2aco.models.inputs import Inputs
 from l2aco.progress import Progress, Silent
@@ -73,6 +74,10 @@ class Estimator(ABC):
     @abstractmethod
     def admit(self, newcomers: Inputs) -> Self:
         """One that also scores these entities."""
+
+    def reads(self, kind: EntityKind) -> bool:
+        """Whether anything but who they are tells the entities of a kind apart: else all newcomers are alike."""
+        return True
 
     @abstractmethod
     def probabilities(self, a: Array, b: Array, c: Array) -> Array:

@@ -65,6 +65,11 @@ class Inputs:
             below=[inputs.of(newcomers, vectors) for inputs in self.below],
         )
 
+    def describe(self, kind: EntityKind) -> bool:
+        """Whether there is a feature or a store of profile vectors of a kind."""
+        vectors = self.drug_vectors if kind is EntityKind.drug else self.cell_vectors
+        return bool(vectors) or any(table.kind is kind for table in self.features.values())
+
     def lacking(self, entity: Entity) -> list[str]:
         """What a model of these inputs would read of an entity among them, and does not find, in words."""
         row = [other.key for other in self.entities(entity.kind)].index(entity.key)

@@ -162,7 +162,9 @@ class Recommendation(Shown):
         if not all(pair.recorded for pair in self.pairs):
             lines.append("The run's data set is not here, so that what was measured of the pairs is not known (?).")
         if self.left_out:
-            lines.append(f"{self.left_out:,} pairs were measured in it and are left out (--all-pairs ranks them too).")
+            one = self.left_out == 1
+            gone = "1 pair was measured in it and is" if one else f"{self.left_out:,} pairs were measured in it and are"
+            lines.append(f"{gone} left out (--all-pairs ranks what was measured too).")
         lines += self._lacks() + [f"{text}." for text in self.new_drugs]
         if self.simulated:
             lines.append("SIMULATED data: these pairs mean nothing about the real drugs.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, RootModel, ValidationError
 
+from l2aco.entities import EntityKind
 from l2aco.errors import DamagedError
 from l2aco.files import child, describe_validation, read_json, sha256_file
 from l2aco.models.inputs import Inputs
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 ENSEMBLE = "Ensemble"
 """In the place of a backbone's name."""
 MEMBERS = "members.json"
+EQUAL_WEIGHTS = "equal weights"
+"""The row of the mean with equal weights, beside the ensemble's own."""
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -60,6 +63,10 @@ class Blend:
         """One that also scores these entities, whose rows stand behind the others."""
         told = zip(self.scorers, newcomers.below, strict=True)
         return replace(self, scorers=[scorer.admit(inputs) for scorer, inputs in told])
+
+    def reads(self, kind: EntityKind) -> bool:
+        """Whether one of them tells newcomers of a kind apart."""
+        return any(scorer.reads(kind) for scorer in self.scorers)
 
     def probabilities(self, a: Array, b: Array, c: Array) -> Array:
         """float64 (n,): of synergy, for int64 rows (n,)."""

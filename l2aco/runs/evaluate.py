@@ -14,6 +14,7 @@ from l2aco.files import describe_validation, read_json, stable_hash, with_nan, w
 from l2aco.metrics import best_threshold, compute
 from l2aco.runs.breakdown import breakdown, strata
 from l2aco.runs.contents import NaiveRows, checked
+from l2aco.runs.ensemble import EQUAL_WEIGHTS
 from l2aco.runs.ranking import calibration, ranking, risk_coverage
 
 if TYPE_CHECKING:
@@ -161,9 +162,12 @@ def _telling(run: Run) -> list[dict[str, Any]]:
 
 
 def better_naive(run: Run) -> dict[str, Any] | None:
-    """The best naive predictor among those whose AUROC on the run's test rows is above the run's, as its row."""
+    """The best naive predictor among those whose AUROC on the run's test rows is above the run's, as its row. The
+    members of an ensemble, whose rows stand beside its own, are not naive."""
     ours = run.metrics["test"]["pooled"]["auroc"]
-    return max((row for row in _telling(run) if row["auroc"] > ours), key=lambda row: row["auroc"], default=None)
+    members = {*run.metrics["training"].get("weights", ()), EQUAL_WEIGHTS}
+    better = [row for row in _telling(run) if row["auroc"] > ours and row["model"] not in members]
+    return max(better, key=lambda row: row["auroc"], default=None)
 
 
 def warnings_of(run: Run) -> list[str]:

@@ -44,6 +44,11 @@ class Network:
         offset = None if self.offset is None else self.offset.admit(newcomers.below[0])
         return replace(self, newcomers=newcomers, offset=offset)
 
+    def reads(self, kind: EntityKind) -> bool:
+        """Whether a feature, a profile vector or the offset tells newcomers of a kind apart."""
+        own = self.newcomers is not None and self.newcomers.describe(kind)
+        return own or (self.offset is not None and self.offset.reads(kind))
+
     @cached_property
     def _tables(self) -> Any:
         """The entities, encoded once: the weights no longer change."""

@@ -55,10 +55,14 @@ class Acquaintances:
     def _way_in(self, kind: EntityKind, name: str) -> str | None:
         if not self.run.spec.store:
             return None
+        at_once = {
+            EntityKind.drug: "`l2aco recommend` also takes it with --smiles STRUCTURE",
+            EntityKind.cell_line: "`l2aco recommend` takes it at once with --llm MODEL, --describe TEXT or "
+            "--profile FILE",
+        }
         return (
-            "One that nobody screened needs a profile. For a cell line `l2aco recommend` takes it at once: --llm "
-            f"MODEL, --describe TEXT or --profile FILE. Or: l2aco profile --name '{name}' --kind {kind.value} --llm "
-            "MODEL with the prompt of the run's store, then l2aco embed."
+            f"One that nobody screened needs a profile: l2aco profile --name '{name}' --kind {kind.value} --llm MODEL "
+            f"with the prompt of the run's store, then l2aco embed. {at_once[kind]}."
         )
 
     @cached_property
@@ -140,7 +144,14 @@ def describe_newcomers(predictor: Predictor) -> list[str]:
         return []
     lines = []
     for entity in (*predictor.newcomers.drugs, *predictor.newcomers.cell_lines):
-        lacking = predictor.newcomers.lacking(entity)
-        without = f", without {', '.join(lacking)}" if lacking else ""
-        lines.append(f"{entity.name} is not in the run's data set; it is predicted from what is known of it{without}")
+        lines.append(f"{entity.name} is not in the run's data set; {_read_of(predictor, entity)}")
     return lines
+
+
+def _read_of(predictor: Predictor, entity: Entity) -> str:
+    assert predictor.newcomers is not None
+    kinds = entity.kind.value.replace("_", " ") + "s"
+    if not predictor.scorer.reads(entity.kind):
+        return f"the model reads nothing of {kinds}, so that all unknown ones are predicted alike"
+    lacking = predictor.newcomers.lacking(entity)
+    return f"it is predicted from what is known of it{', without ' if lacking else ''}{', '.join(lacking)}"

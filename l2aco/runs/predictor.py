@@ -31,6 +31,9 @@ class Scorer(Protocol):
     def admit(self, newcomers: Inputs) -> Self:
         """One that also scores these entities, whose rows stand behind the others."""
 
+    def reads(self, kind: EntityKind) -> bool:
+        """Whether anything but who they are tells newcomers of a kind apart."""
+
     def probabilities(self, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
         """float64 (n,): of synergy, for int64 rows (n,)."""
 

@@ -281,9 +281,8 @@ def open_run(name: str | None, workspace: Workspace) -> Run:
     if len(fitting) == 1:
         return Run(workspace.runs / fitting[0], workspace)
     if fitting:
-        raise UsageError(
-            f"'{name}' fits {len(fitting)} runs: {', '.join(fitting[:5])}", remedy="Give more of the name."
-        )
+        shown = ", ".join(fitting[:5]) + (", ..." if len(fitting) > 5 else "")
+        raise UsageError(f"'{name}' fits {len(fitting)} runs: {shown}", remedy="Give more of the name.")
     raise UnknownNameError("run", name, known, remedy="`l2aco runs list` shows them.")
 
 

@@ -26,7 +26,7 @@ from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
 from l2aco.progress import Progress, Silent
 from l2aco.runs.calibration import fit_calibration, logit
-from l2aco.runs.ensemble import ENSEMBLE, MEMBERS, Member, blend
+from l2aco.runs.ensemble import ENSEMBLE, EQUAL_WEIGHTS, MEMBERS, Member, blend
 from l2aco.runs.environment import describe_machine
 from l2aco.runs.knowledge import load_knowledge
 from l2aco.runs.run import FORMAT, Run, run_id
@@ -67,7 +67,7 @@ def make_ensemble(runs: Sequence[Run], workspace: Workspace, progress: Progress 
         facts={"members": len(members), "weights": {member.run: member.weight for member in members}},
         environment=describe_machine(setup.spec.threads),
         write=lambda folder: _write(members, folder),
-        beside={**{run.id: found for run, found in zip(runs, test, strict=True)}, "equal weights": blend(test, even)},
+        beside={**{run.id: found for run, found in zip(runs, test, strict=True)}, EQUAL_WEIGHTS: blend(test, even)},
     )
     name = run_id(setup.spec, stable_hash([FORMAT, [member.model_dump() for member in members]], 7))
     return save_run(setup, trained, name, workspace)

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from l2aco.data.catalog import open_dataset
+from l2aco.profiles.sets import open_profile_set
 from l2aco.recommend.facts import Facts
 from l2aco.runs.run import open_run
 from l2aco.workspace import Workspace
@@ -182,3 +183,41 @@ def test_designed_pairs_are_not_measured_already_and_promise_ever_less(ask, mixe
     here = triples.cell_line == line
     there = {frozenset(both) for both in zip(triples.drug_a[here].tolist(), triples.drug_b[here].tolist(), strict=True)}
     assert not there & {frozenset((names[pair["drug_a"]], names[pair["drug_b"]])) for pair in found}
+
+
+def test_a_design_says_what_its_numbers_are_and_that_data_are_simulated(ask):
+    quiet, loud = said(ask("--design", 2, "-q")), said(ask("--design", 2))
+    assert "SIMULATED" in quiet and "gain" not in quiet
+    assert "gain: the share" in loud and "left: the share" in loud
+
+
+def test_a_model_that_reads_nothing_of_drugs_says_so_and_predicts_new_ones_alike(mixed, ask, cli, tmp_path):
+    """The panel's store holds vectors of drugs, which a run for unseen lines does not read."""
+    names = [one.entity_name for one in open_profile_set("reference-panel", mixed).records() if one.kind == "drug"]
+    known = {drug.name.upper() for drug in open_dataset("demo", mixed).drugs}
+    (one, other, *_) = [name for name in names if name.upper() not in known]
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"drug_a,drug_b,cell_line\n{one},Erlotinib,A375\n{other},Erlotinib,A375\n")
+    asked = cli("predict", "--pairs", pairs, "--json", "--workspace", mixed.root)
+    first, second = json.loads(asked.stdout)
+    assert first["probability"] == second["probability"]
+    assert said(asked).count("the model reads nothing of drugs") == 2
+    assert "the model reads nothing of drugs" in said(ask("--drug", one, "--top", 1))
+
+
+def test_what_calls_a_pair_synergistic_is_what_predict_says(mixed, cli, tmp_path):
+    pairs = tmp_path / "pairs.csv"
+    rows = open_run("knowledge-s0", mixed).predictions("test").head(400)
+    lines = (f"{a},{b},{c}" for a, b, c in rows.select("drug_a", "drug_b", "cell_line").iter_rows())
+    pairs.write_text("\n".join(["drug_a,drug_b,cell_line", *lines]))
+    asked = cli("predict", "--pairs", pairs, "--json", "--workspace", mixed.root)
+    found = json.loads(asked.stdout)
+    assert "a calibrated probability of 0.50 or more" in said(asked)
+    assert {row["synergistic"] for row in found} == {True, False}
+    assert all(row["synergistic"] == (row["calibrated"] >= 0.5) for row in found)
+
+
+def test_an_unknown_drug_is_sent_another_way_than_an_unknown_line(mixed, ask):
+    assert "--smiles" in ask("--drug", "Nosuchdrug", code=2).stderr
+    line = ask(cell="NOSUCH-1", code=2).stderr
+    assert "--describe" in line and "--smiles" not in line

@@ -81,6 +81,14 @@ def test_index_prefers_id_then_name_then_alias_and_reports_collisions() -> None:
     assert "Nilotinib" in str(caught.value)
 
 
+def test_the_beginning_of_a_name_is_answered_with_whole_ones_and_a_stranger_with_names() -> None:
+    index = EntityIndex(LINE, [Entity(f"ACH-{number}", LINE, name) for number, name in enumerate(("MCF7", "HCT116"))])
+    for asked, expected in (("MCF", "Did you mean MCF7?"), ("ZR", "Known: HCT116, MCF7.")):
+        with pytest.raises(UnknownNameError) as caught:
+            index.resolve(asked)
+        assert caught.value.remedy == expected
+
+
 def test_reads_csv_with_bom_aliases_and_facts(tmp_path: Path) -> None:
     file = tmp_path / "entities.csv"
     file.write_bytes("﻿id,Name,Kind,aliases,tissue\nA375,A-375,cell line,A375;A 375,skin\n".encode())

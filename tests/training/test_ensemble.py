@@ -13,6 +13,8 @@ from l2aco.embeddings.store.store import open_store
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
 from l2aco.runs.calibration import logit
+from l2aco.runs.evaluate import better_naive, comparison
+from l2aco.runs.naive import naive_predictors
 from l2aco.runs.run import open_run
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.ensemble import choose_weights, make_ensemble
@@ -75,6 +77,16 @@ def test_it_predicts_evaluates_and_recommends_like_any_run(runs, cli):
     assert made.id in said.stderr + said.stdout
     pair = ("--drug-a", drugs[0], "--drug-b", drugs[1], "--cell", "A375")
     assert 0 < json.loads(cli("predict", made.id, *pair, "--json").stdout)[0]["probability"] < 1
+
+
+def test_a_member_that_ranks_better_is_no_naive_predictor(runs):
+    made = make_ensemble([open_run(name, runs) for name in ("demo-Mixed", "on-pair")], runs)
+    assert {"equal weights", *made.metrics["training"]["weights"]} <= {
+        row["model"] for row in comparison(made, made.metrics)
+    }
+    made.metrics["test"]["pooled"]["auroc"] = 0.0
+    naive = better_naive(made)
+    assert naive is not None and naive["model"] in naive_predictors()
 
 
 def test_labels_of_test_rows_choose_nothing(runs):

@@ -169,6 +169,9 @@ class Mixed(Estimator):
         found = predict(self.state, few, *asked, drugs=self.drugs, lines=self.lines)
         return replace(self, tails=found.tails(self.state.target(triples.score, triples.label)))
 
+    def reads(self, kind: EntityKind) -> bool:
+        return bool((self.drugs if kind is EntityKind.drug else self.lines).kernels)
+
     def admit(self, newcomers: Inputs) -> Self:
         drugs, lines = (
             _joined(known, _entities(newcomers, kind, self.config))

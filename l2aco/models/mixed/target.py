@@ -48,7 +48,8 @@ class Target:
         """What `unscaled` gives, in words."""
         if self.name == "rank":
             return "the share of training scores below, from -1 to 1"
-        return f"tanh((score - {self.centre:.4g}) / {self.width:.4g})"
+        sign = "+" if self.centre < 0 else "-"
+        return f"tanh((score {sign} {abs(self.centre):.4g}) / {self.width:.4g})"
 
     def _bent(self, score: Array | None, label: Array | None) -> Array:
         source = label if self.name == "label" else score
