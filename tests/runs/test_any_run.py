@@ -87,6 +87,7 @@ def look(root: Path) -> None:
 
 
 LOOKS: dict[str, Callable[[Run], object]] = {
+    "environment.json": lambda run: run.environment,
     "spec.toml": lambda run: run_rows(run.workspace) and run.spec,
     "history.csv": lambda run: run.history,
     "predictions.parquet": lambda run: run.tested(),
