@@ -144,7 +144,7 @@ class Run(Shown):
             return []
         path = self.file("history.csv")
         try:
-            return pl.read_csv(path).to_dicts()
+            return pl.read_csv(path, glob=False).to_dicts()
         except pl.exceptions.PolarsError as error:
             raise DamagedError(f"cannot be read ({error})", where=path, remedy=self.again) from None
 

@@ -20,6 +20,7 @@ READERS = {
     "bounds.py": "data/test_any_source.py::test_any_parquet_and_excel_of_triples",
     "cli/complete.py": "data/test_any_data_set.py::test_what_a_shell_completes_of_any_data_set",
     "cli/train.py": "runs/test_any_run.py::test_files_with_any_bytes",
+    "cli/tune.py": "runs/test_any_run.py::test_files_with_any_bytes",
     "data/dataset.py": "data/test_any_data_set.py::test_parquet_of_any_columns",
     "data/export.py": "data/test_any_data_set.py::test_any_mark_of_an_export",
     "data/extras.py": "data/test_any_source.py::test_anything_beside_a_table",

@@ -139,7 +139,9 @@ def test_metrics_with_anything_in_their_places(request: Any, broken: Broken, sou
     feed(request, either, lambda text: look(broken("MLP", {"metrics.json": text.encode()})))
 
 
-@pytest.mark.parametrize("name", ["spec.toml", "history.csv", "predictions.parquet", "entities.parquet"])
+@pytest.mark.parametrize(
+    "name", ["environment.json", "spec.toml", "history.csv", "predictions.parquet", "entities.parquet"]
+)
 def test_files_with_any_bytes(request: Any, broken: Broken, sound: dict[str, Run], name: str) -> None:
     valid = (sound["MLP"].path / name).read_bytes()
     feed(request, mutated(valid), lambda data: look_at(broken("MLP", {name: data}), name))
