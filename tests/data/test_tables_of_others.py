@@ -319,3 +319,12 @@ def test_a_path_is_no_pattern(tmp_path: Path) -> None:
             write_excel(folder / f"{one}.xlsx", {"A1": "drug_a", "A2": value})
         for ending in ("parquet", "csv", "xlsx"):
             assert read_raw(folder / f"{name}.{ending}").frame["drug_a"].to_list() == ["A"]
+
+
+def test_json_that_spells_half_a_letter_is_refused(cli: Cli, workspace: Workspace) -> None:
+    Path("dffndds").mkdir()
+    Path("dffndds/labeled_triples.csv").write_text("drug_1,drug_2,context,label\n1,2,X,1\n")
+    Path("dffndds/drug_set.json").write_text('{"1": {"smiles": "C\\ud800"}, "2": {"smiles": "CC"}}')
+    told = cli("data", "import", "dffndds", "--name", "mine", code=1).stderr
+    assert "drug_set.json: is not JSON of a data set" in told
+    assert not (workspace.data / "mine").exists()
