@@ -255,7 +255,10 @@ def read_binary(path: Path) -> pl.DataFrame:
     excel = path.suffix.casefold() == ".xlsx"
     try:
         (check_excel if excel else check_parquet)(path)
-        return pl.read_excel(path, engine="calamine", infer_schema_length=None) if excel else pl.read_parquet(path)
+        if not excel:
+            return pl.read_parquet(path, glob=False)
+        with path.open("rb") as book:  # in a path, polars takes brackets and stars for patterns
+            return pl.read_excel(book, engine="calamine", infer_schema_length=None)
     except InputError:
         raise
     except (Exception, pl.exceptions.PanicException) as error:

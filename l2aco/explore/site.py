@@ -103,7 +103,8 @@ class Site:
         return {
             slug("suite", name): folder / name
             for name in names_in(folder, "report.html")
-            if (folder / name / "report.html").resolve().is_relative_to(folder.resolve())
+            if (report := (folder / name / "report.html").resolve()).is_relative_to(folder.resolve())
+            and report.is_file()
         }
 
     def run_row(self, path: Path) -> dict[str, Any]:

@@ -4,25 +4,68 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tenacity
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from l2aco.bounds import MAX_BYTES
+from l2aco.files import describe_validation
 from l2aco.llm.client import OpenAIEngine
 from l2aco.llm.lines import URL
 from l2aco.llm.options import RunLimits
-from l2aco.llm.request import CallFailed
+from l2aco.llm.request import CallFailed, Reason
 
 Found = TypeVar("Found")
+Answer = TypeVar("Answer", bound=BaseModel)
 
 TAG = "l2aco"
 """The key of a batch's metadata that holds our tag."""
 WINDOW = "24h"
 _FILE_TIMEOUT_S = 3600.0
+_PIECE = 1 << 20
 _GRACE_S = 10.0
 """So long a batch that was asked for may take to be in the list."""
+
+
+class _Told(BaseModel):
+    """What is read of an answer; the SDK takes any JSON for what it expects."""
+
+    model_config = ConfigDict(from_attributes=True, strict=True)
+
+    id: str = Field(min_length=1)
+
+
+class Problem(BaseModel):
+    """Why a batch was not begun; line: of its file, where it is about one."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    code: Any = None
+    line: int | None = None
+    message: Any = None
+
+
+class _Problems(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    data: list[Problem] | None = None
+
+
+class State(_Told):
+    """How far a batch is."""
+
+    status: str
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    errors: _Problems | None = None
+
+
+class _Listed(_Told):
+    input_file_id: str | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class BatchApi:
@@ -37,14 +80,14 @@ class BatchApi:
     async def upload(self, path: Path) -> str:
         """Send a file of requests; returns its id. One that is sent twice costs nothing."""
 
-        async def send() -> Any:
+        async def send() -> _Told:
             with path.open("rb") as stream:
                 upload = self.endpoint.client.files.create(
                     file=(path.name, stream), purpose="batch", timeout=_FILE_TIMEOUT_S
                 )
-                return await self._guarded("/files", upload, _FILE_TIMEOUT_S)
+                return await self._guarded("/files", _read(_Told, upload), _FILE_TIMEOUT_S)
 
-        return str((await self._patiently(send)).id)
+        return (await self._patiently(send)).id
 
     async def create(self, file: str, tag: str) -> str:
         """Begin the batch of a file; returns its id. Where it is not known whether that came through, the list of
@@ -55,7 +98,7 @@ class BatchApi:
                 call = self.endpoint.client.batches.create(
                     input_file_id=file, endpoint=URL, completion_window=WINDOW, metadata={TAG: tag}
                 )
-                return str((await self._guarded("/batches", call)).id)
+                return (await self._guarded("/batches", _read(_Told, call))).id
             except CallFailed as failure:
                 if not failure.retryable:
                     raise
@@ -76,14 +119,16 @@ class BatchApi:
             await asyncio.sleep(min(1.0, left))
 
     async def _listed(self, tag: str, file: str) -> str | None:
-        async for batch in self.endpoint.client.batches.list(limit=100):
+        async for found in self.endpoint.client.batches.list(limit=100):
+            batch = _Listed.model_validate(found)
             if (batch.metadata or {}).get(TAG) == tag or batch.input_file_id == file:
-                return str(batch.id)
+                return batch.id
         return None
 
-    async def state(self, number: str) -> Any:
-        """The batch as openai.types.Batch."""
-        return await self._patiently(lambda: self._guarded("/batches", self.endpoint.client.batches.retrieve(number)))
+    async def state(self, number: str) -> State:
+        """How far the batch with this id is."""
+        ask = self.endpoint.client.batches.retrieve
+        return await self._patiently(lambda: self._guarded("/batches", _read(State, ask(number))))
 
     async def fetch(self, file: str, path: Path) -> None:
         """Bring a file of answers into `path`."""
@@ -91,7 +136,7 @@ class BatchApi:
         async def bring() -> None:
             content = self.endpoint.client.files.with_streaming_response.content(file, timeout=_FILE_TIMEOUT_S)
             async with content as response:
-                await response.stream_to_file(path)
+                await _keep(response.iter_bytes(_PIECE), path, file)
 
         await self._patiently(lambda: self._guarded("/files", bring(), _FILE_TIMEOUT_S))
 
@@ -110,6 +155,27 @@ class BatchApi:
             return await call()
 
         return await attempts(once)
+
+
+async def _read(kind: type[Answer], call: Awaitable[Any]) -> Answer:
+    """What the SDK brings, as what it should be; raises ValueError."""
+    found = await call
+    try:
+        return kind.model_validate(found)
+    except ValidationError as error:
+        raise ValueError(describe_validation(error)) from None
+
+
+async def _keep(pieces: AsyncIterator[bytes], path: Path, file: str) -> None:
+    """Write what a server sends, as far as that is a file; raises CallFailed for one without an end."""
+    size = 0
+    with path.open("wb") as out:
+        async for piece in pieces:
+            size += len(piece)
+            if size > MAX_BYTES:
+                out.truncate(0)
+                raise CallFailed(Reason.broken_response, f"the file {file[:80]} is larger than {MAX_BYTES:,} bytes")
+            out.write(piece)
 
 
 def _asked_pause(state: tenacity.RetryCallState) -> float:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
-from l2aco.llm.batch_api import BatchApi
+from l2aco.llm.batch_api import BatchApi, State
 from l2aco.llm.batch_ledger import Batch, Ledger
 from l2aco.llm.calls import REMEDIES, end_gently, most_of
 from l2aco.llm.catalog import Model
@@ -143,7 +143,7 @@ class _Batches:
         self.report.in_flight = sum(batch.requests for batch in self.ledger.open)
         return over
 
-    async def _take(self, batch: Batch, state: Any) -> None:
+    async def _take(self, batch: Batch, state: State) -> None:
         """Record the answers of a batch, then write down that this is done."""
         ledger, tokens, counts = self.ledger, self.intake.tokens, self.intake.counts.copy()
         answered = False
@@ -200,19 +200,20 @@ class _Batches:
         with self.ledger.requests_of(batch).open("rb") as stream:
             return dict(json.loads(stream.readline())["body"])
 
-    def _note_refusal(self, batch: Batch, state: Any) -> None:
+    def _note_refusal(self, batch: Batch, state: State) -> None:
         """A batch that the provider did not begin."""
         errors = (state.errors.data if state.errors else None) or []
         said = [Said(0, self._mask(str(item.message))[:400], str(item.code or "")) for item in errors]
         keys = list(_lines_of(self.ledger, batch))
-        for item, words in zip(errors, said, strict=True):
-            if item.line and item.line <= len(keys):
-                key, turn = keys[item.line - 1]
+        about = [item.line if item.line and 0 < item.line <= len(keys) else None for item in errors]
+        for line, words in zip(about, said, strict=True):
+            if line:
+                key, turn = keys[line - 1]
                 self.intake.take(AnswerLine(key, key, turn, Refused(Reason.rejected, words)))
         self.recording.journal.sync()
         self.ledger.write(batch.tag, "failed", learned=_plain(self.way))
         self._forget(batch)
-        whole = next((words for item, words in zip(errors, said, strict=True) if not item.line), None)
+        whole = next((words for line, words in zip(about, said, strict=True) if not line), None)
         if whole is not None and not (whole.code == _FULL and self.ledger.open):
             self._stop(Refused(reason_of(whole), whole))
         elif not errors:

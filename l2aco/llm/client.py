@@ -17,10 +17,9 @@ from l2aco.llm.endpoints import Endpoint, EndpointPool
 from l2aco.llm.keys import OWN_SERVER, OWNERS, belongs_to, key_in, make_mask
 from l2aco.llm.options import EngineOptions
 from l2aco.llm.refusals import Refused, Said, asked_pause, quota_pause, read_refusal, reason_of
-from l2aco.llm.replies import read_reply
+from l2aco.llm.replies import counted, read_reply
 from l2aco.llm.request import FATAL, LONGEST_PAUSE_S, CallFailed, Message, OtherWay, Reason, Reply
 from l2aco.llm.structured import parse_reply, without_lengths
-from l2aco.llm.tokens import count_tokens
 from l2aco.llm.ways import Way
 
 Found = TypeVar("Found")
@@ -160,10 +159,7 @@ class OpenAIEngine:
         pause = quota_pause(raw.headers) or 0.0
         self._hold(endpoint, pause if pause <= LONGEST_PAUSE_S else None)  # whether it is so long, a refusal will say
         reply = self._read(endpoint, CHAT, raw, lambda content: read_reply(content, self._mask))
-        if not reply.tokens_in + reply.tokens_out:  # it counts nothing, but a budget must
-            sent = sum(count_tokens(message["content"]) for message in body["messages"])
-            return replace(reply, tokens_in=sent, tokens_out=count_tokens(reply.text) + count_tokens(reply.thoughts))
-        return reply
+        return counted(reply, body["messages"])
 
     async def _post(self, endpoint: Endpoint, path: str, body: Mapping[str, Any]) -> Any:
         """The server's answer to one call, as httpx2.Response. Raises CallFailed."""
@@ -175,7 +171,9 @@ class OpenAIEngine:
         return await self.guarded(endpoint, path, call, self.options.timeout_s)
 
     async def guarded(self, endpoint: Endpoint, path: str, call: Awaitable[Found], timeout_s: float) -> Found:
-        """What a call of the SDK brings; raises CallFailed for whatever the SDK raises."""
+        """What a call of the SDK brings; raises CallFailed for whatever the SDK raises, also over an answer that has
+        another shape than it expects."""
+        import httpx2
         import openai
 
         try:
@@ -188,6 +186,8 @@ class OpenAIEngine:
         except openai.APIStatusError as error:
             said = read_refusal(error.response.status_code, error.response.content, self._mask)
             raise self._refused(endpoint, path, said, error.response.headers) from None
+        except (openai.OpenAIError, httpx2.HTTPError, ValueError, TypeError, AttributeError, LookupError) as error:
+            raise CallFailed(Reason.broken_response, f"{endpoint.url}{path}: {self._mask(str(error))[:200]}") from None
         endpoint.came_back()
         return found
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 from l2aco.llm.asked import Asked
 from l2aco.llm.catalog import Model
 from l2aco.llm.lines import FIRST, REPAIR, AnswerLine
+from l2aco.llm.replies import counted
 from l2aco.llm.request import FATAL, UNANSWERED, Answer, CallFailed, Message, Reason, Reply, Request
 from l2aco.llm.runner import Recording
 from l2aco.llm.structured import parse_reply, repair_messages
@@ -60,6 +62,7 @@ class Intake:
 
     def take(self, line: AnswerLine) -> Outcome:
         """Record what a line says, once."""
+        line = self._counted(line)
         outcome = self._take(line)
         self.counts[outcome] += 1
         if isinstance(line.end, Reply):
@@ -69,6 +72,14 @@ class Intake:
                 self.recording.report.spend(line.end.tokens_in, line.end.tokens_out, cost)
                 self.recording.report.calls += 1
         return outcome
+
+    def _counted(self, line: AnswerLine) -> AnswerLine:
+        """The line with the tokens that its answer took, estimated where it tells none."""
+        if not isinstance(line.end, Reply) or line.end.tokens_in + line.end.tokens_out:
+            return line
+        asked = self.asked.get(line.key) if line.key else None
+        request = self._again(asked) if asked else None
+        return replace(line, end=counted(line.end, self.turn(request)[1] if request else ()))
 
     def _take(self, line: AnswerLine) -> Outcome:
         key, journal = line.key, self.recording.journal

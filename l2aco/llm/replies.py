@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from l2aco.llm.keys import Mask
 from l2aco.llm.refusals import Refused, read_refusal, reason_of, said_in
-from l2aco.llm.request import CallFailed, Reason, Reply
+from l2aco.llm.request import CallFailed, Message, Reason, Reply
+from l2aco.llm.tokens import count_tokens
 
 _THOUGHTS = ("reasoning_content", "reasoning")
 
@@ -29,6 +31,14 @@ def reply_in(value: Any, mask: Mask) -> Reply:
         return _reply(value, mask)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise CallFailed(Reason.broken_response, f"the body is no chat completion ({mask(repr(error))})") from None
+
+
+def counted(reply: Reply, messages: Iterable[Message]) -> Reply:
+    """The reply with an estimate of its tokens where the server counts nothing, since a budget must."""
+    if reply.tokens_in + reply.tokens_out:
+        return reply
+    sent = sum(count_tokens(message["content"]) for message in messages)
+    return replace(reply, tokens_in=sent, tokens_out=count_tokens(reply.text) + count_tokens(reply.thoughts))
 
 
 def _reply(value: Any, mask: Mask) -> Reply:

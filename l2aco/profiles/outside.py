@@ -168,7 +168,7 @@ def take_answers(
     profiles = open_profile_set(set_name or _set_of(folder), workspace)
     if profiles.is_bundled:
         raise UsageError(f"profile set '{profiles.name}' is not one of this workspace")
-    files = sorted(path for path in folder.rglob("*.jsonl") if not path.match(_OURS))
+    files = sorted(path for path in folder.rglob("*.jsonl") if path.is_file() and not path.match(_OURS))
     if not files:
         raise InputError("holds no file of answers (.jsonl)", where=folder)
     job = outside_job(_spec_of(profiles), workspace)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, FiniteFloat, RootModel, ValidationError
 
 from l2aco.errors import DamagedError
-from l2aco.files import describe_validation
+from l2aco.files import describe_validation, is_name
 
 
 def _score(value: float) -> float:
@@ -23,6 +23,14 @@ def _bearable(value: float) -> float:
     return value
 
 
+def _name(value: str) -> str:
+    if not is_name(value):
+        raise ValueError("leads out of its folder, or cannot be a name")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+"""Of a file of the run, or of a run beside it."""
 _Score = Annotated[float, AfterValidator(_score)]
 """From -1 to 1, or NaN where it is not defined."""
 _Number = Annotated[float, AfterValidator(_bearable)]
@@ -38,8 +46,12 @@ class _Read(BaseModel):
 
 class Manifest(_Read):
     created_at: str
-    files: dict[str, str]
+    files: dict[Name, str]
     encoders: dict[str, str] = {}
+
+
+class Environment(RootModel[dict[str, Any]]):
+    """What environment.json holds, whatever a machine is described by."""
 
 
 class _Scores(_Read):

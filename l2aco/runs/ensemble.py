@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, RootModel, Valid
 
 from l2aco.entities import EntityKind
 from l2aco.errors import DamagedError
-from l2aco.files import child, describe_validation, read_json, sha256_file
+from l2aco.files import describe_validation, read_json, sha256_file
 from l2aco.models.inputs import Inputs
 from l2aco.runs.calibration import Calibration, logit
+from l2aco.runs.contents import Name
 
 if TYPE_CHECKING:
     from l2aco.runs.predictor import Scorer
@@ -33,7 +34,7 @@ class Member(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    run: str
+    run: Name
     manifest: str
     weight: FiniteFloat
     slope: FiniteFloat
@@ -82,19 +83,22 @@ def read_members(run: Run) -> list[Member]:
         raise DamagedError(describe_validation(error), where=path, remedy=run.again) from None
 
 
+def open_member(run: Run, member: Member) -> Run:
+    """A member of `run`, with the checksum that it had then: so no run is a part of itself. Raises DamagedError."""
+    manifest = run.path.parent / member.run / "manifest.json"
+    if not manifest.is_file() or sha256_file(manifest) != member.manifest:
+        raise DamagedError(
+            f"is an ensemble, and its member {member.run} is gone or is not what it was",
+            where=run.path,
+            remedy="Bring the member back, or make another: l2aco ensemble RUN RUN ...",
+        )
+    return run.sibling(member.run)
+
+
 def load_ensemble(run: Run, inputs: Inputs, device: str) -> tuple[Inputs, Blend]:
     """The members of `run`, ready to score, and `inputs` with theirs below; raises DamagedError where one is gone or is
     not what it was."""
     members = read_members(run)
-    predictors = []
-    for member in members:
-        manifest = child(run.path.parent, member.run) / "manifest.json"
-        if not manifest.is_file() or sha256_file(manifest) != member.manifest:
-            raise DamagedError(
-                f"is an ensemble, and its member {member.run} is gone or is not what it was",
-                where=run.path,
-                remedy="Bring the member back, or make another: l2aco ensemble RUN RUN ...",
-            )
-        predictors.append(run.sibling(member.run).predictor(device))
+    predictors = [open_member(run, member).predictor(device) for member in members]
     below = [predictor.inputs for predictor in predictors]
     return replace(inputs, below=below), Blend(members, [predictor.scorer for predictor in predictors])

@@ -13,7 +13,7 @@ from l2aco.bounds import check_bytes
 from l2aco.errors import DamagedError, InputError, L2aCoError, UsageError
 from l2aco.files import atomic_folder, atomic_path, is_name, require_there, sha256_bytes, sha256_file
 from l2aco.runs.compare import flatten
-from l2aco.runs.ensemble import MEMBERS, read_members
+from l2aco.runs.ensemble import MEMBERS, Member, open_member, read_members
 from l2aco.runs.run import Run, list_runs
 from l2aco.workspace import Workspace
 
@@ -21,25 +21,40 @@ IN_THE_NAME = ("dataset", "backbone", "split.setting", "split.fold", "seed", "of
 """Settings that a run's id says."""
 
 
-def members_of(run: Run) -> list[str]:
-    """The runs that an ensemble is made of; none of another run."""
-    if MEMBERS not in run.manifest["files"]:
-        return []
-    return [member.run for member in read_members(run)]
+def members_of(run: Run) -> list[Member]:
+    """What an ensemble is made of; nothing of another run."""
+    return read_members(run) if MEMBERS in run.manifest["files"] else []
+
+
+def _needs(run: Run) -> set[str]:
+    """The names of the runs without which this one cannot predict; a damaged ensemble cannot anyway."""
+    try:
+        return {member.run for member in members_of(run)}
+    except DamagedError:
+        return set()
 
 
 def delete_runs(runs: Sequence[Run], workspace: Workspace) -> None:
     """Remove runs for good. Raises UsageError where another run needs one of them; then all stay."""
     going = {run.id for run in runs}
     for other in list_runs(workspace):
-        if other.id not in going and (needed := going & {*members_of(other)}):
+        if other.id not in going and (needed := going & _needs(other)):
             raise UsageError(
                 f"the ensemble {other.id} needs {', '.join(sorted(needed))}", remedy=f"Delete {other.id} too, or first."
             )
     for run in runs:
         gone = workspace.runs / f".deleted-{run.id}"
+        _remove(gone)  # of a process that was killed
         run.path.rename(gone)  # at once: half a run is none
-        shutil.rmtree(gone)
+        _remove(gone)
+
+
+def _remove(path: Path) -> None:
+    """A folder with all that is in it; of a link to one, the link."""
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
 
 
 def export_run(run: Run, path: Path, *, replace: bool = False) -> list[str]:
@@ -60,9 +75,12 @@ def export_run(run: Run, path: Path, *, replace: bool = False) -> list[str]:
 
 def _with_members(run: Run) -> list[Run]:
     """The run and all that it is made of, each once."""
-    found = {run.id: run}
-    for name in members_of(run):
-        found |= {one.id: one for one in _with_members(run.sibling(name))}
+    found, waiting = {run.id: run}, [run]
+    while waiting:
+        one = waiting.pop()
+        parts = [open_member(one, member) for member in members_of(one)]
+        waiting += [part for part in parts if part.id not in found]
+        found |= {part.id: part for part in parts}
     return list(found.values())
 
 
@@ -119,9 +137,13 @@ def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, workspace: Worksp
         if entry.startswith(f"{name}/"):
             with archive.open(entry) as source, (folder / PurePosixPath(entry).name).open("wb") as target:
                 shutil.copyfileobj(source, target)
-    run = Run(folder, workspace)
-    for file in run.manifest["files"]:
-        run.file(file)
+    try:
+        run = Run(folder, workspace)
+        for file in run.manifest["files"]:
+            run.file(file)
+    except DamagedError as error:  # it speaks of a folder that will not be there
+        place = f"{name}/{Path(error.where or '').name}"
+        raise DamagedError(error.message, where=place, remedy="Export it again where it comes from.") from None
     strangers = {item.name for item in folder.iterdir()} - {"manifest.json", *run.manifest["files"]}
     if strangers:
         raise DamagedError(f"holds {', '.join(sorted(strangers))}, which its manifest does not name", where=name)

@@ -26,7 +26,7 @@ from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError, InputError, L2aCoError, MismatchError, UnknownNameError, UsageError
 from l2aco.files import load_spec, read_json, sha256_file, with_nan
 from l2aco.progress import Progress, Silent
-from l2aco.runs.contents import Manifest, Metrics, checked
+from l2aco.runs.contents import Environment, Manifest, Metrics, checked
 from l2aco.shown import Shown
 from l2aco.tables import read_written
 from l2aco.workspace import Workspace, names_in
@@ -131,7 +131,8 @@ class Run(Shown):
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        return dict(read_json(self.file("environment.json"), self.again))
+        path = self.file("environment.json")
+        return dict(checked(Environment, read_json(path, self.again), path, self.again))
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
@@ -143,7 +144,7 @@ class Run(Shown):
             return []
         path = self.file("history.csv")
         try:
-            return pl.read_csv(path).to_dicts()
+            return pl.read_csv(path, glob=False).to_dicts()
         except pl.exceptions.PolarsError as error:
             raise DamagedError(f"cannot be read ({error})", where=path, remedy=self.again) from None
 

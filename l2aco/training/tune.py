@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from l2aco.errors import L2aCoError, UnavailableError, UsageError
+from l2aco.errors import DamagedError, L2aCoError, UnavailableError, UsageError
 from l2aco.files import WriterLock, stable_hash, write_toml
 from l2aco.metrics import compute, get_metric
 from l2aco.models.estimator import Estimator
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 USUAL = ("learning_rate=1e-4:1e-2:log", "weight_decay=1e-6:1e-2:log")
 """What is searched of a network where nobody says."""
+
+
+LOG = "trials.log"
+"""Of optuna's journal, a line an event."""
 
 
 class TuneSpec(ShownSpec):
@@ -90,7 +95,7 @@ def tune(spec: TuneSpec, workspace: Workspace, progress: Progress | None = None)
     name = f"{base.dataset}-{base.backbone}-{setting}-{_hash(base, ranges, spec.seed)}"
     folder = workspace.root / "tune" / name
     with WriterLock(folder, f"the search {name}"):
-        study = _study(optuna, folder, _metric(base, workspace), spec.seed)
+        study = _study(optuna, folder / LOG, _metric(base, workspace), spec.seed, ranges)
         _search(study, spec, base, ranges, workspace, progress)
         return _winner(study, base, workspace, folder)
 
@@ -151,17 +156,41 @@ def _metric(base: TrainSpec, workspace: Workspace) -> str:
     return str(base.metric or "auroc")
 
 
-def _study(optuna: Any, folder: Path, metric: str, seed: int) -> Any:
+def _study(optuna: Any, log: Path, metric: str, seed: int, ranges: list[Range]) -> Any:
+    """The search that the log tells, or a new one. Raises DamagedError where it tells none, or of other settings."""
     from optuna.storages.journal import JournalFileBackend
 
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / "trials.log")))
     direction = "maximize" if get_metric(metric).higher else "minimize"
-    study = optuna.create_study(
-        study_name=metric, storage=storage, direction=direction, load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=seed),
-    )  # fmt: skip
+    _drop_torn_line(log)
+    try:
+        study = optuna.create_study(
+            study_name=metric, storage=optuna.storages.JournalStorage(JournalFileBackend(str(log))),
+            direction=direction, load_if_exists=True,
+        )  # fmt: skip
+        if study.direction.name.casefold() != direction:
+            raise ValueError(f"{metric} is to {direction}")
+        for trial in study.trials:
+            _check_trial(trial, ranges)
+    except Exception as error:  # whatever optuna finds wrong with its journal
+        raise DamagedError(
+            f"tells no search ({error or type(error).__name__})", where=log, remedy="Remove it: the search begins anew."
+        ) from None
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))  # the same after an interruption
     return study
+
+
+def _drop_torn_line(log: Path) -> None:
+    """A process that was killed may have left half a line, to which the next would be joined."""
+    if log.is_file() and (written := log.read_bytes()) and not written.endswith(b"\n"):
+        os.truncate(log, written.rfind(b"\n") + 1)
+
+
+def _check_trial(trial: Any, ranges: list[Range]) -> None:
+    """Raises what is wrong with a trial that is read from a log."""
+    if not trial.params.keys() <= {one.name for one in ranges}:
+        raise ValueError(f"trial {trial.number} has other settings")
+    if trial.value is not None and not math.isfinite(trial.value):
+        raise ValueError(f"trial {trial.number} has no number as its value")
 
 
 def _finished(study: Any) -> list[Any]:

@@ -12,6 +12,7 @@ import pytest
 from excel import table_cells, write_excel
 
 from l2aco.data.dataset import DataSet
+from l2aco.tables import read_raw
 from l2aco.workspace import Workspace
 
 Cli = Callable[..., Any]
@@ -305,3 +306,25 @@ def test_a_table_of_very_many_or_very_long_columns_is_a_short_message(
     arguments = ("o.csv",) if role == "triples" else ("s.csv", "--drugs", "o.csv")
     error = cli("data", "import", *arguments, "--name", "m", code=1).stderr
     assert "Columns found: " in error and len(error) < 2_000
+
+
+def test_a_path_is_no_pattern(tmp_path: Path) -> None:
+    """Browsers and people put brackets into names; another file that the name would fit is not read in its place."""
+    folder = tmp_path / "[work] *"
+    folder.mkdir()
+    for name, other in (("mine[1]", "mine1"), ("any*", "anything")):
+        for one, value in ((name, "A"), (other, "B")):
+            pl.DataFrame({"drug_a": [value]}).write_parquet(folder / f"{one}.parquet")
+            (folder / f"{one}.csv").write_text(f"drug_a\n{value}\n")
+            write_excel(folder / f"{one}.xlsx", {"A1": "drug_a", "A2": value})
+        for ending in ("parquet", "csv", "xlsx"):
+            assert read_raw(folder / f"{name}.{ending}").frame["drug_a"].to_list() == ["A"]
+
+
+def test_json_that_spells_half_a_letter_is_refused(cli: Cli, workspace: Workspace) -> None:
+    Path("dffndds").mkdir()
+    Path("dffndds/labeled_triples.csv").write_text("drug_1,drug_2,context,label\n1,2,X,1\n")
+    Path("dffndds/drug_set.json").write_text('{"1": {"smiles": "C\\ud800"}, "2": {"smiles": "CC"}}')
+    told = cli("data", "import", "dffndds", "--name", "mine", code=1).stderr
+    assert "drug_set.json: is not JSON of a data set" in told
+    assert not (workspace.data / "mine").exists()

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from l2aco.errors import DamagedError
 from l2aco.explore.page import Document, Page
-from l2aco.explore.pages import page_of
+from l2aco.explore.pages import page_of, suites
 from l2aco.explore.render import harmless, render
 from l2aco.explore.site import Site
 from l2aco.workspace import Workspace
@@ -46,3 +47,21 @@ def test_a_slug_is_a_name_of_any_file_system(tmp_path: Path) -> None:
     for one in found:
         (tmp_path / f"{one}.html").touch()
     assert len(list(tmp_path.iterdir())) == len(names)
+
+
+def test_whatever_a_page_stumbles_over_is_that_page_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that lets something through is a fault; it stops neither the server nor an export."""
+
+    def stumble(*_: object) -> None:
+        raise TypeError("a list, and a mapping was thought of")
+
+    monkeypatch.setattr(suites, "open_finished", stumble)
+    (slug,) = site.suites()
+    with pytest.raises(DamagedError, match="a mapping was thought of"):
+        page_of(site, f"suite/{slug}.html", {})
+    assert isinstance(page_of(site, f"report/{slug}.html", {}), Document)
+
+
+def test_a_folder_that_is_called_like_a_report_is_none(tmp_path: Path) -> None:
+    (tmp_path / "bench" / "one" / "report.html").mkdir(parents=True)
+    assert not Site(Workspace(tmp_path)).suites()

@@ -90,6 +90,7 @@ READERS = {
     "tables.py": "data/test_any_source.py::test_any_parquet_and_excel_of_triples",
     "training/checkpoint.py": "training/test_loop.py::test_any_state_of_an_unfinished_run",
     "training/request.py": SHIPPED,
+    "training/tune.py": "training/test_tune.py::test_any_log_of_a_search",
     "workspace.py": "llm/test_llm_any_input.py::test_settings_with_anything_in_their_places",
 }
 READING = frozenset(

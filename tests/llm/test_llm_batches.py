@@ -207,3 +207,58 @@ def test_a_ledger_of_any_lines(tmp_path_factory: pytest.TempPathFactory, lines: 
     except DamagedError:
         return
     assert set(found) <= {"a"}
+
+
+ODD: dict[str, tuple[str, str, Any]] = {
+    "a list for a file": ("POST", "files", [1]),
+    "a text for a file": ("POST", "files", b"hello"),
+    "a file without an id": ("POST", "files", {}),
+    "a list for a batch": ("GET", "batches/", [1]),
+    "a status that is none": ("GET", "batches/", {"id": "x", "status": ["completed"]}),
+    "errors that are none": ("GET", "batches/", {"id": "x", "status": "failed", "errors": [1]}),
+    "an error of no line": (
+        "GET",
+        "batches/",
+        {"id": "x", "status": "failed", "errors": {"data": [{"line": -9}, {"line": 10**30}]}},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_a_server_that_answers_something_else_ends_the_run_in_one_message(
+    cli: Cli, workspace: Workspace, what: str
+) -> None:
+    method, path, value = ODD[what]
+    with batch_server(seconds=0.0) as (url, api):
+        sound = api.handle
+        odd = lambda *call: value if call[0] == method and call[1].startswith(f"/v1/{path}") else sound(*call)  # noqa: E731
+        api.handle = odd  # type: ignore[method-assign]
+        listed = prepare(workspace.root, url, 2)
+        told = cli("profile", "--llm", "m", "--batch", "--entities", listed, "--attempts", 1, code=1)
+    assert "Stopped: " in told.stderr + told.stdout
+    assert not (workspace.root / "profiles" / "m" / "records.jsonl").exists()
+
+
+def test_a_file_of_answers_without_an_end_is_broken_off(
+    cli: Cli, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("l2aco.llm.batch_api.MAX_BYTES", 10_000)
+    with batch_server(seconds=0.0) as (url, _):
+        listed = prepare(workspace.root, url, 40)
+        told = cli("profile", "--llm", "m", "--batch", "--entities", listed, "--attempts", 1, code=1)
+    assert "larger than 10,000 bytes" in told.stderr + told.stdout
+    assert sum(path.stat().st_size for path in workspace.root.rglob(".batches/*.output.jsonl")) == 0
+
+
+def test_answers_that_tell_no_tokens_count_for_the_budget_all_the_same(cli: Cli, workspace: Workspace) -> None:
+    with batch_server(seconds=0.0) as (url, api):
+        sound = api.handle
+
+        def silent(*call: Any) -> Any:
+            found = sound(*call)
+            return found.replace(b'"usage"', b'"useless"') if isinstance(found, bytes) else found
+
+        api.handle = silent  # type: ignore[method-assign]
+        report = batch(cli, prepare(workspace.root, url, 3))
+    assert report["cost_usd"] == pytest.approx((api.tokens[0] + 2 * api.tokens[1]) / 2e6)
+    assert sum(item.tokens_in for item in Ledger(workspace.root / "profiles" / "m").batches.values()) == api.tokens[0]

@@ -168,3 +168,11 @@ def test_the_real_run_batch(cli: Cli, workspace: Workspace, tmp_path: Path) -> N
     told = json.loads(cli("profiles", "answers", "out", "--json", code=None).stdout)
     assert told.get("foreign", 0) == 0
     assert sum(told.get(name, 0) for name in ("answered", "to_repair", "failed")) == 20
+
+
+def test_a_folder_that_is_called_like_answers_is_none(cli: Cli, workspace: Workspace) -> None:
+    listed = entities(workspace.root, 2)
+    cli("profiles", "requests", "gpt-4o-mini", "--entities", listed, "-o", "out")
+    Path("out/old.jsonl").mkdir()
+    answered(Path("out"), *map(answer_line, asked(Path("out"))))
+    assert json.loads(cli("profiles", "answers", "out", "--json").stdout)["profiles"] == 2

@@ -87,6 +87,7 @@ def look(root: Path) -> None:
 
 
 LOOKS: dict[str, Callable[[Run], object]] = {
+    "environment.json": lambda run: run.environment,
     "spec.toml": lambda run: run_rows(run.workspace) and run.spec,
     "history.csv": lambda run: run.history,
     "predictions.parquet": lambda run: run.tested(),
@@ -138,7 +139,9 @@ def test_metrics_with_anything_in_their_places(request: Any, broken: Broken, sou
     feed(request, either, lambda text: look(broken("MLP", {"metrics.json": text.encode()})))
 
 
-@pytest.mark.parametrize("name", ["spec.toml", "history.csv", "predictions.parquet", "entities.parquet"])
+@pytest.mark.parametrize(
+    "name", ["environment.json", "spec.toml", "history.csv", "predictions.parquet", "entities.parquet"]
+)
 def test_files_with_any_bytes(request: Any, broken: Broken, sound: dict[str, Run], name: str) -> None:
     valid = (sound["MLP"].path / name).read_bytes()
     feed(request, mutated(valid), lambda data: look_at(broken("MLP", {name: data}), name))

@@ -8,6 +8,7 @@ import zipfile
 import polars as pl
 import pytest
 
+from l2aco.files import sha256_bytes, sha256_file
 from l2aco.runs.run import list_runs, open_run
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.ensemble import make_ensemble
@@ -93,3 +94,50 @@ def test_the_end_of_a_training_says_whether_knowledge_helped(lab, cli):
     assert len(list_runs(lab)) == 2
     cli("train", "--spec", spec, "--again", "-q")
     assert len(list_runs(lab)) == 3
+
+
+def _forged(run, path, name, members=None, files=None):
+    """An archive of a copy of `run` called `name`, with these members or names of files in its manifest."""
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    data = {file: (run.path / file).read_bytes() for file in manifest["files"]}
+    if members is not None:
+        data["members.json"] = json.dumps(members).encode()
+        manifest["files"]["members.json"] = sha256_bytes(data["members.json"])
+    manifest["files"] |= files or {}
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, content in {**data, "manifest.json": json.dumps(manifest).encode()}.items():
+            archive.writestr(f"{name}/{file}", content)
+
+
+def test_a_run_from_anybody_takes_nothing_along_from_outside(kept, cli, tmp_path):
+    """Neither by the names of its files nor by those of its members, and it is no part of itself."""
+    lab, network, mixed, _ = kept
+    bad, secret = tmp_path / "bad.zip", tmp_path / "secret"
+    secret.write_text("what others shall not have")
+    for name in (str(secret), f"../../../{secret.name}", "", ".hidden"):
+        _forged(network, bad, "forged", files={name: sha256_file(secret)})
+        assert "leads out" in cli("runs", "import", bad, code=1).stderr
+    member = {"run": "forged", "manifest": "0" * 64, "weight": 0.5, "slope": 1.0, "intercept": 0.0}
+    for wrong in ({}, {"run": f"../runs/{mixed.id}", "manifest": sha256_file(mixed.path / "manifest.json")}):
+        _forged(network, bad, "forged", [member | wrong, member | wrong])
+        cli("runs", "import", bad)
+        assert "Error" in cli("runs", "export", "forged", tmp_path / "out.zip", code=1).stderr
+        assert not (tmp_path / "out.zip").exists()
+        cli("runs", "delete", "forged", "--yes")
+    assert {run.id for run in list_runs(lab)} >= {network.id, mixed.id}
+
+
+def test_a_damaged_ensemble_keeps_no_run_from_going(kept, cli, tmp_path):
+    lab, network, mixed, both = kept
+    cli("runs", "delete", both.id, "--yes")
+    _forged(network, tmp_path / "bad.zip", "damaged", [])
+    cli("runs", "import", tmp_path / "bad.zip")
+    (lab.runs / f".deleted-{network.id}" / "left").mkdir(parents=True)
+    cli("runs", "delete", network.id, "--yes")
+    elsewhere = tmp_path / "elsewhere"
+    mixed.path.rename(elsewhere)
+    mixed.path.symlink_to(elsewhere)
+    cli("runs", "delete", mixed.id, "--yes")
+    assert (elsewhere / "manifest.json").is_file(), "the link goes, not what it leads to"
+    assert [run.id for run in list_runs(lab)] == ["damaged"]
+    assert not list(lab.runs.glob(".deleted-*"))

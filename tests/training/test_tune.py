@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from any_bytes import altered_json, dumps, feed, mutated
+from hypothesis import strategies as st
 
 from l2aco.runs.run import list_runs
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.train import train
-from l2aco.training.tune import parse_space, validation_value
+from l2aco.training.tune import _study, parse_space, validation_value
 
 pytest.importorskip("optuna")
 SPACE = ("--backbone", "GCN", "--store", "none", "--set", "align.loss=none", "--set", "epochs=1")
@@ -41,3 +43,49 @@ def test_wrong_ranges_are_refused_before_anything_is_trained(lab, cli):
     (whole,) = parse_space(("epochs=5:50",))
     assert whole.kind == "whole" and parse_space(("lr=0.1:1",))[0].kind == "float"
     assert not (lab.root / "tune").exists()
+
+
+@pytest.fixture
+def searched(lab, cli):
+    """The log of a search of two trials, and the command that goes on with it."""
+    asked = ("tune", "--backbone", "Logistic", "--space", "strength=0.1:1", "--trials", 2)
+    cli(*asked)
+    (log,) = lab.root.glob("tune/*/trials.log")
+    return log, asked
+
+
+def test_a_search_that_was_killed_while_it_wrote_goes_on(searched, cli):
+    log, asked = searched
+    log.write_bytes(log.read_bytes()[:-15])
+    assert "1 trials are there already" in cli(*asked).stderr
+    assert "2 trials are there already" in cli(*asked).stderr
+
+
+def test_a_log_that_tells_no_search_is_said_and_kept(searched, cli):
+    log, asked = searched
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    for wrong in ({"directions": [1]}, {"param_name": "seed"}, {"values": [float("nan")]}, {"values": [1, 2]}):
+        log.write_text(
+            "".join(json.dumps(event | {k: v for k, v in wrong.items() if k in event}) + "\n" for event in events)
+        )
+        before = log.read_bytes()
+        assert "the search begins anew" in cli(*asked, code=1).stderr
+        assert log.read_bytes().startswith(before), "nothing is taken out of it"
+    log.unlink()
+    cli(*asked)
+
+
+def test_any_log_of_a_search(request, searched):
+    optuna = pytest.importorskip("optuna")
+    log, _ = searched
+    ranges = parse_space(("strength=0.1:1",))
+    good = log.read_bytes()
+
+    def read(data):
+        log.write_bytes(data)
+        _study(optuna, log, "auroc", 0, ranges)
+
+    read(good)
+    events = [json.loads(line) for line in good.splitlines()]
+    odd = st.builds(lambda value: "".join(dumps(event) + "\n" for event in value).encode(), altered_json(events))
+    feed(request, mutated(good) | odd, read)

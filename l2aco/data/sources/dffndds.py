@@ -18,6 +18,7 @@ from l2aco.data.labels import LabelRule
 from l2aco.data.sources.base import ReadOptions, SourceData, safe_file
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
+from l2aco.files import parse_json
 from l2aco.tables import MAX_CELL, read_table
 
 DRUGS = "drug_set.json"
@@ -82,12 +83,12 @@ def read_json_table(path: Path) -> dict[str, Any]:
     InputError with the line."""
     check_bytes(path, path.stat().st_size)
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        found = parse_json(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"is not UTF-8 text (byte {error.start})", where=path) from None
     except json.JSONDecodeError as error:
         raise InputError(f"is not JSON ({error.msg})", where=f"{path}:{error.lineno}") from None
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, lists 100,000 deep
+    except ValueError as error:  # a number of 5,000 digits, lists 100,000 deep, half a pair of surrogates
         raise InputError(f"is not JSON of a data set ({error})", where=path) from None
     if not isinstance(found, dict) or not found:
         raise InputError("is not a JSON object of entries by id", where=path)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from l2aco.entities import EntityKind
-from l2aco.errors import UnknownNameError
+from l2aco.errors import DamagedError, L2aCoError, UnknownNameError
 from l2aco.explore.page import Document, Page
 from l2aco.explore.pages import datasets, entities, entity, home, profiles, recommend, run, runs, search, stores, suites
 from l2aco.explore.site import Site
@@ -35,11 +35,18 @@ LIVE: tuple[tuple[str, Builder], ...] = (
     (r"(recommend)\.html", recommend.page),
 )
 """Only a server has them."""
+MOST_SAID = 300
 
 
 def page_of(site: Site, path: str, query: Query) -> Page | Document:
-    """The page at this address; raises UnknownNameError where there is none, and what its subject raises."""
+    """The page at this address; raises UnknownNameError where there is none, and L2aCoError for whatever is wrong with
+    its subject: what lies in a workspace may come from anybody, and one oddity takes no other page with it."""
     for pattern, build in ROUTES + (LIVE if site.live else ()):
         if found := re.fullmatch(pattern, path):
-            return build(site, found[1] or "", query)
+            try:
+                return build(site, found[1] or "", query)
+            except L2aCoError:
+                raise
+            except Exception as error:
+                raise DamagedError(f"holds what no page can show ({error!r})"[:MOST_SAID], where=path) from error
     raise UnknownNameError("page", path[:80], ())
