@@ -181,6 +181,15 @@ def test_waiting_is_said_once(httpserver):
     assert "overloaded" in line
 
 
+@pytest.fixture
+def interruptible():
+    """A shell that starts the tests in the background has them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_what_was_answered_before_an_interrupt_is_kept(httpserver, workspace, own_settings, cli, monkeypatch):
     seen: list[list[str]] = []
 
