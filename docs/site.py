@@ -34,4 +34,6 @@ def notebook(path: Path) -> str:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Lead the links to results there."""
-    return markdown.replace("](../benchmarks/results/", "](results/").replace("](benchmarks/results/", "](results/")
+    for link, there in (("", ""), ("../", ""), ("../../", "../")):
+        markdown = markdown.replace(f"]({link}benchmarks/results/", f"]({there}results/")
+    return markdown
