@@ -26,7 +26,7 @@ from l2aco.llm.lines import AnswerLine, custom_id, key_and_turn
 from l2aco.llm.options import RunLimits
 from l2aco.llm.replies import reply_in
 from l2aco.llm.report import RunReport
-from l2aco.llm.request import FATAL, CallFailed, Request
+from l2aco.llm.request import FATAL, CallFailed, Reply, Request
 from l2aco.llm.ways import Way
 
 ToAsked = Callable[[Request, int], dict[str, Any]]
@@ -143,12 +143,11 @@ class _ByRay:
         yield from processor(ray.data.from_items(rows, override_num_blocks=blocks)).iter_rows()
 
     def _take(self, row: dict[str, Any]) -> None:
-        key, turn = key_and_turn(row["custom_id"])
+        end: Reply | CallFailed
         try:
             end = reply_in(json.loads(row["answer"]), self._mask)
         except CallFailed as failure:
-            self.intake.take(AnswerLine(row["custom_id"], key, turn, failure))
+            end = failure
             if failure.reason in FATAL:
                 self.report.stop(str(failure), REMEDIES[failure.reason])
-            return
-        self.intake.take(AnswerLine(row["custom_id"], key, turn, end))
+        self.intake.take(AnswerLine(row["custom_id"], *key_and_turn(row["custom_id"]), end))
