@@ -37,12 +37,7 @@ _FULL = "token_limit_exceeded"
 
 
 def run_batches(
-    engine: OpenAIEngine,
-    intake: Intake,
-    ledger: Ledger,
-    *,
-    limits: RunLimits,
-    wait: bool = True,
+    engine: OpenAIEngine, intake: Intake, ledger: Ledger, *, limits: RunLimits, wait: bool = True
 ) -> RunReport:
     """Have every missing request answered in batches; returns when all is done, or, without `wait`, when all that
     can be is at the provider's.

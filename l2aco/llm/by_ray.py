@@ -34,13 +34,7 @@ _ROWS = 16
 """In a block: what is asked again when a worker dies."""
 
 
-def run_by_ray(
-    engine: OpenAIEngine,
-    intake: Intake,
-    *,
-    limits: RunLimits,
-    address: str | None = None,
-) -> RunReport:
+def run_by_ray(engine: OpenAIEngine, intake: Intake, *, limits: RunLimits, address: str | None = None) -> RunReport:
     """Have every missing request answered by the workers of a Ray cluster: that of `address`, else one on this machine.
 
     Raises UnavailableError where Ray is not installed. The budget is looked at before each portion, at the most that it
