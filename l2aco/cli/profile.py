@@ -10,6 +10,7 @@ import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
 from l2aco.llm.options import EngineOptions, RunLimits
+from l2aco.llm.report import most_common
 
 if TYPE_CHECKING:
     from l2aco.entities import Entity
@@ -334,11 +335,9 @@ def _tell_in_words(shell: Shell, report: ProfileReport, failed: int) -> None:
             f"{run.tokens_in:,} + {run.tokens_out:,} tokens, {cost}, {run.seconds:,.1f} s"
         )
     if failed:
-        top = ", ".join(f"{number:,} {reason}" for reason, number in run.failed.most_common(3))
         before = f"{run.failed_before:,} given up before" if run.failed_before else ""
-        shell.warn(
-            f"Failed: {', '.join(filter(None, (top, before)))} (failures.jsonl has each; --retry-failed asks again)"
-        )
+        why = ", ".join(filter(None, (most_common(run.failed), before)))
+        shell.warn(f"Failed: {why} (failures.jsonl has each; --retry-failed asks again)")
 
 
 def register(app: typer.Typer) -> None:

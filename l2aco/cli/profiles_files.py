@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.llm.report import most_common
 
 if TYPE_CHECKING:
     from l2aco.profiles.outside import AnswersReport
@@ -129,8 +130,7 @@ def _tell(shell: Shell, done: AnswersReport) -> None:
     counted = ", ".join(f"{number:,} {outcome}" for outcome, number in sorted(done.counts.items()))
     shell.print(f"Read {done.counts.total():,} answers in {done.files:,} files: {counted}")
     if done.run.failed:
-        top = ", ".join(f"{number:,} {reason}" for reason, number in done.run.failed.most_common(3))
-        shell.warn(f"Failed: {top} (failures.jsonl has each)")
+        shell.warn(f"Failed: {most_common(done.run.failed)} (failures.jsonl has each)")
     for what, found in (("Asked for by nobody, and refused", done.refused), ("No answer", done.broken)):
         if found:
             more = f", and {len(found) - _SHOWN:,} more (--json lists all)" if len(found) > _SHOWN else ""
