@@ -204,10 +204,8 @@ def _flags(text: str) -> tuple[str, ...]:
 
 
 def _spec(workspace: Workspace, **values: object) -> ProfileSpec:
-    from pydantic import ValidationError
-
     from l2aco.errors import UsageError
-    from l2aco.files import describe_validation
+    from l2aco.files import checked_spec
     from l2aco.profiles.spec import ProfileSpec
 
     if values["llm"] is None:
@@ -217,10 +215,7 @@ def _spec(workspace: Workspace, **values: object) -> ProfileSpec:
             "which language model?",
             remedy='Name one with --llm (`l2aco llms` lists them), or set llm = "NAME" in l2aco.toml.',
         )
-    try:
-        return ProfileSpec.model_validate({name: value for name, value in values.items() if value is not None})
-    except ValidationError as error:
-        raise UsageError(describe_validation(error)) from None
+    return checked_spec(ProfileSpec, {name: value for name, value in values.items() if value is not None})
 
 
 def _tell_plan(shell: Shell, workspace: Workspace, spec: ProfileSpec, entities: list[Entity], json: bool) -> None:

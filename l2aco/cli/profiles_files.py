@@ -73,18 +73,12 @@ def requests(
 
 
 def _spec(shell: Shell, set_name: str, given: dict[str, object]) -> ProfileSpec:
-    from pydantic import ValidationError
-
-    from l2aco.errors import UsageError
-    from l2aco.files import describe_validation
+    from l2aco.files import checked_spec
     from l2aco.profiles.outside import existing_spec
     from l2aco.profiles.spec import ProfileSpec
 
     known = existing_spec(set_name, shell.workspace)
-    try:
-        return ProfileSpec.model_validate({"llm": set_name, **known, **given, "set_name": set_name})
-    except ValidationError as error:
-        raise UsageError(describe_validation(error)) from None
+    return checked_spec(ProfileSpec, {"llm": set_name, **known, **given, "set_name": set_name})
 
 
 @verb(resumes=True)
