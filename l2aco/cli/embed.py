@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
-from l2aco.embeddings.spec import IndexName, Precision
+from l2aco.embeddings.choices import IndexName, Precision
 
 
 def register(app: typer.Typer) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
 from l2aco.errors import UsageError
-from l2aco.models.spec import FusionName, LossName, OffsetName, ScopeName, VectorsName
+from l2aco.models.choices import FusionName, LossName, OffsetName, ScopeName, VectorsName
 
 if TYPE_CHECKING:
     from l2aco.runs.run import Run

@@ -9,8 +9,9 @@ from pydantic import ConfigDict, Field, ValidationError, create_model, field_val
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.errors import UsageError
 from l2aco.files import describe_validation
+from l2aco.models.choices import OffsetName
 from l2aco.models.recipe import Recipe
-from l2aco.models.spec import AlignSpec, OffsetName
+from l2aco.models.spec import AlignSpec
 from l2aco.shown import ShownSpec
 
 _FIELDS: dict[str, Any] = {

@@ -17,7 +17,8 @@ from l2aco.cli.main import VERBS
 from l2aco.cli.shell import Shell, verb
 
 HEAVY = ("torch", "transformers", "faiss", "vllm", "FlagEmbedding", "openai", "rdkit", "numba", "sentence_transformers",
-         "torch_geometric", "dgl", "sklearn", "scipy", "polars", "pandas", "matplotlib", "numpy")  # fmt: skip
+         "torch_geometric", "dgl", "sklearn", "scipy", "polars", "pandas", "matplotlib", "numpy",
+         "pydantic")  # fmt: skip
 
 
 def test_help_and_version_import_nothing_heavy() -> None:
