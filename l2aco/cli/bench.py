@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,11 +12,6 @@ from l2aco.cli.shell import JsonOption, Shell, verb
 from l2aco.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks with controls: does the knowledge help, and how sure are we?")
-
-
-class Executor(StrEnum):
-    processes = "processes"
-    ray = "ray"
 
 
 @verb(resumes=True)
@@ -30,8 +24,9 @@ def run(
     seed: Annotated[list[int] | None, typer.Option(help="Instead of the suite's seeds; may be repeated.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs that train at the same time.")] = 1,
     executor: Annotated[
-        Executor, typer.Option(help="What trains several jobs: processes of this machine, or Ray.")
-    ] = Executor.processes,
+        Literal["processes", "ray"],
+        typer.Option(help="What trains several jobs: processes of this machine, or Ray."),
+    ] = "processes",
     address: Annotated[str | None, typer.Option(help="With --executor ray: a cluster (default: a local one).")] = None,
     hours: Annotated[float | None, typer.Option(help="Begin no run after so many hours.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the report.")] = None,
@@ -49,7 +44,7 @@ def run(
 
     budget = None if hours is None else {"hours": hours}
     asked = load_suite(suite, dataset=tuple(dataset or ()), seeds=tuple(seed or ()), budget=budget)
-    if address is not None and executor is not Executor.ray:
+    if address is not None and executor != "ray":
         raise UsageError("--address belongs to --executor ray")
     for name in asked.dataset:
         check_names({"dataset": name}, shell.workspace)
@@ -58,7 +53,7 @@ def run(
     from l2aco.bench.tables import where
     from l2aco.training.on_ray import ray_pool
 
-    pool = partial(ray_pool, address=address) if executor is Executor.ray else None
+    pool = partial(ray_pool, address=address) if executor == "ray" else None
     folder = out or shell.workspace.bench / asked.name
     check_folder(folder)
     outcome = run_suite(asked, shell.workspace, shell, jobs=jobs, pool=pool)
@@ -66,11 +61,11 @@ def run(
     changed += [word for number in seed or () for word in ("--seed", str(number))]
     report = make_report(outcome, shell.workspace, shlex.join(["l2aco", "bench", "run", suite, *changed]))
     report.save(folder)
+    if report.simulated:
+        shell.warn(f"SIMULATED data ({', '.join(report.simulated)}): these numbers mean nothing about real drugs.")
     if json:
         shell.json(report.as_dict())
         return
-    if report.simulated:
-        shell.warn(f"SIMULATED data ({', '.join(report.simulated)}): these numbers mean nothing about real drugs.")
     for verdict in report.verdicts:
         shell.print(verdict.sentence() + "\n")
     for section in report.sections:

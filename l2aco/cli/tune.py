@@ -50,12 +50,12 @@ def tune(
 
     job = TuneSpec(base=asked, space=tuple(space or ()), trials=trials, minutes=minutes, seed=seed)
     found = search(job, shell.workspace, shell)
+    if open_dataset(str(found.spec.dataset), shell.workspace).simulated:
+        shell.warn("SIMULATED data: these numbers mean nothing about real drugs.")
     if json:
         facts = {"spec": found.path, "metric": found.metric, "value": found.value, "trials": found.trials}
         shell.json(facts)
         return
-    if open_dataset(str(found.spec.dataset), shell.workspace).simulated:
-        shell.warn("SIMULATED data: these numbers mean nothing about real drugs.")
     shell.table(found.trials[:10], title=f"best trials, {found.metric} of validation rows")
     shell.print(f"Train the winner, and see its test rows: l2aco train --spec {found.path}")
 

@@ -1,4 +1,4 @@
-"""Words that the spec and the command line share, apart from the spec: help is shown without loading pydantic."""
+"""Words that the spec and the command line share, apart from the spec: l2aco --help loads no pydantic."""
 
 from __future__ import annotations
 
