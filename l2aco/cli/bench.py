@@ -18,10 +18,8 @@ app = typer.Typer(no_args_is_help=True, help="Benchmarks with controls: does the
 def run(
     shell: Shell,
     suite: Annotated[str, typer.Argument(help="A shipped suite (`l2aco bench list`), or a TOML file.")],
-    dataset: Annotated[
-        list[str] | None, typer.Option(help="Instead of the suite's data sets; may be repeated.")
-    ] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Instead of the suite's seeds; may be repeated.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="Instead of the suite's data sets; repeat it.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Instead of the suite's seeds; repeat it.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs that train at the same time.")] = 1,
     executor: Annotated[
         Literal["processes", "ray"],
@@ -29,7 +27,7 @@ def run(
     ] = "processes",
     address: Annotated[str | None, typer.Option(help="With --executor ray: a cluster (default: a local one).")] = None,
     hours: Annotated[float | None, typer.Option(help="Begin no run after so many hours.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the report.")] = None,
+    out: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the report.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Train every model of a suite that is not there yet, measure, and judge its claims.
@@ -118,7 +116,7 @@ def compare(
 def board(
     shell: Shell,
     folders: Annotated[list[Path], typer.Argument(help="Folders of reports that `bench run` wrote.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Markdown file to write.")] = None,
+    out: Annotated[Path | None, typer.Option("--output", "-o", help="Markdown file to write.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Put the models of finished suites side by side, those that cannot be told apart in one group.

@@ -89,7 +89,7 @@ def train(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="name=value: any hyper-parameter; may be repeated.", rich_help_panel=_MODEL),
+        typer.Option("--set", help="name=value: any hyper-parameter; repeat it.", rich_help_panel=_MODEL),
     ] = None,
     spec: Annotated[
         Path | None,
