@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,26 +14,20 @@ from l2aco.errors import UsageError
 app = typer.Typer(no_args_is_help=True, help="Benchmarks with controls: does the knowledge help, and how sure are we?")
 
 
-class Executor(StrEnum):
-    processes = "processes"
-    ray = "ray"
-
-
 @verb(resumes=True)
 def run(
     shell: Shell,
     suite: Annotated[str, typer.Argument(help="A shipped suite (`l2aco bench list`), or a TOML file.")],
-    dataset: Annotated[
-        list[str] | None, typer.Option(help="Instead of the suite's data sets; may be repeated.")
-    ] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Instead of the suite's seeds; may be repeated.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="Instead of the suite's data sets; repeat it.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Instead of the suite's seeds; repeat it.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs that train at the same time.")] = 1,
     executor: Annotated[
-        Executor, typer.Option(help="What trains several jobs: processes of this machine, or Ray.")
-    ] = Executor.processes,
+        Literal["processes", "ray"],
+        typer.Option(help="What trains several jobs: processes of this machine, or Ray."),
+    ] = "processes",
     address: Annotated[str | None, typer.Option(help="With --executor ray: a cluster (default: a local one).")] = None,
     hours: Annotated[float | None, typer.Option(help="Begin no run after so many hours.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the report.")] = None,
+    out: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the report.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Train every model of a suite that is not there yet, measure, and judge its claims.
@@ -49,7 +42,7 @@ def run(
 
     budget = None if hours is None else {"hours": hours}
     asked = load_suite(suite, dataset=tuple(dataset or ()), seeds=tuple(seed or ()), budget=budget)
-    if address is not None and executor is not Executor.ray:
+    if address is not None and executor != "ray":
         raise UsageError("--address belongs to --executor ray")
     for name in asked.dataset:
         check_names({"dataset": name}, shell.workspace)
@@ -58,7 +51,7 @@ def run(
     from l2aco.bench.tables import where
     from l2aco.training.on_ray import ray_pool
 
-    pool = partial(ray_pool, address=address) if executor is Executor.ray else None
+    pool = partial(ray_pool, address=address) if executor == "ray" else None
     folder = out or shell.workspace.bench / asked.name
     check_folder(folder)
     outcome = run_suite(asked, shell.workspace, shell, jobs=jobs, pool=pool)
@@ -66,11 +59,11 @@ def run(
     changed += [word for number in seed or () for word in ("--seed", str(number))]
     report = make_report(outcome, shell.workspace, shlex.join(["l2aco", "bench", "run", suite, *changed]))
     report.save(folder)
+    if report.simulated:
+        shell.warn(f"SIMULATED data ({', '.join(report.simulated)}): these numbers mean nothing about real drugs.")
     if json:
         shell.json(report.as_dict())
         return
-    if report.simulated:
-        shell.warn(f"SIMULATED data ({', '.join(report.simulated)}): these numbers mean nothing about real drugs.")
     for verdict in report.verdicts:
         shell.print(verdict.sentence() + "\n")
     for section in report.sections:
@@ -123,7 +116,7 @@ def compare(
 def board(
     shell: Shell,
     folders: Annotated[list[Path], typer.Argument(help="Folders of reports that `bench run` wrote.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Markdown file to write.")] = None,
+    out: Annotated[Path | None, typer.Option("--output", "-o", help="Markdown file to write.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Put the models of finished suites side by side, those that cannot be told apart in one group.

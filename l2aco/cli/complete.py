@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from l2aco.workspace import Workspace, bundled, names_in
+if TYPE_CHECKING:
+    from l2aco.workspace import Workspace
 
-Values = Callable[[Workspace], Iterable[str]]
+Values = Callable[["Workspace"], Iterable[str]]
 
 
 def _backbones(workspace: Workspace) -> Iterable[str]:
@@ -38,22 +40,32 @@ def _llms(workspace: Workspace) -> Iterable[str]:
 
 
 def _datasets(workspace: Workspace) -> Iterable[str]:
+    from l2aco.workspace import names_in
+
     return {*names_in(workspace.data), "demo"}
 
 
 def _runs(workspace: Workspace) -> Iterable[str]:
+    from l2aco.workspace import names_in
+
     return names_in(workspace.runs)
 
 
 def _stores(workspace: Workspace) -> Iterable[str]:
+    from l2aco.workspace import names_in
+
     return names_in(workspace.embeddings)
 
 
 def _sets(workspace: Workspace) -> Iterable[str]:
+    from l2aco.workspace import bundled, names_in
+
     return {*names_in(workspace.profiles), *names_in(bundled("profiles"))}
 
 
 def _suites(workspace: Workspace) -> Iterable[str]:
+    from l2aco.workspace import bundled
+
     return (path.stem for path in bundled("benchmarks/suites").glob("*.toml"))
 
 
@@ -66,6 +78,8 @@ def _public(workspace: Workspace) -> Iterable[str]:
 def _entities(kind: str) -> Values:
     def names(workspace: Workspace) -> Iterable[str]:
         """Of the data sets; where there is none, of the bundled profiles."""
+        from l2aco.workspace import bundled, names_in
+
         tables = [workspace.data / name / "entities.parquet" for name in names_in(workspace.data)]
         if not tables:
             return _profiled(bundled("profiles") / "reference" / "records.jsonl", kind)
@@ -112,6 +126,8 @@ def completer(name: str) -> Callable[[typer.Context, str], list[str]]:
     """What typer asks when a value of the parameter `name` is to be completed."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        from l2aco.workspace import Workspace
+
         try:
             values = sorted(VALUES[name](Workspace(ctx.params.get("workspace"))), key=str.casefold)
         except Exception:  # whoever presses a key is told no errors

@@ -42,13 +42,13 @@ def import_(
     trust_ids: Annotated[
         bool, typer.Option("--trust-ids", help="Ids are right where the names beside them say otherwise.")
     ] = False,
-    features: Annotated[list[str] | None, typer.Option(help="A feature table, as name=FILE; repeat.")] = None,
+    features: Annotated[list[str] | None, typer.Option(help="A feature table, as name=FILE; repeat it.")] = None,
     same_screen: Annotated[
         bool, typer.Option("--same-screen", help="The response is of the screen that the scores come from.")
     ] = False,
     graph: Annotated[Path | None, typer.Option(help="A table of typed edges, such as PrimeKG's kg.csv.")] = None,
     columns: Annotated[
-        list[str] | None, typer.Option(help="Your name of a column, as role=NAME, or role= for none; repeat.")
+        list[str] | None, typer.Option(help="Your name of a column, as role=NAME, or role= for none; repeat it.")
     ] = None,
     allow_pickle: Annotated[bool, typer.Option(help="Read pickled files; they can run code.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a data set of this name.")] = False,

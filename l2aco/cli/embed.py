@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
-from l2aco.embeddings.spec import IndexName, Precision
+from l2aco.embeddings.choices import IndexName, Precision
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,9 @@ def embed(
     trust: Annotated[
         bool, typer.Option("--trust", help="Also take from l2aco.toml what decides which code runs.")
     ] = False,
-    budget: Annotated[float | None, typer.Option(help="US dollars that an encoder behind an API may cost.")] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget-usd", help="Most that an encoder behind an API may cost.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Turn profiles into vectors, into the store <set>--<encoder>. What is embedded already is not done again."""

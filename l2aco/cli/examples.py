@@ -58,10 +58,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "runs export": ("runs export Mixed mixed.zip",),
     "runs import": ("runs import mixed.zip --workspace elsewhere",),
     "runs embed": ("runs embed GCN --output vectors.parquet",),
-    "bench run": ("bench run knowledge --jobs 2", "bench run my_suite.toml --out report"),
+    "bench run": ("bench run knowledge --jobs 2", "bench run my_suite.toml --output report"),
     "bench list": ("bench list",),
     "bench compare": ("bench compare GCN Mixed", "bench compare GCN my_predictions.csv"),
-    "bench board": ("bench board bench/knowledge --out board.md",),
+    "bench board": ("bench board bench/knowledge --output board.md",),
     "evaluate": ("evaluate GCN", "evaluate --dataset mine --setting novel-cell"),
     "backbones": ("backbones", "backbones Mixed"),
     "predict": (

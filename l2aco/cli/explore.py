@@ -29,18 +29,12 @@ def explore(
 
         count = write(shell.workspace, export, shell)
         first = export / "index.html"
-        if json:
-            shell.json({"pages": count, "first": str(first)})
-        else:
-            shell.print(f"{count:,} pages: {first}")
+        shell.made({"pages": count, "first": first}, f"{count:,} pages: {first}", json=json)
         return
     from l2aco.explore.serve import prepare
 
     served = prepare(shell.workspace, port)
-    if json:
-        shell.json({"address": served.address})
-    else:
-        shell.print(served.address)
+    shell.made({"address": served.address}, served.address, json=json)
     shell.say("Open it in a browser; Ctrl-C ends it.")
     with suppress(KeyboardInterrupt):
         served.run()

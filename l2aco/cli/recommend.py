@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.errors import UsageError
 
 if TYPE_CHECKING:
+    from l2aco.recommend.rank import Desk
     from l2aco.recommend.recommendation import Recommendation
 
 
@@ -83,6 +85,8 @@ def recommend(
     from l2aco.recommend.told import read_told
     from l2aco.runs.run import best_run, open_run
 
+    if design is not None and (reasons or table or html):
+        raise UsageError("--design proposes pairs, and ranks none: --reasons, --table and --html belong to a ranking")
     for path in (output, table):
         if path is not None:
             check_output(path)
@@ -93,17 +97,7 @@ def recommend(
         chosen, cell, drugs=drug or (), only=only, told=told, measured=measured, device=device, progress=shell
     )
     if design is not None:
-        from l2aco.recommend.design import design_rows
-
-        rows = [row for line in desk.lines for row in design_rows(desk, line, design)]
-        shell.say("gain: the share that a measurement takes off what is uncertain of the order of the line's pairs")
-        shell.say("left: the share that is uncertain after it and those above it")
-        if chosen.simulated:
-            shell.warn("SIMULATED data: these pairs mean nothing about the real drugs.")
-        shell.table(rows, json=json)
-        if output is not None:
-            write_rows(rows, output)
-            shell.say(f"Wrote {len(rows)} pairs to {output}.")
+        _design(shell, desk, design, output, json)
         return
     found = [desk.recommend(line, top) for line in desk.lines]
     _print(shell, found, reasons, json)
@@ -121,6 +115,21 @@ def recommend(
 
         for path in write_pages(found, html):
             shell.say(f"Wrote {path}.")
+
+
+def _design(shell: Shell, desk: Desk, count: int, output: Path | None, json: bool) -> None:
+    from l2aco.recommend.design import design_rows
+    from l2aco.recommend.lines import write_rows
+
+    rows = [row for line in desk.lines for row in design_rows(desk, line, count)]
+    shell.say("gain: the share that a measurement takes off what is uncertain of the order of the line's pairs")
+    shell.say("left: the share that is uncertain after it and those above it")
+    if desk.run.simulated:
+        shell.warn("SIMULATED data: these pairs mean nothing about the real drugs.")
+    shell.table(rows, json=json)
+    if output is not None:
+        write_rows(rows, output)
+        shell.say(f"Wrote {len(rows)} pairs to {output}.")
 
 
 def _print(shell: Shell, found: Sequence[Recommendation], reasons: bool, json: bool) -> None:

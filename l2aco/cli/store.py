@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
-from l2aco.embeddings.spec import IndexName
+from l2aco.embeddings.choices import IndexName
 
 store_app = typer.Typer(help="Look into, search, check and move embedding stores.", no_args_is_help=True)
 

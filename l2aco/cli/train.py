@@ -9,7 +9,7 @@ import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
 from l2aco.errors import UsageError
-from l2aco.models.spec import FusionName, LossName, OffsetName, ScopeName, VectorsName
+from l2aco.models.choices import FusionName, LossName, OffsetName, ScopeName, VectorsName
 
 if TYPE_CHECKING:
     from l2aco.runs.run import Run
@@ -89,7 +89,7 @@ def train(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="name=value: any hyper-parameter; may be repeated.", rich_help_panel=_MODEL),
+        typer.Option("--set", help="name=value: any hyper-parameter; repeat it.", rich_help_panel=_MODEL),
     ] = None,
     spec: Annotated[
         Path | None,

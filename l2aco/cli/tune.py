@@ -15,13 +15,15 @@ def tune(
     shell: Shell,
     space: Annotated[
         list[str] | None,
-        typer.Option(help="name=low:high, name=low:high:log or name=a,b,c; repeat (default: learning rate and decay)."),
+        typer.Option(
+            help="name=low:high, name=low:high:log or name=a,b,c; repeat it (default: learning rate and decay)."
+        ),
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="Predictor to tune (default: as train).")] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set (default: as train).")] = None,
     setting: Annotated[str | None, typer.Option(help="Setting of the split (default: novel-cell).")] = None,
     store: Annotated[list[str] | None, typer.Option(help="Stores to read (default: as train), or none.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="name=value that all trials have; repeat.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="name=value that all trials have; repeat it.")] = None,
     spec: Annotated[Path | None, typer.Option(help="What all trials have, as a spec (TOML).")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials in all, those of an interrupted search included.")] = 20,
     minutes: Annotated[float | None, typer.Option(help="Begin no trial after so many minutes.")] = None,
@@ -50,12 +52,12 @@ def tune(
 
     job = TuneSpec(base=asked, space=tuple(space or ()), trials=trials, minutes=minutes, seed=seed)
     found = search(job, shell.workspace, shell)
+    if open_dataset(str(found.spec.dataset), shell.workspace).simulated:
+        shell.warn("SIMULATED data: these numbers mean nothing about real drugs.")
     if json:
         facts = {"spec": found.path, "metric": found.metric, "value": found.value, "trials": found.trials}
         shell.json(facts)
         return
-    if open_dataset(str(found.spec.dataset), shell.workspace).simulated:
-        shell.warn("SIMULATED data: these numbers mean nothing about real drugs.")
     shell.table(found.trials[:10], title=f"best trials, {found.metric} of validation rows")
     shell.print(f"Train the winner, and see its test rows: l2aco train --spec {found.path}")
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import ConfigDict, Field
 
+from l2aco.embeddings.choices import IndexName, Precision
 from l2aco.shown import ShownSpec
-
-Precision = Literal["auto", "fp32", "fp16", "bf16"]
-IndexName = Literal["auto", "flat", "hnsw", "ivfpq"]
 
 
 class EmbedSpec(ShownSpec):

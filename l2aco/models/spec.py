@@ -6,14 +6,8 @@ from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from l2aco.models.choices import FusionName, LossName, ScopeName, VectorsName
 from l2aco.shown import ShownSpec
-
-OffsetName = Literal["none", "mixed", "pair", "additive"]
-"""The cheap model that a network may stand on, see `models.offset`."""
-LossName = Literal["infonce", "l2", "sce", "kl", "regression", "none"]
-FusionName = Literal["none", "add", "gate", "concat"]
-ScopeName = Literal["batch", "train", "all"]
-VectorsName = Literal["profiles", "shuffled", "random"]
 
 
 class AlignSpec(ShownSpec):

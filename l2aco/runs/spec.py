@@ -8,8 +8,9 @@ from pydantic import ConfigDict, Field, create_model, field_validator, model_val
 
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.files import checked_spec
+from l2aco.models.choices import OffsetName
 from l2aco.models.recipe import Recipe
-from l2aco.models.spec import AlignSpec, OffsetName
+from l2aco.models.spec import AlignSpec
 from l2aco.shown import ShownSpec
 
 _FIELDS: dict[str, Any] = {

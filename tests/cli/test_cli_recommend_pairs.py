@@ -120,6 +120,9 @@ def test_classes_and_targets_are_met_by_the_drugs_of_a_pair(ask, mixed):
         (("--drug", "Erlotinib", "--smiles", "CCO"), "1 --smiles for 0 drugs"),
         (("--cell", "A375", "--describe", "a line"), "several cell lines"),
         (("--cell", "A375", "--top", "0"), "--top"),
+        (("--design", "3", "--table", "wide.csv"), "belong to a ranking"),
+        (("--design", "3", "--html", "pages"), "belong to a ranking"),
+        (("--design", "3", "--reasons"), "belong to a ranking"),
     ],
 )
 def test_what_cannot_be_asked(ask, options, words):

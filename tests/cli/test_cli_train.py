@@ -1,8 +1,7 @@
-"""`l2aco train` and `l2aco predict` as a user sees them: defaults, choices, replay, and bad input."""
+"""`l2aco train` as a user sees it: defaults, choices, replay, and bad input."""
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 
@@ -12,14 +11,6 @@ from l2aco.data.catalog import open_dataset
 from l2aco.runs.run import Run, list_runs, open_run
 
 QUICK = ("--backbone", "GCN", "--set", "epochs=2")
-
-
-def trained(lab, *more):
-    from l2aco.training.request import make_spec
-    from l2aco.training.train import train
-
-    options = {"backbone": "GCN", "epochs": 2} | dict(more)
-    return train(make_spec(options, [], lab), lab)
 
 
 def numbers(run: Run):
@@ -126,34 +117,6 @@ def test_kernels_are_a_setting(lab, cli):
     assert "auto" in cli("train", *QUICK, "--set", "kernels=quick", code=2).stderr
 
 
-def test_alone_it_needs_no_store(lab, cli):
-    shutil.rmtree(lab.embeddings)
-    assert "no profile vectors" in cli("train", *QUICK, "--align", "none").stderr
-    assert open_run(None, lab).spec.store == ()
-
-
-def test_without_a_store_it_names_the_ways_out(lab, cli):
-    shutil.rmtree(lab.embeddings)
-    error = cli("train", *QUICK, code=1).stderr
-    assert "l2aco profile --llm reference" in error and "l2aco embed" in error and "--align none" in error
-    assert not list(lab.runs.glob("demo*"))
-
-
-def test_with_profiles_that_are_not_embedded_it_says_embed(lab, cli):
-    shutil.rmtree(lab.embeddings)
-    cli("profile", "--llm", "reference")
-    error = cli("train", *QUICK, code=1).stderr
-    assert "Embed the profiles of reference: l2aco embed" in error
-
-
-def test_the_store_follows_llm_and_encoder(lab, cli):
-    shutil.copytree(lab.embeddings / "reference--toy", lab.embeddings / "qwen--toy")
-    cli("train", *QUICK, "--llm", "reference")
-    assert open_run(None, lab).spec.store == ("reference--toy",)
-    error = cli("train", *QUICK, "--llm", "gpt-5", code=1).stderr
-    assert "no embedding store of LLM 'gpt-5'" in error and "reference--toy" in error
-
-
 def test_every_hyper_parameter_can_be_set_and_unknown_ones_get_suggestions(lab, cli):
     cli("train", *QUICK, "--set", "hidden=16", "--set", "temperature=0.2", "--set", "lr=0.005", "--set", "shots=3")
     spec = open_run(None, lab).spec
@@ -199,54 +162,6 @@ def test_a_device_that_is_not_there_is_refused(lab, cli):
     assert "is no device" in cli("train", *QUICK, "--device", "abacus", code=2).stderr
 
 
-def test_a_store_that_is_not_what_the_other_options_say_is_refused(lab, cli):
-    for more in (("--llm", "qwen"), ("--encoder", "bge-large")):
-        error = cli("train", *QUICK, "--store", "reference--toy", *more, code=2).stderr
-        assert "reference--toy is not of" in error and more[1] in error
-    cli("train", "--backbone", "GCN", "--set", "epochs=1", "--store", "reference--toy", "--llm", "reference")
-
-
-def test_a_store_that_nothing_reads_is_said(lab, cli):
-    said = cli("train", *QUICK, "--align", "none", "--store", "reference--toy").stderr
-    assert "reference--toy is not used" in said and "--fusion" in said
-    assert "not used" not in cli("train", *QUICK, "--align", "none").stderr
-
-
-def test_what_several_runs_have_in_common_is_said_once(lab, cli):
-    from l2aco.embeddings.store.store import open_store
-
-    open_store("reference--toy", lab).delete(where={"id": "A375"})
-    result = cli("train", *QUICK, "--seeds", 2)
-    assert result.stderr.count("mean vector") == 1 and result.stderr.count("training GCN on demo") == 2
-
-
-def test_a_store_that_lacks_entities_is_imputed_or_refused_by_flag(lab, cli):
-    from l2aco.embeddings.store.store import open_store
-
-    open_store("reference--toy", lab).delete(where={"id": "A375"})
-    result = cli("train", *QUICK)
-    assert "1 of" in result.stderr and "mean vector" in result.stderr
-    error = cli("train", *QUICK, "--set", "align.missing=refuse", code=1).stderr
-    assert "the store lacks 1 of" in error and "A375" in error
-
-
-def test_nan_vectors_are_refused(lab, cli, monkeypatch):
-    import numpy as np
-
-    from l2aco.embeddings.store.store import EmbeddingStore
-
-    read = EmbeddingStore.vectors
-
-    def broken(self, kind, ids, **more):
-        vectors, mask = read(self, kind, ids, **more)
-        vectors[2] = np.nan
-        return vectors, mask
-
-    monkeypatch.setattr(EmbeddingStore, "vectors", broken)
-    assert "not finite" in cli("train", *QUICK, code=1).stderr
-    assert list_runs(lab) == []
-
-
 def test_several_imported_data_sets_ask_for_a_name(lab, cli):
     for name in ("one", "two"):
         shutil.copytree(lab.data / "demo", lab.data / name)
@@ -286,49 +201,6 @@ def test_a_table_without_a_graph_trains_what_needs_none(lab, cli, tmp_path):
     assert "rank" in cli("recommend", "--cell", lines[0].name, "--top", 3).stdout
 
 
-def test_predict_takes_names_and_ids_and_ignores_the_order_of_the_pair(lab, cli):
-    run, dataset = trained(lab), open_dataset("demo", lab)
-    a, b, line = dataset.drugs[0], dataset.drugs[1], dataset.cell_lines[2]
-    (lab.root / "pairs.csv").write_text(
-        f"Drug_A,drug_b,cell_line\n{a.id},{b.name.lower()},{line.name}\n{b.id},{a.id},{line.id}\n"
-    )
-    cli("predict", "--pairs", "pairs.csv", "-o", "out.csv")
-    with (lab.root / "out.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    assert len(rows) == 2 and rows[0]["drug_a_id"] == a.id and rows[1]["drug_a_id"] == b.id
-    assert rows[0]["probability"] == rows[1]["probability"] and 0 < float(rows[0]["probability"]) < 1
-    one = json.loads(cli("predict", run.id, "--drug-a", a.id, "--drug-b", b.id, "--cell", line.id, "--json").stdout)
-    assert one[0]["probability"] == pytest.approx(float(rows[0]["probability"]))
-    before = (lab.root / "pairs.csv").read_bytes()
-    assert "would replace" in cli("predict", "--pairs", "pairs.csv", "-o", lab.root / "pairs.csv", code=2).stderr
-    assert (lab.root / "pairs.csv").read_bytes() == before
-
-
-def test_predict_names_the_line_of_what_it_cannot_use(lab, cli):
-    trained(lab)
-    dataset = open_dataset("demo", lab)
-    a, b, line = dataset.drugs[0], dataset.drugs[1], dataset.cell_lines[2]
-    cases = {
-        f"drug_a,drug_b,cell_line\n{a.id},{b.id},{line.id}\n{a.name[:-1]}x,{b.id},{line.id}\n": (":3", a.name),
-        f"drug_a,cell_line\n{a.id},{line.id}\n": ("", "no column 'drug_b'"),
-        "": ("", "is empty"),
-        "drug_a,drug_b,cell_line\n": ("", "holds no rows"),
-        f"drug_a,drug_b,cell_line\n{a.id},{a.id},{line.id}\n": (":2", "same drug"),
-        f"drug_a,drug_b,cell_line\n{a.id},,{line.id}\n": (":2", "column 'drug_b' is empty"),
-    }
-    for text, (where, message) in cases.items():
-        (lab.root / "pairs.csv").write_text(text)
-        error = cli("predict", "--pairs", "pairs.csv", "-o", "out.csv", code=1).stderr
-        assert f"pairs.csv{where}" in error and message in error
-        assert not (lab.root / "out.csv").exists()
-    assert "no such file" in cli("predict", "--pairs", "nowhere.csv", code=1).stderr
-    assert "--drug-b" in cli("predict", "--drug-a", a.id, code=2).stderr
-
-
-def test_predict_without_a_run_says_train(lab, cli):
-    assert "l2aco train" in cli("predict", "--drug-a", "x", "--drug-b", "y", "--cell", "z", code=1).stderr
-
-
 @pytest.mark.parametrize(("setting", "folds"), [("novel-cell", 5), ("novel-tissue", 7), ("long-tail", 1)])
 def test_all_folds_are_those_that_the_setting_has(lab, setting, folds):
     from l2aco.training.request import make_spec, plan
@@ -362,50 +234,6 @@ def test_what_a_backbone_fuses_by_default_stays_with_it(lab, cli):
     assert open_run(None, lab).spec.align.fusion == "add"
 
 
-def test_an_llm_is_not_taken_for_another_whose_name_begins_alike(lab, cli):
-    from small_stores import some_vectors
-
-    from l2aco.data.catalog import open_dataset
-    from l2aco.embeddings.store.segments import StoreRecord
-    from l2aco.embeddings.store.store import EmbeddingStore, open_store
-
-    def store_of(llm, folder):
-        dataset = open_dataset("demo", lab)
-        records = [
-            StoreRecord(item.kind.value, item.id, item.name, f"about {item.name}", llm=llm)
-            for item in (*dataset.drugs, *dataset.cell_lines)
-        ]
-        store = EmbeddingStore.create(lab.embeddings / folder, open_store("reference--toy", lab).encoder)
-        store.upsert(records, some_vectors(len(records)))
-
-    store_of("gpt-5-mini", "gpt-5-mini--toy")
-    assert "no embedding store of LLM 'gpt-5'" in cli("train", *QUICK, "--llm", "gpt-5", code=1).stderr
-    store_of("gpt-5", "gpt-5-other--toy")
-    cli("train", "--backbone", "GCN", "--set", "epochs=1", "--llm", "gpt-5")
-    assert open_run(None, lab).spec.store == ("gpt-5-other--toy",)
-
-
-def test_the_llm_of_the_settings_chooses_the_store(lab, cli):
-    import os
-
-    from l2aco.embeddings.find import choose_store
-    from l2aco.workspace import Workspace
-
-    shutil.copytree(lab.embeddings / "reference--toy", lab.embeddings / "qwen--toy")
-    os.utime(lab.embeddings / "qwen--toy" / "manifest.json", (0, 0))
-    assert choose_store(Workspace(lab.root)).name == "reference--toy"
-    (lab.root / "l2aco.toml").write_text('llm = "qwen"\n')
-    assert choose_store(Workspace(lab.root)).name == "qwen--toy"
-
-
-def test_a_control_that_nothing_reads_is_refused(lab, cli):
-    error = cli("train", *QUICK, "--align", "none", "--vectors", "shuffled", code=2).stderr
-    assert "shuffled" in error and "fusion" in error
-    for reads in (("--align", "none", "--offset", "mixed"), ("--backbone", "Mixed")):
-        error = cli("train", *reads, "--store", "none", "--vectors", "random", code=2).stderr
-        assert "control of vectors that nothing reads" in error
-
-
 def test_what_cannot_be_read_or_computed_on_is_one_line(lab, cli, tmp_path):
     assert "is a folder" in cli("train", *QUICK, "--spec", tmp_path, code=1).stderr
     assert "does not compute on 'meta'" in cli("train", *QUICK, "--device", "meta", code=2).stderr
@@ -419,48 +247,6 @@ def test_a_damaged_run_is_trained_again_among_several(lab, cli):
     second = json.loads(cli("train", *QUICK, *more).stdout)
     assert second["runs"] == [f"{first['runs'][0]}-2", first["runs"][1]] and second["table"] == first["table"]
     assert json.loads(cli("train", *QUICK, *more).stdout) == second
-
-
-def test_pairs_carry_their_other_columns_and_all_unknown_lines_are_told(lab, cli):
-    trained(lab)
-    dataset = open_dataset("demo", lab)
-    a, b, line = dataset.drugs[0].name, dataset.drugs[1].name, dataset.cell_lines[2].name
-    (lab.root / "p.csv").write_text(f"note;Drug1;Drug2;cell\nfirst;{a};{b};{line}\nsecond;{b};{a};{line}\n")
-    cli("predict", "--pairs", "p.csv", "-o", "out.csv")
-    with (lab.root / "out.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    assert [row["note"] for row in rows] == ["first", "second"] and rows[0]["drug_a"] == a
-    (lab.root / "p.csv").write_text(f"drug1,drug2,cell,probability\n{a},{b},{line},mine\n")
-    cli("predict", "--pairs", "p.csv", "-o", "out.csv")
-    assert "mine" in (lab.root / "out.csv").read_text() and "probability_given" in (lab.root / "out.csv").read_text()
-    (lab.root / "p.csv").write_text(f"drug1,drug2,cell,note,note\n{a},{b},{line},1,2\n")
-    assert "column note twice" in cli("predict", "--pairs", "p.csv", code=1).stderr
-    (lab.root / "p.csv").write_text(f"drug1,drug2,cell\n{a},{b},{line}\nfoo,{b},{line}\n{a},{a},{line}\n")
-    error = cli("predict", "--pairs", "p.csv", code=1).stderr
-    assert "p.csv:3" in error and "foo" in error and "p.csv:4" in error and "same drug" in error
-
-
-def test_vectors_are_found_by_name_where_ids_differ(lab, cli, tmp_path):
-    from l2aco.data.catalog import open_dataset
-    from l2aco.runs.knowledge import load_knowledge
-
-    demo = open_dataset("demo", lab)
-    triples = demo.triples
-    rows = [
-        f"X{triples.drug_a[n]},X{triples.drug_b[n]},{demo.cell_lines[triples.cell_line[n]].name.lower()},{n % 5 - 2}"
-        for n in range(len(triples))
-    ]
-    (tmp_path / "s.csv").write_text("drug1,drug2,cell,score\n" + "\n".join(rows) + "\n")
-    table = "\n".join(f"X{row},{drug.name}" for row, drug in enumerate(demo.drugs))
-    (tmp_path / "drugs.csv").write_text("id,name\n" + table + "\n")
-    cli("data", "import", tmp_path / "s.csv", "--name", "other", "--drugs", tmp_path / "drugs.csv")
-    other = open_dataset("other", lab)
-    assert not {drug.id for drug in other.drugs} & {drug.id for drug in demo.drugs}
-    found, known = (load_knowledge(["reference--toy"], dataset, lab)[0] for dataset in (other, demo))
-    assert found.drug_mask.all() and found.cell_mask.all()
-    place = {drug.name: row for row, drug in enumerate(demo.drugs)}
-    for row, drug in enumerate(other.drugs):
-        assert (found.drug_vectors[row] == known.drug_vectors[place[drug.name]]).all()
 
 
 def test_a_model_without_inputs_says_that_it_knows_ids_alone(lab, cli, tmp_path):

@@ -15,7 +15,7 @@ import typer
 from l2aco.cli.main import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks").rglob("*.md"))]
 PAGES = [page for page in PAGES if page.name not in ("commands.md", "catalog.md")]
 
 
@@ -54,6 +54,23 @@ def test_python_of_a_page_compiles_and_imports_what_there_is(page: Path) -> None
         compile(block, str(page), "exec")
         for line in re.findall(r"^(?:from l2aco\S* import .+|import l2aco.*)$", block, flags=re.M):
             exec(line, {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_scripts_of_a_page_are_there_with_the_options_that_it_names(page: Path) -> None:
+    text = re.sub(r"\\\n\s+", "", page.read_text(encoding="utf-8"))
+    for script, rest in re.findall(r"python (benchmarks/\S+\.py)([^`\n]*)", text):
+        source = (ROOT / script).read_text(encoding="utf-8")
+        for option in re.findall(r"--[a-z-]+", rest):
+            assert f'"{option}"' in source, f"{script} {option}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tables_of_a_page_have_a_head(page: Path) -> None:
+    """Rows below an empty line are no table, and shown as one line of bars."""
+    lines = ["", *page.read_text(encoding="utf-8").splitlines(), ""]
+    starts = [at for at in range(1, len(lines) - 1) if lines[at].startswith("|") and not lines[at - 1].startswith("|")]
+    assert [lines[at] for at in starts if not re.fullmatch(r"[|:\s-]+", lines[at + 1])] == []
 
 
 def test_the_site_is_built_and_no_link_of_it_leads_nowhere(tmp_path: Path) -> None:

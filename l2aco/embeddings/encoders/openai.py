@@ -178,7 +178,7 @@ class OpenAIEncoder(Encoder):
             raise L2aCoError(
                 f"the budget of ${self.budget_usd:g} is used up: ${self._spent:.4f} are spent, "
                 f"and the next {len(pieces):,} texts may cost ${needed:.4f}",
-                remedy="What is embedded is kept. Give a larger --budget and run the same command again.",
+                remedy="What is embedded is kept. Give a larger --budget-usd and run the same command again.",
             )
 
 
