@@ -96,6 +96,19 @@ def test_a_suite_from_end_to_end(cli: Any, suite: Path, workspace: Workspace) ->
     assert {run.id for run in list_runs(workspace)} == before
 
 
+def test_ones_own_run_comes_before_those_of_a_suite(cli: Any, suite: Path, workspace: Workspace) -> None:
+    """Even one that reads no profiles, as those of the suite do; these are taken where there is no other."""
+    asked = ("train", "--backbone", "Mixed", "--dataset", "demo", "--store", "none", "--set", "draws=4", "--json")
+    (own,) = json.loads(cli(*asked).stdout)["runs"]
+    cli("bench", "run", str(suite), "--jobs", "2")
+    assert list_runs(workspace)[-1].id != own and len(json.loads(cli("runs", "list", "--json").stdout)) == 9
+    assert f"taking the run {own}" in cli("recommend", "--cell", "A375").stderr
+    assert own in cli("evaluate").stdout
+    cli("runs", "delete", own, "--yes")
+    (line,) = [line for line in cli("recommend", "--cell", "A375").stderr.splitlines() if "taking the run" in line]
+    assert "knowledge" in line and "shuffled" not in line
+
+
 def test_a_cell_that_was_changed_is_trained_alone(cli: Any, suite: Path, workspace: Workspace) -> None:
     cli("bench", "run", str(suite))
     before = {run.id for run in list_runs(workspace)}
