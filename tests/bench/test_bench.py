@@ -186,12 +186,44 @@ def test_a_killed_suite_goes_on(suite: Path, workspace: Workspace) -> None:
         ('backbone = "Mixed"', 'backbone = "Mixed"\nseed = 9', UsageError, "spec.seed is the suite's to say"),
         ('text = "the panel helps"', 'text = "it helps"\nmeasure = "nope"', UnknownNameError, "unknown measure 'nope'"),
         ('over = ["nothing"', 'over = ["panel", "nothing"', UsageError, "is over itself"),
+        ("[spec]", '[[models]]\nname = "MLP"\n\n[spec]', UsageError, r"no arm has \{model\} in its name"),
+        ("[spec]", "[[models]]\nspec.epochs = 1\n\n[spec]", InputError, r"models.*name"),
     ],
 )
 def test_a_wrong_suite_is_refused(suite: Path, old: str, new: str, error: type[Exception], words: str) -> None:
     suite.write_text(SUITE.replace(old, new))
     with pytest.raises(error, match=words):
         load_suite(str(suite))
+
+
+def test_what_models_have_in_common_is_said_once(suite: Path) -> None:
+    several = """
+        [[models]]
+        name = "one"
+        folds = [0]
+        spec.config = {draws = 2, kernels = "numpy"}
+
+        [[models]]
+        name = "two"
+
+        [[arms]]
+        name = "{model}, alone"
+        spec.config.draws = 3
+
+        [[claims]]
+        text = "{model} helps"
+        arm = "{model}, alone"
+        over = ["nothing"]
+    """
+    suite.write_text(SUITE + several)
+    made = load_suite(str(suite))
+    assert [arm.name for arm in made.arms] == ["nothing", "panel", "shuffled", "one, alone", "two, alone"]
+    one, two = made.arms[-2:]
+    assert (one.folds, one.spec["config"]) == ((0,), {"draws": 3, "kernels": "numpy"})
+    assert (two.folds, two.spec["config"]) == (None, {"draws": 3})
+    assert [(claim.text, claim.arm, claim.over) for claim in made.claims[1:]] == [
+        (f"{name} helps", f"{name}, alone", ("nothing",)) for name in ("one", "two")
+    ]
 
 
 def test_a_wrong_spec_names_its_arm(cli: Any, suite: Path, workspace: Workspace) -> None:
