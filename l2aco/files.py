@@ -309,6 +309,14 @@ def load_spec(kind: type[Spec], path: Path) -> Spec:
         raise InputError(describe_validation(error), where=path) from None
 
 
+def checked_spec(kind: type[Spec], values: Mapping[str, Any]) -> Spec:
+    """A spec of what a user said; raises UsageError that names the key."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(describe_validation(error)) from None
+
+
 def describe_validation(error: ValidationError) -> str:
     """One line for each thing that pydantic found, with the key it is about."""
     return "; ".join(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2aco.errors import InputError, UnknownNameError
+from l2aco.errors import UnknownNameError
 from l2aco.workspace import Workspace, names_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from l2aco.data.dataset import DataSet
     from l2aco.embeddings.store.store import EmbeddingStore
     from l2aco.profiles.sets import ProfileSet
@@ -38,16 +41,10 @@ def _by_name(name: str, home: Workspace) -> Opened:
     from l2aco.profiles.sets import open_profile_set
     from l2aco.runs.run import open_run
 
-    for opened in (open_or_simulate, open_store, open_profile_set):
-        try:
-            return opened(name, home)  # type: ignore[operator, no-any-return]
-        except UnknownNameError:
-            continue
-    try:
-        return open_run(name, home)
-    except (UnknownNameError, InputError) as error:
-        if isinstance(error, InputError) and names_in(home.runs):
-            raise
+    ways: list[Callable[[str, Workspace], Opened]] = [open_or_simulate, open_store, open_profile_set]
+    for opened in (*ways, *([open_run] if names_in(home.runs) else [])):
+        with suppress(UnknownNameError):
+            return opened(name, home)
     kinds = (home.data, home.embeddings, home.profiles, home.runs)
     known = [found for folder in kinds for found in names_in(folder)]
     raise UnknownNameError("folder, data set, store, profile set or run", name, known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 from pydantic import BaseModel
 
 
-class Shown:
-    """Something with `facts`: what it is, in a few words each, what matters first."""
+class Shown(ABC):
+    """Something that says what it is."""
 
+    @abstractmethod
     def facts(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """What it is, in a few words each, what matters first."""
 
     def __repr__(self) -> str:
         try:

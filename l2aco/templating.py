@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def environment(room: str) -> Environment:
-    """Of the templates in the folder `templates` of a package; `house.css` and `tables.js` can be included in all."""
+    """Of the templates in the folder `templates` of a package; the parts in that of the house can be used in all."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     return Environment(

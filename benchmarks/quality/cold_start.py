@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import ndcg_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 from l2aco.data.catalog import open_dataset
 from l2aco.data.dataset import DataSet
 from l2aco.data.triples import Triples
-from l2aco.metrics import precision_at
+from l2aco.metrics import ndcg_at, precision_at
 from l2aco.models.assemble import with_vectors
 from l2aco.models.backbones.mixed import Mixed, MixedConfig
 from l2aco.models.inputs import Inputs
@@ -83,7 +83,7 @@ def fitted(dataset: DataSet, knowledge: Sequence[Knowledge], lines: np.ndarray, 
 def measured(label: np.ndarray, value: np.ndarray) -> dict[str, float]:
     return {
         "auroc": float(roc_auc_score(label, value)),
-        "ndcg_at_20": float(ndcg_score(label[None], value[None], k=TOP)),
+        "ndcg_at_20": ndcg_at(label, value, TOP),
         "precision_at_20": precision_at(label, value, TOP),
     }
 

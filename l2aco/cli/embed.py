@@ -37,27 +37,20 @@ def embed(
     json: JsonOption = False,
 ) -> None:
     """Turn profiles into vectors, into the store <set>--<encoder>. What is embedded already is not done again."""
-    from pydantic import ValidationError
-
     from l2aco.embeddings.embed import embed_profiles
     from l2aco.embeddings.spec import EmbedSpec
-    from l2aco.errors import UsageError
-    from l2aco.files import describe_validation
+    from l2aco.files import checked_spec
     from l2aco.workspace import Workspace
 
-    try:
-        spec = EmbedSpec.model_validate(
-            {
-                "sets": tuple(sets or ()),
-                "encoder": encoder,
-                "device": device,
-                "precision": precision,
-                "index": index,
-                "budget_usd": budget,
-            }
-        )
-    except ValidationError as error:
-        raise UsageError(describe_validation(error)) from None
+    given = {
+        "sets": tuple(sets or ()),
+        "encoder": encoder,
+        "device": device,
+        "precision": precision,
+        "index": index,
+        "budget_usd": budget,
+    }
+    spec = checked_spec(EmbedSpec, given)
     workspace = Workspace(shell.workspace.root, trust=True) if trust else shell.workspace
     reports = embed_profiles(spec, workspace, shell)
     columns = ("store", "records", "encoded", "reused", "unchanged", "deleted", "long", "seconds")

@@ -10,6 +10,7 @@ import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
 from l2aco.llm.options import EngineOptions, RunLimits
+from l2aco.llm.report import most_common
 
 if TYPE_CHECKING:
     from l2aco.entities import Entity
@@ -203,10 +204,8 @@ def _flags(text: str) -> tuple[str, ...]:
 
 
 def _spec(workspace: Workspace, **values: object) -> ProfileSpec:
-    from pydantic import ValidationError
-
     from l2aco.errors import UsageError
-    from l2aco.files import describe_validation
+    from l2aco.files import checked_spec
     from l2aco.profiles.spec import ProfileSpec
 
     if values["llm"] is None:
@@ -216,10 +215,7 @@ def _spec(workspace: Workspace, **values: object) -> ProfileSpec:
             "which language model?",
             remedy='Name one with --llm (`l2aco llms` lists them), or set llm = "NAME" in l2aco.toml.',
         )
-    try:
-        return ProfileSpec.model_validate({name: value for name, value in values.items() if value is not None})
-    except ValidationError as error:
-        raise UsageError(describe_validation(error)) from None
+    return checked_spec(ProfileSpec, {name: value for name, value in values.items() if value is not None})
 
 
 def _tell_plan(shell: Shell, workspace: Workspace, spec: ProfileSpec, entities: list[Entity], json: bool) -> None:
@@ -334,11 +330,9 @@ def _tell_in_words(shell: Shell, report: ProfileReport, failed: int) -> None:
             f"{run.tokens_in:,} + {run.tokens_out:,} tokens, {cost}, {run.seconds:,.1f} s"
         )
     if failed:
-        top = ", ".join(f"{number:,} {reason}" for reason, number in run.failed.most_common(3))
         before = f"{run.failed_before:,} given up before" if run.failed_before else ""
-        shell.warn(
-            f"Failed: {', '.join(filter(None, (top, before)))} (failures.jsonl has each; --retry-failed asks again)"
-        )
+        why = ", ".join(filter(None, (most_common(run.failed), before)))
+        shell.warn(f"Failed: {why} (failures.jsonl has each; --retry-failed asks again)")
 
 
 def register(app: typer.Typer) -> None:

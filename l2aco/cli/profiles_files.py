@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.llm.report import most_common
 
 if TYPE_CHECKING:
     from l2aco.profiles.outside import AnswersReport
@@ -72,18 +73,12 @@ def requests(
 
 
 def _spec(shell: Shell, set_name: str, given: dict[str, object]) -> ProfileSpec:
-    from pydantic import ValidationError
-
-    from l2aco.errors import UsageError
-    from l2aco.files import describe_validation
+    from l2aco.files import checked_spec
     from l2aco.profiles.outside import existing_spec
     from l2aco.profiles.spec import ProfileSpec
 
     known = existing_spec(set_name, shell.workspace)
-    try:
-        return ProfileSpec.model_validate({"llm": set_name, **known, **given, "set_name": set_name})
-    except ValidationError as error:
-        raise UsageError(describe_validation(error)) from None
+    return checked_spec(ProfileSpec, {"llm": set_name, **known, **given, "set_name": set_name})
 
 
 @verb(resumes=True)
@@ -129,8 +124,7 @@ def _tell(shell: Shell, done: AnswersReport) -> None:
     counted = ", ".join(f"{number:,} {outcome}" for outcome, number in sorted(done.counts.items()))
     shell.print(f"Read {done.counts.total():,} answers in {done.files:,} files: {counted}")
     if done.run.failed:
-        top = ", ".join(f"{number:,} {reason}" for reason, number in done.run.failed.most_common(3))
-        shell.warn(f"Failed: {top} (failures.jsonl has each)")
+        shell.warn(f"Failed: {most_common(done.run.failed)} (failures.jsonl has each)")
     for what, found in (("Asked for by nobody, and refused", done.refused), ("No answer", done.broken)):
         if found:
             more = f", and {len(found) - _SHOWN:,} more (--json lists all)" if len(found) > _SHOWN else ""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from l2aco.cli.progress import LINE_EVERY_S, duration
-from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.cli.shell import JsonOption, Shell, verb, visible
+from l2aco.llm.report import most_common
 
 if TYPE_CHECKING:
     from l2aco.profiles.watching import Seen
@@ -28,6 +29,8 @@ def watch(
 
     Ends when nobody writes the set any more. Reads alone: the run does not notice.
     """
+    from rich.text import Text
+
     from l2aco.profiles.sets import open_profile_set
     from l2aco.profiles.watching import Watched
 
@@ -43,14 +46,9 @@ def watch(
         return
     with shell.out.status("") as status:
         said_at = -LINE_EVERY_S
-        while seen.writer is not None or seen.in_batches:
-            text = f"{in_words(seen)}\n{sample_of(seen)}"
+        while seen.writer is not None:
             if shell.out.is_terminal:
-                from rich.text import Text
-
-                from l2aco.cli.shell import visible
-
-                status.update(Text(visible(text)))
+                status.update(Text(visible(f"{in_words(seen)}\n{sample_of(seen)}")))
             elif time.monotonic() - said_at >= LINE_EVERY_S:
                 said_at = time.monotonic()
                 shell.print(in_words(seen))
@@ -68,8 +66,7 @@ def in_words(seen: Seen) -> str:
     if seen.cost_usd:
         parts.append(f"${seen.cost_usd:,.4f}")
     if seen.failed:
-        top = ", ".join(f"{number:,} {reason}" for reason, number in seen.failed.most_common(3))
-        parts.append(f"{seen.failed.total():,} failed ({top})")
+        parts.append(f"{seen.failed.total():,} failed ({most_common(seen.failed)})")
     parts.append(f"{seen.rate:,.1f} profiles/s")
     parts.append(f"{seen.tokens:,} tokens in {seen.written:,} new")
     if seen.in_batches:

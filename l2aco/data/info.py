@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from l2aco.data.catalog import open_or_simulate
 from l2aco.data.dataset import DataSet
@@ -14,8 +13,7 @@ from l2aco.data.features.response import origin
 from l2aco.data.splits.make import check_split, make_split, num_folds, setting_of
 from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.entities import EntityKind
-from l2aco.errors import UsageError
-from l2aco.files import describe_validation
+from l2aco.files import checked_spec
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
 
@@ -209,10 +207,7 @@ def _graph_nodes(dataset: DataSet) -> Rows:
 def split_rows(name: str, options: dict[str, Any], fold: int | None, workspace: Workspace, *, check: bool) -> Rows:
     """One row for each fold: sizes, what is held out, hash, and with `check` the promises kept."""
     dataset = open_or_simulate(name, workspace)
-    try:
-        spec = SplitSpec.model_validate({**options, "fold": fold or 0})
-    except ValidationError as error:
-        raise UsageError(describe_validation(error)) from None
+    spec = checked_spec(SplitSpec, {**options, "fold": fold or 0})
     folds = [spec.fold] if fold is not None else range(num_folds(dataset, spec))
     rows: Rows = []
     for number in folds:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from l2aco.data.dataset import DataSet
-from l2aco.entities import Entity, EntityIndex, EntityKind
+from l2aco.entities import Entity, EntityIndex, EntityKind, normalise_name
 from l2aco.errors import InputError, L2aCoError
 from l2aco.explore.page import slug
 from l2aco.profiles.sets import ProfileSet
@@ -81,21 +82,17 @@ class Catalogue:
 
         found: dict[tuple[str, str], Known] = {}
         for kind, index in self._indexes.items():
-            with_this_name: list[Entity] = []
-            try:
-                one = index.find(text)
-                with_this_name = [] if one is None else [one]
-            except InputError:  # several: those come by the likeness of their names
-                pass
-            slips = [index.find(name) for name in index.near.of(text)] if not with_this_name else []
-            found |= {one.key: self._by_key[one.key] for one in (*with_this_name, *slips) if one is not None}
+            with suppress(InputError):  # several: those come by the likeness of their names
+                called_so = index.find(text)
+                meant = [called_so] if called_so else [index.find(name) for name in index.near.of(text)]
+                found |= {one.key: self._by_key[one.key] for one in meant if one is not None}
             called = {
-                (one.entity.key, name): name.casefold()
+                (one.entity.key, name): normalise_name(name, kind)
                 for one in self.of(kind)
                 for name in (one.entity.name, one.entity.id, *one.aliases)
             }
             near = process.extract(
-                text.casefold(), called, scorer=fuzz.partial_ratio, score_cutoff=85, limit=4 * MOST_FOUND
+                normalise_name(text, kind), called, scorer=fuzz.partial_ratio, score_cutoff=85, limit=4 * MOST_FOUND
             )
             if len(text.strip()) > 1:
                 found |= {key: self._by_key[key] for _, _, (key, _) in near if key not in found}

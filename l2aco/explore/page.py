@@ -123,7 +123,7 @@ class Page:
     title: str
     sections: Sequence[Section] = ()
     notes: Sequence[Note] = ()
-    template: str = "page.html"
+    template: str = "base.html"
     values: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
 
@@ -132,7 +132,6 @@ class Page:
 class Document:
     """A finished page of somebody: HTML that is shown as it is, and that may do nothing."""
 
-    path: str
     html: bytes
 
 

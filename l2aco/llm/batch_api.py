@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from l2aco.bounds import MAX_BYTES
 from l2aco.files import describe_validation
 from l2aco.llm.client import OpenAIEngine
+from l2aco.llm.flow import patience
 from l2aco.llm.lines import URL
 from l2aco.llm.options import RunLimits
 from l2aco.llm.request import CallFailed, Reason
@@ -75,7 +76,7 @@ class BatchApi:
         self.engine = engine
         self.endpoint = engine.pool.endpoints[0]
         self._attempts = limits.attempts
-        self._wait = tenacity.wait_random_exponential(multiplier=limits.backoff_s, max=60.0)
+        self._backoff_s = limits.backoff_s
 
     async def upload(self, path: Path) -> str:
         """Send a file of requests; returns its id. One that is sent twice costs nothing."""
@@ -144,17 +145,10 @@ class BatchApi:
         return await self.engine.guarded(self.endpoint, path, call, timeout_s or self.engine.options.timeout_s)
 
     async def _patiently(self, call: Callable[[], Awaitable[Found]]) -> Found:
-        attempts = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, CallFailed) and error.retryable),
-            wait=lambda state: max(self._wait(state), _asked_pause(state)),
-            stop=tenacity.stop_after_attempt(self._attempts),
-            reraise=True,
-        )
-
         async def once() -> Found:
             return await call()
 
-        return await attempts(once)
+        return await patience(self._backoff_s, stop=tenacity.stop_after_attempt(self._attempts))(once)
 
 
 async def _read(kind: type[Answer], call: Awaitable[Any]) -> Answer:
@@ -176,8 +170,3 @@ async def _keep(pieces: AsyncIterator[bytes], path: Path, file: str) -> None:
                 out.truncate(0)
                 raise CallFailed(Reason.broken_response, f"the file {file[:80]} is larger than {MAX_BYTES:,} bytes")
             out.write(piece)
-
-
-def _asked_pause(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    return (error.retry_after or 0.0) if isinstance(error, CallFailed) else 0.0

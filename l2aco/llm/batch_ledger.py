@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,7 @@ class Ledger:
 
     def _read(self, line: bytes, number: int) -> None:
         try:
-            event = json.loads(line)
-            tag = event["tag"]
-            known = self.batches.get(tag) or Batch(tag)
-            self.batches[tag] = Batch(**{**vars(known), **event})
+            self._take(json.loads(line))
         except (ValueError, KeyError, TypeError, RecursionError):
             raise DamagedError(
                 "is no event of a batch",
@@ -82,8 +79,11 @@ class Ledger:
             os.fsync(handle)
         finally:
             os.close(handle)
-        known = self.batches.get(tag) or Batch(tag)
-        self.batches[tag] = Batch(**{**vars(known), **event})
+        return self._take(event)
+
+    def _take(self, event: dict[str, Any]) -> Batch:
+        tag = event["tag"]
+        self.batches[tag] = replace(self.batches.get(tag) or Batch(tag), **event)
         return self.batches[tag]
 
     @property

@@ -10,7 +10,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
@@ -29,7 +29,6 @@ from l2aco.llm.report import RunReport
 from l2aco.llm.request import FATAL, CallFailed, Reason, Request
 from l2aco.llm.ways import Way
 
-ToAsked = Callable[[Request, int], dict[str, Any]]
 _OVER = ("completed", "expired", "cancelled")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 60.0
 _SAID_AFTER_S = 10.0
@@ -38,43 +37,26 @@ _FULL = "token_limit_exceeded"
 
 
 def run_batches(
-    engine: OpenAIEngine,
-    intake: Intake,
-    ledger: Ledger,
-    *,
-    model: Model,
-    limits: RunLimits,
-    to_asked: ToAsked,
-    wait: bool = True,
+    engine: OpenAIEngine, intake: Intake, ledger: Ledger, *, limits: RunLimits, wait: bool = True
 ) -> RunReport:
     """Have every missing request answered in batches; returns when all is done, or, without `wait`, when all that
     can be is at the provider's.
 
-    `to_asked` makes the line in asked.jsonl of a request and its turn. The budget holds for all batches of the folder
-    together, those in flight at the most that they can cost.
+    The budget holds for all batches of the folder together, those in flight at the most that they can cost.
     """
-    return run_in_loop(_Batches(engine, intake, ledger, model, limits, to_asked).run(wait))
+    return run_in_loop(_Batches(engine, intake, ledger, limits).run(wait))
 
 
 class _Batches:
-    def __init__(
-        self,
-        engine: OpenAIEngine,
-        intake: Intake,
-        ledger: Ledger,
-        model: Model,
-        limits: RunLimits,
-        to_asked: ToAsked,
-    ) -> None:
+    def __init__(self, engine: OpenAIEngine, intake: Intake, ledger: Ledger, limits: RunLimits) -> None:
         self.engine = engine
         self.intake = intake
         self.recording = intake.recording
         self.report = intake.recording.report
         self.ledger = ledger
-        self.model = model
+        self.model = intake.model
         self.limits = limits
-        self.to_asked = to_asked
-        self.way = _last_way(ledger) or Way.of_files(model)
+        self.way = _last_way(ledger) or Way.of_files(self.model)
         self._flying = {batch.tag: set(_keys_of(ledger, batch)) for batch in ledger.open}
         self._fruitless = 0
         self._mask = make_mask()
@@ -247,7 +229,7 @@ class _Batches:
                 short = True
                 continue
             part = part or _Part(self.ledger)
-            part.add(key, line, self.to_asked(request, turn), tokens, dollars)
+            part.add(key, line, self.intake.to_asked(request, turn), tokens, dollars)
         if part is not None:
             await self._begin(part)
         if short and not self.ledger.open:
@@ -260,8 +242,7 @@ class _Batches:
         count += sum(batch.most_tokens for batch in held)
         if part is not None:
             usd, count = usd + part.dollars, count + part.tokens
-        most_usd, most_tokens = self.limits.budget_usd, self.limits.budget_tokens
-        return (most_usd is None or usd <= most_usd) and (most_tokens is None or count <= most_tokens)
+        return self.limits.bear(usd, count)
 
     async def _begin(self, part: _Part) -> None:
         """Write a batch down, then send it."""

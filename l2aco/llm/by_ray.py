@@ -11,14 +11,13 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
 from l2aco.errors import UnavailableError
 from l2aco.llm.addresses import CHAT
 from l2aco.llm.calls import REMEDIES, most_of
-from l2aco.llm.catalog import Model
 from l2aco.llm.client import OpenAIEngine
 from l2aco.llm.intake import Intake
 from l2aco.llm.keys import make_mask
@@ -26,25 +25,16 @@ from l2aco.llm.lines import AnswerLine, custom_id, key_and_turn
 from l2aco.llm.options import RunLimits
 from l2aco.llm.replies import reply_in
 from l2aco.llm.report import RunReport
-from l2aco.llm.request import FATAL, CallFailed, Request
+from l2aco.llm.request import FATAL, CallFailed, Reply, Request
 from l2aco.llm.ways import Way
 
-ToAsked = Callable[[Request, int], dict[str, Any]]
 PORTION = 10_000
 """Requests that are handed over at a time; the memory of one portion."""
 _ROWS = 16
 """In a block: what is asked again when a worker dies."""
 
 
-def run_by_ray(
-    engine: OpenAIEngine,
-    intake: Intake,
-    *,
-    model: Model,
-    limits: RunLimits,
-    to_asked: ToAsked,
-    address: str | None = None,
-) -> RunReport:
+def run_by_ray(engine: OpenAIEngine, intake: Intake, *, limits: RunLimits, address: str | None = None) -> RunReport:
     """Have every missing request answered by the workers of a Ray cluster: that of `address`, else one on this machine.
 
     Raises UnavailableError where Ray is not installed. The budget is looked at before each portion, at the most that it
@@ -53,7 +43,7 @@ def run_by_ray(
     report = intake.recording.report
     started = time.monotonic()
     _start(address)
-    run = _ByRay(engine, intake, model, limits, to_asked)
+    run = _ByRay(engine, intake, limits)
     rounds = chain((intake.recording.missing,), (intake.recording.remaining for _ in range(limits.attempts)))
     for requests in rounds:
         if report.stopped is not None or not run.ask(requests()):
@@ -78,16 +68,13 @@ def _start(address: str | None) -> None:
 
 
 class _ByRay:
-    def __init__(
-        self, engine: OpenAIEngine, intake: Intake, model: Model, limits: RunLimits, to_asked: ToAsked
-    ) -> None:
+    def __init__(self, engine: OpenAIEngine, intake: Intake, limits: RunLimits) -> None:
         self.engine = engine
         self.intake = intake
-        self.model = model
+        self.model = intake.model
         self.limits = limits
-        self.to_asked = to_asked
         self.report = intake.recording.report
-        self.way = Way.of_files(model)
+        self.way = Way.of_files(self.model)
         self._mask = make_mask()
 
     def ask(self, requests: Iterator[Request]) -> bool:
@@ -97,10 +84,12 @@ class _ByRay:
             asked = True
             rows = [self._row(request) for request in portion]
             most = [most_of(self.model, request, request.messages) for request in portion]
-            if not self._fits(sum(tokens for tokens, _ in most), sum(dollars for _, dollars in most)):
+            tokens = self.report.tokens_in + self.report.tokens_out + sum(tokens for tokens, _ in most)
+            usd = (self.report.cost_usd or 0.0) + sum(dollars for _, dollars in most)
+            if not self.limits.bear(usd, tokens):
                 self.report.stop("the budget does not reach for the next portion", "Start again with more to go on.")
                 break
-            self.intake.asked.add(self.to_asked(request, self.intake.turn(request)[0]) for request in portion)
+            self.intake.asked.add(self.intake.to_asked(request, self.intake.turn(request)[0]) for request in portion)
             self.report.in_flight = len(rows)
             for row in self._answers(rows):
                 self._take(row)
@@ -112,13 +101,6 @@ class _ByRay:
         turn, messages = self.intake.turn(request)
         body = self.way.body(self.model, messages, request.schema, request.sampling)
         return {"custom_id": custom_id(request.key, turn), "body": json.dumps(body)}
-
-    def _fits(self, tokens: int, dollars: float) -> bool:
-        usd, most = self.limits.budget_usd, self.limits.budget_tokens
-        spent = self.report.tokens_in + self.report.tokens_out
-        return (usd is None or (self.report.cost_usd or 0.0) + dollars <= usd) and (
-            most is None or spent + tokens <= most
-        )
 
     def _answers(self, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """What the workers bring, as it comes."""
@@ -143,12 +125,11 @@ class _ByRay:
         yield from processor(ray.data.from_items(rows, override_num_blocks=blocks)).iter_rows()
 
     def _take(self, row: dict[str, Any]) -> None:
-        key, turn = key_and_turn(row["custom_id"])
+        end: Reply | CallFailed
         try:
             end = reply_in(json.loads(row["answer"]), self._mask)
         except CallFailed as failure:
-            self.intake.take(AnswerLine(row["custom_id"], key, turn, failure))
+            end = failure
             if failure.reason in FATAL:
                 self.report.stop(str(failure), REMEDIES[failure.reason])
-            return
-        self.intake.take(AnswerLine(row["custom_id"], key, turn, end))
+        self.intake.take(AnswerLine(row["custom_id"], *key_and_turn(row["custom_id"]), end))

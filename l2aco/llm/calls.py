@@ -17,7 +17,7 @@ import tenacity
 
 from l2aco.llm.catalog import Model
 from l2aco.llm.engine import Engine
-from l2aco.llm.flow import Budget, BudgetSpent, Gate, Pace
+from l2aco.llm.flow import Budget, BudgetSpent, Gate, Pace, patience
 from l2aco.llm.options import RunLimits
 from l2aco.llm.pieces import ask_for, joined
 from l2aco.llm.report import RunReport
@@ -39,7 +39,6 @@ from l2aco.llm.tokens import count_tokens
 Deliver = Callable[[Request, Answer | CallFailed, int], None]
 """Takes a request, how it ended, and the number of its calls."""
 _RATE_LIMIT_PATIENCE = 100
-_LONGEST_BACKOFF_S = 60.0
 _BREAK_AFTER_FORBIDDEN = 3
 """One refusal of access may be about one request; so many in a row are not."""
 
@@ -62,7 +61,6 @@ class Calls:
         self.budget = Budget(limits.budget_usd, limits.budget_tokens)
         self._stopping = asyncio.Event()
         self._row: tuple[Reason | None, int] = (None, 0)
-        self._wait = tenacity.wait_random_exponential(multiplier=limits.backoff_s, max=_LONGEST_BACKOFF_S)
         self._plans = any((limits.budget_usd, limits.budget_tokens, limits.tokens_per_minute))
 
     async def make(self, requests: Iterator[Request]) -> None:
@@ -149,24 +147,12 @@ class Calls:
 
     async def _patiently(self, request: Request, messages: tuple[Message, ...], spent: _Spent) -> Reply:
         """One reply, tried again at transient failures with growing, jittered pauses."""
-        attempts = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, CallFailed) and error.retryable),
-            wait=self._pause,
-            stop=self._give_up,
-            sleep=self._sleep,
-            before_sleep=self._note_retry,
-            reraise=True,
-        )
+        attempts = patience(self.limits.backoff_s, stop=self._give_up, sleep=self._sleep, before_sleep=self._note_retry)
         while True:
             try:
                 return await attempts(self._call, request, messages, spent)
             except OtherWay:  # the engine has another
                 continue
-
-    def _pause(self, state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after if isinstance(error, CallFailed) else None
-        return max(self._wait(state), asked or 0.0)
 
     def _give_up(self, state: tenacity.RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None

@@ -10,9 +10,26 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar
 
+import tenacity
+
 from l2aco.llm.options import RunLimits
+from l2aco.llm.request import CallFailed
 
 Result = TypeVar("Result")
+
+
+def patience(backoff_s: float, **more: Any) -> tenacity.AsyncRetrying:
+    """Tries again what failed in passing, after pauses that grow, are jittered, and last at least as long as the server
+    asked for; `more` says when to stop."""
+    own = tenacity.wait_random_exponential(multiplier=backoff_s, max=60.0)
+
+    def pause(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, CallFailed) else None
+        return max(own(state), asked or 0.0)
+
+    passing = tenacity.retry_if_exception(lambda error: isinstance(error, CallFailed) and error.retryable)
+    return tenacity.AsyncRetrying(retry=passing, wait=pause, reraise=True, **more)
 
 
 def run_in_loop(work: Coroutine[Any, Any, Result]) -> Result:

@@ -16,6 +16,8 @@ from l2aco.llm.request import FATAL, UNANSWERED, Answer, CallFailed, Message, Re
 from l2aco.llm.runner import Recording
 from l2aco.llm.structured import parse_reply, repair_messages
 
+ToAsked = Callable[[Request, int], dict[str, Any]]
+"""Makes the line in asked.jsonl of a request and its turn."""
 Again = Callable[[Mapping[str, Any]], Request | None]
 """Makes the request of a line in asked.jsonl again; None where it is not the same any more."""
 
@@ -40,15 +42,23 @@ class Intake:
     """
 
     def __init__(
-        self, recording: Recording, asked: Asked, again: Again, model: Model, *, whole_bill: bool = False
+        self,
+        recording: Recording,
+        asked: Asked,
+        to_asked: ToAsked,
+        again: Again,
+        model: Model,
+        *,
+        whole_bill: bool = False,
     ) -> None:
         self.recording = recording
         self.asked = asked
+        self.to_asked = to_asked
+        self.model = model
         self.counts: Counter[Outcome] = Counter()
         self.tokens = (0, 0)
         """Of all lines, in and out."""
         self._again = again
-        self._model = model
         self._whole_bill = whole_bill
         self._aside = recording.journal.failures(Reason.to_repair)
 
@@ -68,7 +78,7 @@ class Intake:
         if isinstance(line.end, Reply):
             self.tokens = self.tokens[0] + line.end.tokens_in, self.tokens[1] + line.end.tokens_out
             if self._whole_bill or outcome not in (Outcome.foreign, Outcome.repeated):
-                cost = self._model.cost(line.end.tokens_in, line.end.tokens_out)
+                cost = self.model.cost(line.end.tokens_in, line.end.tokens_out)
                 self.recording.report.spend(line.end.tokens_in, line.end.tokens_out, cost)
                 self.recording.report.calls += 1
         return outcome

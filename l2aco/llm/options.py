@@ -29,6 +29,11 @@ class RunLimits:
     backoff_s: float = 0.5
     retry_failed: bool = False
 
+    def bear(self, usd: float, tokens: int) -> bool:
+        """Whether the budget is enough for so much in all."""
+        most_usd, most_tokens = self.budget_usd, self.budget_tokens
+        return (most_usd is None or usd <= most_usd) and (most_tokens is None or tokens <= most_tokens)
+
 
 @dataclass(frozen=True)
 class EngineOptions:

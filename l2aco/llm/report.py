@@ -51,10 +51,14 @@ class RunReport:
         seconds = max(time.monotonic() - self.started, 1e-9)
         parts = [f"${self.cost_usd:,.4f}"] if self.cost_usd else []
         if failed := sum(self.failed.values()):
-            top = ", ".join(f"{number:,} {reason}" for reason, number in self.failed.most_common(3))
-            parts.append(f"{failed:,} failed ({top})")
+            parts.append(f"{failed:,} failed ({most_common(self.failed)})")
         parts.append(f"{self.tokens_in + self.tokens_out:,} tokens, {self.tokens_out / seconds:,.0f}/s out")
         parts.append(f"{self.in_flight:,} in flight")
         if self.retries:
             parts.append(f"{self.retries:,} retried")
         return " · ".join(parts)
+
+
+def most_common(failed: Counter[Reason] | Counter[str]) -> str:
+    """The reasons of most failures, each after its number."""
+    return ", ".join(f"{number:,} {reason}" for reason, number in failed.most_common(3))

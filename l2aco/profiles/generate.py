@@ -123,12 +123,11 @@ def _run(job: Job, entities: Iterable[Entity], engine: Engine, journal: Journal,
         advance=advance,
     )
     with Asked(journal.folder) as asked:
-        intake = Intake(recording, asked, job.again, job.model, whole_bill=True)
-        how: dict[str, Any] = {"model": job.model, "limits": limits, "to_asked": job.asked}
+        intake = Intake(recording, asked, job.asked, job.again, job.model, whole_bill=True)
         if spec.batch:
-            run = run_batches(engine, intake, Ledger(journal.folder), wait=spec.wait, **how)
+            run = run_batches(engine, intake, Ledger(journal.folder), limits=limits, wait=spec.wait)
         else:
-            run = run_by_ray(engine, intake, address=spec.ray_address, **how)
+            run = run_by_ray(engine, intake, limits=limits, address=spec.ray_address)
         asked.forget(lambda key: key in journal)
     return run
 

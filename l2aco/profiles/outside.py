@@ -103,8 +103,8 @@ def write_requests(
             to_failure=job.failure,
             retry_failed=spec.retry_failed,
         )
-        intake = Intake(recording, asked, job.again, job.model)
-        files = _Shards(shards, intake, job, Way.of_files(job.model))
+        intake = Intake(recording, asked, job.asked, job.again, job.model)
+        files = _Shards(shards, intake, Way.of_files(job.model))
         with (
             atomic_folder(folder) as partial,
             progress.task(f"Writing requests of {name}", unit="requests") as advance,
@@ -123,10 +123,9 @@ def write_requests(
 class _Shards:
     """Deals requests out over files."""
 
-    def __init__(self, shards: int, intake: Intake, job: Job, way: Way) -> None:
+    def __init__(self, shards: int, intake: Intake, way: Way) -> None:
         self.shards = shards
         self.intake = intake
-        self.job = job
         self.way = way
         self.written = self.repairs = self.waiting = 0
         self._files: list[Any] = []
@@ -146,13 +145,13 @@ class _Shards:
         """Write each request into the next shard; yields the lines of asked.jsonl."""
         for request in requests:
             turn, messages = self.intake.turn(request)
-            body = self.way.body(self.job.model, messages, request.schema, request.sampling)
+            body = self.way.body(self.intake.model, messages, request.schema, request.sampling)
             self._files[self.written % self.shards].write(request_line(request.key, turn, body))
             self.written += 1
             self.repairs += turn > 1
             self.waiting += turn == 1 and request.key in self.intake.asked
             advance(1)
-            yield self.job.asked(request, turn)
+            yield self.intake.to_asked(request, turn)
 
 
 def take_answers(
@@ -178,7 +177,7 @@ def take_answers(
     with Journal(profiles.path, f"profile set '{profiles.name}'") as journal, Asked(profiles.path) as asked:
         refuse_other(job, ProfileSet(profiles.path))
         recording = Recording((), journal, to_record=job.record, to_failure=job.failure)
-        intake = Intake(recording, asked, job.again, job.model)
+        intake = Intake(recording, asked, job.asked, job.again, job.model)
         with progress.task(f"Taking answers into {profiles.name}", unit="answers") as advance:
             for place, line in _lines(files):
                 try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -109,16 +109,15 @@ def _finished(known: ProfileSet | None) -> tuple[set[str], float | None]:
 
 
 def probe(
-    spec: ProfileSpec, entities: Sequence[Entity], workspace: Workspace, number: int, progress: Progress | None = None
+    spec: ProfileSpec, entities: Iterable[Entity], workspace: Workspace, number: int, progress: Progress | None = None
 ) -> ProfileReport:
     """Have `number` of the profiles that are missing written, to see how long that takes and what it costs; they
     stay in the set."""
     job = plan_job(spec, workspace)
     done, _ = _finished(opened(workspace.profiles, set_name(job, workspace)))
     missing = (request.subject[0] for request in job.requests(entities) if request.key not in done)
-    some = list(islice(dict.fromkeys(entity.key for entity in missing), number))
-    chosen = [entity for entity in entities if entity.key in some]
-    return generate_profiles(spec, chosen, workspace, progress)
+    chosen = islice({entity.key: entity for entity in missing}.values(), number)
+    return generate_profiles(spec, list(chosen), workspace, progress)
 
 
 def _usual_tokens(schema: Mapping[str, Any]) -> int:

@@ -122,9 +122,7 @@ class Watched:
                 if not line.endswith(b"\n"):
                     break
                 self._journal_at += len(line)
-                with contextlib.suppress(
-                    ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError
-                ):
+                with contextlib.suppress(*_NO_RECORD):
                     self._take(parse_json(line))
 
     def _take(self, record: dict[str, Any]) -> None:

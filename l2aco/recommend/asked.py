@@ -135,7 +135,8 @@ def _met(pairs: Pairs, facts: Facts, only: Only) -> Pairs:
     asked += [("target", word, [drug.hits(word) for drug in known]) for word in only.targets]
     for what, word, met in asked:
         if not any(met):
-            said = {drug.group for drug in known if drug.group} if what == "class" else set(_all_targets(known))
+            classes, targets = {one.group for one in known if one.group}, {hit for one in known for hit in one.targets}
+            said = classes if what == "class" else targets
             raise UnknownNameError(f"{what} of the drugs", word, sorted(said))
     masks = [np.array(met) for _, _, met in asked]
     if not masks:
@@ -145,10 +146,6 @@ def _met(pairs: Pairs, facts: Facts, only: Only) -> Pairs:
     if len(masks) == 1:
         kept = first[pairs.one] | first[pairs.other]
     return pairs.take(np.flatnonzero(kept))
-
-
-def _all_targets(known: Sequence[object]) -> list[str]:
-    return [target for drug in known for target in getattr(drug, "targets", ())]
 
 
 def _unknown(name: str, acquaintances: Acquaintances) -> bool:

@@ -137,16 +137,6 @@ COMMON = frozenset("inhibitor inhibitors agent agents drug poison kinase with se
 """Words of classes that tell nothing."""
 
 
-def of_kind(facts: Facts, drug: Entity, classes: Sequence[str], targets: Sequence[str], approved: bool) -> bool:
-    """Whether a drug is of one of the classes, hits one of the targets, and is approved, as far as each is asked."""
-    known = facts.of_drug(drug)
-    return (
-        (not classes or any(known.is_of_class(word) for word in classes))
-        and (not targets or any(known.hits(target) for target in targets))
-        and (not approved or known.approved is True)
-    )
-
-
 def _approved(drug: Entity, fields: dict[str, dict[str, Any]]) -> bool | None:
     for name in ("approved", "approval", "status", "groups"):
         if (said := drug.facts.get(name)) is not None:

@@ -8,7 +8,7 @@ model adds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +20,14 @@ from l2aco.progress import Progress, Silent
 from l2aco.recommend.asked import Only, Pairs, asked_pairs, new_drugs
 from l2aco.recommend.facts import Facts
 from l2aco.recommend.inside import interval, parts
-from l2aco.recommend.own import NOBODY, neighbours, rank_correlation
-from l2aco.recommend.reasons import Reasons, reasons_of
+from l2aco.recommend.own import NOBODY, Neighbour, neighbours, rank_correlation
+from l2aco.recommend.reasons import reasons_of
 from l2aco.recommend.recommendation import RankedPair, Recommendation
 from l2aco.recommend.record import Record
 from l2aco.recommend.told import Told, vectors_told
 from l2aco.recommend.trust import abstains, margin
 from l2aco.runs.measured import Measured, read_measured
-from l2aco.runs.newcomers import Acquaintances, describe_newcomers
+from l2aco.runs.newcomers import Acquaintances, describe_newcomer
 
 if TYPE_CHECKING:
     from l2aco.runs.predictor import Predictor
@@ -68,8 +68,10 @@ def rank_lines(
     """
     if top < 1:
         raise UsageError("--top must be at least 1")
-    desk = open_desk(run, cell_lines, drugs=drugs, only=_with_least(only, min_triples), told=told, measured=measured,
-                     device=device, progress=progress)  # fmt: skip
+    only = only if min_triples is None else replace(only, min_triples=min_triples)
+    desk = open_desk(
+        run, cell_lines, drugs=drugs, only=only, told=told, measured=measured, device=device, progress=progress
+    )
     return [desk.recommend(line, top) for line in desk.lines]
 
 
@@ -112,25 +114,25 @@ class Desk:
         expected = self.predictor.expected_rows(*self.rows(best, line))
         newcomer = not counts["id"].is_in([line.id]).any()
         correlation = self._correlation(pairs, raw)
-        new = {drug.id for drug in best.drugs} - {drug.id for drug in self.predictor.inputs.drugs}
+        known, near = {drug.key for drug in self.predictor.inputs.drugs}, neighbours(self.predictor, line)
         return Recommendation(
             cell_line=line.name,
             run=self.run.id,
             seen_in_training=bool(counts.filter(id=line.id)["training_triples"].sum()),
-            pairs=self._ranked(best, raw[order], line, expected),
+            pairs=self._ranked(best, raw[order], line, near, expected),
             simulated=self.run.simulated,
             outranked=_outranked(self.run),
             lacking=tuple(self.predictor.lacking(line)),
             newcomer=newcomer,
             correlation=correlation,
-            neighbours=tuple(neighbours(self.predictor, line)),
+            neighbours=tuple(near),
             scale=None if expected is None else expected.scale,
             measured=self.measured,
             abstains=abstains(self.predictor, line, self.facts, self.told, newcomer, correlation),
             share=self.record.share,
             ranked=len(raw),
             left_out=left_out,
-            new_drugs=_of_new_drugs(self.predictor, [drug for drug in best.drugs if drug.id in new]),
+            new_drugs=tuple(describe_newcomer(self.predictor, drug) for drug in pairs.drugs if drug.key not in known),
         )
 
     def free(self, line: Entity) -> Pairs:
@@ -166,7 +168,9 @@ class Desk:
             return None
         return rank_correlation(raw, self.score(pairs, NOBODY))
 
-    def _ranked(self, pairs: Pairs, raw: np.ndarray, line: Entity, expected: Any) -> list[RankedPair]:
+    def _ranked(
+        self, pairs: Pairs, raw: np.ndarray, line: Entity, near: Sequence[Neighbour], expected: Any
+    ) -> list[RankedPair]:
         """Best first, as they come. raw: float64 (n,)."""
         rows = self.rows(pairs, line)
         calibrated = self.predictor.calibration.apply(raw)
@@ -176,16 +180,14 @@ class Desk:
         if expected is not None:
             numbers |= {"expected": expected.mean, "expected_low": expected.low, "expected_high": expected.high}
         made_of = parts(self.predictor, *(column[:REASONED] for column in rows))
-        near = neighbours(self.predictor, line)
         found = []
         values = zip(*(column.tolist() for column in numbers.values()), strict=True)
         for at, (first, second, row) in enumerate(zip(pairs.one.tolist(), pairs.other.tolist(), values, strict=True)):
             one, other, of_pair = pairs.drugs[first], pairs.drugs[second], dict(zip(numbers, row, strict=True))
-            about: dict[str, Any] = {"reasons": Reasons()}
+            about: dict[str, Any] = {}
             if at < REASONED:
-                about = self._about(
-                    one, other, line, near, {name: float(x[at]) for name, x in made_of.items()}, of_pair
-                )
+                made = {name: float(x[at]) for name, x in made_of.items()}
+                about = self._about(one, other, line, near, made, bool(of_pair["unsure"]))
             found.append(
                 RankedPair(
                     rank=at + 1,
@@ -204,7 +206,7 @@ class Desk:
         return found
 
     def _about(
-        self, one: Entity, other: Entity, line: Entity, near: Any, made_of: Mapping[str, float], of_pair: Any
+        self, one: Entity, other: Entity, line: Entity, near: Any, made_of: Mapping[str, float], unsure: bool
     ) -> dict[str, Any]:
         return {
             "class_a": self.facts.of_drug(one).drug_class,
@@ -218,7 +220,7 @@ class Desk:
                 near=near,
                 trained=self.trained,
                 parts=made_of,
-                unsure=bool(of_pair["unsure"]),
+                unsure=unsure,
             ),
         }
 
@@ -270,12 +272,6 @@ def open_desk(
     )
 
 
-def _with_least(only: Only, min_triples: int | None) -> Only:
-    from dataclasses import replace
-
-    return only if min_triples is None else replace(only, min_triples=min_triples)
-
-
 def _line(run: Run, acquaintances: Acquaintances, name: str, told: Told) -> Entity:
     """The cell line called `name`, or a new one where something is told of it."""
     if not name.strip():
@@ -302,11 +298,6 @@ def _introduced(
     everybody = [*entities, *(known.everybody if known else []), *nobody]
     predictor = acquaintances.admit(run.predictor(device), everybody)
     return predictor if known is None else known.taken_up_by(predictor)
-
-
-def _of_new_drugs(predictor: Predictor, drugs: Sequence[Entity]) -> tuple[str, ...]:
-    names = {drug.name for drug in drugs}
-    return tuple(line for line in describe_newcomers(predictor) if line.partition(" is not in")[0] in names)
 
 
 def _outranked(run: Run) -> str | None:

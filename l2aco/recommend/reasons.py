@@ -75,9 +75,8 @@ def _near(one: Entity, other: Entity, record: Record, near: Sequence[Neighbour])
 
 def _about(one: Entity, other: Entity, line: Entity, facts: Facts) -> list[str]:
     found = []
-    known = {drug.name: facts.of_drug(drug) for drug in (one, other)}
-    for drug in (one, other):
-        of = known[drug.name]
+    first, second = known = facts.of_drug(one), facts.of_drug(other)
+    for drug, of in zip((one, other), known, strict=True):
         parts = [of.drug_class or "", f"targets {', '.join(of.targets[:4])}" if of.targets else ""]
         if any(parts):
             found.append(f"{drug.name}: {'; '.join(part for part in parts if part)}.")
@@ -87,7 +86,6 @@ def _about(one: Entity, other: Entity, line: Entity, facts: Facts) -> list[str]:
                 f"Expected effect of {drug.name} alone on {line.name}: {grade:+.1f}, from -3 to 3 against the average "
                 f"line ({source})."
             )
-    first, second = known.values()
     if shared := [path for path in first.pathways if path in second.pathways]:
         found.append(f"Both act on {', '.join(shared)}.")
     if shared := [target for target in first.targets if target in second.targets]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import DamagedError, UsageError
-from l2aco.files import describe_validation, read_json, stable_hash, with_nan, write_json
+from l2aco.errors import DamagedError
+from l2aco.files import checked_spec, read_json, stable_hash, with_nan, write_json
 from l2aco.metrics import best_threshold, compute
 from l2aco.runs.breakdown import breakdown, strata
 from l2aco.runs.contents import NaiveRows, checked
@@ -231,16 +231,12 @@ def naive_table(
 
     `own`: not on the fixed split that came with the source.
     """
-    from pydantic import ValidationError
-
     from l2aco.data.catalog import open_or_simulate
     from l2aco.data.splits.spec import SplitSpec
     from l2aco.runs.knowledge import load_knowledge
 
-    try:
-        split = SplitSpec(setting=setting, folds=folds, seed=seed, released=False if own else None)
-    except ValidationError as error:
-        raise UsageError(describe_validation(error)) from None
+    given = {"setting": setting, "folds": folds, "seed": seed, "released": False if own else None}
+    split = checked_spec(SplitSpec, given)
     dataset = open_or_simulate(dataset_name, workspace)
     knowledge = load_knowledge([store] if store is not None else [], dataset, workspace)
     return evaluate_naive(dataset, split, knowledge=knowledge)

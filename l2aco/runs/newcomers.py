@@ -142,16 +142,15 @@ def describe_newcomers(predictor: Predictor) -> list[str]:
     """One line for each entity that the model was not trained with: what it could not read of it."""
     if predictor.newcomers is None:
         return []
-    lines = []
-    for entity in (*predictor.newcomers.drugs, *predictor.newcomers.cell_lines):
-        lines.append(f"{entity.name} is not in the run's data set; {_read_of(predictor, entity)}")
-    return lines
+    everybody = (*predictor.newcomers.drugs, *predictor.newcomers.cell_lines)
+    return [describe_newcomer(predictor, entity) for entity in everybody]
 
 
-def _read_of(predictor: Predictor, entity: Entity) -> str:
+def describe_newcomer(predictor: Predictor, entity: Entity) -> str:
+    """What the model could not read of one that it was not trained with."""
     assert predictor.newcomers is not None
-    kinds = entity.kind.value.replace("_", " ") + "s"
+    unknown, kinds = f"{entity.name} is not in the run's data set", entity.kind.value.replace("_", " ") + "s"
     if not predictor.scorer.reads(entity.kind):
-        return f"the model reads nothing of {kinds}, so that all unknown ones are predicted alike"
+        return f"{unknown}; the model reads nothing of {kinds}, so that all unknown ones are predicted alike"
     lacking = predictor.newcomers.lacking(entity)
-    return f"it is predicted from what is known of it{', without ' if lacking else ''}{', '.join(lacking)}"
+    return f"{unknown}; it is predicted from what is known of it{', without ' if lacking else ''}{', '.join(lacking)}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import ConfigDict, Field, create_model, field_validator, model_validator
 
 from l2aco.data.splits.spec import SplitSpec
-from l2aco.errors import UsageError
-from l2aco.files import describe_validation
+from l2aco.files import checked_spec
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec, OffsetName
 from l2aco.shown import ShownSpec
@@ -68,7 +67,4 @@ class TrainSpec(GivenRecipe):
     def recipe(self, defaults: Recipe) -> Recipe:
         """The optimisation values: those given here, else `defaults` (a backbone's)."""
         given = {name: getattr(self, name) for name in Recipe.model_fields if getattr(self, name) is not None}
-        try:
-            return Recipe.model_validate({**defaults.model_dump(), **given})
-        except ValidationError as error:
-            raise UsageError(describe_validation(error)) from None
+        return checked_spec(Recipe, {**defaults.model_dump(), **given})

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.errors import UnknownNameError, UsageError
-from l2aco.files import describe_validation
+from l2aco.files import checked_spec
 from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.ensemble import ENSEMBLE
@@ -53,10 +53,7 @@ def make_spec(
         _make_room(values, given)
     for name, value in given.items():
         _put(values, name, value)
-    try:
-        return TrainSpec.model_validate(values)
-    except ValidationError as error:
-        raise UsageError(describe_validation(error)) from None
+    return checked_spec(TrainSpec, values)
 
 
 def plan(spec: TrainSpec, workspace: Workspace, *, seeds: int = 1, all_folds: bool = False) -> list[TrainSpec]:

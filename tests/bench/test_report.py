@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from screen import fits, listened, serious
 
 from l2aco.bench.charts import charts_of
 from l2aco.bench.details import details
@@ -182,20 +182,6 @@ def test_tables_hold_any_text() -> None:
     assert "100\\%" in table.latex()
 
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if BROWSER is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def opened(browser: Any, hostile: Report, saved: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     """The page of a width, without anything on its console by the end."""
@@ -205,10 +191,7 @@ def opened(browser: Any, hostile: Report, saved: Path, request: pytest.FixtureRe
         path = tmp_path / "report.html"
         path.write_text(page(hostile, charts_of(hostile)))
     tab = browser.new_page(viewport={"width": width, "height": 844})
-    said: list[str] = []
-    tab.on("console", lambda message: said.append(message.text))
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    said = listened(tab)
     tab.goto(path.as_uri())
     yield tab
     tab.close()
@@ -217,10 +200,10 @@ def opened(browser: Any, hostile: Report, saved: Path, request: pytest.FixtureRe
 
 @pytest.mark.parametrize("opened", [("usual", 1280), ("usual", 390), ("hostile", 390)], indirect=True)
 def test_it_fits_the_screen(opened: Any) -> None:
-    assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert fits(opened)
     for more in opened.locator("summary").all():
         more.press("Enter")
-    assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert fits(opened)
 
 
 @pytest.mark.parametrize("opened", [("usual", 1280)], indirect=True)
@@ -253,9 +236,5 @@ def test_without_scripts_all_is_there(opened: Any, browser: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("opened", [("usual", 1280), ("usual", 390)], indirect=True)
 def test_nothing_serious_for_axe(opened: Any, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
     opened.emulate_media(color_scheme=scheme)
-    opened.evaluate("for (const more of document.querySelectorAll('details')) more.open = true")
-    opened.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
-    found = opened.evaluate("axe.run()")["violations"]
-    assert not [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
+    assert not serious(opened)

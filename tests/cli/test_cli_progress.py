@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from l2aco.cli.progress import Standing, duration, lines, panel
+from l2aco.llm.batch_ledger import Ledger
 from l2aco.profiles.sets import ProfileSet
 from l2aco.profiles.watching import Watched
 from l2aco.workspace import Workspace
@@ -109,13 +111,28 @@ def test_watching_a_run_from_another_shell(cli: Callable[..., Any], workspace: W
         assert f"process {run.pid}" in text and " of 40" in text and "Fake:" in text
         watched = Watched(ProfileSet(folder))
         first = watched.look()
-        time.sleep(0.6)
-        assert watched.look().profiles >= first.profiles
+        while watched.look().profiles == first.profiles:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
     finally:
         run.wait(60)
     after = watched.look()
     assert (after.profiles, after.writer) == (40, None)
     assert "nobody writes it" in cli("profiles", "watch", "fake").stdout
+
+
+def test_watching_ends_with_the_writer_also_where_batches_are_left(
+    cli: Callable[..., Any], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("l2aco.cli.profiles_watch._LOOK_EVERY_S", 0.02)
+    cli("profile", "--llm", "fake", "--name", "A", "--kind", "drug")
+    folder = workspace.profiles / "fake"
+    Ledger(folder).write("a", "created", requests=30)
+    writer = subprocess.Popen(["sleep", "0.3"])
+    (folder / ".writer.pid").write_text(str(writer.pid))
+    threading.Thread(target=writer.wait, daemon=True).start()
+    told = cli("profiles", "watch", "fake").stdout
+    assert f"process {writer.pid}" in told and told.rstrip().endswith("30 in batches · nobody writes it")
 
 
 def test_a_dry_run_says_how_long_once_that_was_measured(cli: Callable[..., Any], workspace: Workspace) -> None:

@@ -18,10 +18,13 @@ from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import pytest
+from screen import fits, listened, serious
 from small_stores import profile, write_set
 from typer.testing import CliRunner
 
 from l2aco.cli.main import app
+from l2aco.entities import Entity, EntityKind
+from l2aco.explore.catalogue import Catalogue, Known
 from l2aco.explore.export import MARK
 from l2aco.explore.serve import Served, prepare
 from l2aco.files import sha256_file
@@ -32,7 +35,6 @@ from l2aco.recommend.told import Told
 from l2aco.runs.run import best_run, open_run
 from l2aco.workspace import Workspace
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 SOME = 20
 """Pages of drugs and cell lines that are asked for; an export holds all."""
 MARKUP = '<script>alert("x")</script>'
@@ -285,6 +287,12 @@ def test_search_finds_names_slips_and_synonyms(ask: Asked) -> None:
     assert ask(f"/search.html?q={quote(MARKUP)}")[0] == 200
 
 
+def test_search_for_a_name_that_several_have_finds_all() -> None:
+    lines = [Entity(id_, EntityKind.cell_line, name) for id_, name in (("a", "HT-29"), ("b", "HT29"), ("c", "KELLY"))]
+    found = Catalogue([Known(one) for one in lines]).search("ht 29")
+    assert {one.entity.name for one in found} == {"HT-29", "HT29"}
+
+
 def test_runs_are_filtered_by_words(ask: Asked) -> None:
     _, html, _ = ask("/runs.html?runs=mixed+shuffled")
     assert [row[0] for row in Links(html).rows if "demo-" in row[0]] and "1 of 2 runs" in html
@@ -327,8 +335,6 @@ def test_a_new_line_is_ranked_by_the_profile_that_a_set_has_of_it(ask: Asked, wo
 
 
 def _trained(world: Workspace) -> set[str]:
-    from l2aco.entities import EntityKind
-
     return {line.name for line in best_run(world).entities(EntityKind.cell_line)}
 
 
@@ -437,25 +443,12 @@ def test_a_port_that_is_taken_is_said(served: Served, cli: Callable[..., Any], w
     assert str(port) in cli("explore", "--workspace", world.root, "--port", port, code=2).output
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if BROWSER is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def tab(browser: Any, ask: Asked) -> Iterator[Any]:
     """A phone's window that came by the printed address; nothing is on its console by the end."""
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
-    opened, said = context.new_page(), []
-    opened.on("console", lambda message: said.append(message.text) if "sandboxed" not in message.text else None)
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    opened = context.new_page()
+    said = listened(opened, but="sandboxed")
     opened.goto(ask.address)
     yield opened
     context.close()
@@ -463,18 +456,12 @@ def tab(browser: Any, ask: Asked) -> Iterator[Any]:
 
 
 def test_pages_fit_a_phone_and_axe_finds_nothing_serious(tab: Any, ask: Asked, pages: dict[str, str]) -> None:
-    axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
-    script = (Path(axe.__file__).parent / "axe.min.js").read_text()
     asked = [*(path for path in kinds_of(pages) if not path.startswith("/report/")), "/search.html?q=erlotinb"]
     for at, path in enumerate([*asked, "/recommend.html"]):
         tab.emulate_media(color_scheme="dark" if at % 2 else "light")
         tab.goto(f"http://{ask.host}{path}")
-        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-        tab.evaluate("for (const more of document.querySelectorAll('details')) more.open = true")
-        tab.evaluate(script)
-        found = tab.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-        serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
-        assert not serious, path
+        assert fits(tab), path
+        assert not serious(tab), path
 
 
 def test_a_report_looks_as_it_likes_and_runs_nothing(tab: Any, ask: Asked, pages: dict[str, str]) -> None:

@@ -16,12 +16,10 @@ from l2aco.llm.fake.server import FakeServer
 from l2aco.profiles.sets import ProfileSet
 from l2aco.workspace import Workspace
 
-pytestmark = pytest.mark.long
-
 
 @pytest.fixture
 def cluster() -> Iterator[None]:
-    ray = pytest.importorskip("ray")
+    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
@@ -41,12 +39,29 @@ def kill_one_worker(server: FakeServer, after: int, killed: list[int]) -> None:
             return
 
 
+def entities(count: int) -> Path:
+    listed = Path("entities.csv")
+    listed.write_text("id,kind,name\n" + "".join(f"E{n},drug,Compound {n}\n" for n in range(count)))
+    return listed
+
+
+def test_the_workers_of_a_cluster_make_the_calls(cli: Callable[..., Any], workspace: Workspace, cluster: None) -> None:
+    with FakeServer() as server:
+        ask = ("profile", "--llm", "qwen", "--engine", "ray", "--base-url", server.url, "--entities", entities(20))
+        cli(*ask)
+        records = list(ProfileSet(workspace.profiles / "qwen").records())
+        assert sorted(record.entity_id for record in records) == sorted(f"E{n}" for n in range(20))
+        paid = server.calls
+        cli(*ask)
+        assert server.calls == paid == 20
+
+
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_two_thousand_entities_and_one_dead_worker(
     cli: Callable[..., Any], workspace: Workspace, cluster: None
 ) -> None:
-    listed = Path("entities.csv")
-    listed.write_text("id,kind,name\n" + "".join(f"E{n},drug,Compound {n}\n" for n in range(2000)))
+    listed = entities(2000)
     killed: list[int] = []
     with FakeServer(delay_s=0.005) as server:
         killer = threading.Thread(target=kill_one_worker, args=(server, 500, killed))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from screen import fits, listened, open_all, serious
 
 from l2aco.entities import Entity, EntityKind
 from l2aco.recommend.own import Neighbour
@@ -16,7 +15,6 @@ from l2aco.recommend.reasons import Reasons
 from l2aco.recommend.recommendation import RankedPair, Recommendation
 
 HOSTILE = '<script>alert("x")</script> & "\'</style></table>'
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def recommendation(name: str = "BT-20", drug: str = "ERLOTINIB", abstains: tuple[str, ...] = ()) -> Recommendation:
@@ -70,33 +68,17 @@ def test_two_lines_never_share_a_file(tmp_path: Path) -> None:
     assert all(path.parent == tmp_path for path in written)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if BROWSER is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.mark.parametrize("name", ["BT-20", HOSTILE])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_fits_the_screen_and_axe_finds_nothing_serious(browser: Any, tmp_path: Path, width: int, name: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
     (path,) = write_pages([recommendation(name, name, ("nothing is known",))], tmp_path)
     tab = browser.new_page(viewport={"width": width, "height": 844})
-    said: list[str] = []
-    tab.on("console", lambda message: said.append(message.text))
-    tab.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    said = listened(tab)
     tab.goto(path.as_uri())
-    tab.evaluate("for (const more of document.querySelectorAll('details')) more.open = true")
-    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    tab.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
+    open_all(tab)
+    assert fits(tab)
     for scheme in ("light", "dark"):
         tab.emulate_media(color_scheme=scheme)
-        found = tab.evaluate("axe.run()")["violations"]
-        assert not [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
+        assert not serious(tab)
     tab.close()
     assert not said

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from l2aco.entities import EntityKind
 from l2aco.explore.page import Page, Section, cell, listed
-from l2aco.explore.pages.listing import part_of
+from l2aco.explore.pages.listing import part_of, path_of
 from l2aco.explore.site import Notes, Site
 
 LISTS = {EntityKind.drug: ("drugs", "Drugs"), EntityKind.cell_line: ("cell-lines", "Cell lines")}
@@ -28,5 +28,4 @@ def page(site: Site, number: str, _: Mapping[str, str], *, kind: EntityKind) -> 
         for one in shown
     ]
     parts = listed(f"{len(known):,} {title.lower()}, by name", rows, "None yet.")
-    path = f"{name}-{number}.html" if number else f"{name}.html"
-    return Page(path, title, [Section("By name", [*links, *parts, *links])], notes.shown())
+    return Page(path_of(name, int(number or 1)), title, [Section("By name", [*links, *parts, *links])], notes.shown())

@@ -14,7 +14,7 @@ SHOWN = ("created", "auroc", "pair_mean_auroc", "macro_auroc", "auprc")
 
 
 def page(site: Site, number: str, query: Mapping[str, str]) -> Page:
-    """One page of the list; a server also answers `q`, words that all stand in a run's name."""
+    """One page of the list; a server also answers `runs`, words that all stand in a run's name."""
     notes = Notes()
     known = site.run_rows(notes)
     words = query.get("runs", "").casefold().split() if site.live else []
@@ -24,10 +24,9 @@ def page(site: Site, number: str, query: Mapping[str, str]) -> Page:
     if words and len(found) > PER_PAGE:
         first += f"; the first {PER_PAGE}"
     parts = listed(first, rows(shown), "No run is called so." if words else "None yet: l2aco train")
-    path = path_of("runs", int(number or 1))
     sections = [Section("All runs", [*links, *parts, *links])]
-    said = notes.shown()
-    return Page(path, "Runs", sections, said, "runs.html", {"runs": query.get("runs", "")})
+    values = {"runs": query.get("runs", "")}
+    return Page(path_of("runs", int(number or 1)), "Runs", sections, notes.shown(), "runs.html", values)
 
 
 def rows(known: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

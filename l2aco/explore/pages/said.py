@@ -11,7 +11,7 @@ from l2aco.entities import Entity
 from l2aco.errors import L2aCoError
 from l2aco.explore.page import Cell, Grid, Links, Part, Shelf, Side, bar, cell, facts, grid
 from l2aco.explore.site import Notes, Site
-from l2aco.profiles.numbers import is_numeric, number_columns, numbers_of
+from l2aco.profiles.numbers import is_numeric, number_groups, numbers_of
 from l2aco.profiles.record import NOT_EMBEDDED, ProfileRecord
 from l2aco.profiles.sets import ProfileSet
 
@@ -74,23 +74,18 @@ def _grades(one: ProfileSet, record: ProfileRecord) -> Iterator[Grid]:
     if not numeric:
         return
     try:
-        schema = {"properties": numeric}
-        values = numbers_of(record.fields, schema)
-        assert list(values) == number_columns(schema)
+        values = numbers_of(record.fields, {"properties": numeric})
     except L2aCoError as error:
         yield from grid(one.name, [{"what is wrong with its numbers": error.message}])
         return
-    alone = [name for name in numeric if name in values]
+    groups = number_groups({"properties": numeric})
+    alone = [name for name in numeric if name not in groups]
     yield from grid(one.name, [_graded(name, values[name], numeric[name], []) for name in alone])
-    for name, field in numeric.items():
-        columns = {key: value for key, value in values.items() if key.startswith(f"{name}.")}
-        known = [value for value in columns.values() if value is not None]
-        ordered = sorted(columns.items(), key=lambda item: (item[1] is None, -(item[1] or 0)))
-        scales = field.get("properties") or {}
-        rows = [
-            _graded(key.partition(".")[2], value, scales.get(key.partition(".")[2], {}), known)
-            for key, value in ordered
-        ]
+    for name, columns in groups.items():
+        graded = {column.removeprefix(f"{name}."): values[column] for column in columns}
+        known = [value for value in graded.values() if value is not None]
+        ordered = sorted(graded.items(), key=lambda item: (item[1] is None, -(item[1] or 0)))
+        rows = [_graded(word, value, numeric[name]["properties"][word], known) for word, value in ordered]
         yield from grid(f"{one.name}: {name.replace('_', ' ')}", rows)
 
 

@@ -52,4 +52,4 @@ def report(site: Site, wanted: str, _: Mapping[str, str]) -> Document:
     path: Path = found_in("suite", site.suites(), wanted) / "report.html"
     if path.stat().st_size > MOST_BYTES:
         raise InputError(f"is larger than {MOST_BYTES:,} bytes", where=path)
-    return Document(f"report/{wanted}.html", path.read_bytes())
+    return Document(path.read_bytes())
