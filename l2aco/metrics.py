@@ -39,15 +39,19 @@ class Metric:
         return new > old + by if self.higher else new < old - by
 
 
-def _auroc(y: Array, p: Array, _: float) -> float:
-    from scipy.stats import rankdata
-
-    positives = int(y.sum())
-    negatives = len(y) - positives
-    if positives == 0 or negatives == 0:
+def auroc(labels: Array, scores: Array) -> float:
+    """Of any scores (n,), such as logits: the share of the pairs of a positive and a negative row where the positive
+    one has the higher score, a tie being half; NaN where one class is missing or a score is NaN."""
+    positive = labels == 1
+    high, low = np.sort(scores[positive]), np.sort(scores[~positive])  # found in order, they are found faster
+    if not len(high) or not len(low) or np.isnan([high[-1], low[-1]]).any():  # where NaN stands
         return math.nan
-    ranks = rankdata(p)
-    return float((ranks[y == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    below = np.searchsorted(low, high, "left").sum() + np.searchsorted(low, high, "right").sum()
+    return float(below / (2 * len(high) * len(low)))
+
+
+def _auroc(y: Array, p: Array, _: float) -> float:
+    return auroc(y, p)
 
 
 def _auprc(y: Array, p: Array, _: float) -> float:
@@ -172,6 +176,12 @@ def best_threshold(labels: Array, probabilities: Array) -> float:
     last = np.r_[np.flatnonzero(np.diff(p[order])), len(p) - 1]
     gain = true_positives[last] / positives - false_positives[last] / negatives
     return float(p[order][last[int(np.argmax(gain))]])
+
+
+def by_group(groups: Array) -> list[Array]:
+    """The rows of each group, for groups (n,), ascending."""
+    order = np.argsort(groups, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
 
 
 def precision_at(labels: Array, probabilities: Array, k: int) -> float:

@@ -58,7 +58,8 @@ def run_suite(
     begun = _within(suite.budget, [cell.spec for cell in missing])
     done = set[int]()
     with progress.task(suite.name, total=len(missing), unit="runs") as advance:
-        for number, result in train_each(begun, workspace, jobs=min(jobs, max(1, len(missing))), pool=pool):
+        at_once = min(jobs, max(1, len(missing)))
+        for number, result in train_each(begun, workspace, jobs=at_once, suite=suite.name, pool=pool):
             cell = missing[number]
             done.add(number)
             if isinstance(result, Run):

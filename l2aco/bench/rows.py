@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from l2aco.metrics import by_group
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -42,9 +44,7 @@ class Rows:
     @cached_property
     def splits(self) -> list[Array]:
         """The rows of every seed and fold."""
-        _, split = np.unique(self.seed * (self.fold.max() + 1) + self.fold, return_inverse=True)
-        order = np.argsort(split, kind="stable")
-        return np.split(order, np.flatnonzero(np.diff(split[order])) + 1)
+        return by_group(self.seed * (self.fold.max() + 1) + self.fold)
 
 
 Measure = Callable[[Rows, Array, Array], Array]

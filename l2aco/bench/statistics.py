@@ -14,7 +14,8 @@ import numpy as np
 
 from l2aco.bench.pairs import pair_correlation
 from l2aco.bench.rows import Array, Measure, Rows
-from l2aco.metrics import ndcg_at
+from l2aco.metrics import auroc as plain_auroc
+from l2aco.metrics import by_group, ndcg_at
 
 LineMeasure = Callable[[Array, Array], float]
 DRAWS = 2000
@@ -85,7 +86,7 @@ def _won(value: Array, positive: Array, group: Array, groups: int) -> Array:
 @_of_each
 def macro_auroc(rows: Rows, prediction: Array, weights: Array) -> Array:
     """(w,): AUROC within a cell line, the mean over lines that hold both labels (seeds averaged first)."""
-    return _over_lines(rows, prediction, weights, _plain_auroc)
+    return _over_lines(rows, prediction, weights, plain_auroc)
 
 
 @_of_each
@@ -96,7 +97,7 @@ def ndcg(rows: Rows, prediction: Array, weights: Array) -> Array:
 
 def auroc_of_splits(rows: Rows, prediction: Array) -> float:
     """AUROC of pooled rows, the mean over the splits where both labels are: `auroc` of the data as they are."""
-    found = [_plain_auroc(rows.label[at], prediction[at]) for at in rows.splits]
+    found = [plain_auroc(rows.label[at], prediction[at]) for at in rows.splits]
     known = [value for value in found if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
 
@@ -104,7 +105,7 @@ def auroc_of_splits(rows: Rows, prediction: Array) -> float:
 def auroc_of_lines(rows: Rows, prediction: Array) -> dict[int, float]:
     """AUROC within each cell line that holds both labels, by its number: the mean over the splits that test it."""
     found: dict[int, list[float]] = {}
-    for at, value in _within_lines(rows, prediction, _plain_auroc):
+    for at, value in _within_lines(rows, prediction, plain_auroc):
         found.setdefault(int(rows.line[at]), []).append(value)
     return {line: float(np.mean(values)) for line, values in sorted(found.items())}
 
@@ -123,21 +124,11 @@ def _over_lines(rows: Rows, prediction: Array, weights: Array, measure: LineMeas
 def _within_lines(rows: Rows, prediction: Array, measure: LineMeasure) -> Iterator[tuple[int, float]]:
     """A row of each line of each split, and the measure of all rows of that line there, where it is defined."""
     for at in rows.splits:
-        order = at[np.argsort(rows.line[at], kind="stable")]
-        for of_line in np.split(order, np.flatnonzero(np.diff(rows.line[order])) + 1):
+        for part in by_group(rows.line[at]):
+            of_line = at[part]
             value = measure(rows.label[of_line], prediction[of_line])
             if not np.isnan(value):
                 yield int(of_line[0]), value
-
-
-def _plain_auroc(label: Array, value: Array) -> float:
-    positive = label == 1
-    high, low = value[positive], np.sort(value[~positive])
-    if not len(high) or not len(low):
-        return float("nan")
-    high = np.sort(high)  # found in order, they are found faster
-    below = np.searchsorted(low, high, "left").sum() + np.searchsorted(low, high, "right").sum()
-    return float(below / (2 * len(high) * len(low)))
 
 
 def _mean(values: Array) -> Array:

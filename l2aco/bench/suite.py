@@ -23,6 +23,9 @@ drawn so many times, and its measures are means over the draws. A claim is that 
     text = "the panel tells cell lines apart"
     arm = "panel"
     over = ["panel, shuffled", "pair mean"]
+
+Where there are `[[models]]`, each a name and what its arms share, an arm called "{model}, aligned", and a claim of it,
+are there for every model.
 """
 
 from __future__ import annotations
@@ -45,6 +48,8 @@ from l2aco.runs.spec import TrainSpec
 from l2aco.workspace import Workspace, bundled
 
 LONG_TAIL = "long-tail"
+MODEL = "{model}"
+"""In the name of an arm, and in a claim: one of the suite's models."""
 COLUMNS = ("dataset", "setting", "seed", "fold", "group", "cell_line", "line", "pair", "label", "score")
 """Of the predictions that a suite leaves behind, beside one an arm."""
 
@@ -75,6 +80,35 @@ class Claim(BaseModel):
     over: tuple[str, ...] = Field(min_length=1)
     measure: str = "auroc"
     """A name of `statistics.MEASURES`."""
+
+
+class _OfModels(BaseModel):
+    """A suite that says what several models have in common once. A model is what its arms share."""
+
+    models: tuple[Arm, ...] = Field(min_length=1)
+    arms: tuple[Arm, ...]
+    claims: tuple[Claim, ...] = ()
+
+    def spelled_out(self) -> dict[str, Any]:
+        """Arms and claims that speak of no model, then those of every model."""
+        arms = [arm for arm in self.arms if MODEL not in arm.name]
+        claims = [claim for claim in self.claims if MODEL not in claim.arm]
+        if len(arms) == len(self.arms):
+            raise UsageError(f"the suite has models, and no arm has {MODEL} in its name")
+        for model in self.models:
+            arms += [_arm_of(model, arm) for arm in self.arms if MODEL in arm.name]
+            claims += [_claim_of(model, claim) for claim in self.claims if MODEL in claim.arm]
+        return {"arms": arms, "claims": claims}
+
+
+def _arm_of(model: Arm, arm: Arm) -> Arm:
+    own = {"name": arm.name.replace(MODEL, model.name), "spec": _merged(model.spec, arm.spec)}
+    return Arm.model_validate(model.model_dump(exclude_unset=True) | arm.model_dump(exclude_unset=True) | own)
+
+
+def _claim_of(model: Arm, claim: Claim) -> Claim:
+    text, arm, *over = (name.replace(MODEL, model.name) for name in (claim.text, claim.arm, *claim.over))
+    return claim.model_copy(update={"text": text, "arm": arm, "over": tuple(over)})
 
 
 class Budget(BaseModel):
@@ -176,6 +210,9 @@ def load_suite(name: str, **changes: Any) -> Suite:
             raise UnknownNameError("suite", name, shipped_suites(), remedy="A file is named with its ending, .toml.")
     values = {"name": path.stem, **read_toml(path), **{key: value for key, value in changes.items() if value}}
     try:
+        if "models" in values:
+            values |= _OfModels.model_validate(values).spelled_out()
+            del values["models"]
         return Suite.model_validate(values)
     except ValidationError as error:
         raise InputError(describe_validation(error), where=path) from None

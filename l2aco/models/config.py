@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 
 class BackboneConfig(BaseModel):
@@ -15,9 +15,17 @@ class BackboneConfig(BaseModel):
 
     same_numbers: ClassVar[frozenset[str]] = frozenset()
     """Settings that change how something is computed and not what comes out: no part of a run's identity."""
+    published: ClassVar[Mapping[str, Any]] = {}
+    """Values that `faithful` takes where no others are given."""
 
     faithful: bool = False
     """Reproduce the published mathematics, with what it gets wrong."""
+
+    @model_validator(mode="after")
+    def _as_published(self) -> Self:
+        chosen = {name: value for name, value in self.published.items() if name not in self.model_fields_set}
+        self.__dict__.update(chosen if self.faithful else {})  # a copy would not be what `Config(...)` gives
+        return self
 
     def features(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
         """Names of the features to bring beside those that are required: of `uses`, which are at hand, or any other

@@ -48,6 +48,7 @@ class Manifest(_Read):
     created_at: str
     files: dict[Name, str]
     encoders: dict[str, str] = {}
+    suite: str | None = None
 
 
 class Environment(RootModel[dict[str, Any]]):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from l2aco.metrics import ndcg_curve
+from l2aco.metrics import by_group, ndcg_curve
 
 Array = np.ndarray[Any, np.dtype[Any]]
 TOPS = (5, 10, 20, 50, 100)
@@ -30,7 +29,7 @@ def top(label: Array, value: Array) -> Array:
 
 def ranking(label: Array, value: Array, line: Array) -> list[dict[str, float]]:
     """For every k of `TOPS` the means over the cell lines that hold both labels, `lines` of them. Arrays (n,)."""
-    found = [top(label[at], value[at]) for at in _of_lines(line) if 0 < label[at].sum() < len(at)]
+    found = [top(label[at], value[at]) for at in by_group(line) if 0 < label[at].sum() < len(at)]
     means = np.mean(found, axis=0) if found else np.full((len(TOPS), len(NAMES)), np.nan)
     return [
         {"k": k, "lines": len(found)} | dict(zip(NAMES, row, strict=True))
@@ -58,8 +57,3 @@ def calibration(label: Array, value: Array) -> list[dict[str, float]]:
         for at in parts
         if len(at)
     ]
-
-
-def _of_lines(line: Array) -> Iterator[Array]:
-    order = np.argsort(line, kind="stable")
-    yield from np.split(order, np.flatnonzero(np.diff(line[order])) + 1)

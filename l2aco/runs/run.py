@@ -83,6 +83,11 @@ class Run(Shown):
             found = found.with_columns(pl.col(*columns).replace(names))
         return found
 
+    @property
+    def of_suite(self) -> bool:
+        """Whether a suite had it trained, and nobody asked for this very run."""
+        return self.manifest.get("suite") is not None
+
     def check_format(self) -> None:
         """Raises MismatchError where another version of L2aCo made the run: its numbers can be read, its model not."""
         made = self.manifest.get("format")
@@ -264,7 +269,7 @@ def run_rows(workspace: Workspace, progress: Progress = Silent()) -> list[dict[s
 
 def open_run(name: str | None, workspace: Workspace) -> Run:
     """The run called `name`, or the only one whose id begins with or contains it; None is the newest that is no control
-    and of no fake profiles.
+    and of no fake profiles, of a suite only where there is no other.
 
     Raises UnknownNameError with suggestions, UsageError where the name fits several, InputError where there is no run.
     """
@@ -289,7 +294,8 @@ def open_run(name: str | None, workspace: Workspace) -> Run:
 
 def best_run(workspace: Workspace, progress: Progress = Silent()) -> Run:
     """The newest run that is worth asking: one whose score reads profiles, else any other; never a control, nor one of
-    profiles that are a control or of no model. Says which. Raises InputError where there is none."""
+    profiles that are a control or of no model, nor one of a suite where there is another. Says which. Raises InputError
+    where there is none."""
     candidates = list(_worth_asking(workspace, progress))
     readers = (run for run in candidates if _reads_profiles(run.spec))
     chosen = next(readers, None) or next(iter(candidates), None) or _none_worth_asking(workspace)
@@ -302,14 +308,18 @@ def _reads_profiles(spec: TrainSpec) -> bool:
 
 
 def _worth_asking(workspace: Workspace, progress: Progress) -> Iterator[Run]:
-    """The runs that are no control and of no fake profiles, newest first."""
-    for run in reversed(list_runs(workspace, progress)):
+    """The runs that are no control and of no fake profiles, newest first; those of suites where there are no others."""
+    newest, own = list_runs(workspace, progress)[::-1], False
+    for run in sorted(newest, key=lambda run: run.of_suite):
+        if own and run.of_suite:
+            return
         try:
             spec = run.spec
         except L2aCoError as error:
             progress.say(f"left out: {error}")
             continue
         if spec.align.vectors == "profiles" and not _of_stand_in(spec, workspace):
+            own = own or not run.of_suite
             yield run
 
 

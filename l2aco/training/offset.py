@@ -9,7 +9,7 @@ import numpy as np
 
 from l2aco.data.splits import SETTINGS
 from l2aco.data.triples import Triples
-from l2aco.metrics import compute
+from l2aco.metrics import auroc, by_group
 from l2aco.models.backbones.mixed import Mixed
 from l2aco.models.offset import fit_offset
 from l2aco.models.out_of_fold import Scorer, out_of_fold
@@ -71,19 +71,13 @@ def choose_share(label: np.ndarray, below: np.ndarray, network: np.ndarray, grou
         parts = _with_both(label, np.arange(len(label)) % PARTS)
     if len(parts) < 2:
         return 1.0
-    aurocs = [[_auroc(label[part], (below + share * network)[part]) for part in parts] for share in SHARES]
+    aurocs = [[auroc(label[part], (below + share * network)[part]) for part in parts] for share in SHARES]
     best = int(np.mean(aurocs, axis=1).argmax())
     lost = np.subtract(aurocs[best], aurocs)
     doubt = lost.std(axis=1, ddof=1) / np.sqrt(len(parts))
     return SHARES[int(np.flatnonzero(lost.mean(axis=1) <= doubt)[0])]
 
 
-def _auroc(label: np.ndarray, logits: np.ndarray) -> float:
-    return compute(label, 1 / (1 + np.exp(-logits)), names=["auroc"])["auroc"]
-
-
 def _with_both(label: np.ndarray, groups: np.ndarray) -> list[np.ndarray]:
     """The rows of every group that has rows of both labels."""
-    order = np.argsort(groups, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    return [part for part in parts if 0 < label[part].sum() < len(part)]
+    return [part for part in by_group(groups) if 0 < label[part].sum() < len(part)]

@@ -66,19 +66,20 @@ def train_each(
     *,
     jobs: int = 1,
     again: bool = False,
+    suite: str | None = None,
     pool: Callable[[int], AbstractContextManager[Pool]] | None = None,
 ) -> Iterator[tuple[int, Run | L2aCoError]]:
     """The number of each spec and its run, or why there is none, as they are done; those that are there are taken, or
-    trained `again`.
+    trained `again`. `suite`: what they are trained for.
 
     Of several jobs each trains in a process of its own, and the next spec is asked for when one of them is free. `pool`
     makes what they are given to, `processes` where it is None.
     """
     if jobs == 1 and pool is None:
         for number, spec in enumerate(specs):
-            yield number, _run_or_error(partial(train, spec, workspace, progress, reuse=not again))
+            yield number, _run_or_error(partial(train, spec, workspace, progress, reuse=not again, suite=suite))
         return
-    call = partial(_train_one, again=again)
+    call = partial(_train_one, again=again, suite=suite)
     with (pool or processes)(jobs) as opened:
         left, numbers = enumerate(specs), dict[Future[Told], int]()
         while True:
@@ -175,6 +176,6 @@ class _Lines(Silent):
         self.said.append(text)
 
 
-def _train_one(spec: TrainSpec, root: Path, again: bool) -> Told:
+def _train_one(spec: TrainSpec, root: Path, again: bool, suite: str | None) -> Told:
     lines = _Lines()
-    return train(spec, Workspace(root), lines, reuse=not again).id, lines.said
+    return train(spec, Workspace(root), lines, reuse=not again, suite=suite).id, lines.said

@@ -35,14 +35,15 @@ def train(
     callbacks: Sequence[Callback] = (),
     state_seconds: float = STATE_SECONDS,
     reuse: bool = False,
+    suite: str | None = None,
 ) -> Run:
     """Train one model and save it as a run; with `reuse`, an identical run that is there already is returned.
 
     The state of training is saved at the end of an epoch at most every `state_seconds`; the same spec on the same
     data goes on from it after an interruption, with identical results. The same seed gives the same numbers on the
-    same machine. One that another process trains at this moment is waited for with `reuse`, and taken. Raises
-    LockedError without, L2aCoError where names are unknown, vectors are missing, the rows hold one class only, or the
-    loss stops being a number.
+    same machine. One that another process trains at this moment is waited for with `reuse`, and taken. `suite`: what
+    it is trained for, where nobody asked for this very run. Raises LockedError without `reuse`, L2aCoError where names
+    are unknown, vectors are missing, the rows hold one class only, or the loss stops being a number.
     """
     progress = progress or default()
     with ExitStack() as stack:
@@ -67,7 +68,7 @@ def train(
             trained = train_network(
                 setup, unfinished, workspace, progress, name=name, callbacks=callbacks, state_seconds=state_seconds
             )
-        run = save_run(setup, trained, name, workspace)
+        run = save_run(setup, trained, name, workspace, suite)
         for callback in callbacks:
             callback.end(run.metrics)
         shutil.rmtree(unfinished, ignore_errors=True)

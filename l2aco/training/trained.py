@@ -38,7 +38,7 @@ class Trained:
     beside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def save_run(setup: Setup, trained: Trained, name: str, workspace: Workspace) -> Run:
+def save_run(setup: Setup, trained: Trained, name: str, workspace: Workspace, suite: str | None = None) -> Run:
     """Evaluate on validation and test rows and write the run's folder, whole or not at all."""
     import polars as pl
 
@@ -73,16 +73,17 @@ def save_run(setup: Setup, trained: Trained, name: str, workspace: Workspace) ->
         counts.write_parquet(folder / "entities.parquet")
         save_inputs(setup.inputs, folder / "inputs.npz")
         trained.write(folder)
-        write_json(folder / "manifest.json", describe_run(setup, folder, path.name))
+        write_json(folder / "manifest.json", describe_run(setup, folder, path.name, suite))
     return Run(path, workspace)
 
 
-def describe_run(setup: Setup, folder: Path, name: str) -> dict[str, Any]:
+def describe_run(setup: Setup, folder: Path, name: str, suite: str | None) -> dict[str, Any]:
     """manifest.json: what the run was made from, and the checksums of its files in `folder`."""
     return {
         "format": FORMAT,
         "id": name,
         "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "suite": suite,
         "simulated": setup.dataset.simulated,
         "held_out": setup.split.held_out,
         "dataset_hash": setup.dataset.hash,

@@ -15,6 +15,7 @@ from l2aco.errors import DamagedError, L2aCoError, UnavailableError, UsageError
 from l2aco.files import WriterLock, stable_hash, write_toml
 from l2aco.metrics import compute, get_metric
 from l2aco.models.estimator import Estimator
+from l2aco.models.recipe import Recipe
 from l2aco.progress import Progress, default
 from l2aco.runs.spec import TrainSpec
 from l2aco.shown import ShownSpec
@@ -95,7 +96,7 @@ def tune(spec: TuneSpec, workspace: Workspace, progress: Progress | None = None)
     name = f"{base.dataset}-{base.backbone}-{setting}-{_hash(base, ranges, spec.seed)}"
     folder = workspace.root / "tune" / name
     with WriterLock(folder, f"the search {name}"):
-        study = _study(optuna, folder / LOG, _metric(base, workspace), spec.seed, ranges)
+        study = _study(optuna, folder / LOG, base.metric or Recipe().metric, spec.seed, ranges)
         _search(study, spec, base, ranges, workspace, progress)
         return _winner(study, base, workspace, folder)
 
@@ -150,10 +151,6 @@ def _check(ranges: list[Range], base: TrainSpec, workspace: Workspace) -> None:
 
 def _hash(base: TrainSpec, ranges: list[Range], seed: int) -> str:
     return stable_hash([base.model_dump(mode="json", exclude={"device", "threads"}), sorted(map(str, ranges)), seed], 7)
-
-
-def _metric(base: TrainSpec, workspace: Workspace) -> str:
-    return str(base.metric or "auroc")
 
 
 def _study(optuna: Any, log: Path, metric: str, seed: int, ranges: list[Range]) -> Any:

@@ -29,6 +29,14 @@ draws = 2
 spec.backbone = "MLP"
 spec.align.vectors = "shuffled"
 
+[[models]]
+name = "third"
+spec.backbone = "Mixed"
+
+[[arms]]
+name = "{model}, shuffled"
+spec.config.knowledge = "none"
+
 [[arms]]
 name = "other"
 spec.backbone = "Mixed"

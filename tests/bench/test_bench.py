@@ -96,6 +96,19 @@ def test_a_suite_from_end_to_end(cli: Any, suite: Path, workspace: Workspace) ->
     assert {run.id for run in list_runs(workspace)} == before
 
 
+def test_ones_own_run_comes_before_those_of_a_suite(cli: Any, suite: Path, workspace: Workspace) -> None:
+    """Even one that reads no profiles, as those of the suite do; these are taken where there is no other."""
+    asked = ("train", "--backbone", "Mixed", "--dataset", "demo", "--store", "none", "--set", "draws=4", "--json")
+    (own,) = json.loads(cli(*asked).stdout)["runs"]
+    cli("bench", "run", str(suite), "--jobs", "2")
+    assert list_runs(workspace)[-1].id != own and len(json.loads(cli("runs", "list", "--json").stdout)) == 9
+    assert f"taking the run {own}" in cli("recommend", "--cell", "A375").stderr
+    assert own in cli("evaluate").stdout
+    cli("runs", "delete", own, "--yes")
+    (line,) = [line for line in cli("recommend", "--cell", "A375").stderr.splitlines() if "taking the run" in line]
+    assert "knowledge" in line and "shuffled" not in line
+
+
 def test_a_cell_that_was_changed_is_trained_alone(cli: Any, suite: Path, workspace: Workspace) -> None:
     cli("bench", "run", str(suite))
     before = {run.id for run in list_runs(workspace)}
@@ -173,12 +186,44 @@ def test_a_killed_suite_goes_on(suite: Path, workspace: Workspace) -> None:
         ('backbone = "Mixed"', 'backbone = "Mixed"\nseed = 9', UsageError, "spec.seed is the suite's to say"),
         ('text = "the panel helps"', 'text = "it helps"\nmeasure = "nope"', UnknownNameError, "unknown measure 'nope'"),
         ('over = ["nothing"', 'over = ["panel", "nothing"', UsageError, "is over itself"),
+        ("[spec]", '[[models]]\nname = "MLP"\n\n[spec]', UsageError, r"no arm has \{model\} in its name"),
+        ("[spec]", "[[models]]\nspec.epochs = 1\n\n[spec]", InputError, r"models.*name"),
     ],
 )
 def test_a_wrong_suite_is_refused(suite: Path, old: str, new: str, error: type[Exception], words: str) -> None:
     suite.write_text(SUITE.replace(old, new))
     with pytest.raises(error, match=words):
         load_suite(str(suite))
+
+
+def test_what_models_have_in_common_is_said_once(suite: Path) -> None:
+    several = """
+        [[models]]
+        name = "one"
+        folds = [0]
+        spec.config = {draws = 2, kernels = "numpy"}
+
+        [[models]]
+        name = "two"
+
+        [[arms]]
+        name = "{model}, alone"
+        spec.config.draws = 3
+
+        [[claims]]
+        text = "{model} helps"
+        arm = "{model}, alone"
+        over = ["nothing"]
+    """
+    suite.write_text(SUITE + several)
+    made = load_suite(str(suite))
+    assert [arm.name for arm in made.arms] == ["nothing", "panel", "shuffled", "one, alone", "two, alone"]
+    one, two = made.arms[-2:]
+    assert (one.folds, one.spec["config"]) == ((0,), {"draws": 3, "kernels": "numpy"})
+    assert (two.folds, two.spec["config"]) == (None, {"draws": 3})
+    assert [(claim.text, claim.arm, claim.over) for claim in made.claims[1:]] == [
+        (f"{name} helps", f"{name}, alone", ("nothing",)) for name in ("one", "two")
+    ]
 
 
 def test_a_wrong_spec_names_its_arm(cli: Any, suite: Path, workspace: Workspace) -> None:

@@ -150,6 +150,7 @@ def test_evaluation_is_refused_while_training(name: str) -> None:
 def test_the_faithful_variant_takes_the_published_dropout(name: str) -> None:
     assert build(name).backbone.config.dropout == 0.2
     assert build(name, faithful=True).backbone.config.dropout == 0.5
+    assert backbones.load(name).Config(faithful=True).dropout == 0.5
     assert build(name, faithful=True, dropout=0.1).backbone.config.dropout == 0.1
     assert build(name, faithful="no").backbone.config.dropout == 0.2
 

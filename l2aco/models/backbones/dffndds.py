@@ -17,11 +17,12 @@ Shapes: views (B, 5, 64) -> highway and attention (B, 320) -> (B,).
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from l2aco.entities import EntityKind
@@ -37,7 +38,6 @@ VIEWS = 5
 """SMILES of the first and second drug, cell line, fingerprints of the first and second."""
 SWAPPED = [1, 0, 2, 4, 3]
 """The views with the drugs in the other order."""
-PUBLISHED = {"width": 256, "tail": 1024}
 
 
 class DFFNDDS(Backbone):
@@ -52,6 +52,7 @@ class DFFNDDS(Backbone):
     recipe = Recipe(optimiser="adamw", schedule="one-cycle", batch_size=256, learning_rate=1e-3, epochs=60)
 
     class Config(FeaturesConfig):
+        published: ClassVar[Mapping[str, Any]] = {"width": 256, "tail": 1024}
         width: int = Field(default=64, ge=1)
         """Of a view. The paper's 256, which `faithful` takes where no other is given, takes ten times as long."""
         tail: int = Field(default=256, ge=1)
@@ -60,13 +61,6 @@ class DFFNDDS(Backbone):
         dropout: float = Field(default=0.5, ge=0, lt=1)
         r_drop: float = Field(default=5.0, ge=0)
         """Weight of the divergence between the two passes."""
-
-        @model_validator(mode="wrap")
-        @classmethod
-        def _published_widths(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-            config = handler(values)
-            chosen = {name: value for name, value in PUBLISHED.items() if name not in config.model_fields_set}
-            return config.model_copy(update=chosen) if config.faithful else config
 
         @model_validator(mode="after")
         def _heads_share_the_width(self) -> Self:

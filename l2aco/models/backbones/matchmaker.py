@@ -16,11 +16,12 @@ both (B, 512) -> 256 -> 128 -> (B,).
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from l2aco.models.base import Backbone, Tables
@@ -30,8 +31,6 @@ from l2aco.models.inputs import Inputs
 from l2aco.models.reading import cell_reading, drug_reading
 from l2aco.models.recipe import Recipe
 from l2aco.models.towers import Read, Unread, dense, stand_in
-
-PUBLISHED = 2048
 
 
 class MatchMaker(Backbone):
@@ -45,6 +44,7 @@ class MatchMaker(Backbone):
     recipe_faithful = Recipe(batch_size=128, learning_rate=1e-4, epochs=1000, patience=100)
 
     class Config(FeaturesConfig):
+        published: ClassVar[Mapping[str, Any]] = {"hidden": 2048}
         hidden: int = Field(default=256, ge=2)
         """Width of the representations that are aligned, and of the layers but one, which is twice as wide. The paper's
         2048, which `faithful` takes where no other is given, takes fifty times as long."""
@@ -52,13 +52,6 @@ class MatchMaker(Backbone):
         """Behind the first layer."""
         dropout: float = Field(default=0.5, ge=0, lt=1)
         """Behind the others."""
-
-        @model_validator(mode="wrap")
-        @classmethod
-        def _published_width(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-            config = handler(values)
-            published = config.faithful and "hidden" not in config.model_fields_set
-            return config.model_copy(update={"hidden": PUBLISHED}) if published else config
 
     config: Config
 

@@ -19,11 +19,12 @@ Shapes: pieces (Nd, 50) -> (Nd, 50, 32); genes (Nc, G, channels) -> (Nc, T, 32);
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from l2aco.data.features.substructures import LENGTH
@@ -37,7 +38,6 @@ from l2aco.models.recipe import Recipe
 from l2aco.models.towers import Unread, dense, stand_in
 
 KERNEL, POOLS = 16, (2, 2, 6)
-PUBLISHED = {"width": 64, "heads": 8, "channels": 8, "tokens": 4096, "out": 2560}
 UNUSED = 2
 """Rows of the embedding that no drug of training reads: padding, and pieces that training does not hold."""
 
@@ -53,6 +53,7 @@ class SynergyX(Backbone):
     recipe_faithful = Recipe(batch_size=128, learning_rate=1e-4, weight_decay=1e-5, epochs=500, patience=50)
 
     class Config(FeatureConfig):
+        published: ClassVar[Mapping[str, Any]] = {"width": 64, "heads": 8, "channels": 8, "tokens": 4096, "out": 2560}
         width: int = Field(default=32, ge=1)
         """Of pieces and tokens. The paper's 64 of three omics, which `faithful` takes where no other is given."""
         heads: int = Field(default=4, ge=1)
@@ -65,13 +66,6 @@ class SynergyX(Backbone):
         dropout: float = Field(default=0.1, ge=0, lt=0.5)
         """Behind attention; twice that behind convolutions and dense layers. `faithful` drops weights of attention too,
         which takes twice the time."""
-
-        @model_validator(mode="wrap")
-        @classmethod
-        def _published_widths(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-            config = handler(values)
-            chosen = {name: value for name, value in PUBLISHED.items() if name not in config.model_fields_set}
-            return config.model_copy(update=chosen) if config.faithful else config
 
         @model_validator(mode="after")
         def _heads_share_the_width(self) -> Self:

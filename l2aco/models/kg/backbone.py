@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from l2aco.models.base import Backbone, Tables
@@ -27,6 +27,7 @@ DRUG, CELL = "drug", "cell_line"
 class GraphConfig(BackboneConfig):
     """Hyper-parameters of every graph backbone; the widths are those of the paper's code."""
 
+    published: ClassVar[Mapping[str, Any]] = {"dropout": 0.5}
     embedding: int = Field(default=128, ge=1)
     """Width of the learned embedding of a node."""
     hidden: int = Field(default=64, ge=1)
@@ -39,13 +40,6 @@ class GraphConfig(BackboneConfig):
     kernels: Literal["auto", "torch", "dgl"] = "auto"
     """What passes the messages: torch, helped by compiled loops on a CPU (auto) or alone, or DGL (extra: dgl). Outputs
     and gradients are the same."""
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _published_dropout(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        config = handler(values)
-        published = config.faithful and "dropout" not in config.model_fields_set
-        return config.model_copy(update={"dropout": 0.5}) if published else config
 
 
 class StackConfig(GraphConfig):
