@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import ssl
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
