@@ -5,11 +5,13 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
+import pytest
 import tomli_w
 from any_bytes import altered_json, feed, json_texts, json_values, mutated
 
 from l2aco.bench.execute import Index
 from l2aco.bench.suite import cells, load_suite
+from l2aco.errors import L2aCoError
 from l2aco.workspace import Workspace
 
 SUITE = """
@@ -64,6 +66,14 @@ def test_any_suite(lab: Workspace) -> None:
         use(lab, text.encode(errors="replace"))
 
     feed(altered_json(tomllib.loads(SUITE)) | json_values(), read)
+
+
+@pytest.mark.parametrize("config", [False, 7, ["engine"], "engine"])
+def test_a_config_that_is_no_table_is_refused_by_name(lab: Workspace, config: object) -> None:
+    suite = tomllib.loads(SUITE)
+    suite["arms"][-1]["spec"]["config"] = config
+    with pytest.raises(L2aCoError, match="config"):
+        use(lab, tomli_w.dumps(suite).encode())
 
 
 def test_any_bytes_of_a_suite(lab: Workspace) -> None:

@@ -14,10 +14,14 @@ import polars as pl
 import pytest
 from any_bytes import altered_json, arrays, dumps, feed, frames, json_texts, kept, mutated
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from l2aco.data.splits.spec import SplitSpec
+from l2aco.embeddings.spec import EmbedSpec
 from l2aco.entities import EntityKind
 from l2aco.errors import DamagedError, L2aCoError
-from l2aco.files import sha256_bytes
+from l2aco.files import checked_spec, sha256_bytes
+from l2aco.profiles.spec import ProfileSpec
 from l2aco.runs.compare import compare_runs
 from l2aco.runs.ensemble import MEMBERS
 from l2aco.runs.evaluate import better_naive, comparison, evaluate_run, group_rows, summarise
@@ -137,6 +141,23 @@ def test_metrics_with_anything_in_their_places(broken: Broken, sound: dict[str, 
     few = {**valid, "test": {**valid["test"], "per_cell_line": {}}}
     either = altered_json(few).map(dumps) | json_texts()
     feed(either, lambda text: look(broken("MLP", {"metrics.json": text.encode()})))
+
+
+SPECS_OF_USERS = [
+    (
+        TrainSpec,
+        {**SPECS["offset"], "store": ["a"], "split": {"setting": "random", "fold": 1}, "align": {"loss": "none"}},
+    ),
+    (SplitSpec, {"setting": "random", "fold": 1, "folds": 5, "seed": 3}),
+    (EmbedSpec, {"sets": ["a"], "encoder": "minilm"}),
+    (ProfileSpec, {"llm": "fake", "prompt": "plain", "seed": 1}),
+]
+
+
+@pytest.mark.parametrize(("kind", "valid"), SPECS_OF_USERS, ids=[kind.__name__ for kind, _ in SPECS_OF_USERS])
+def test_a_spec_with_anything_in_its_places(kind: type[BaseModel], valid: dict[str, Any]) -> None:
+    checked_spec(kind, valid)
+    feed(altered_json(valid), lambda value: checked_spec(kind, value), len(SPECS_OF_USERS))
 
 
 @pytest.mark.parametrize(
