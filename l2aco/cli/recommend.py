@@ -103,7 +103,8 @@ def recommend(
     found = [desk.recommend(line, top) for line in desk.lines]
     _print(shell, found, reasons, json)
     if len(found) > 1 and not json:
-        shell.table(across(desk, found).head(top).to_dicts(), title="Probability of synergy in each line")
+        best = across(desk, found).drop("drug_a_id", "drug_b_id").head(top)
+        shell.table(best.to_dicts(), title="Probability of synergy in each line")
     if output:
         write(found, output)
         shell.say(f"Wrote {sum(len(one.pairs) for one in found)} pairs to {output}.")

@@ -66,7 +66,7 @@ def test_two_lines_are_two_lists_and_a_table(ask, tmp_path):
     assert rows.group_by("cell_line").len().sort("cell_line").rows() == [("A375", 5), ("MCF7", 5)]
     assert rows["supports"].str.contains("The model's score").any()
     table = pl.read_csv(wide)
-    assert table.columns == ["drug_a", "drug_b", "MCF7", "A375"]
+    assert table.columns == ["drug_a", "drug_b", "drug_a_id", "drug_b_id", "MCF7", "A375"]
     first = rows.filter(cell_line="A375", rank=1).row(0, named=True)
     there = table.filter(drug_a=first["drug_a"], drug_b=first["drug_b"])
     assert there["A375"][0] == pytest.approx(first["calibrated"])
