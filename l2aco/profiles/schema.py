@@ -10,7 +10,7 @@ words written out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,18 @@ Vocabulary = Mapping[str, str]
 """What each word means, in order."""
 
 _ELSEWHERE = ("$ref", "$dynamicRef", "$recursiveRef")
+_SIZES = (
+    "maxLength",
+    "minLength",
+    "maxItems",
+    "minItems",
+    "maxProperties",
+    "minProperties",
+    "maxContains",
+    "minContains",
+)
+_MOST = 1_000_000
+"""Letters of a text, or items of a list."""
 
 
 def load_schema(given: str | Mapping[str, Any], template: Path) -> tuple[dict[str, Any], dict[str, Vocabulary]]:
@@ -96,6 +108,20 @@ def _check_schema(schema: dict[str, Any]) -> None:
     except jsonschema.SchemaError as error:
         place = ".".join(map(str, error.absolute_path)) or "as a whole"
         raise ValueError(f"is no JSON schema ({place}: {error.message})") from None
+    if found := next(_beyond(schema), None):
+        raise ValueError(f"asks for {found[:80]}: sizes are whole numbers up to {_MOST:,}, others up to 2**53")
+
+
+def _beyond(value: Any, key: str = "") -> Iterator[str]:
+    """Numbers that cannot be counted with: JSON lets them have any size."""
+    if isinstance(value, Mapping | list):
+        for name, item in value.items() if isinstance(value, Mapping) else ((key, item) for item in value):
+            yield from _beyond(item, name)
+    elif isinstance(value, float):
+        if key in _SIZES or not abs(value) <= 2**53:
+            yield f"{key} {value:g}"
+    elif isinstance(value, int) and abs(value) > (_MOST if key in _SIZES else 2**53):
+        yield f"{key} of {value.bit_length()} bits"
 
 
 def _holds(value: Any, key: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import tomli_w
 from any_bytes import altered_json, feed, json_values, mutated
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from l2aco.entities import Entity, EntityKind
@@ -181,7 +181,22 @@ def test_any_bytes_in_a_prompt(place: Workspace, name: str) -> None:
     feed(mutated(path.read_bytes()), read)
 
 
+def limited(**limits: Any) -> dict[str, Any]:
+    return {**SCHEMA, "properties": {**SCHEMA["properties"], "summary": {"type": "string", **limits}}}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    "limits", [{"maxLength": 1.3e304}, {"maxLength": 10.0}, {"minLength": 10**400}, {"minimum": -(10**400)}]
+)
+def test_numbers_of_a_schema_that_nobody_counts_to_are_refused(place: Workspace, limits: dict[str, Any]) -> None:
+    (place.prompts / "schemas" / "mine.json").write_text(json.dumps(limited(**limits)))
+    with pytest.raises(InputError, match=f"asks for {next(iter(limits))}"):
+        load_templates("mine", place)
+    use_prompt(place)
+
+
 @given(altered_json(SCHEMA) | json_values())
+@example(limited(maxLength=1.3e304))
 def test_any_schema(place: Workspace, value: Any) -> None:
     (place.prompts / "schemas" / "mine.json").write_text(json.dumps(value))
     use_prompt(place)
