@@ -8,14 +8,11 @@ A worker that dies costs its rows alone: Ray asks for them again, and an answer 
 from __future__ import annotations
 
 import json
-import logging
-import os
 import time
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
-from l2aco.errors import UnavailableError
 from l2aco.llm.addresses import CHAT
 from l2aco.llm.calls import REMEDIES, most_of
 from l2aco.llm.client import OpenAIEngine
@@ -27,6 +24,7 @@ from l2aco.llm.replies import reply_in
 from l2aco.llm.report import RunReport
 from l2aco.llm.request import FATAL, CallFailed, Reply, Request
 from l2aco.llm.ways import Way
+from l2aco.ray_cluster import join_cluster
 
 PORTION = 10_000
 """Requests that are handed over at a time; the memory of one portion."""
@@ -37,8 +35,8 @@ _ROWS = 16
 def run_by_ray(engine: OpenAIEngine, intake: Intake, *, limits: RunLimits, address: str | None = None) -> RunReport:
     """Have every missing request answered by the workers of a Ray cluster: that of `address`, else one on this machine.
 
-    Raises UnavailableError where Ray is not installed. The budget is looked at before each portion, at the most that it
-    can cost.
+    Raises UnavailableError where Ray is not installed, InputError where nothing answers at the address. The budget is
+    looked at before each portion, at the most that it can cost.
     """
     report = intake.recording.report
     started = time.monotonic()
@@ -53,15 +51,9 @@ def run_by_ray(engine: OpenAIEngine, intake: Intake, *, limits: RunLimits, addre
 
 
 def _start(address: str | None) -> None:
-    try:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        import ray
-        import ray.data
-    except ImportError:
-        raise UnavailableError("Ray is not installed", remedy="Run: pip install 'l2aco[ray]'") from None
-    if not ray.is_initialized():
-        local: dict[str, Any] = {} if address else {"include_dashboard": False}
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+    join_cluster(address)
+    import ray.data
+
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # a row that brings no answer is asked again by the next round

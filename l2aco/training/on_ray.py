@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2aco.errors import InputError, L2aCoError, UsageError
+from l2aco.errors import L2aCoError
+from l2aco.ray_cluster import join_cluster
 
 if TYPE_CHECKING:
     from l2aco.runs.spec import TrainSpec
@@ -30,17 +31,10 @@ class RayPool:
 
 @contextmanager
 def ray_pool(jobs: int, address: str | None = None) -> Iterator[RayPool]:
-    """Of the cluster at `address`, or a local one of `jobs` cores. Raises UsageError where Ray is not installed,
-    InputError where nothing answers at the address."""
-    try:
-        import ray
-    except ImportError:
-        raise UsageError("Ray is not installed", remedy="pip install 'l2aco[ray]'") from None
-    how = {"address": address} if address else {"num_cpus": jobs, "include_dashboard": False}
-    try:
-        ray.init(**how, configure_logging=False, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(f"no Ray cluster could be had: {error}", where=address) from None
+    """Of the cluster at `address`, or a local one of `jobs` cores. Raises as `join_cluster`."""
+    join_cluster(address, cores=jobs)
+    import ray
+
     try:
         yield RayPool()
     finally:

@@ -93,6 +93,7 @@ NEEDED = {
     "profiles answers": ".",
     "store export": "reference--toy out.parquet",
     "store import": "x.parquet",
+    "store merge": "reference--toy -o joined",
     "search": "melanoma",
     "store search": "melanoma",
     "bench run": "knowledge",
