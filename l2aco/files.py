@@ -67,15 +67,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     refuse_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
-    try:
+    with partial_path(path) as partial:
         yield partial
         _sync(partial)
         os.chmod(partial, 0o666 & ~_umask())
         os.replace(partial, path)
         _sync(path.parent)
+
+
+@contextlib.contextmanager
+def partial_path(path: Path) -> Iterator[Path]:
+    """Yields an empty file beside `path`, for what is needed to write it; gone when the block ends."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
     finally:
         partial.unlink(missing_ok=True)
 
