@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from l2aco.embeddings.encoders.base import Encoder, EncodeStats, EncodingInterrupted, PartlyEncodedError
+from l2aco.embeddings.encoders.fields import FieldsEncoder
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.encoders.table import make_encoder
 from l2aco.errors import L2aCoError, UsageError
@@ -44,13 +45,13 @@ class _Block:
 class RayEncoder(Encoder):
     """The same vectors as `encoder` makes here, by a worker on every GPU of a cluster, else on every core.
 
-    Raises UsageError for an encoder behind an API, which takes many calls at once anyway.
+    Raises UsageError for one behind an API, which takes many calls at once anyway, and for one of numbers.
     """
 
     def __init__(self, encoder: Encoder, address: str | None = None) -> None:
-        if encoder.spec.runtime == "openai":
+        if encoder.spec.runtime == "openai" or isinstance(encoder, FieldsEncoder):
             raise UsageError(
-                f"{encoder.spec.name} is behind an API: no cluster is needed", remedy="Leave out --executor."
+                f"{encoder.spec.name} runs no model here, and needs no cluster", remedy="Leave out --executor."
             )
         super().__init__(encoder.spec, device=encoder.device, precision=encoder.precision)
         self.address = address

@@ -52,7 +52,8 @@ def test_a_cluster_makes_the_same_store(cli: Cli, tiny_workspace: Workspace, clu
 
 def test_what_a_cluster_cannot_do_is_said(cli: Cli, tiny_workspace: Workspace) -> None:
     write_set(tiny_workspace, "one", [profile("C0", "a cell line")])
-    assert "behind an API" in cli("embed", "-e", "text-embedding-3-small", "--executor", "ray", code=2).output
+    for none in ("text-embedding-3-small", "fields"):
+        assert "needs no cluster" in cli("embed", "-e", none, "--executor", "ray", code=2).output
     assert "belongs to the executor" in cli("embed", "--address", "head:6379", code=2).output
 
 
