@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from typing import Any
 
 from l2aco.errors import InputError, UnavailableError
+
+ANSWERS_S = 10.0
 
 
 def join_cluster(address: str | None = None, cores: int | None = None) -> None:
@@ -24,6 +27,15 @@ def join_cluster(address: str | None = None, cores: int | None = None) -> None:
         return
     local: dict[str, Any] = {} if address else {"num_cpus": cores, "include_dashboard": False}
     try:
+        if address is not None:
+            _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"no Ray cluster could be had: {error}", where=address) from None
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT: Ray itself tries for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), ANSWERS_S).close()
