@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from l2aco.bounds import read_whole
 from l2aco.errors import DamagedError, InputError, LockedError, UsageError
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -216,9 +217,12 @@ def with_nan(value: Any) -> Any:
 
 
 def read_json(path: Path, remedy: str | None = None) -> Any:
-    """Read JSON that L2aCo wrote; raises DamagedError with file, line and `remedy` when it does not parse."""
+    """Read JSON that L2aCo wrote; raises DamagedError with file, line and `remedy` when it does not parse, or is larger
+    than `MAX_WHOLE`."""
     try:
-        return parse_json(path.read_bytes())
+        return parse_json(read_whole(path))
+    except InputError as error:
+        raise DamagedError(error.message, where=path, remedy=remedy) from None
     except FileNotFoundError:
         raise DamagedError("is missing", where=path, remedy=remedy) from None
     except (ValueError, OSError) as error:
@@ -279,9 +283,10 @@ def part_of(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read TOML that a user wrote; raises InputError with the place when it does not parse."""
+    """Read TOML that a user wrote; raises InputError with the place when it does not parse, or is larger than
+    `MAX_WHOLE`."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(read_whole(path).decode("utf-8-sig"))
     except FileNotFoundError:
         raise InputError("no such file", where=path) from None
     except IsADirectoryError:

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from l2aco.clusters import start_ray
 from l2aco.embeddings.encoders.base import Encoder, EncodeStats, EncodingInterrupted, PartlyEncodedError
 from l2aco.embeddings.encoders.fields import FieldsEncoder
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.encoders.table import make_encoder
 from l2aco.errors import L2aCoError, UsageError
 from l2aco.progress import Progress, Silent
-from l2aco.ray_cluster import join_cluster
 
 MOST_TEXTS = 256
 """Of a block: what is encoded again when a worker dies."""
@@ -74,7 +74,7 @@ class RayEncoder(Encoder):
     def _ready(self, progress: Progress) -> Any:
         """The workers, which start and load the model with their first block."""
         if self._pool is None:
-            join_cluster(self.address)
+            start_ray(self.address)
             import ray
             from ray.util import ActorPool
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
+from l2aco.clusters import start_ray
 from l2aco.llm.addresses import CHAT
 from l2aco.llm.calls import REMEDIES, most_of
 from l2aco.llm.client import OpenAIEngine
@@ -24,7 +25,6 @@ from l2aco.llm.replies import reply_in
 from l2aco.llm.report import RunReport
 from l2aco.llm.request import FATAL, CallFailed, Reply, Request
 from l2aco.llm.ways import Way
-from l2aco.ray_cluster import join_cluster
 
 PORTION = 10_000
 """Requests that are handed over at a time; the memory of one portion."""
@@ -35,8 +35,8 @@ _ROWS = 16
 def run_by_ray(engine: OpenAIEngine, intake: Intake, *, limits: RunLimits, address: str | None = None) -> RunReport:
     """Have every missing request answered by the workers of a Ray cluster: that of `address`, else one on this machine.
 
-    Raises UnavailableError where Ray is not installed, InputError where nothing answers at the address. The budget is
-    looked at before each portion, at the most that it can cost.
+    Raises what `start_ray` does. The budget is looked at before each portion, at the most that it
+    can cost.
     """
     report = intake.recording.report
     started = time.monotonic()
@@ -51,10 +51,10 @@ def run_by_ray(engine: OpenAIEngine, intake: Intake, *, limits: RunLimits, addre
 
 
 def _start(address: str | None) -> None:
-    join_cluster(address)
-    import ray.data
+    start_ray(address, also="ray.data")
+    from ray.data import DataContext
 
-    context = ray.data.DataContext.get_current()
+    context = DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # a row that brings no answer is asked again by the next round
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from l2aco.clusters import start_ray
 from l2aco.errors import L2aCoError
-from l2aco.ray_cluster import join_cluster
 
 if TYPE_CHECKING:
     from l2aco.runs.spec import TrainSpec
@@ -31,14 +31,15 @@ class RayPool:
 
 @contextmanager
 def ray_pool(jobs: int, address: str | None = None) -> Iterator[RayPool]:
-    """Of the cluster at `address`, or a local one of `jobs` cores. Raises as `join_cluster`."""
-    join_cluster(address, cores=jobs)
-    import ray
-
+    """Of the cluster at `address`, or a local one of `jobs` cores. Raises what `start_ray` does."""
+    ours = start_ray(address, jobs)
     try:
         yield RayPool()
     finally:
-        ray.shutdown()
+        if ours:
+            import ray
+
+            ray.shutdown()
 
 
 def _told_or_error(call: Call, spec: TrainSpec, root: Path) -> Told | L2aCoError:
