@@ -68,15 +68,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     refuse_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
-    try:
+    with partial_path(path) as partial:
         yield partial
         _sync(partial)
         os.chmod(partial, 0o666 & ~_umask())
         os.replace(partial, path)
         _sync(path.parent)
+
+
+@contextlib.contextmanager
+def partial_path(path: Path) -> Iterator[Path]:
+    """Yields an empty file beside `path`, for what is needed to write it; gone when the block ends."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
     finally:
         partial.unlink(missing_ok=True)
 
@@ -210,8 +217,7 @@ def with_nan(value: Any) -> Any:
 
 
 def read_json(path: Path, remedy: str | None = None) -> Any:
-    """Read JSON that L2aCo wrote; raises DamagedError with file, line and `remedy` when it does not parse, or is larger
-    than `MAX_WHOLE`."""
+    """Read JSON that L2aCo wrote; raises DamagedError with file, line and `remedy` when it is too large or no JSON."""
     try:
         return parse_json(read_whole(path))
     except InputError as error:
@@ -276,8 +282,7 @@ def part_of(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read TOML that a user wrote; raises InputError with the place when it does not parse, or is larger than
-    `MAX_WHOLE`."""
+    """Read TOML that a user wrote; raises InputError with the place when it is too large or no TOML."""
     try:
         return tomllib.loads(read_whole(path).decode("utf-8-sig"))
     except FileNotFoundError:
