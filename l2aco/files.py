@@ -22,7 +22,6 @@ from l2aco.errors import DamagedError, InputError, LockedError, UsageError
 
 Spec = TypeVar("Spec", bound=BaseModel)
 
-
 MAX_NAME = 200
 """Bytes; with what is put around a name while it is written, a file system takes 255."""
 
@@ -217,7 +216,7 @@ def with_nan(value: Any) -> Any:
 
 
 def read_json(path: Path, remedy: str | None = None) -> Any:
-    """Read JSON that L2aCo wrote; raises DamagedError with file, line and `remedy` when it is too large or no JSON."""
+    """Read JSON that L2aCo wrote; raises DamagedError with file, line and `remedy` when it is none, or too large."""
     try:
         return parse_json(read_whole(path))
     except InputError as error:
@@ -282,7 +281,7 @@ def part_of(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read TOML that a user wrote; raises InputError with the place when it is too large or no TOML."""
+    """Read TOML that a user wrote; raises InputError with the place when it is none, or too large."""
     try:
         return tomllib.loads(read_whole(path).decode("utf-8-sig"))
     except FileNotFoundError:
