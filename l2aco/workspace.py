@@ -71,6 +71,11 @@ class Workspace(Shown):
             raise UsageError("the workspace is a file", where=self.root, remedy="Name a folder with --workspace.")
         self.settings = _together(user_settings(), _read_settings(self.root / SETTINGS_FILE), trust)
 
+    @classmethod
+    def at(cls, where: Workspace | str | Path | None) -> Workspace:
+        """Itself, or the one of a folder; None: as `Workspace()`."""
+        return where if isinstance(where, Workspace) else cls(where)
+
     def facts(self) -> dict[str, str]:
         """Where it is, and how much is in it."""
         held = {"profile sets": self.profiles, "stores": self.embeddings, "data sets": self.data, "runs": self.runs}

@@ -114,10 +114,14 @@ def naive_rows(dataset: DataSet, split: Split, predicted: Mapping[str, np.ndarra
     ]
 
 
-def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Sequence[Knowledge] = ()) -> list[dict[str, Any]]:
+def evaluate_naive(
+    dataset: DataSet | str, split: SplitSpec, *, knowledge: Sequence[Knowledge] = ()
+) -> list[dict[str, Any]]:
     """Mean test metrics of the naive predictors over the folds of a setting."""
+    from l2aco.data.catalog import open_or_simulate
     from l2aco.data.splits.make import make_split, num_folds
 
+    dataset = open_or_simulate(dataset)
     found: dict[str, list[dict[str, Any]]] = {}
     for fold in range(num_folds(dataset, split)):
         made = make_split(dataset, split.model_copy(update={"fold": fold}))
@@ -126,13 +130,16 @@ def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Sequence[Kn
     return [mean_row(model, rows) for model, rows in found.items()]
 
 
-def evaluate_run(run: Run, device: str = "auto") -> dict[str, Any]:
+def evaluate_run(run: Run | str, device: str = "auto") -> dict[str, Any]:
     """`test`: the metrics of a run's test rows, computed anew from its weights; `valid` as they were, since a backbone
     that is fitted at once has taken up those rows since; `ranking`, `abstention` and `calibration` of the test rows
     (`runs.ranking`).
 
     Raises DamagedError for a corrupt file, MismatchError for a run of another version.
     """
+    from l2aco.runs.run import open_run
+
+    run = open_run(run)
     predictor = run.predictor(device)
 
     def rows_of(part: Literal["valid", "test"], *, anew: bool) -> Scored:

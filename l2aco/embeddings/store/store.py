@@ -244,6 +244,6 @@ def find_store(name: str | None, workspace: Workspace) -> Path:
     raise UnknownNameError("embedding store", name or "", known, remedy="`l2aco embed` makes one.")
 
 
-def open_store(name: str, workspace: Workspace) -> EmbeddingStore:
-    """The workspace's store called `name`; raises UnknownNameError with the nearest names."""
-    return EmbeddingStore.open(find_store(name, workspace))
+def open_store(name: str | EmbeddingStore, workspace: Workspace | str | Path | None = None) -> EmbeddingStore:
+    """The workspace's store called `name`, a store being itself; raises UnknownNameError with the nearest names."""
+    return EmbeddingStore.open(find_store(name, Workspace.at(workspace))) if isinstance(name, str) else name
