@@ -1,14 +1,15 @@
 """Cell lines that the model never heard of: every large line is taken out of the data, and ranked from its profiles.
 
-    python benchmarks/quality/cold_start.py --workspace FOLDER --output LINES.jsonl
+    python benchmarks/quality/cold_start.py --workspace FOLDER --output LINES.jsonl [--group 5]
 
 FOLDER holds drugcombdb and the stores reference--minilm and reference-panel--fields. The lines with at least 800
-triples are dealt into groups of five, of different tissues as far as that goes. For each group a Mixed model is
-fitted to all other lines: neither its lines nor a triple of them is there (the model reads no graph). Then each line
-is admitted by its name with the vectors of its reference profiles, and its measured pairs are ranked. Beside it stand
-the same model with the profiles of all lines exchanged (shuffled), the same without kernels, the pair mean, and
-chance. One line of JSON a cell line, written as soon as its group is done: what stands in the file is not computed
-again. Prints markdown: means over lines and, by resampling lines, what the profiles add.
+triples are left out one by one, or dealt into groups, of different tissues as far as that goes. For each group a Mixed
+model is fitted to all other lines: neither its lines nor a triple of them is there (the model reads no graph), and its
+variances are chosen anew. Then each line is admitted by its name with the vectors of its reference profiles, and its
+measured pairs are ranked. Beside it stand the same model with the profiles of all lines exchanged (shuffled, each time
+in another order), the same without kernels, the pair mean, and chance. One line of JSON a cell line, written as soon as
+its group is done: what stands in the file is not computed again. Prints markdown: means over lines and, by resampling
+lines, what the profiles add.
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ from l2aco.runs.naive_means import PairMean
 from l2aco.workspace import Workspace
 
 STORES = ("reference--minilm", "reference-panel--fields")
-ENOUGH, GROUP, TOP = 800, 5, 20
+ENOUGH, TOP = 800, 20
 RIVALS = ("shuffled profiles", "no profiles", "pair mean", "chance")
 MEASURES = ("auroc", "ndcg_at_20", "precision_at_20")
 
 
-def groups_of(dataset: DataSet) -> list[np.ndarray]:
+def groups_of(dataset: DataSet, size: int) -> list[np.ndarray]:
     """Rows of the large lines, dealt out in the order of their tissues."""
     sizes = np.bincount(dataset.triples.cell_line, minlength=len(dataset.cell_lines))
     large = np.flatnonzero(sizes >= ENOUGH).tolist()
     large.sort(key=lambda row: (dataset.cell_lines[row].facts.get("tissue", ""), row))
-    many = -(-len(large) // GROUP)
+    many = -(-len(large) // size)
     return [np.sort(large[start::many]) for start in range(many)]
 
 
@@ -111,7 +112,8 @@ def of_group(
         values = {name: model.logits(*rows) for name, model in models.items()}
         values["pair mean"] = pair_mean.predict(*rows)
         found = {name: measured(own.label, value) for name, value in values.items()}
-        yield {"line": dataset.cell_lines[line].name, "pairs": len(own.label), **found, "chance": by_chance(own.label)}
+        about = {"line": dataset.cell_lines[line].name, "left_out": len(lines), "pairs": len(own.label)}
+        yield {**about, **found, "chance": by_chance(own.label)}
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
@@ -136,13 +138,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--group", type=int, default=1, help="lines left out at once; 1: leave one line out")
     options = parser.parse_args()
     workspace = Workspace(options.workspace)
     dataset = open_dataset("drugcombdb", workspace)
     knowledge = load_knowledge(STORES, dataset, workspace)
     done = [json.loads(one) for one in options.output.read_text().splitlines()] if options.output.exists() else []
     names = {one["line"] for one in done}
-    for number, lines in enumerate(groups_of(dataset)):
+    for number, lines in enumerate(groups_of(dataset, options.group)):
         if names.issuperset(dataset.cell_lines[row].name for row in lines):
             continue
         found = list(of_group(dataset, knowledge, lines, number))

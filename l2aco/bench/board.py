@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,10 @@ ROW = ["seed", "fold", "line", "pair"]
 
 @dataclass(frozen=True)
 class Place:
-    """A model on a board. `group`: 1 for the best and those that cannot be told from it, and so on down; None for a
-    model that shares no split with the best. `behind`: the best minus this, on the splits that both have."""
+    """A model on a board. `group`: 1 for the best and those that cannot be told from it, and so on down. `behind`: the
+    best minus this, on the splits that both have."""
 
-    group: int | None
+    group: int
     model: str
     suite: str
     auroc: float
@@ -41,7 +42,7 @@ class Place:
         """As it is shown."""
         behind = self.behind
         return [
-            text("–") if self.group is None else count(self.group),
+            count(self.group),
             text(self.model),
             text(self.suite),
             number(self.auroc),
@@ -55,17 +56,19 @@ class Place:
 
 @dataclass(frozen=True)
 class Board:
-    """The models of one data set, known by its hash, and one setting."""
+    """The models of one data set, known by its hash, and one setting, that share splits with the best of them."""
 
     dataset: str
     dataset_hash: str
     setting: str
     simulated: bool
+    seeds: list[int]
     places: list[Place]
 
     def table(self) -> Table:
         """As it is shown."""
-        title = f"{self.dataset}, {self.setting}" + (" (SIMULATED)" if self.simulated else "")
+        seeds = ", ".join(map(str, self.seeds))
+        title = f"{self.dataset}, {self.setting}, seeds {seeds}" + (" (SIMULATED)" if self.simulated else "")
         columns = ["group", "model", "suite", "AUROC", "behind the best", "splits", "date", "commit", "command"]
         return Table(title, columns, [place.row() for place in self.places])
 
@@ -74,7 +77,7 @@ class Board:
         return asdict(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Model:
     """A candidate: its name, what it predicts for which rows, and where that comes from."""
 
@@ -83,31 +86,35 @@ class _Model:
     rows: pl.DataFrame
     origin: Origin
 
-    @property
-    def splits(self) -> int:
-        return self.rows.select("seed", "fold").n_unique()
+    @cached_property
+    def splits(self) -> frozenset[tuple[int, int]]:
+        return frozenset(self.rows.select("seed", "fold").unique().iter_rows())
+
+    def repeats(self, other: _Model) -> bool:
+        """Whether both are the same, on some splits at least."""
+        return (self.suite, self.name) == (other.suite, other.name) and not self.splits.isdisjoint(other.splits)
 
 
 def boards(folders: Sequence[Path]) -> list[Board]:
     """From the folders of finished suites. Controls that are drawn several times are no candidates and left out. What
-    several suites of a name hold (and a naive predictor, which is the same in all) stands once, with the most splits.
+    several suites of a name hold (and a naive predictor, which is the same in all) on splits that they share stands
+    once, with the most splits. Models that share no split with the best of a data set and setting have a board of
+    their own.
 
     Raises InputError for a folder without a report, MismatchError for one of another version, DamagedError.
     """
-    found: dict[tuple[str, str, str], dict[tuple[str, str], _Model]] = {}
+    found: dict[tuple[str, str, str], list[_Model]] = {}
     simulated: dict[tuple[str, str, str], bool] = {}
     for finished in map(open_finished, folders):
         for table in finished.told.tables:
             key = (table.dataset, finished.told.provenance.datasets[table.dataset], table.setting)
             simulated[key] = table.simulated
-            models = found.setdefault(key, {})
             for model in _models(finished, table):
-                name = (model.suite, model.name)
-                if name not in models or model.splits > models[name].splits:
-                    models[name] = model
-    return [
-        Board(*key, simulated[key], _ranked(list(models.values()))) for key, models in sorted(found.items()) if models
-    ]
+                known = found.setdefault(key, [])
+                alike = [other for other in known if other.repeats(model)]
+                if all(len(other.splits) < len(model.splits) for other in alike):
+                    found[key] = [other for other in known if other not in alike] + [model]
+    return [Board(*key, simulated[key], *told) for key, models in sorted(found.items()) for told in _boards(models)]
 
 
 def markdown(found: Sequence[Board]) -> str:
@@ -134,29 +141,28 @@ def _models(finished: Finished, table: OfSplits) -> Iterator[_Model]:
             )
 
 
-def _ranked(models: list[_Model]) -> list[Place]:
-    """Group by group, those behind the best the least first; those that share no split with it last."""
+def _boards(models: list[_Model]) -> Iterator[tuple[list[int], list[Place]]]:
+    """Seeds and places, board by board."""
     values = {id(model): auroc_of_splits(*_measurable(model.rows)) for model in models}
-    best = max(models, key=lambda model: np.nan_to_num(values[id(model)], nan=-1.0))
-    behind = {id(model): _gap(best, model) for model in models if model is not best}
-    known = [best, *(model for model in models if behind.get(id(model)) is not None)]
-    known.sort(key=lambda model: gap.value if (gap := behind.get(id(model))) else -np.inf)
-    groups = _groups(known)
-    known.sort(key=lambda model: groups[id(model)])
-    return [
-        Place(
-            groups.get(id(model)),
-            model.name,
-            model.suite,
-            values[id(model)],
-            behind.get(id(model)),
-            model.splits,
-            model.origin.date,
-            model.origin.commit,
-            model.origin.command,
+    while models:
+        best = max(models, key=lambda model: np.nan_to_num(values[id(model)], nan=-1.0))
+        behind = {id(model): None if model is best else _gap(best, model) for model in models}
+        known = [model for model in models if model is best or behind[id(model)] is not None]
+        known.sort(key=lambda model: gap.value if (gap := behind[id(model)]) else -np.inf)
+        groups = _groups(known)
+        known.sort(key=lambda model: groups[id(model)])
+        yield (
+            sorted({seed for model in known for seed, _ in model.splits}),
+            [_place(model, groups[id(model)], values[id(model)], behind[id(model)]) for model in known],
         )
-        for model in [*known, *(model for model in models if id(model) not in groups)]
-    ]
+        models = [model for model in models if id(model) not in groups]
+
+
+def _place(model: _Model, group: int, value: float, behind: Difference | None) -> Place:
+    origin = model.origin
+    return Place(
+        group, model.name, model.suite, value, behind, len(model.splits), origin.date, origin.commit, origin.command
+    )
 
 
 def _groups(models: list[_Model]) -> dict[int, int]:

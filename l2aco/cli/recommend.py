@@ -21,8 +21,7 @@ def recommend(
     shell: Shell,
     cell: Annotated[list[str], typer.Option("--cell", help="Cell line: id, name or alias; repeat it.")],
     run: Annotated[
-        str | None,
-        typer.Option("--run", help="Run to use (default: the newest that reads profiles)."),
+        str | None, typer.Argument(help="Run, or a part of its name (default: one that reads profiles).")
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many pairs.")] = 10,
     drug: Annotated[
@@ -53,7 +52,9 @@ def recommend(
     ] = None,
     profile: Annotated[
         list[Path] | None,
-        typer.Option(help="The same from a file: text, or JSON with numbers such as the panel's; repeat it."),
+        typer.Option(
+            help="The same from a file: text, or JSON with numbers (the panel's, measured response); repeat it."
+        ),
     ] = None,
     llm: Annotated[str | None, typer.Option(help="The same, written now by this model.")] = None,
     measured: Annotated[
@@ -102,7 +103,8 @@ def recommend(
     found = [desk.recommend(line, top) for line in desk.lines]
     _print(shell, found, reasons, json)
     if len(found) > 1 and not json:
-        shell.table(across(desk, found).head(top).to_dicts(), title="Probability of synergy in each line")
+        best = across(desk, found).drop("drug_a_id", "drug_b_id").head(top)
+        shell.table(best.to_dicts(), title="Probability of synergy in each line")
     if output:
         write(found, output)
         shell.say(f"Wrote {sum(len(one.pairs) for one in found)} pairs to {output}.")

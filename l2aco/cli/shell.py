@@ -121,7 +121,7 @@ class Shell:
         title: str | None = None,
         empty: str = "Nothing yet.",
     ) -> None:
-        """Rows with the same keys as a table, or as a JSON list; what matters stands in the first columns.
+        """Rows as a table, or as a JSON list; what matters stands in the first columns.
 
         On a terminal, columns that it has no room for are left out, unless with --wide.
         """
@@ -140,7 +140,7 @@ class Shell:
             header_style="bold",
             pad_edge=False,
         )
-        heads = {key: visible(key.replace("_", " ")) for key in rows[0]}
+        heads = {key: visible(key.replace("_", " ")) for row in rows for key in row}
         texts = [{head: visible(_cell(row.get(key))) for key, head in heads.items()} for row in rows]
         seen = self.out.is_terminal and not self.wide
         shown = fitting(texts, self.out.width) if seen else list(heads.values())

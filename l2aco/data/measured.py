@@ -100,6 +100,7 @@ def _filled(path: Path, owners: Owners, values: Array, features: Sequence[str], 
         [entity for entity, there in zip(ids, something, strict=True) if there],
         np.ascontiguousarray(values),
         tuple(feature for feature, there in zip(features, someone, strict=True) if there),
+        None if known.all() else known,
     )
     return Measured(rows, owners, [f"{path.name}: {'; '.join(said)}."] if said else [])
 

@@ -116,7 +116,8 @@ def _as_source(dataset: DataSet) -> SourceData:
         if isinstance(found, FeatureTable):
             rows = np.flatnonzero(found.mask)
             ids = [dataset.entities(found.kind)[row].id for row in rows]
-            features[name] = FeatureRows(found.kind, ids, found.values[rows], found.columns)
+            known = None if found.known is None else found.known[rows]
+            features[name] = FeatureRows(found.kind, ids, found.values[rows], found.columns, known)
     others = {kind: ids for kind, ids in graph.nodes.items() if kind not in ("drug", "cell_line")} if graph else None
     return SourceData(
         drugs=list(dataset.drugs),
@@ -253,5 +254,10 @@ def _features(parts: list[SourceData]) -> dict[str, FeatureRows]:
             ):
                 raise InputError(f"the feature '{name}' has different columns in the data sets")
             values = np.concatenate([first.values, feature.values])
-            found[name] = FeatureRows(first.kind, [*first.ids, *feature.ids], values, first.columns)
+            known = np.concatenate([_known(first), _known(feature)])
+            found[name] = FeatureRows(first.kind, [*first.ids, *feature.ids], values, first.columns, known)
     return found
+
+
+def _known(feature: FeatureRows) -> np.ndarray:
+    return np.ones(feature.values.shape, dtype=bool) if feature.known is None else feature.known

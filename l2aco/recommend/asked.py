@@ -15,7 +15,6 @@ from l2aco.recommend.facts import Facts
 
 if TYPE_CHECKING:
     from l2aco.runs.newcomers import Acquaintances
-    from l2aco.runs.run import Run
 
 POOLS = ("measured", "all", "approved")
 
@@ -65,12 +64,20 @@ class Pairs:
         return np.asarray(self.one * len(self.drugs) + self.other)
 
 
-def new_drugs(names: Sequence[str], only: Only, acquaintances: Acquaintances) -> list[Entity]:
-    """The drugs that a table of `only` brings, and those named whose structure is given. Raises UsageError where there
-    are more or fewer structures than unknown names, InputError for what is no structure."""
+def listed_drugs(only: Only) -> list[Entity]:
+    """The drugs that a table of `only` brings, none where there is no table. Raises InputError for who is no drug, and
+    for what is no structure."""
     listed = [] if only.pool is None or only.pool in POOLS else read_entities(Path(only.pool), EntityKind.drug)
-    if wrong := [one for one in listed if one.kind is not EntityKind.drug]:
-        raise InputError(f"{wrong[0].name} is no drug", where=only.pool)
+    for one in listed:
+        if one.kind is not EntityKind.drug:
+            raise InputError(f"{one.name} is no drug", where=only.pool)
+        _check_structure(one)
+    return listed
+
+
+def new_drugs(names: Sequence[str], only: Only, acquaintances: Acquaintances) -> list[Entity]:
+    """The drugs named whose structure is given. Raises UsageError where there are more or fewer structures than unknown
+    names, InputError for what is no structure."""
     unknown = [name for name in names if only.smiles and _unknown(name, acquaintances)]
     if len(unknown) != len(only.smiles):
         raise UsageError(
@@ -81,23 +88,28 @@ def new_drugs(names: Sequence[str], only: Only, acquaintances: Acquaintances) ->
         Entity(name, EntityKind.drug, name, facts={"smiles": text})
         for name, text in zip(unknown, only.smiles, strict=True)
     ]
-    for drug in (*listed, *given):
+    for drug in given:
         _check_structure(drug)
-    return [*listed, *given]
+    return given
 
 
 def asked_pairs(
-    run: Run, acquaintances: Acquaintances, facts: Facts, names: Sequence[str], only: Only, trained: Mapping[str, int]
+    acquaintances: Acquaintances,
+    facts: Facts,
+    names: Sequence[str],
+    only: Only,
+    listed: Sequence[Entity],
+    trained: Mapping[str, int],
 ) -> Pairs:
-    """The pairs of the drugs called `names`, and of a pool: one name alone stands for all pairs of it, several without
-    a pool for the pairs among them. trained: training triples by drug. Raises UnknownNameError, and InputError where no
-    pair is left."""
+    """The pairs of the drugs called `names`, and of a pool, that are `listed` where it is a table: one name alone
+    stands for all pairs of it, several without a pool for the pairs among them. trained: training triples by drug.
+    Raises UnknownNameError, and InputError where no pair is left."""
     only.check()
     named = list({drug.id: drug for drug in (acquaintances.resolve(EntityKind.drug, name) for name in names)}.values())
     if len(names) > 1 and len(named) < 2:
         raise InputError("a pair needs two different drugs", remedy="Name at least two.")
     among = len(named) > 1 and only.pool is None
-    pool = [] if among else _pool(run, acquaintances, only, facts)
+    pool = [] if among else _pool(acquaintances, only, listed, facts)
     drugs = sorted({drug.id: drug for drug in (*named, *pool)}.values(), key=lambda drug: drug.id)
     drugs = [drug for drug in drugs if trained.get(drug.id, 0) >= only.min_triples]
     if len(drugs) < 2:
@@ -116,10 +128,10 @@ def asked_pairs(
     return pairs
 
 
-def _pool(run: Run, acquaintances: Acquaintances, only: Only, facts: Facts) -> list[Entity]:
+def _pool(acquaintances: Acquaintances, only: Only, listed: Sequence[Entity], facts: Facts) -> list[Entity]:
+    run = acquaintances.run
     if only.pool is not None and only.pool not in POOLS:
-        names = [drug.id for drug in read_entities(Path(only.pool), EntityKind.drug)]
-        return [acquaintances.resolve(EntityKind.drug, name) for name in names]
+        return [acquaintances.resolve(EntityKind.drug, drug.id) for drug in listed]
     if only.pool == "all":
         return run.entities(EntityKind.drug)
     counts = run.counts(EntityKind.drug)

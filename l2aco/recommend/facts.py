@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from l2aco.entities import Entity
 from l2aco.errors import DamagedError
 from l2aco.progress import Progress, Silent
+from l2aco.recommend.told import AS_TOLD
 
 if TYPE_CHECKING:
     from l2aco.profiles.record import ProfileRecord
@@ -96,12 +97,12 @@ class Facts:
             fields=fields,
         )
 
-    def response(self, line: Entity, drug: Entity) -> tuple[str, float] | None:
-        """The set and the grade of the expected effect of the drug alone on the line (-3 to 3, against the average
-        line); None where no profile of numbers says."""
+    def grade(self, line: Entity, drug: Entity, told: Mapping[str, Any]) -> tuple[str, float] | None:
+        """The source and the grade of the expected effect of the drug alone on the line (-3 to 3, against the average
+        line), by the fields that were told of it, else by a profile set; None where no profile of numbers says."""
         group = _first(self.of_drug(drug).fields, "sensitivity_class")
-        for name, record in self.profiles(line):
-            grades = record.fields.get("sensitivity")
+        for name, fields in [(AS_TOLD, told), *((name, record.fields) for name, record in self.profiles(line))]:
+            grades = fields.get("sensitivity")
             grade = grades.get(group) if isinstance(grades, dict) else None
             if isinstance(grade, int | float):
                 return name, float(grade)

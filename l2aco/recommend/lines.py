@@ -45,7 +45,8 @@ def write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def across(desk: Desk, found: Sequence[Recommendation]) -> pl.DataFrame:
-    """A row for each pair in any of the lists, best mean first, and a column of probabilities for each line."""
+    """A row for each pair in any of the lists, best mean first: the drugs' names and ids, and a column of probabilities
+    for each line."""
     import numpy as np
     import polars as pl
 
@@ -61,11 +62,16 @@ def across(desk: Desk, found: Sequence[Recommendation]) -> pl.DataFrame:
         )
     )
     drugs = pairs.drugs
-    columns = {
+    columns: dict[str, Any] = {
         "drug_a": [drugs[at].name for at in pairs.one],
         "drug_b": [drugs[at].name for at in pairs.other],
-    } | {line.name: desk.predictor.calibration.apply(desk.score(pairs, line)) for line in desk.lines}
+        "drug_a_id": [drugs[at].id for at in pairs.one],
+        "drug_b_id": [drugs[at].id for at in pairs.other],
+    }
     names = [line.name for line in desk.lines]
+    names = [line.id if names.count(line.name) > 1 else line.name for line in desk.lines]
+    for name, line in zip(names, desk.lines, strict=True):
+        columns[name] = desk.predictor.calibration.apply(desk.score(pairs, line))
     return pl.DataFrame(columns).sort(pl.mean_horizontal(names), descending=True, maintain_order=True)
 
 

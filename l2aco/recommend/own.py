@@ -22,6 +22,8 @@ SAME = 0.9999
 """Rank correlation above which two lists are called the same."""
 COMPARED = 200
 """Lines in training that another one's likeness is compared with, at most."""
+APART = 0.95
+"""Chosen in docs/recommending.md: from there on lines agree in what is peculiar to them."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class Neighbour:
 
     entity: Entity
     likeness: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": self.entity.name, "likeness": self.likeness}
 
 
 def rank_correlation(one: Array, other: Array) -> float:
@@ -41,18 +46,31 @@ def rank_correlation(one: Array, other: Array) -> float:
     return float(spearmanr(one, other).statistic)
 
 
-def neighbours(predictor: Predictor, line: Entity, most: int = 5) -> list[Neighbour]:
-    """The training lines that the run's stores say are most like `line`, itself left out, and none that are unlike it.
+def alike(predictor: Predictor) -> float:
+    """The likeness from which two lines are called alike: of pairs of training lines of different tissues (all pairs,
+    where these are not known) a share of `APART` have less. At least 0."""
+    rows, known = _some(predictor), predictor.inputs.cell_lines
+    found = [likeness(predictor, row) for row in rows.tolist()]
+    tissues = [str(known[row].facts.get("tissue") or row) for row in rows.tolist()]
+    apart = [
+        float(one[rows[other]])
+        for place, one in enumerate(found)
+        for other in range(place)
+        if one is not None and found[other] is not None and tissues[place] != tissues[other]
+    ]
+    return max(0.0, float(np.quantile(apart, APART))) if apart else 0.0
 
-    A number that is not known counts as the mean.
-    """
+
+def neighbours(predictor: Predictor, line: Entity, most: int = 5) -> list[Neighbour]:
+    """The training lines that the run's stores say are nearest to `line`, the nearest first, itself left out; none
+    where nothing is known of it. A number that is not known counts as the mean."""
     known, trained = predictor.inputs.cell_lines, _trained(predictor)
     row = int(predictor.rows(EntityKind.cell_line, [line])[0])
-    mean = _likeness(predictor, row)
+    mean = likeness(predictor, row)
     if mean is None:
         return []
     order = trained[np.argsort(-mean[trained], kind="stable")].tolist()
-    return [Neighbour(known[at], float(mean[at])) for at in order if at != row and mean[at] > 0][:most]
+    return [Neighbour(known[at], float(mean[at])) for at in order if at != row][:most]
 
 
 def strangeness(predictor: Predictor, line: Entity) -> float | None:
@@ -64,15 +82,23 @@ def strangeness(predictor: Predictor, line: Entity) -> float | None:
     mine = _nearest(predictor, row, trained)
     if mine is None:
         return None
-    some = trained if len(trained) <= COMPARED else np.random.default_rng(0).choice(trained, COMPARED, replace=False)
-    others = [found for at in some.tolist() if at != row and (found := _nearest(predictor, at, trained)) is not None]
+    others = [
+        found
+        for at in _some(predictor).tolist()
+        if at != row and (found := _nearest(predictor, at, trained)) is not None
+    ]
     return (1 + sum(other <= mine for other in others)) / (1 + len(others))
 
 
 def _nearest(predictor: Predictor, row: int, trained: Array) -> float | None:
-    mean = _likeness(predictor, row)
+    mean = likeness(predictor, row)
     others = trained[trained != row]
     return None if mean is None or not len(others) else float(mean[others].max())
+
+
+def _some(predictor: Predictor) -> Array:
+    trained = _trained(predictor)
+    return trained if len(trained) <= COMPARED else np.random.default_rng(0).choice(trained, COMPARED, replace=False)
 
 
 def _trained(predictor: Predictor) -> Array:
@@ -80,7 +106,7 @@ def _trained(predictor: Predictor) -> Array:
     return np.arange(known.num_cells) if known.train_cells is None else np.asarray(known.train_cells)
 
 
-def _likeness(predictor: Predictor, row: int) -> Array | None:
+def likeness(predictor: Predictor, row: int) -> Array | None:
     """(lines,): of every line that the model was trained with, the mean over stores; None where `row` is in none."""
     found = []
     for store, vectors in predictor.inputs.cell_vectors.items():

@@ -8,7 +8,8 @@ model adds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,11 @@ import numpy as np
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
-from l2aco.recommend.asked import Only, Pairs, asked_pairs, new_drugs
+from l2aco.recommend.alone import Effects
+from l2aco.recommend.asked import Only, Pairs, asked_pairs, listed_drugs, new_drugs
 from l2aco.recommend.facts import Facts
 from l2aco.recommend.inside import interval, parts
-from l2aco.recommend.own import NOBODY, Neighbour, neighbours, rank_correlation
+from l2aco.recommend.own import NOBODY, Neighbour, alike, neighbours, rank_correlation
 from l2aco.recommend.reasons import reasons_of
 from l2aco.recommend.recommendation import RankedPair, Recommendation
 from l2aco.recommend.record import Record
@@ -51,7 +53,6 @@ def rank_lines(
     top: int = 10,
     drugs: Sequence[str] = (),
     only: Only = Only(),
-    min_triples: int | None = None,
     told: Told = Told(),
     measured: str | Path | None = None,
     device: str = "auto",
@@ -60,16 +61,15 @@ def rank_lines(
     """The `top` pairs for each cell line (id, name or alias), by the model of `run`, which is loaded once.
 
     `drugs`: ids, names or aliases; one stands for all pairs of it, several for the pairs among them, and none for those
-    of every drug with a measured combination; `only` says what else is asked of a pair, and `min_triples` the same as
-    there. Cell lines and drugs may be ones that the run was not trained with, see `runs.newcomers`; `told` is what is
-    known of one cell line that no store holds. `measured`: a table of measurements that are taken up first, see
-    `runs.measured`. Raises UnknownNameError with the nearest names, before the model is loaded, InputError where no
-    pair is left, and UsageError where something is told of several lines.
+    of every drug with a measured combination; `only` says what else is asked of a pair. Cell lines and
+    drugs may be ones that the run was not trained with, see `runs.newcomers`; `told` is what is known of one cell line
+    that no store holds. `measured`: a table of measurements that are taken up first, see `runs.measured`. Raises
+    UnknownNameError with the nearest names, before the model is loaded, InputError where no pair is left, and
+    UsageError where something is told of several lines.
     """
     run = open_run(run)
     if top < 1:
         raise UsageError("--top must be at least 1")
-    only = only if min_triples is None else replace(only, min_triples=min_triples)
     desk = open_desk(
         run, cell_lines, drugs=drugs, only=only, told=told, measured=measured, device=device, progress=progress
     )
@@ -90,10 +90,16 @@ class Desk:
     only: Only
     told: Told
     facts: Facts
+    effects: Effects
     record: Record
     trained: Mapping[str, int]
     measured: int
     margin: float
+
+    @cached_property
+    def alike(self) -> float:
+        """See `own.alike`."""
+        return alike(self.predictor)
 
     def rows(self, pairs: Pairs, line: Entity) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Drugs, drugs and cell lines, int64 (n,), as the predictor takes them."""
@@ -115,7 +121,8 @@ class Desk:
         expected = self.predictor.expected_rows(*self.rows(best, line))
         newcomer = not counts["id"].is_in([line.id]).any()
         correlation = self._correlation(pairs, raw)
-        known, near = {drug.key for drug in self.predictor.inputs.drugs}, neighbours(self.predictor, line)
+        known, nearest = {drug.key for drug in self.predictor.inputs.drugs}, neighbours(self.predictor, line)
+        near = [one for one in nearest if one.likeness > self.alike]
         return Recommendation(
             cell_line=line.name,
             run=self.run.id,
@@ -127,6 +134,7 @@ class Desk:
             newcomer=newcomer,
             correlation=correlation,
             neighbours=tuple(near),
+            nearest=nearest[0] if nearest else None,
             scale=None if expected is None else expected.scale,
             measured=self.measured,
             abstains=abstains(self.predictor, line, self.facts, self.told, newcomer, correlation),
@@ -201,6 +209,8 @@ class Desk:
                     training_b=self.trained.get(other.id, 0),
                     **of_pair,
                     **self.record.of(one, other, line, near),
+                    alone_a=self.effects.of(one, line),
+                    alone_b=self.effects.of(other, line),
                     **about,
                 )
             )
@@ -217,6 +227,7 @@ class Desk:
                 other,
                 line,
                 facts=self.facts,
+                effects=self.effects,
                 record=self.record,
                 near=near,
                 trained=self.trained,
@@ -241,13 +252,16 @@ def open_desk(
     if told and len(cell_lines) > 1:
         raise UsageError("something is told of several cell lines", remedy="Ask for one at a time.")
     acquaintances = Acquaintances(run)
-    given = new_drugs(drugs, only, acquaintances)
+    listed = listed_drugs(only)
+    given = [*listed, *new_drugs(drugs, only, acquaintances)]
     lines = list({line.key: line for line in (_line(run, acquaintances, name, told) for name in cell_lines)}.values())
     if given:
         acquaintances = Acquaintances(run, given)
     facts = Facts(run, progress)
+    effects = Effects(run, facts, told)
+    lines = [effects.informed(line) for line in lines]
     trained = dict(run.counts(EntityKind.drug).select("id", "training_triples").iter_rows())
-    pairs = asked_pairs(run, acquaintances, facts, drugs, only, trained)
+    pairs = asked_pairs(acquaintances, facts, drugs, only, listed, trained)
     if told and acquaintances.gone:
         raise InputError(
             f"the run reads {' and '.join(acquaintances.gone)}, which this workspace does not have",
@@ -266,6 +280,7 @@ def open_desk(
         only,
         told,
         facts,
+        effects,
         Record(run, known),
         trained,
         0 if known is None else len(known),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from l2aco.entities import Entity
+from l2aco.recommend.alone import Effects
 from l2aco.recommend.facts import Facts
 from l2aco.recommend.inside import PARTS
 from l2aco.recommend.own import Neighbour
@@ -31,6 +32,7 @@ def reasons_of(
     line: Entity,
     *,
     facts: Facts,
+    effects: Effects,
     record: Record,
     near: Sequence[Neighbour],
     trained: Mapping[str, int],
@@ -50,7 +52,7 @@ def reasons_of(
             against.append(f"The model was trained on {trained.get(drug.id, 0)} measurements of {drug.name}.")
     if unsure:
         against.append("The probability is among those nearest to one half: the model abstains.")
-    return Reasons(tuple(supports), tuple(against), tuple(_about(one, other, line, facts)))
+    return Reasons(tuple(supports), tuple(against), tuple(_about(one, other, line, facts, effects)))
 
 
 def _elsewhere(one: Entity, other: Entity, line: Entity, record: Record) -> list[tuple[bool, str]]:
@@ -73,19 +75,15 @@ def _near(one: Entity, other: Entity, record: Record, near: Sequence[Neighbour])
     return found
 
 
-def _about(one: Entity, other: Entity, line: Entity, facts: Facts) -> list[str]:
+def _about(one: Entity, other: Entity, line: Entity, facts: Facts, effects: Effects) -> list[str]:
     found = []
     first, second = known = facts.of_drug(one), facts.of_drug(other)
     for drug, of in zip((one, other), known, strict=True):
         parts = [of.drug_class or "", f"targets {', '.join(of.targets[:4])}" if of.targets else ""]
         if any(parts):
             found.append(f"{drug.name}: {'; '.join(part for part in parts if part)}.")
-        if response := facts.response(line, drug):
-            source, grade = response
-            found.append(
-                f"Expected effect of {drug.name} alone on {line.name}: {grade:+.1f}, from -3 to 3 against the average "
-                f"line ({source})."
-            )
+        if (effect := effects.of(drug, line)) is not None:
+            found.append(effect.sentence(drug.name, line.name))
     if shared := [path for path in first.pathways if path in second.pathways]:
         found.append(f"Both act on {', '.join(shared)}.")
     if shared := [target for target in first.targets if target in second.targets]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from l2aco.recommend.alone import Alone
 from l2aco.recommend.own import Neighbour, describe_own, shown
 from l2aco.recommend.reasons import FEW, Reasons
 from l2aco.shown import Shown
@@ -27,8 +28,8 @@ class RankedPair:
     `elsewhere_measured` other lines, and in `near_synergistic` of `near_measured` among those that are most like this
     one. training_a, training_b: the triples of each drug that the model was trained on. unsure: the probability is so
     near to one half that the model abstains. expected: what would be measured, on the scale that the caption names, and
-    the ends of the interval that holds 90% of measurements; None where the model does not say. class_a, class_b: in the
-    words of a profile. reasons: for the first of a list.
+    the ends of the interval that holds 90% of measurements; None where the model does not say. alone_a, alone_b: what
+    each drug does to the line by itself. class_a, class_b: in the words of a profile. reasons: for the first of a list.
     """
 
     rank: int
@@ -54,12 +55,14 @@ class RankedPair:
     expected: float | None = None
     expected_low: float | None = None
     expected_high: float | None = None
+    alone_a: Alone | None = None
+    alone_b: Alone | None = None
     class_a: str | None = None
     class_b: str | None = None
     reasons: Reasons = field(default_factory=Reasons)
 
     def as_row(self) -> dict[str, Any]:
-        """The columns of the printed table, which fits 80 columns."""
+        """The columns of the printed table, whose first ones fit 80 columns."""
         row: dict[str, Any] = {
             "rank": self.rank,
             "drug_a": _short(self.drug_a),
@@ -75,11 +78,24 @@ class RankedPair:
         said += [] if self.measured_score is None else [f"{self.measured_score:.4g}"]
         if said:
             row["here"] = ", ".join(said)
+        if self.alone_a or self.alone_b:
+            row["alone"] = self.alone
         return row
 
+    @property
+    def alone(self) -> str:
+        """What each of the drugs does by itself, in a few signs."""
+        return " | ".join(one.short if one else "?" for one in (self.alone_a, self.alone_b))
+
     def as_dict(self) -> dict[str, Any]:
-        """Every field; the reasons as lists of sentences."""
+        """Every field; of what drugs do alone the value, whether it was measured, and the source; the reasons as lists
+        of sentences."""
         found = asdict(self)
+        for name in ("alone_a", "alone_b"):
+            said: Alone | None = getattr(self, name)
+            found[name] = said and said.value
+            found[f"{name}_is"] = said and ("measured" if said.measured else "expected")
+            found[f"{name}_from"] = said and said.source
         reasons = found.pop("reasons")
         return found | {name: list(texts) for name, texts in reasons.items()}
 
@@ -103,7 +119,9 @@ class Recommendation(Shown):
     """Rank correlation over all pairs with the list of a line of which nothing is known; None for a control, and for a
     handful of pairs."""
     neighbours: tuple[Neighbour, ...] = ()
-    """The lines in training that are most like it."""
+    """The lines in training that are like it, the most alike first."""
+    nearest: Neighbour | None = None
+    """The first in training, whether it is like it or not."""
     scale: str | None = None
     """Of the expected scores."""
     measured: int = 0
@@ -149,6 +167,11 @@ class Recommendation(Shown):
         lines.append(f"{self.cell_line} {seen} (run {self.run}).")
         if self.neighbours:
             lines.append(f"Most like it among the screened: {shown(self.neighbours)}.")
+        elif self.nearest is not None:
+            lines.append(
+                f"No screened line is like it: the nearest, {shown([self.nearest])}, is no nearer than some lines "
+                "of different tissues are to each other."
+            )
         usual = "" if self.share is None else f" (of all pairs in the data set {self.share:.2f} are)"
         lines.append(
             f"Synergy is the calibrated probability: from 0.50 a pair is more likely synergistic than not{usual}."
@@ -157,6 +180,7 @@ class Recommendation(Shown):
             lines.append("A ? marks a pair whose probability is too near to 0.50 to say.")
         if self.measured:
             lines.append(f"{self.measured:,} further measurements are taken up.")
+        lines += [self.alone] if self.alone else []
         if self.scale:
             lines.append(f"Expected is {self.scale}, in files and JSON, with the interval of 90% of measurements.")
         if not all(pair.recorded for pair in self.pairs):
@@ -177,6 +201,17 @@ class Recommendation(Shown):
             )
         return lines
 
+    @property
+    def alone(self) -> str:
+        """What the numbers of single drugs are; empty where there are none."""
+        said = [one for pair in self.pairs for one in (pair.alone_a, pair.alone_b) if one is not None]
+        measured, expected = (
+            dict.fromkeys(one.source for one in said if one.measured is kind) for kind in (True, False)
+        )
+        parts = [f"measured ({', '.join(measured)}; the lower, the more sensitive)"] if measured else []
+        parts += [f"~ expected ({', '.join(expected)}; -3 to 3, the higher, the more sensitive)"] if expected else []
+        return f"Alone is what each drug does by itself: {'; or '.join(parts)}." if parts else ""
+
     def _lacks(self) -> list[str]:
         lines = []
         if "profile vector" in self.lacking:
@@ -193,9 +228,12 @@ class Recommendation(Shown):
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        found = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("pairs", "neighbours")}
-        near = [{"name": one.entity.name, "likeness": one.likeness} for one in self.neighbours]
-        return found | {"neighbours": near, "notes": self.notes, "pairs": [pair.as_dict() for pair in self.pairs]}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {
+            "neighbours": [near.as_dict() for near in self.neighbours],
+            "nearest": self.nearest and self.nearest.as_dict(),
+            "notes": self.notes,
+            "pairs": [pair.as_dict() for pair in self.pairs],
+        }
 
 
 def _short(name: str) -> str:

@@ -5,6 +5,7 @@ What is told becomes a vector, as the run's stores hold those of others, and not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2aco.data.features.response import RESPONSE
 from l2aco.entities import Entity
 from l2aco.errors import InputError, L2aCoError, UsageError
 from l2aco.files import parse_json
@@ -24,18 +26,22 @@ if TYPE_CHECKING:
     from l2aco.workspace import Workspace
 
 MOST_CHARACTERS = 200_000
+AS_TOLD = "as told"
+"""The source of what was told."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """`text` in anybody's words; `fields` of a profile of numbers, such as the panel's; `llm` writes what lacks."""
+    """`text` in anybody's words; `fields` of a profile of numbers, such as the panel's; `llm` writes what lacks.
+    response: what single drugs did to the line, measured, by the drugs' names."""
 
     text: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     llm: str | None = None
+    response: Mapping[str, float] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.fields or self.llm)
+        return bool(self.text or self.fields or self.llm or self.response)
 
 
 def read_told(text: str | None, files: Sequence[Path], llm: str | None) -> Told:
@@ -78,7 +84,20 @@ def read_told(text: str | None, files: Sequence[Path], llm: str | None) -> Told:
             raise UsageError("the description is empty", remedy="Say what is known of the cell line.")
         if len(one) > MOST_CHARACTERS:
             raise UsageError(f"the description has {len(one):,} characters; at most {MOST_CHARACTERS:,} are read")
-    return Told(texts[0] if texts else None, fields, llm)
+    response = _response(fields.pop(RESPONSE), files) if RESPONSE in fields else {}
+    return Told(texts[0] if texts else None, fields, llm, response)
+
+
+def _response(said: Any, files: Sequence[Path]) -> dict[str, float]:
+    """Numbers by the names of drugs; those that are not known are left out."""
+    where = ", ".join(map(str, files))
+    known = {name: value for name, value in said.items() if value is not None} if isinstance(said, dict) else {}
+    for name, value in known.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InputError(f"the {RESPONSE} to '{name}' is no number", where=where)
+    if not known:
+        raise InputError(f"'{RESPONSE}' holds no numbers of drugs", where=where, remedy='Write {"DRUG": NUMBER, ...}.')
+    return known
 
 
 def vectors_told(

@@ -36,7 +36,7 @@ def abstains(
     found = []
     if correlation is not None and correlation > SAME:
         found.append(f"nothing that the model reads is known of {line.name}")
-    if newcomer and told.text and not told.fields:
+    if newcomer and told.text and not (told.fields or told.response):
         found.append(f"no data set and no profile set holds {line.name}: all rests on the words that were told of it")
     if facts.confidence(line) == "low":
         found.append(f"the profile of {line.name} states low confidence of itself")

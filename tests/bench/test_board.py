@@ -52,14 +52,16 @@ def test_what_cannot_be_told_apart_shares_a_group(cli: Any, tmp_path: Path) -> N
     one = finished(tmp_path / "one", "one", (0, 1), noise, draws=3)
     other = finished(tmp_path / "other", "other", (1, 2), {"worse": 3.0, "pair mean": 6.0})
     lonely = finished(tmp_path / "lonely", "lonely", (9,), {"elsewhere": 1.5})
-    (board,) = json.loads(cli("bench", "board", one, other, lonely, "--json").stdout)
+    board, alone = json.loads(cli("bench", "board", one, other, lonely, "--json").stdout)
     groups = {(place["suite"], place["model"]): place["group"] for place in board["places"]}
     assert groups["one", "good"] == groups["one", "as good"] == 1
     assert groups["other", "worse"] == 2
     assert groups["naive", "pair mean"] == 3
-    assert groups["lonely", "elsewhere"] is None
-    assert len(groups) == 5
-    assert [place["group"] for place in board["places"]] == [1, 1, 2, 3, None]
+    assert len(groups) == 4
+    assert [place["group"] for place in board["places"]] == [1, 1, 2, 3]
+    assert board["seeds"] == [0, 1, 2]
+    assert alone["seeds"] == [9]
+    assert [place["model"] for place in alone["places"]] == ["elsewhere"]
     behind = next(place["behind"] for place in board["places"] if place["model"] == "worse")
     assert 0 < behind["low"] < behind["value"] < behind["high"]
 
@@ -68,7 +70,7 @@ def test_the_board_as_markdown(cli: Any, tmp_path: Path) -> None:
     folder = finished(tmp_path / "one", "one", (0,), {"a|b": 1.0, "worse": 4.0})
     cli("bench", "board", folder, "-o", tmp_path / "board.md")
     text = (tmp_path / "board.md").read_text()
-    assert "## d, novel-cell (SIMULATED)" in text
+    assert "## d, novel-cell, seeds 0 (SIMULATED)" in text
     assert "| 1 | a\\|b | one |" in text
     assert "| 2026-01-02 | abc | make it |" in text
 

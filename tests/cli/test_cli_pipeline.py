@@ -27,7 +27,7 @@ def test_from_names_to_a_ranked_list(workspace, cli):
     assert again["test"]["pooled"]["auroc"] == pytest.approx(run["auroc"])
     for command in (("recommend", "--cell", "MCF7"), ("evaluate",)):  # a fake's profiles
         assert "all the same: demo-HGAT" in cli(*command, code=1).stderr
-    pairs = json.loads(cli("recommend", "--cell", "MCF7", "--run", "demo-HGAT", "--top", "5", "--json").stdout)
+    pairs = json.loads(cli("recommend", "--cell", "MCF7", "demo-HGAT", "--top", "5", "--json").stdout)
     assert len(pairs) == 5
 
 

@@ -146,7 +146,7 @@ def test_writes_a_table_that_other_programs_read(trained, cli, tmp_path):
         (("--cell", "A375", "--drug", "Erlotinb", "--drug", "SN-38"), "ERLOTINIB"),
         (("--cell", "A375", "--drug", "SN-38", "--drug", "sn38"), "two different drugs"),
         (("--cell", "A375", "--top", "0"), "--top"),
-        (("--cell", "A375", "--run", "nosuchrun"), "unknown run"),
+        (("--cell", "A375", "nosuchrun"), "unknown run"),
     ],
 )
 def test_mistakes_are_answered_with_what_to_do(trained, cli, options, expected):

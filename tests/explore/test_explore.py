@@ -30,7 +30,8 @@ from l2aco.explore.serve import Served, prepare
 from l2aco.files import sha256_file
 from l2aco.profiles import sets
 from l2aco.recommend.asked import Only
-from l2aco.recommend.rank import rank_pairs
+from l2aco.recommend.lines import across
+from l2aco.recommend.rank import open_desk, rank_pairs
 from l2aco.recommend.told import Told
 from l2aco.runs.run import best_run, open_run
 from l2aco.workspace import Workspace
@@ -315,6 +316,21 @@ def test_the_form_gives_what_python_gives(ask: Asked, world: Workspace, told: di
     assert reasons and not [text for text in reasons if text not in unescape(html)]
 
 
+def test_several_lines_stand_beside_each_other(ask: Asked, world: Workspace) -> None:
+    status, html, _ = ask("/recommend.html", body={"cell": "A375; MCF7", "top": "4"})
+    desk = open_desk(best_run(world), ["A375", "MCF7"])
+    lists = [desk.recommend(line, 4) for line in desk.lines]
+    beside = across(desk, lists).rows()[:4]
+    rows = Links(html).rows
+    assert status == 200 and ["drug a", "drug b", "A375", "MCF7"] in rows
+    shown = [row for row in rows if row[0] in {first for first, *_ in beside} and len(row) == 4]
+    assert [[one[:4] for one in row[2:]] for row in shown] == [[f"{x:.2f}" for x in row[4:]] for row in beside]
+    for found in lists:
+        assert f"Pairs for {found.cell_line}" in html and not [
+            note for note in found.notes if note not in unescape(html)
+        ]
+
+
 def test_the_form_chooses_pairs_as_python_does(ask: Asked, world: Workspace) -> None:
     asked = {"drugs": "Erlotinib", "pairs": "all", "diverse": "yes", "min_triples": "3", "pool": "all"}
     _, html, _ = ask("/recommend.html", body={"cell": "A375", **asked})
@@ -344,6 +360,9 @@ def _trained(world: Workspace) -> set[str]:
         {"cell": ""},
         {"cell": "no such line"},
         {"cell": MARKUP},
+        {"cell": " ; "},
+        {"cell": "A375; no such line"},
+        {"cell": "A375; New", "description": "x"},
         {"cell": "A375", "top": "0"},
         {"cell": "A375", "top": "a"},
         {"cell": "A375", "run": "../.."},
@@ -478,6 +497,20 @@ def test_the_form_by_keyboard(tab: Any, ask: Asked) -> None:
     tab.keyboard.press("Enter")
     tab.get_by_role("heading", name="Pairs for A375").wait_for()
     assert tab.locator("table a").count() >= 20
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_form_of_several_lines_by_keyboard(tab: Any, ask: Asked, width: int) -> None:
+    tab.set_viewport_size({"width": width, "height": 844})
+    tab.goto(f"http://{ask.host}/recommend.html")
+    tab.locator("main input[name=cell]").focus()
+    tab.keyboard.type("A375; MCF7")
+    tab.keyboard.press("Enter")
+    tab.get_by_role("heading", name="Probability of synergy in each line").wait_for()
+    assert tab.locator("main input[name=cell]").input_value() == "A375; MCF7"
+    for scheme in ("light", "dark"):
+        tab.emulate_media(color_scheme=scheme)
+        assert fits(tab) and not serious(tab)
 
 
 def test_exported_pages_work_from_the_disk(browser: Any, exported: Path) -> None:

@@ -76,7 +76,12 @@ def ways(lab: l2aco.Workspace) -> tuple[SimpleNamespace, SimpleNamespace]:
     l2aco.open("demo", lab).to_polars().head(200).select("drug_a", "drug_b", "cell_line", "score").write_csv(
         "screen.csv"
     )
-    names = {"dataset": "demo", "store": "reference--toy", "profiles": "reference-panel", "run": "GCN-novel-cell-f0-none-s0"}
+    names = {
+        "dataset": "demo",
+        "store": "reference--toy",
+        "profiles": "reference-panel",
+        "run": "GCN-novel-cell-f0-none-s0",
+    }
     objects = {what: l2aco.open(name, lab) for what, name in names.items()}
     by_name = SimpleNamespace(**names, other=other.id, workspace=None, elsewhere="one")
     return by_name, SimpleNamespace(**objects, other=other, workspace=lab, elsewhere=l2aco.Workspace("two"))

@@ -9,6 +9,7 @@ import pytest
 from screen import fits, listened, open_all, serious
 
 from l2aco.entities import Entity, EntityKind
+from l2aco.recommend.alone import Alone
 from l2aco.recommend.own import Neighbour
 from l2aco.recommend.page import page, write_pages
 from l2aco.recommend.reasons import Reasons
@@ -39,6 +40,8 @@ def recommendation(name: str = "BT-20", drug: str = "ERLOTINIB", abstains: tuple
             training_a=5,
             training_b=1200,
             unsure=rank == 2,
+            alone_a=Alone(-1.234, True, drug),
+            alone_b=Alone(2.0, False, drug),
             reasons=Reasons((f"Synergistic in {drug}.",), ("Nobody measured it.",), (f"{drug}: a drug.",)),
         )
         for rank in range(1, 13)
@@ -52,7 +55,15 @@ def recommendation(name: str = "BT-20", drug: str = "ERLOTINIB", abstains: tuple
 def test_the_page_needs_nothing_else_and_holds_what_the_list_says() -> None:
     html = page(recommendation(abstains=("no line in training is like BT-20",)))
     assert "http" not in html.replace("http-equiv", "") and "<link" not in html and "src=" not in html
-    for words in ("SIMULATED", "No list of its own", "12 of 500 pairs", "3 of 4", "Nobody measured it.", "0.45?"):
+    for words in (
+        "SIMULATED",
+        "No list of its own",
+        "12 of 500 pairs",
+        "3 of 4",
+        "Nobody measured it.",
+        "0.45?",
+        "-1.23 | ~+2.0",
+    ):
         assert words in html
 
 

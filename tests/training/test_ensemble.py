@@ -73,7 +73,7 @@ def test_it_predicts_evaluates_and_recommends_like_any_run(runs, cli):
     )
     weights = list(made.metrics["training"]["weights"].values())
     assert logit(found) == pytest.approx(sum(w * logit(p) for w, p in zip(weights, parts, strict=True)), abs=1e-5)
-    said = cli("recommend", "--run", made.id, "--cell", "A375", "--top", 3)
+    said = cli("recommend", made.id, "--cell", "A375", "--top", 3)
     assert made.id in said.stderr + said.stdout
     pair = ("--drug-a", drugs[0], "--drug-b", drugs[1], "--cell", "A375")
     assert 0 < json.loads(cli("predict", made.id, *pair, "--json").stdout)[0]["probability"] < 1

@@ -20,34 +20,41 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """A feature as a source brings it: `values` (m, ...) of the entities `ids`, in any order, some missing."""
+    """A feature as a source brings it: `values` (m, ...) of the entities `ids`, in any order, some missing. `known`: as
+    of a `FeatureTable`."""
 
     kind: EntityKind
     ids: list[str]
     values: Array
     columns: tuple[str, ...] = ()
+    known: Array | None = None
 
     def align(self, entities: Sequence[Entity]) -> FeatureTable:
         """The feature in the order of `entities` (n,); ids not among them are left out, the first of equal ids wins."""
         place = {entity.id: row for row, entity in enumerate(entities)}
         values = np.zeros((len(entities), *self.values.shape[1:]), dtype=self.values.dtype)
         mask = np.zeros(len(entities), dtype=bool)
+        known = None if self.known is None else np.zeros(values.shape, dtype=bool)
         for row, key in enumerate(self.ids):
             if key in place and not mask[place[key]]:
                 values[place[key]] = self.values[row]
                 mask[place[key]] = True
-        return FeatureTable(self.kind, values, mask, self.columns)
+                if known is not None and self.known is not None:
+                    known[place[key]] = self.known[row]
+        return FeatureTable(self.kind, values, mask, self.columns, known)
 
 
 @dataclass(frozen=True)
 class FeatureTable:
     """`values` (n, ...) in the order of the data set's drugs or cell lines; where `mask` (n,) is False the
-    entity has no such feature and its row is zero. `columns` names the last axis where that makes sense."""
+    entity has no such feature and its row is zero. `columns` names the last axis where that makes sense. `known` (n,
+    ...) is False where a value stands for one that nobody measured; None where every one of them was."""
 
     kind: EntityKind
     values: Array
     mask: Array
     columns: tuple[str, ...] = ()
+    known: Array | None = None
 
     def scaling(self, fit_rows: Array, *, logged: bool = False) -> Scaling:
         """How to bring this feature, or its logarithm, to zero mean and unit variance over `fit_rows`, int64 rows of
@@ -59,6 +66,11 @@ class FeatureTable:
             width = self.values.shape[1:]
             return Scaling(np.zeros(width), np.zeros(width), logged)
         return Scaling(known.mean(axis=0), known.std(axis=0), logged)
+
+    def measured(self) -> Array:
+        """float64 (n, ...): NaN where nothing was measured."""
+        known = self.mask.reshape(-1, *[1] * (self.values.ndim - 1))
+        return np.where(known if self.known is None else known & self.known, self.values, np.nan).astype(np.float64)
 
     def logged(self) -> FeatureTable:
         """log2(1 + value), for expression in TPM; negative values count as 0."""
@@ -82,7 +94,8 @@ class FeatureTable:
     def arrays(self) -> dict[str, Array]:
         """What `table_of` makes the table of again."""
         names = np.array(self.columns, dtype=np.str_)
-        return {"kind": np.array(self.kind.value), "values": self.values, "mask": self.mask, "columns": names}
+        known = {} if self.known is None else {"known": self.known}
+        return {"kind": np.array(self.kind.value), "values": self.values, "mask": self.mask, "columns": names, **known}
 
 
 @dataclass(frozen=True)
@@ -156,7 +169,10 @@ def table_of(arrays: Mapping[str, Array]) -> Table:
         raise ValueError("the values are not one row of finite numbers for each entity")
     if columns.ndim != 1 or columns.dtype.kind != "U":
         raise ValueError("the columns have no names")
-    return FeatureTable(kind, values, mask, tuple(columns.tolist()))
+    known = arrays.get("known")
+    if known is not None and (known.shape != values.shape or known.dtype != bool):
+        raise ValueError("what is known of the values is not said of each")
+    return FeatureTable(kind, values, mask, tuple(columns.tolist()), known)
 
 
 def _graphs(kind: EntityKind, atoms: Array, bonds: Array, start: Array, mask: Array) -> GraphTable:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import L2aCoError, UsageError
 from l2aco.explore.catalogue import Catalogue
-from l2aco.explore.page import Note, Page, Reasons, Section, cell, grid
+from l2aco.explore.page import Note, Page, Reasons, Section, bar, cell, grid
 from l2aco.explore.site import Notes, Site
+from l2aco.recommend.lines import across
 
 if TYPE_CHECKING:
     from l2aco.recommend.asked import Only
+    from l2aco.recommend.rank import Desk
     from l2aco.recommend.recommendation import RankedPair, Recommendation
     from l2aco.recommend.told import Told
 
@@ -41,21 +43,54 @@ def answer(site: Site, given: Mapping[str, str]) -> Page:
     notes = Notes()
     try:
         with site.heavy:
-            found = _ranked(site, given, notes)
+            desk, found = _ranked(site, given, notes)
+            beside = across(desk, found).to_dicts()[: len(found[0].pairs)] if len(found) > 1 else []
     except L2aCoError as error:
         return _form(site, given, [], [Note(str(error), alarm=True)], status=400)
-    return _form(site, given, _result(found, site.catalogue(notes)), notes.shown())
+    everybody = site.catalogue(notes)
+    sections = [_beside(beside, everybody)] if beside else []
+    sections += [section for one in found for section in _result(one, everybody)]
+    return _form(site, given, sections, notes.shown())
+
+
+def _beside(rows: Sequence[Mapping[str, Any]], everybody: Catalogue) -> Section:
+    """A row a pair and a column a line."""
+    shown = [
+        _linked(
+            {
+                name: value if isinstance(value, str) else bar(value, 0.0, 1.0, f"{value:.2f}")
+                for name, value in row.items()
+            },
+            everybody,
+        )
+        for row in rows
+    ]
+    title = "Probability of synergy in each line"
+    return Section(title, grid(f"{len(rows)} pairs, the best mean first", shown))
 
 
 def _result(found: Recommendation, everybody: Catalogue) -> list[Section]:
     """What the command says, pair by pair with what speaks for and against it."""
     notes = [Note(text, alarm=text.startswith(("ABSTAINS", "SIMULATED"))) for text in found.notes]
-    pairs = grid(f"{len(found.pairs)} of {found.ranked:,} pairs for {found.cell_line}", _rows(found, everybody))
+    rows = [_linked({**pair.as_row(), **_drugs(pair)}, everybody) for pair in found.pairs]
+    pairs = grid(f"{len(found.pairs)} of {found.ranked:,} pairs for {found.cell_line}", rows)
     reasons = [part for pair in found.pairs if (part := _reasons(pair)).lists]
     return [
         Section(f"Pairs for {found.cell_line}", [*notes, *pairs]),
-        *([Section("Reasons", reasons)] if reasons else []),
+        *([Section(f"Reasons for {found.cell_line}", reasons)] if reasons else []),
     ]
+
+
+def _drugs(pair: RankedPair) -> dict[str, str]:
+    return {name: getattr(pair, name) for name in ("drug_a", "drug_b", "drug_a_id", "drug_b_id")}
+
+
+def _linked(row: Mapping[str, Any], everybody: Catalogue) -> dict[str, Any]:
+    """The row with links in the place of the ids."""
+    found = {name: value for name, value in row.items() if name not in ("drug_a_id", "drug_b_id")}
+    for name in ("drug_a", "drug_b"):
+        found[name] = cell(row[name], everybody.path_of(Entity(row[f"{name}_id"], EntityKind.drug, row[name])))
+    return found
 
 
 def _reasons(pair: RankedPair) -> Reasons:
@@ -64,22 +99,23 @@ def _reasons(pair: RankedPair) -> Reasons:
     return Reasons(f"{pair.rank}. {pair.drug_a} + {pair.drug_b}", [one for one in lists if one[1]])
 
 
-def _ranked(site: Site, given: Mapping[str, str], notes: Notes) -> Recommendation:
-    from l2aco.recommend.rank import rank_pairs
+def _ranked(site: Site, given: Mapping[str, str], notes: Notes) -> tuple[Desk, list[Recommendation]]:
+    from l2aco.recommend.rank import open_desk
     from l2aco.runs.run import best_run, open_run
 
-    told = _told(site, given)
+    lines = _names(given["cell"]) or [""]
+    top, told = _whole(given, "top", 1, 1000), _told(site, given, lines[0])
     run = open_run(given["run"], site.workspace) if given["run"] else best_run(site.workspace, notes)
-    return rank_pairs(
+    desk = open_desk(
         run,
-        given["cell"],
-        top=_whole(given, "top", 1, 1000),
+        lines,
         drugs=_names(given["drugs"]),
         only=_only(given),
         told=told,
         device=site.workspace.settings.device,
         progress=notes,
     )
+    return desk, [desk.recommend(line, top) for line in desk.lines]
 
 
 def _only(given: Mapping[str, str]) -> Only:
@@ -104,7 +140,7 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in re.split(r"[\n;]", text) if name.strip()]
 
 
-def _told(site: Site, given: Mapping[str, str]) -> Told:
+def _told(site: Site, given: Mapping[str, str], line: str) -> Told:
     """A description in anybody's words, or the profile that a set has of the line."""
     from l2aco.profiles.numbers import has_text
     from l2aco.profiles.sets import open_profile_set
@@ -115,7 +151,7 @@ def _told(site: Site, given: Mapping[str, str]) -> Told:
     if not given["set"]:
         return read_told(given["description"] or None, [], None)
     profiles = open_profile_set(given["set"], site.workspace)
-    record = profiles.resolve(given["cell"], EntityKind.cell_line.value)
+    record = profiles.resolve(line, EntityKind.cell_line.value)
     schema = profiles.schemas.get(record.kind)
     if schema is None or has_text(schema):
         return Told(text=record.text)
@@ -127,17 +163,6 @@ def _whole(given: Mapping[str, str], name: str, low: int, high: int) -> int:
     if not re.fullmatch(r"\d{1,9}", text) or not low <= int(text) <= high:
         raise UsageError(f"{name.replace('_', ' ')} is no whole number from {low} to {high:,}")
     return int(text)
-
-
-def _rows(found: Recommendation, everybody: Catalogue) -> list[dict[str, object]]:
-    rows = []
-    for pair in found.pairs:
-        row: dict[str, object] = dict(pair.as_row())
-        whole = (("drug_a", pair.drug_a, pair.drug_a_id), ("drug_b", pair.drug_b, pair.drug_b_id))
-        for column, name, id_ in whole:
-            row[column] = cell(name, everybody.path_of(Entity(id_, EntityKind.drug, name)))
-        rows.append(row)
-    return rows
 
 
 def _form(site: Site, given: Mapping[str, str], sections: list[Section], notes: list[Note], status: int = 200) -> Page:
