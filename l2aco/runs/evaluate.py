@@ -177,17 +177,17 @@ def better_naive(run: Run) -> dict[str, Any] | None:
     return max(better, key=lambda row: row["auroc"], default=None)
 
 
-def warnings_of(run: Run) -> list[str]:
-    """What nobody may overlook who reads the run's numbers: simulated data, and a naive predictor that ranks better."""
-    found = []
-    if run.simulated:
-        found.append("SIMULATED data: these numbers mean nothing about real drugs.")
-    if (better := better_naive(run)) is not None:
-        ours = run.metrics["test"]["pooled"]["auroc"]
-        found.append(
-            f"A naive predictor ranks the test rows better: {better['model']}, AUROC {better['auroc']:.3f}, against "
-            f"{ours:.3f}."
-        )
+def warnings_of(*runs: Run) -> list[str]:
+    """What nobody may overlook who reads the runs' numbers: simulated data, and a naive predictor that ranks better."""
+    simulated = any(run.simulated for run in runs)
+    found = ["SIMULATED data: these numbers mean nothing about real drugs."] if simulated else []
+    for run in runs:
+        if (better := better_naive(run)) is not None:
+            ours = run.metrics["test"]["pooled"]["auroc"]
+            found.append(
+                f"A naive predictor ranks the test rows better: {better['model']}, AUROC {better['auroc']:.3f}, "
+                f"against {ours:.3f}{f' of {run.id}' if len(runs) > 1 else ''}."
+            )
     return found
 
 
