@@ -179,6 +179,11 @@ def bundled(kind: str) -> Path:
     return packed if packed.is_dir() else package.parent / kind
 
 
+def shipped_suites() -> list[str]:
+    """The names of the suites that come with L2aCo."""
+    return sorted(path.stem for path in bundled("benchmarks/suites").glob("*.toml"))
+
+
 def user_cache() -> Path:
     """The folder for downloads and other things that can be made again (`L2ACO_CACHE` overrides)."""
     if override := os.environ.get("L2ACO_CACHE"):
