@@ -48,7 +48,7 @@ def test_a_name_is_first_read_as_it_is_written(lab, cli):
     for backbone, more in (("Mixed", {}), ("MLP", {"offset": "mixed", "align": {"loss": "none"}, "epochs": 1})):
         train(TrainSpec(backbone=backbone, store=() if backbone == "Mixed" else None, **more), lab)
     assert open_run("Mixed", lab).spec.backbone == "Mixed"
-    assert "fits 2 runs" in cli("runs", "show", "mixed", code=2).stderr
+    assert "fits 2 runs" in cli("runs", "show", "MIXED", code=2).stderr
 
 
 def test_evaluate_computes_the_saved_numbers_from_the_weights(lab, cli):
