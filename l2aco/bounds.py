@@ -12,6 +12,8 @@ MAX_ROWS = 50_000_000
 MAX_CELLS = 500_000_000
 MAX_BYTES = 4 << 30
 """Of a text file, or of what an Excel file unpacks to."""
+MAX_WHOLE = 64 << 20
+"""Bytes of a JSON or TOML file, which is held whole and unfolds to ten times as much."""
 _SMALLER = "Keep the rows and columns that are needed, or split the file."
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 _REFERENCE = re.compile(rb"\sr\s*=\s*[\"']([A-Z]{0,3})([0-9]{1,9})[\"']")
@@ -33,6 +35,15 @@ def check_bytes(path: Path, size: int) -> None:
     """Raises InputError where so many bytes are too many."""
     if size > MAX_BYTES:
         raise InputError(f"holds {size:,} bytes, and at most {MAX_BYTES:,} are read", where=path, remedy=_SMALLER)
+
+
+def read_whole(path: Path) -> bytes:
+    """The bytes of a file that is read at one go; raises InputError where it holds more than `MAX_WHOLE`, OSError."""
+    with path.open("rb") as stream:
+        data = stream.read(MAX_WHOLE + 1)
+    if len(data) > MAX_WHOLE:
+        raise InputError(f"holds more than {MAX_WHOLE:,} bytes, and no JSON or TOML of that size is read", where=path)
+    return data
 
 
 def check_parquet(path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from l2aco.bounds import read_whole
 from l2aco.errors import DamagedError, InputError, LockedError, UsageError
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -67,15 +68,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     refuse_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
-    try:
+    with partial_path(path) as partial:
         yield partial
         _sync(partial)
         os.chmod(partial, 0o666 & ~_umask())
         os.replace(partial, path)
         _sync(path.parent)
+
+
+@contextlib.contextmanager
+def partial_path(path: Path) -> Iterator[Path]:
+    """Yields an empty file beside `path`, for what is needed to write it; gone when the block ends."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
     finally:
         partial.unlink(missing_ok=True)
 
@@ -209,9 +217,11 @@ def with_nan(value: Any) -> Any:
 
 
 def read_json(path: Path, remedy: str | None = None) -> Any:
-    """Read JSON that L2aCo wrote; raises DamagedError with file, line and `remedy` when it does not parse."""
+    """Read JSON that L2aCo wrote; raises DamagedError with file, line and `remedy` when it is too large or no JSON."""
     try:
-        return parse_json(path.read_bytes())
+        return parse_json(read_whole(path))
+    except InputError as error:
+        raise DamagedError(error.message, where=path, remedy=remedy) from None
     except FileNotFoundError:
         raise DamagedError("is missing", where=path, remedy=remedy) from None
     except (ValueError, OSError) as error:
@@ -272,9 +282,9 @@ def part_of(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read TOML that a user wrote; raises InputError with the place when it does not parse."""
+    """Read TOML that a user wrote; raises InputError with the place when it is too large or no TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(read_whole(path).decode("utf-8-sig"))
     except FileNotFoundError:
         raise InputError("no such file", where=path) from None
     except IsADirectoryError:

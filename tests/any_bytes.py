@@ -1,16 +1,17 @@
 """What a file may hold that comes from anybody, and the promise of everything that reads one.
 
-def test_any_manifest(request, tmp_path):
+def test_any_manifest(tmp_path):
     def read(value):
         (tmp_path / "manifest.json").write_text(value)
         open_it(tmp_path)
 
-    feed(request, json_texts(), read)
+    feed(json_texts(), read)
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -18,28 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2aco.errors import L2aCoError
 
-INPUTS, MANY_INPUTS = 200, 10_000
 
+def feed(strategy: st.SearchStrategy[Any], read: Callable[[Any], object], files: int = 1) -> None:
+    """`read` as many values as the settings say, 200 or 10,000: it succeeds or raises L2aCoError. Where one reader
+    takes several `files`, each in a test of its own, they share the number."""
 
-def feed(
-    request: pytest.FixtureRequest, strategy: st.SearchStrategy[Any], read: Callable[[Any], object], files: int = 1
-) -> None:
-    """`read` 200 values, 10,000 under --long: it succeeds or raises L2aCoError. Where one reader takes several `files`,
-    each in a test of its own, they share the number."""
-    number = MANY_INPUTS if request.config.getoption("--long") else INPUTS
-
-    @settings(
-        max_examples=-(-number // files),
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(max_examples=-(-settings.default.max_examples // files))
     @given(strategy)
     def one(value: Any) -> None:
         with suppress(L2aCoError):
@@ -64,6 +54,7 @@ def kept(root: Path) -> Callable[[], None]:
     return put_back
 
 
+@functools.cache  # here and below: to make a strategy takes longer than to draw from it
 def json_values(leaves: int = 12) -> st.SearchStrategy[Any]:
     """Anything that JSON can say, huge numbers, NaN and lone surrogates included."""
     texts = st.text(max_size=12) | st.sampled_from(
@@ -99,6 +90,10 @@ def dumps(value: Any) -> str:
     return json.dumps(value)
 
 
+CHANGES = st.sampled_from(["replace", "replace", "remove", "add"])
+NEW_NAMES = st.text(max_size=8)
+
+
 @st.composite
 def altered_json(draw: st.DrawFn, valid: Any) -> Any:
     """A valid value with one to three of its parts replaced by anything, taken out, or joined by another."""
@@ -107,14 +102,14 @@ def altered_json(draw: st.DrawFn, valid: Any) -> Any:
         holders = list(_holders(value))
         if not holders:
             return draw(json_values())
-        holder, key = draw(st.sampled_from(holders))
-        how = draw(st.sampled_from(["replace", "replace", "remove", "add"]))
+        holder, key = holders[draw(st.integers(0, len(holders) - 1))]
+        how = draw(CHANGES)
         if how == "replace":
             holder[key] = draw(json_values())
         elif how == "remove":
             del holder[key]
         elif isinstance(holder, dict):
-            holder[draw(st.text(max_size=8))] = draw(json_values())
+            holder[draw(NEW_NAMES)] = draw(json_values())
         else:
             holder.append(draw(json_values()))
     return value
@@ -127,12 +122,16 @@ def _holders(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from _holders(item)
 
 
+@functools.cache
 def some_bytes(size: int = 300) -> st.SearchStrategy[bytes]:
     """Any bytes, and beginnings of files that readers know."""
     heads = st.sampled_from(
         [b"", b"PAR1", b"\x93NUMPY\x01\x00", b"\x93NUMPY\x02\x00", b"PK\x03\x04", b"IxFI", b"\x80\x04"]
     )
     return st.builds(bytes.__add__, heads, st.binary(max_size=size))
+
+
+DAMAGES = st.sampled_from(["flip", "flip", "flip", "write", "cut", "double", "insert", "end"])
 
 
 @st.composite
@@ -144,7 +143,7 @@ def mutated(draw: st.DrawFn, valid: bytes) -> bytes:
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(len(data) - 1, 0)))
         size = draw(st.integers(1, 40))
-        how = draw(st.sampled_from(["flip", "flip", "flip", "write", "cut", "double", "insert", "end"]))
+        how = draw(DAMAGES)
         if how == "flip" and data:
             data[at] ^= 1 << draw(st.integers(0, 7))
         elif how == "write":
@@ -160,12 +159,13 @@ def mutated(draw: st.DrawFn, valid: bytes) -> bytes:
     return bytes(data)
 
 
+KINDS = st.sampled_from(["<f4", "<f4", "<f4", ">f4", "<f8", "<i8", "<i8", "?", "<c8", "<U3", "V4", "M8[s]", "<f2"])
+
+
 @st.composite
 def arrays(draw: st.DrawFn, rows: int, columns: int) -> np.ndarray:
     """An array of any type and shape, often of (rows, columns)."""
-    kind = draw(
-        st.sampled_from(["<f4", "<f4", "<f4", ">f4", "<f8", "<i8", "<i8", "?", "<c8", "<U3", "V4", "M8[s]", "<f2"])
-    )
+    kind = draw(KINDS)
     shapes = [
         (rows, columns),
         (rows, columns),
@@ -176,24 +176,30 @@ def arrays(draw: st.DrawFn, rows: int, columns: int) -> np.ndarray:
         (rows, 0),
         (rows, columns, 1),
     ]
-    shape = draw(st.sampled_from(shapes))
+    shape = shapes[draw(st.integers(0, len(shapes) - 1))]
     values = np.random.default_rng(draw(st.integers(0, 9))).integers(-3, 100, shape)
     array = values.astype(kind) if kind[0] != "V" else np.zeros(shape, kind)
     return np.asfortranarray(array) if draw(st.booleans()) else array
 
 
-@st.composite
-def frames(draw: st.DrawFn, columns: Sequence[str], rows: int) -> Any:
-    """A polars table with some of `columns`, others, of any type, with nulls, of about `rows` rows."""
+def frames(columns: Sequence[str], rows: int) -> st.SearchStrategy[Any]:
+    """Polars tables with some of `columns`, others, of any type, with nulls, of about `rows` rows."""
     import polars as pl
 
-    names = draw(st.lists(st.sampled_from(list(columns)), unique=True)) if draw(st.booleans()) else list(columns)
-    names += draw(st.lists(st.text(max_size=5).filter(lambda name: name.isprintable()), max_size=2))
-    height = draw(st.sampled_from([rows, rows, rows, 0, rows + 1]))
-    table = {name: draw(_column(height)) for name in dict.fromkeys(names)}
-    return pl.DataFrame(table, strict=False)
+    some = st.lists(st.sampled_from(list(columns)), unique=True)
+    others = st.lists(st.text(max_size=5).filter(lambda name: name.isprintable()), max_size=2)
+    heights = st.sampled_from([rows, rows, rows, 0, rows + 1])
+
+    @st.composite
+    def table(draw: st.DrawFn) -> Any:
+        names = (draw(some) if draw(st.booleans()) else list(columns)) + draw(others)
+        height = draw(heights)
+        return pl.DataFrame({name: draw(_column(height)) for name in dict.fromkeys(names)}, strict=False)
+
+    return table()
 
 
+@functools.cache
 def _column(height: int) -> st.SearchStrategy[Any]:
     import polars as pl
 

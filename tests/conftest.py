@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from hypothesis import HealthCheck, settings
 
     examples = 10_000 if config.getoption("--long") else 200
-    quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    quiet = list(HealthCheck)
     settings.register_profile("house", max_examples=examples, deadline=None, suppress_health_check=quiet, database=None)
     settings.load_profile("house")
 

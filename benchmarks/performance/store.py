@@ -17,6 +17,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -81,10 +82,25 @@ def index(folder: Path) -> None:
             print(text, flush=True)
 
     store = EmbeddingStore.open(folder)
+    before, most = own_memory_mb(), [0.0]
+    threading.Thread(target=watch_memory, args=(most,), daemon=True).start()
     started = time.perf_counter()
     cpu = time.process_time()
     store.optimise(None, Talk())
     print(f"{time.perf_counter() - started:.0f} s, {time.process_time() - cpu:.0f} s of CPU", store.manifest.index)
+    print(f"memory of its own: {before:.0f} MB before, at most {most[0]:.0f} MB; mapped files are not counted")
+
+
+def own_memory_mb() -> float:
+    """Resident memory of this process that is no mapped file, which the system takes back when it likes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1000
+
+
+def watch_memory(most: list[float]) -> None:
+    while True:
+        most[0] = max(most[0], own_memory_mb())
+        time.sleep(0.05)
 
 
 OPEN = """

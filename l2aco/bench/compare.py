@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.bench.rows import Rows
-from l2aco.bench.statistics import MEASURES, Difference, difference, resampled
+from l2aco.bench.statistics import MEASURES, UNDEFINED, Difference, difference, resampled
 from l2aco.entities import EntityIndex, EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.runs.evaluate import warnings_of
@@ -31,7 +31,8 @@ class Comparison:
     """Two predictors on the rows that both have.
 
     measures: (first, second, first minus second) by name. lines: their AUROC within each cell line, where they differ
-    most first. rows: the triples that they rank most differently. warnings: what nobody may overlook of the runs.
+    most first. rows: the triples that they rank most differently. undefined: why a measure is, by name. warnings: what
+    nobody may overlook of the runs.
     """
 
     first: str
@@ -42,6 +43,7 @@ class Comparison:
     measures: dict[str, tuple[float, float, Difference]]
     lines: list[dict[str, Any]]
     rows: list[dict[str, Any]]
+    undefined: dict[str, str]
     warnings: tuple[str, ...] = ()
 
     def table(self) -> list[dict[str, Any]]:
@@ -54,7 +56,7 @@ class Comparison:
                 "difference": gap.value,
                 "low": gap.low,
                 "high": gap.high,
-                "p, first is better": gap.p,
+                "p, first is better": "undefined" if name in self.undefined else gap.p,
                 "resolves": gap.resolution,
             }
             for name, (one, other, gap) in self.measures.items()
@@ -151,6 +153,7 @@ def _compared(names: list[str], tables: list[pl.DataFrame], measured: pl.DataFra
         measures,
         _by_line(both, rows, values),
         _most_different(both, values),
+        {name: UNDEFINED[name] for name, (*_, gap) in measures.items() if np.isnan(gap.p)},
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from l2aco.bench.tables import standings_table, strata_table, where
-from l2aco.bench.verdict import TITLES
 
 if TYPE_CHECKING:
     from l2aco.bench.charts import Chart
@@ -32,6 +31,5 @@ def page(report: Report, charts: Mapping[str, Sequence[Chart]]) -> str:
                 )
                 for one in report.sections
             ],
-            titles=TITLES,
         )
     )

@@ -19,7 +19,7 @@ from l2aco.bench.statistics import DRAWS
 from l2aco.bench.table import heading, markdown_text
 from l2aco.bench.tables import coverage_table, differences_table, ranking_table, standings_table, strata_table, where
 from l2aco.bench.trust import trust
-from l2aco.bench.verdict import TITLES, Standing, Verdict, judge, standings
+from l2aco.bench.verdict import Standing, Verdict, judge, standings
 from l2aco.errors import InputError
 from l2aco.files import atomic_path, plain, refuse_others, write_json, write_text
 from l2aco.workspace import Workspace
@@ -68,10 +68,7 @@ class Report:
         if self.verdicts:
             lines += ["## Verdicts", "", "What each comparison can resolve, before what it found:", ""]
             lines += [
-                _item(
-                    f"{one.claim.text}: {one.resolution:.3f} {TITLES[one.claim.measure]} "
-                    f"({one.dataset}, {one.setting}, {one.splits} splits)"
-                )
+                _item(f"{one.claim.text}: {one.resolves} ({one.dataset}, {one.setting}, {one.splits} splits)")
                 for one in self.verdicts
             ]
             lines += ["", *(_item(one.sentence()) for one in self.verdicts), ""]

@@ -12,7 +12,7 @@ from functools import partial, wraps
 
 import numpy as np
 
-from l2aco.bench.pairs import pair_correlation
+from l2aco.bench.pairs import FEWEST, pair_correlation
 from l2aco.bench.rows import Array, Measure, Rows
 from l2aco.metrics import auroc as plain_auroc
 from l2aco.metrics import by_group, ndcg_at
@@ -145,11 +145,20 @@ MEASURES = {
     "pair_correlation": pair_correlation,
 }
 
+UNDEFINED = {
+    "auroc": "no seed and fold has rows of both labels",
+    "macro_auroc": "no cell line has rows of both labels",
+    "ndcg_at_20": "no cell line has two rows, one of them positive",
+    "pair_correlation": f"no pair has scores that differ in {FEWEST} lines",
+}
+"""Why a measure may be so."""
+
 
 @dataclass(frozen=True)
 class Difference:
     """One predictor minus another on the same rows: the value, its interval, its standard error, the share of draws in
-    which it is not above 0, and the smallest true difference that would be found four times of five."""
+    which it is not above 0, and the smallest true difference that would be found four times of five. NaN is what is
+    not defined."""
 
     value: float
     low: float
@@ -169,7 +178,7 @@ def difference(first: Array, second: Array) -> Difference:
     gap = first - second
     drawn = gap[1:][np.isfinite(gap[1:])]
     if not len(drawn):
-        return Difference(float(gap[0]), float("nan"), float("nan"), float("nan"), 1.0)
+        return Difference(float(gap[0]), *[float("nan")] * 4)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     p = (1 + int((drawn <= 0).sum())) / (1 + len(drawn))

@@ -37,7 +37,7 @@ def did_it_help(run: Run, workspace: Workspace) -> str:
 def twin_of(run: Run, workspace: Workspace) -> Run | None:
     """The newest run of the same model, data, split and seed that reads no knowledge; None where there is none."""
     ours = _but_knowledge(run)
-    for other in reversed(list_runs(workspace)):
+    for other in list_runs(workspace):
         try:
             if not other.spec.store and _but_knowledge(other) == ours and other.tested().equals(run.tested()):
                 return other

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from l2aco.bench.scored import Scored
-from l2aco.bench.statistics import CONFIDENCE, MEASURES, Difference, difference, holm
+from l2aco.bench.statistics import CONFIDENCE, MEASURES, UNDEFINED, Difference, difference, holm
 from l2aco.bench.suite import Claim, Suite
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -54,6 +54,11 @@ class Verdict:
         return self.p <= SIGNIFICANT
 
     @property
+    def undefined(self) -> bool:
+        """Whether there was nothing to measure."""
+        return bool(np.isnan(self.p))
+
+    @property
     def hardest(self) -> str:
         """The rival that it is the least ahead of."""
         return min(self.over, key=lambda name: self.over[name].value)
@@ -63,16 +68,24 @@ class Verdict:
         """The smallest true difference to the hardest rival that would be found four times of five."""
         return self.over[self.hardest].resolution
 
+    @property
+    def resolves(self) -> str:
+        """`resolution` in words."""
+        return "nothing" if self.undefined else f"{self.resolution:.3f} {TITLES[self.claim.measure]}"
+
     def sentence(self) -> str:
         """The verdict in words."""
         said = f"Yes: {self.claim.text}" if self.holds else f"No evidence that {self.claim.text}"
-        return f"{said}. {self.finding()[:-1]}; this comparison resolves {self.resolution:.3f}."
+        more = "" if self.undefined else f"; this comparison resolves {self.resolution:.3f}"
+        return f"{said}. {self.finding()[:-1]}{more}."
 
     def finding(self) -> str:
         """What was measured, in words."""
         found, rival = self.over[self.hardest], self.hardest
         what = f"{TITLES[self.claim.measure]} of {self.claim.arm} on {self.dataset}, {self.setting}"
         size = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}] over {rival}, its hardest rival"
+        if self.undefined:
+            return f"{what} is undefined: {UNDEFINED[self.claim.measure]}."
         return f"{what}: {size} (p = {self.p:.3g})."
 
 
@@ -119,5 +132,5 @@ def _of_scored(suite: Suite, scored: Scored) -> Iterator[Verdict]:
         if places and claim.measure in defined:
             ours, *theirs = (scored.measured(claim.measure, arm, places) for arm in (claim.arm, *claim.over))
             over = {rival: difference(ours, values) for rival, values in zip(claim.over, theirs, strict=True)}
-            p = max(item.p for item in over.values())
+            p = float(np.max([item.p for item in over.values()]))  # undefined where one of them is
             yield Verdict(claim, scored.dataset, scored.setting, len(places), over, p)

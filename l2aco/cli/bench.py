@@ -106,6 +106,8 @@ def compare(
         shell.json(asdict(found))
         return
     shell.table(found.table(), title=f"{found.common:,} triples that both have")
+    for name, why in found.undefined.items():
+        shell.print(f"{name} is undefined: {why}")
     if found.only_first or found.only_second:
         shell.print(
             f"left out: {found.only_first:,} rows of {found.first} alone, {found.only_second:,} of {found.second}"

@@ -102,6 +102,7 @@ VALUES: dict[str, Values] = {
     "llm": _llms,
     "dataset": _datasets,
     "store": _stores,
+    "stores": _stores,
     "run": _runs,
     "runs": _runs,
     "first": _runs,

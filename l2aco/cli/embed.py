@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -36,6 +36,14 @@ def embed(
     budget: Annotated[
         float | None, typer.Option("--budget-usd", help="Most that an encoder behind an API may cost.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", help="3/16: this part alone, into a store of its own (`l2aco store merge`)."),
+    ] = None,
+    executor: Annotated[
+        Literal["ray"] | None, typer.Option(help="ray: the workers of a Ray cluster hold the model.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster (default: one on this machine).")] = None,
     json: JsonOption = False,
 ) -> None:
     """Turn profiles into vectors, into the store <set>--<encoder>. What is embedded already is not done again."""
@@ -51,6 +59,9 @@ def embed(
         "precision": precision,
         "index": index,
         "budget_usd": budget,
+        "shard": shard,
+        "executor": executor,
+        "ray_address": address,
     }
     spec = checked_spec(EmbedSpec, given)
     workspace = Workspace(shell.workspace.root, trust=True) if trust else shell.workspace

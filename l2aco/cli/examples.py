@@ -20,7 +20,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "profiles answers": ("profiles answers out",),
     "profiles watch": ("profiles watch qwen",),
     "llms": ("llms",),
-    "embed": ("embed --encoder minilm", "embed reference-panel"),
+    "embed": ("embed --encoder minilm", "embed reference-panel", "embed qwen --shard 3/16", "embed --executor ray"),
     "store list": ("store list",),
     "store info": ("store info reference--minilm",),
     "store search": ('store search "BRAF-mutant melanoma" --kind cell_line', "store search --entity Erlotinib --top 5"),
@@ -28,6 +28,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "store compact": ("store compact reference--minilm --index hnsw",),
     "store export": ("store export reference--minilm vectors.parquet",),
     "store import": ("store import colleague.parquet --name colleague",),
+    "store merge": ("store merge -o qwen--minilm", "store merge first--minilm second--minilm -o both--minilm"),
     "search": ('search "BRAF-mutant melanoma"', "search --entity A375"),
     "encoders": ("encoders",),
     "data import": (

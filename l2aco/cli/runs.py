@@ -20,7 +20,7 @@ runs_app = typer.Typer(help="Trained runs: what there is, and what came out.", n
 
 @verb
 def list_(shell: Shell, json: JsonOption = False) -> None:
-    """List the finished runs, oldest first, and what their names do not say: settings in which they differ."""
+    """List the finished runs, newest first, and what their names do not say: settings in which they differ."""
     from l2aco.runs.keep import what_differs
     from l2aco.runs.run import list_runs, run_rows
 

@@ -212,6 +212,27 @@ def import_(
     shell.made(facts, f"Imported {len(store):,} records of {store.dimension} numbers as {store.name}.", json=json)
 
 
+@store_app.command("merge")
+@verb
+def merge(
+    shell: Shell,
+    output: Annotated[str, typer.Option("--output", "-o", help="What to call the store that they become.")],
+    stores: Annotated[
+        list[str] | None, typer.Argument(help="Stores (default: the shards that `l2aco embed --shard` made for it).")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make one store of several of one encoder, without encoding anything again. Of a record in two the last counts."""
+    from l2aco.embeddings.store.merge import merge_stores, shards_of
+    from l2aco.embeddings.store.store import open_store
+
+    workspace = shell.workspace
+    chosen = [open_store(name, workspace) for name in stores] if stores else shards_of(output, workspace)
+    merged = merge_stores(chosen, workspace.child(workspace.embeddings, output), shell)
+    facts = {"store": merged.name, "path": merged.path, "stores": len(chosen), "records": len(merged)}
+    shell.made(facts, f"Merged {len(chosen):,} stores into {merged.name}: {len(merged):,} records.", json=json)
+
+
 def _start(text: str, length: int = 90) -> str:
     line = text.split("\n")[0]
     line = line.split(": ", 1)[-1]

@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from l2aco.embeddings.by_ray import RayEncoder
 from l2aco.embeddings.encoders.base import Encoder, EncodingInterrupted, PartlyEncodedError
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.encoders.table import DEFAULT_ENCODER, encoder_table, make_encoder, resolve_encoder
 from l2aco.embeddings.spec import EmbedSpec
 from l2aco.embeddings.store.manifest import MANIFEST
+from l2aco.embeddings.store.merge import SHARDS
 from l2aco.embeddings.store.segments import IDENTITY, StoreRecord, records_frame
 from l2aco.embeddings.store.store import EmbeddingStore, list_stores
 from l2aco.errors import InputError, MismatchError, PartlyDoneError
@@ -76,6 +78,8 @@ def embed_profiles(
         precision=spec.precision,
         budget_usd=spec.budget_usd,
     )
+    if spec.executor:
+        encoder = RayEncoder(encoder, spec.ray_address)
     numbers = make_encoder(resolve_encoder(NUMBERS, workspace.settings))
     chosen = _chosen_sets(spec, workspace, progress)
     return [
@@ -158,6 +162,9 @@ class _Embedding:
         self.progress = progress
         name = f"{profiles.name}--{encoder.spec.name}"
         self.path = workspace.child(workspace.embeddings, name)
+        if spec.shard:
+            name = f"{name}{SHARDS}/{spec.shard}"
+            self.path = self.path.with_name(f"{self.path.name}{SHARDS}") / str(spec.shard)
         self.store = self._open()
         self.report = EmbedReport(profiles.name, name, encoder.spec.name)
 
@@ -173,16 +180,26 @@ class _Embedding:
         plan = self._plan()
         if plan.todo:
             self._embed(plan)
+        elif self.spec.shard and self.store is None:
+            self._create()  # a part of nothing is a part
         if self.store is not None:
             if plan.gone:
                 self.report.deleted = self.store.delete_records(plan.gone)
-            self.store.optimise(self.spec.index, self.progress)
+            self.store.optimise("flat" if self.spec.shard else self.spec.index, self.progress)
             self.report.long = int(self.store.manifest.counts.get("long", 0))
         self.report.seconds = time.perf_counter() - started
         return self.report
 
     def _records(self) -> Iterator[StoreRecord]:
-        return (store_record(record, self.profiles.name) for record in self.profiles.records())
+        records: Iterator[ProfileRecord] = self.profiles.records()
+        if self.spec.shard:
+            own = self.spec.shard.of_rows(len(self.profiles))
+            records = islice(records, own.start, own.stop)
+        return (store_record(record, self.profiles.name) for record in records)
+
+    def _create(self) -> EmbeddingStore:
+        self.store = EmbeddingStore.create(self.path, self.encoder.spec, index=self.spec.index or "auto")
+        return self.store
 
     def _plan(self) -> _Plan:
         """Compare the set with the store, reading the set as a stream."""
@@ -269,10 +286,9 @@ class _Embedding:
     def _commit(self, batch: list[StoreRecord], vectors: np.ndarray, long: np.ndarray) -> None:
         """Put a batch into the store, less those that got no vector: their rows are NaN."""
         got = np.flatnonzero(~np.isnan(vectors[:, 0]))
-        if self.store is None:
-            self.store = EmbeddingStore.create(self.path, self.encoder.spec, index=self.spec.index or "auto")
+        store = self.store or self._create()
         marked = [batch[place].marked_long() if long[place] else batch[place] for place in got]
-        done = self.store.upsert(marked, vectors[got], precision=self.encoder.used_precision)
+        done = store.upsert(marked, vectors[got], precision=self.encoder.used_precision)
         self.report.added += done.added
         self.report.replaced += done.replaced
 

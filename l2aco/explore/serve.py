@@ -56,6 +56,7 @@ def prepare(workspace: Workspace, port: int = 0) -> Served:
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((LOOPBACK, port))
+        taken.listen()  # who reads the address and is quick waits, and is not refused
     except OSError as error:
         taken.close()
         raise UsageError(

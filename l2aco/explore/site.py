@@ -19,7 +19,7 @@ from l2aco.explore.page import Note, slug
 from l2aco.files import stable_hash
 from l2aco.profiles.sets import ProfileSet, list_profile_sets
 from l2aco.progress import Silent
-from l2aco.runs.run import Run
+from l2aco.runs.run import Run, newest_first
 from l2aco.workspace import Workspace, names_in
 
 if TYPE_CHECKING:
@@ -128,14 +128,14 @@ class Site:
         return dict(found)
 
     def run_rows(self, notes: Notes) -> list[dict[str, Any]]:
-        """`run_row` of every run, the newest first."""
+        """`run_row` of every run, `newest_first`."""
         rows = []
         for path in self.runs().values():
             try:
                 rows.append(self.run_row(path))
             except L2aCoError as error:
                 notes.say(f"Left out: {path.name}: {error.message}")
-        return sorted(rows, key=lambda row: (row["created"], row["run"]), reverse=True)
+        return newest_first(rows, lambda row: (row["created"], row["run"]))
 
     def catalogue(self, notes: Notes) -> Catalogue:
         """Every drug and cell line of data sets, profile sets and stores."""

@@ -24,7 +24,8 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 TAG = "l2aco"
 """The key of a batch's metadata that holds our tag."""
-WINDOW = "24h"
+WINDOW_H = 24
+"""Within so many hours a provider ends a batch, one way or another."""
 _FILE_TIMEOUT_S = 3600.0
 _PIECE = 1 << 20
 _GRACE_S = 10.0
@@ -97,7 +98,7 @@ class BatchApi:
             asked_at = time.time()
             try:
                 call = self.endpoint.client.batches.create(
-                    input_file_id=file, endpoint=URL, completion_window=WINDOW, metadata={TAG: tag}
+                    input_file_id=file, endpoint=URL, completion_window=f"{WINDOW_H}h", metadata={TAG: tag}
                 )
                 return (await self._guarded("/batches", _read(_Told, call))).id
             except CallFailed as failure:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
-from l2aco.llm.batch_api import BatchApi, State
+from l2aco.llm.batch_api import WINDOW_H, BatchApi, State
 from l2aco.llm.batch_ledger import Batch, Ledger
 from l2aco.llm.calls import REMEDIES, end_gently, most_of
 from l2aco.llm.catalog import Model
@@ -32,6 +32,8 @@ from l2aco.llm.ways import Way
 _OVER = ("completed", "expired", "cancelled")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 60.0
 _SAID_AFTER_S = 10.0
+_LATEST_S = (WINDOW_H + 1) * 3600.0
+"""After it was created; what is not over by then is not waited for."""
 _FULL = "token_limit_exceeded"
 """The provider's code for more in its queue than it takes."""
 
@@ -99,18 +101,39 @@ class _Batches:
                 path.unlink()
 
     async def _until_one_is_over(self) -> None:
+        """Wait, until no batch can be hoped for."""
         pause, waited, said = _FIRST_PAUSE_S, 0.0, False
         while not await self._look():
+            if time.time() > self._latest:
+                self._give_up()
+                return
             await asyncio.sleep(pause)
             waited += pause
             pause = min(1.5 * pause, _LONGEST_PAUSE_S)
             if waited > _SAID_AFTER_S and not said:
                 said = True
-                count = sum(batch.requests for batch in self.ledger.open)
+                until = time.strftime("%d %B, %H:%M", time.localtime(self._latest))
                 self.engine.options.say(
-                    f"Waiting for {len(self.ledger.open)} batches ({count:,} requests), which may take a day. "
+                    f"Waiting for {self._in_words()}, until {until} at the latest. "
                     "Ctrl-C is safe: the same command goes on."
                 )
+
+    @property
+    def _latest(self) -> float:
+        """When the last open batch should be over."""
+        return max(batch.at for batch in self.ledger.open) + _LATEST_S
+
+    def _in_words(self) -> str:
+        open_ = self.ledger.open
+        names = ", ".join(str(batch.id) for batch in open_[:3]) + (", ..." if len(open_) > 3 else "")
+        return f"{len(open_)} batches ({names}; {sum(batch.requests for batch in open_):,} requests)"
+
+    def _give_up(self) -> None:
+        hours = _LATEST_S / 3600
+        self.report.stop(
+            f"{self.engine.pool.endpoints[0].url} has not ended {self._in_words()} within {hours:.0f} hours",
+            "Look at them with the provider, or cancel them there. They are kept: the same command looks again.",
+        )
 
     async def _look(self) -> bool:
         """Take in the answers of every batch that is over; whether there was one."""

@@ -8,14 +8,12 @@ A worker that dies costs its rows alone: Ray asks for them again, and an answer 
 from __future__ import annotations
 
 import json
-import logging
-import os
 import time
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
-from l2aco.errors import UnavailableError
+from l2aco.clusters import start_ray
 from l2aco.llm.addresses import CHAT
 from l2aco.llm.calls import REMEDIES, most_of
 from l2aco.llm.client import OpenAIEngine
@@ -37,7 +35,7 @@ _ROWS = 16
 def run_by_ray(engine: OpenAIEngine, intake: Intake, *, limits: RunLimits, address: str | None = None) -> RunReport:
     """Have every missing request answered by the workers of a Ray cluster: that of `address`, else one on this machine.
 
-    Raises UnavailableError where Ray is not installed. The budget is looked at before each portion, at the most that it
+    Raises what `start_ray` does. The budget is looked at before each portion, at the most that it
     can cost.
     """
     report = intake.recording.report
@@ -53,16 +51,10 @@ def run_by_ray(engine: OpenAIEngine, intake: Intake, *, limits: RunLimits, addre
 
 
 def _start(address: str | None) -> None:
-    try:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        import ray
-        import ray.data
-    except ImportError:
-        raise UnavailableError("Ray is not installed", remedy="Run: pip install 'l2aco[ray]'") from None
-    if not ray.is_initialized():
-        local: dict[str, Any] = {} if address else {"include_dashboard": False}
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
-    context = ray.data.DataContext.get_current()
+    start_ray(address, also="ray.data")
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # a row that brings no answer is asked again by the next round
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -26,6 +28,14 @@ Found = TypeVar("Found")
 
 _LONG_PAUSE_S = 10.0
 """Longer pauses are said."""
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """The authorities that are trusted, read once: that takes longer than a call to this machine."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 class OpenAIEngine:
@@ -66,6 +76,7 @@ class OpenAIEngine:
                 http_client=DefaultAioHttpClient(
                     limits=limits,
                     timeout=self.options.timeout_s,
+                    verify=_certificates(),
                     trust_env=not is_loopback(endpoint.url),
                     follow_redirects=False,
                 ),

@@ -179,7 +179,8 @@ class Recommendation(Shown):
         if any(pair.unsure for pair in self.pairs):
             lines.append("A ? marks a pair whose probability is too near to 0.50 to say.")
         if self.measured:
-            lines.append(f"{self.measured:,} further measurements are taken up.")
+            more = "1 further measurement is" if self.measured == 1 else f"{self.measured:,} further measurements are"
+            lines.append(f"{more} taken up.")
         lines += [self.alone] if self.alone else []
         if self.scale:
             lines.append(f"Expected is {self.scale}, in files and JSON, with the interval of 90% of measurements.")

@@ -16,11 +16,11 @@ history.png, .svg     loss and validation metric over epochs, beside the best me
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError, InputError, L2aCoError, MismatchError, UnknownNameError, UsageError
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from l2aco.runs.predictor import Predictor
     from l2aco.runs.spec import TrainSpec
 
+Listed = TypeVar("Listed")
 FORMAT = 6
 """Of a run's files and of the models in it: other numbers come from the same spec in another format."""
 UNFINISHED = ".unfinished"
@@ -246,14 +247,19 @@ def free_path(folder: Path, name: str) -> Path:
 
 
 def list_runs(workspace: Workspace, progress: Progress = Silent()) -> list[Run]:
-    """The finished runs, oldest first; one whose manifest is damaged is named and left out."""
+    """The finished runs, `newest_first`; one whose manifest is damaged is named and left out."""
     runs = []
     for name in names_in(workspace.runs):
         try:
             runs.append(Run(workspace.runs / name, workspace))
         except DamagedError as error:
             progress.say(f"left out: {error}")
-    return sorted(runs, key=lambda run: (run.manifest["created_at"], run.id))
+    return newest_first(runs, lambda run: (run.manifest["created_at"], run.id))
+
+
+def newest_first(runs: Iterable[Listed], told: Callable[[Listed], tuple[str, str]]) -> list[Listed]:
+    """The order of every list of runs, by what is told of one: when it was made, and its id."""
+    return sorted(runs, key=told, reverse=True)
 
 
 def run_rows(workspace: Workspace, progress: Progress = Silent()) -> list[dict[str, Any]]:
@@ -312,8 +318,8 @@ def _reads_profiles(spec: TrainSpec) -> bool:
 
 def _worth_asking(workspace: Workspace, progress: Progress) -> Iterator[Run]:
     """The runs that are no control and of no fake profiles, newest first; those of suites where there are no others."""
-    newest, own = list_runs(workspace, progress)[::-1], False
-    for run in sorted(newest, key=lambda run: run.of_suite):
+    own = False
+    for run in sorted(list_runs(workspace, progress), key=lambda run: run.of_suite):
         if own and run.of_suite:
             return
         try:

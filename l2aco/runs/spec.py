@@ -51,8 +51,8 @@ class TrainSpec(GivenRecipe):
         if not isinstance(values, dict):
             return values
         values = {"optimiser" if name == "optimizer" else name: value for name, value in values.items()}
-        if "engine" in values.get("config", {}):
-            values["config"] = {name: value for name, value in values["config"].items() if name != "engine"}
+        if isinstance(config := values.get("config"), dict):  # else it is refused as what it is
+            values["config"] = {name: value for name, value in config.items() if name != "engine"}
         return values
 
     @field_validator("store", mode="before")

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2aco.errors import InputError, L2aCoError, UsageError
+from l2aco.clusters import start_ray
+from l2aco.errors import L2aCoError
 
 if TYPE_CHECKING:
     from l2aco.runs.spec import TrainSpec
@@ -30,21 +31,15 @@ class RayPool:
 
 @contextmanager
 def ray_pool(jobs: int, address: str | None = None) -> Iterator[RayPool]:
-    """Of the cluster at `address`, or a local one of `jobs` cores. Raises UsageError where Ray is not installed,
-    InputError where nothing answers at the address."""
-    try:
-        import ray
-    except ImportError:
-        raise UsageError("Ray is not installed", remedy="pip install 'l2aco[ray]'") from None
-    how = {"address": address} if address else {"num_cpus": jobs, "include_dashboard": False}
-    try:
-        ray.init(**how, configure_logging=False, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(f"no Ray cluster could be had: {error}", where=address) from None
+    """Of the cluster at `address`, or a local one of `jobs` cores. Raises what `start_ray` does."""
+    ours = start_ray(address, jobs)
     try:
         yield RayPool()
     finally:
-        ray.shutdown()
+        if ours:
+            import ray
+
+            ray.shutdown()
 
 
 def _told_or_error(call: Call, spec: TrainSpec, root: Path) -> Told | L2aCoError:

@@ -11,6 +11,7 @@ from any_bytes import altered_json, feed, json_texts, json_values, mutated
 
 from l2aco.bench.execute import Index
 from l2aco.bench.suite import cells, load_suite
+from l2aco.errors import L2aCoError
 from l2aco.workspace import Workspace
 
 SUITE = """
@@ -54,7 +55,7 @@ def use(lab: Workspace, data: bytes) -> None:
     cells(load_suite(str(lab.root / "mine.toml")), lab)
 
 
-def test_any_suite(request: pytest.FixtureRequest, lab: Workspace) -> None:
+def test_any_suite(lab: Workspace) -> None:
     use(lab, SUITE.encode())
 
     def read(value: Any) -> None:
@@ -64,14 +65,22 @@ def test_any_suite(request: pytest.FixtureRequest, lab: Workspace) -> None:
             return
         use(lab, text.encode(errors="replace"))
 
-    feed(request, altered_json(tomllib.loads(SUITE)) | json_values(), read)
+    feed(altered_json(tomllib.loads(SUITE)) | json_values(), read)
 
 
-def test_any_bytes_of_a_suite(request: pytest.FixtureRequest, lab: Workspace) -> None:
-    feed(request, mutated(SUITE.encode()), lambda data: use(lab, data))
+@pytest.mark.parametrize("config", [False, 7, ["engine"], "engine"])
+def test_a_config_that_is_no_table_is_refused_by_name(lab: Workspace, config: object) -> None:
+    suite = tomllib.loads(SUITE)
+    suite["arms"][-1]["spec"]["config"] = config
+    with pytest.raises(L2aCoError, match="config"):
+        use(lab, tomli_w.dumps(suite).encode())
 
 
-def test_anything_that_is_written_down_of_a_cell(request: pytest.FixtureRequest, lab: Workspace) -> None:
+def test_any_bytes_of_a_suite(lab: Workspace) -> None:
+    feed(mutated(SUITE.encode()), lambda data: use(lab, data))
+
+
+def test_anything_that_is_written_down_of_a_cell(lab: Workspace) -> None:
     (lab.root / "mine.toml").write_text(SUITE)
     cell = cells(load_suite(str(lab.root / "mine.toml")), lab)[-1]
     index = Index(lab)
@@ -83,4 +92,4 @@ def test_anything_that_is_written_down_of_a_cell(request: pytest.FixtureRequest,
         path.write_text(text)
         assert index.find(cell) is None
 
-    feed(request, json_texts(), read)
+    feed(json_texts(), read)

@@ -101,7 +101,7 @@ def test_ones_own_run_comes_before_those_of_a_suite(cli: Any, suite: Path, works
     asked = ("train", "--backbone", "Mixed", "--dataset", "demo", "--store", "none", "--set", "draws=4", "--json")
     (own,) = json.loads(cli(*asked).stdout)["runs"]
     cli("bench", "run", str(suite), "--jobs", "2")
-    assert list_runs(workspace)[-1].id != own and len(json.loads(cli("runs", "list", "--json").stdout)) == 9
+    assert list_runs(workspace)[0].id != own and len(json.loads(cli("runs", "list", "--json").stdout)) == 9
     assert f"taking the run {own}" in cli("recommend", "--cell", "A375").stderr
     assert own in cli("evaluate").stdout
     cli("runs", "delete", own, "--yes")
@@ -248,6 +248,18 @@ def test_somebody_elses_predictions(cli: Any, suite: Path, workspace: Workspace,
     assert ours + theirs == pytest.approx(1.0)
     assert gap["value"] == pytest.approx(ours - theirs)
     assert found["rows"][0]["rank_gap"] ** 2 <= 1
+
+
+def test_a_measure_that_is_undefined_is_called_so(cli: Any, suite: Path, workspace: Workspace, tmp_path: Path) -> None:
+    suite.write_text(SUITE.split("[[arms]]")[0] + "[[arms]]" + SUITE.split("[[arms]]")[1])
+    cli("bench", "run", str(suite))
+    run = list_runs(workspace)[0]
+    few = run.predictions().filter(pl.col("label") == 1).rename({"probability": "prediction"})
+    few.select("drug_a", "drug_b", "cell_line", "prediction").write_csv(tmp_path / "few.csv")
+    said = cli("bench", "compare", run.id, str(tmp_path / "few.csv")).stdout
+    assert "auroc is undefined: no seed and fold has rows of both labels" in said and "macro_auroc is undefined" in said
+    found = json.loads(cli("bench", "compare", run.id, str(tmp_path / "few.csv"), "--json").stdout)
+    assert found["measures"]["auroc"][2]["p"] is None and "auroc" in found["undefined"]
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,14 @@ def test_correlation_of_a_pair_over_lines() -> None:
     assert pair_correlation(rows, of_the_pair, np.ones((1, 8)))[0] == 0
 
 
+def test_what_is_undefined_has_no_p() -> None:
+    rows = replace(rows_of(5), label=np.ones(len(rows_of(5)), dtype=int), score=np.full(len(rows_of(5)), np.nan))
+    for name, measure in MEASURES.items():
+        found = difference(*(measure(rows, guesses(rows, seed), resampled(8, 50)) for seed in (1, 2)))
+        assert np.isnan(found.p) == (name != "ndcg_at_20"), name  # of positive rows alone it is 1
+    assert holm(np.array([0.01, np.nan]))[0] == pytest.approx(0.02)
+
+
 def test_a_predictor_is_not_better_than_itself() -> None:
     rows = rows_of(5)
     predicted = guesses(rows, 5)

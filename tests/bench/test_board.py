@@ -93,7 +93,7 @@ def test_a_folder_that_is_no_report(cli: Any, tmp_path: Path, harm: Any, words: 
     assert "Traceback" not in found.output
 
 
-def test_any_report(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_any_report(tmp_path: Path) -> None:
     """Also where names, numbers and rows are not those that were written."""
     folder = finished(tmp_path / "one", "one", (0,), {"good": 1.0, "pair mean": 6.0})
     path = folder / "report.json"
@@ -103,10 +103,10 @@ def test_any_report(request: pytest.FixtureRequest, tmp_path: Path) -> None:
         path.write_bytes(text.encode(errors="surrogatepass"))
         markdown(boards([folder]))
 
-    feed(request, altered_json(told).map(dumps) | json_texts(), read)
+    feed(altered_json(told).map(dumps) | json_texts(), read)
 
 
-def test_any_predictions(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_any_predictions(tmp_path: Path) -> None:
     folder = finished(tmp_path / "one", "one", (0,), {"good": 1.0, "pair mean": 6.0})
     path = folder / "predictions.parquet"
     table = pl.read_parquet(path)[:60]
@@ -117,4 +117,4 @@ def test_any_predictions(request: pytest.FixtureRequest, tmp_path: Path) -> None
         table.with_columns(pl.lit(wrong).alias(name)).write_parquet(path)
         markdown(boards([folder]))
 
-    feed(request, st.tuples(st.sampled_from(table.columns), value), read)
+    feed(st.tuples(st.sampled_from(table.columns), value), read)

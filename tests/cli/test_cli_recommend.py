@@ -117,7 +117,7 @@ def test_a_metric_that_is_undefined_is_null_on_disk_and_reads_as_nan(trained, cl
     assert np.isnan(open_run(None, trained).metrics["test"]["pooled"]["auroc"])
     for verb in (("runs", "show"), ("runs", "list"), ("runs", "compare"), ("recommend", "--cell", "A375")):
         cli(*verb)
-    assert json.loads(cli("runs", "list", "--json").stdout)[-1]["auroc"] is None
+    assert json.loads(cli("runs", "list", "--json").stdout)[0]["auroc"] is None
 
 
 def test_simulated_data_and_unseen_lines_are_named_as_such(trained, cli):

@@ -110,7 +110,7 @@ def test_of_one_pair_no_correlation_of_ranks_is_said(panel, cli):
 def test_without_a_run_no_control_is_taken(panel, cli, tmp_path):
     options = ("--backbone", "Mixed", "--dataset", "demo", "--set", "draws=4")
     cli("train", *options, "--vectors", "shuffled", "--workspace", panel.root)
-    assert "shuffled" in list_runs(panel)[-1].id and "shuffled" not in open_run(None, panel).id
+    assert "shuffled" in list_runs(panel)[0].id and "shuffled" not in open_run(None, panel).id
     path = write(tmp_path, "panel.json", fields(panel, "T47D"))
     said = ask(cli, panel, "--profile", path).stderr
     assert "taking the run demo-Mixed" in said

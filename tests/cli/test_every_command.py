@@ -84,7 +84,7 @@ def test_a_shell_is_answered_without_what_is_heavy(lab: Any) -> None:
 
 NEEDED = {
     "predict": "GCN --drug-a Gemcitabine --drug-b Erlotinib --cell A375",
-    "recommend": "--cell A375",
+    "recommend": "GCN --cell A375",
     "profile": "--llm fake --name Erlotinib --kind drug",
     "profiles show": "reference",
     "profiles audit": "reference",
@@ -93,6 +93,7 @@ NEEDED = {
     "profiles answers": ".",
     "store export": "reference--toy out.parquet",
     "store import": "x.parquet",
+    "store merge": "reference--toy -o joined",
     "search": "melanoma",
     "store search": "melanoma",
     "bench run": "knowledge",

@@ -30,7 +30,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((RO
 PAGES = [page for page in PAGES if page.parent.name != "tutorials" and any(snippets(page, print))]
 
 NOT_HERE = {
-    r"^(make|pip|python\S*|export|hf|\S+/pip|vllm|L2ACO_\w+=.*|\.) ": "installs, or is a program of its own",
+    r"^(make|pip|python\S*|export|hf|\S+/pip|vllm|[A-Z0-9_]+=\S+|\.) ": "installs, or is a program of its own",
     r"data fetch": "downloads; tests/data/test_fetching.py does",
     r"--base-url http://node1": "servers of a cluster; tests/llm has its own",
     r"--batch|--tier": "an API of batches and tiers; test_tutorials.py and tests/llm have them",
@@ -39,6 +39,7 @@ NOT_HERE = {
     r"^l2aco explore": "serves until Ctrl-C; tests/explore does it, and exports",
     r"^l2aco quickstart": "minutes; test_cli_pipeline.py does it",
     r"smiles_model:": "a model of Hugging Face",
+    r"store merge|--shard \d+/|--executor ray": "of several machines; tests/embeddings has them",
     r"profiles (answers|watch)": "of another engine, or of a job; tests/profiles has both",
 }
 QUICK = {

@@ -109,25 +109,25 @@ def test_the_data_set_of_these_tests_is_sound(broken: Broken, sound: DataSet) ->
     }
 
 
-def test_any_manifest(request: Any, broken: Broken) -> None:
-    feed(request, json_texts(), lambda text: use(broken({}, text)))
+def test_any_manifest(broken: Broken) -> None:
+    feed(json_texts(), lambda text: use(broken({}, text)))
 
 
-def test_a_manifest_with_anything_in_its_places(request: Any, broken: Broken, sound: DataSet) -> None:
-    feed(request, altered_json(sound.manifest), lambda value: use(broken({}, value)))
+def test_a_manifest_with_anything_in_its_places(broken: Broken, sound: DataSet) -> None:
+    feed(altered_json(sound.manifest), lambda value: use(broken({}, value)))
 
 
 FILES = ["entities.parquet", "triples.parquet", "gene_symbols.parquet", "graph.npz", "features/expression.npz"]
 
 
 @pytest.mark.parametrize("name", [*FILES, "released/novel-cell.npz"])
-def test_files_with_any_bytes(request: Any, broken: Broken, sound: DataSet, name: str) -> None:
+def test_files_with_any_bytes(broken: Broken, sound: DataSet, name: str) -> None:
     valid = (sound.path / name).read_bytes()
-    feed(request, mutated(valid), lambda data: use(broken({name: data})))
+    feed(mutated(valid), lambda data: use(broken({name: data})))
 
 
 @pytest.mark.parametrize("name", FILES[:3])
-def test_parquet_of_any_columns(request: Any, broken: Broken, sound: DataSet, name: str) -> None:
+def test_parquet_of_any_columns(broken: Broken, sound: DataSet, name: str) -> None:
     table = pl.read_parquet(sound.path / name)
 
     def read(frame: pl.DataFrame) -> None:
@@ -137,11 +137,11 @@ def test_parquet_of_any_columns(request: Any, broken: Broken, sound: DataSet, na
             made.write_parquet(stream)
             use(broken({name: stream.getvalue()}))
 
-    feed(request, frames(table.columns, len(table)), read, files=3)
+    feed(frames(table.columns, len(table)), read, files=3)
 
 
 @pytest.mark.parametrize("name", [*FILES[3:], "released/novel-cell.npz"])
-def test_npz_of_any_arrays(request: Any, broken: Broken, sound: DataSet, name: str) -> None:
+def test_npz_of_any_arrays(broken: Broken, sound: DataSet, name: str) -> None:
     with np.load(sound.path / name) as stored:
         valid = {part: stored[part] for part in stored.files}
 
@@ -150,10 +150,10 @@ def test_npz_of_any_arrays(request: Any, broken: Broken, sound: DataSet, name: s
         np.savez(stream, **{**valid, change[0]: change[1]})
         use(broken({name: stream.getvalue()}))
 
-    feed(request, st.tuples(st.sampled_from(sorted(valid)), arrays(40, 3)), read)
+    feed(st.tuples(st.sampled_from(sorted(valid)), arrays(40, 3)), read)
 
 
-def test_an_index_of_a_graph_with_anything_in_its_places(request: Any, broken: Broken, sound: DataSet) -> None:
+def test_an_index_of_a_graph_with_anything_in_its_places(broken: Broken, sound: DataSet) -> None:
     with np.load(sound.path / "graph.npz") as stored:
         valid = {part: stored[part] for part in stored.files}
 
@@ -162,7 +162,7 @@ def test_an_index_of_a_graph_with_anything_in_its_places(request: Any, broken: B
         np.savez(stream, **{**valid, "index": np.frombuffer(dumps(index).encode(), dtype=np.uint8)})
         use(broken({"graph.npz": stream.getvalue()}))
 
-    feed(request, altered_json(json.loads(valid["index"].tobytes())), read)
+    feed(altered_json(json.loads(valid["index"].tobytes())), read)
 
 
 def stored_split(sound: DataSet) -> Path:
@@ -174,7 +174,7 @@ def _made(sound: DataSet) -> Path:
     return stored_split(sound)
 
 
-def test_split_files_of_anything(request: Any, broken: Broken, sound: DataSet) -> None:
+def test_split_files_of_anything(broken: Broken, sound: DataSet) -> None:
     path = stored_split(sound)
     described = json.loads(path.with_suffix(".json").read_text())
     with np.load(path) as stored:
@@ -199,13 +199,13 @@ def test_split_files_of_anything(request: Any, broken: Broken, sound: DataSet) -
     numbers = arrays(len(parts["train"]), 3).filter(lambda array: array.dtype.kind in "iufb")
     change = st.tuples(st.sampled_from(sorted(parts)), numbers)
     value = st.just(described) | altered_json(described)
-    feed(request, st.tuples(st.none() | mutated(path.read_bytes()), value, change), read)
+    feed(st.tuples(st.none() | mutated(path.read_bytes()), value, change), read)
 
 
 KEPT = [{**dict.fromkeys(SHOWN, 0.5), "model": "pair mean", "macro_auroc": None, "rows": 9, "cell_lines": 2}]
 
 
-def test_anything_in_what_is_kept_beside_a_split(request: Any, sound: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_anything_in_what_is_kept_beside_a_split(sound: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = SplitSpec(setting="random")
     split = make_split(sound, spec)
     predicted = {"pair mean": np.linspace(0, 1, len(split.test))}  # what they predict takes most of the time
@@ -219,12 +219,12 @@ def test_anything_in_what_is_kept_beside_a_split(request: Any, sound: DataSet, m
             mean_row(row["model"], [row])
             assert -1 <= row["auroc"] <= 1 or np.isnan(row["auroc"])
 
-    feed(request, altered_json(KEPT).map(dumps) | json_texts(), read)
+    feed(altered_json(KEPT).map(dumps) | json_texts(), read)
     path.unlink()
     assert repr(naive_baselines(sound, split)) == repr(computed)
 
 
-def test_a_kept_feature_with_anything_in_it_is_made_again(request: Any, sound: DataSet) -> None:
+def test_a_kept_feature_with_anything_in_it_is_made_again(sound: DataSet) -> None:
     made = table_in(sound, "tissue")
     (path,) = (sound.path / "features" / "cache").glob("tissue-*.npz")
     valid = path.read_bytes()
@@ -239,7 +239,7 @@ def test_a_kept_feature_with_anything_in_it_is_made_again(request: Any, sound: D
                 np.savez(stream, **{**parts, given[0]: given[1]})
         assert len(table_in(sound, "tissue").mask) == len(made.mask)
 
-    feed(request, mutated(valid) | st.tuples(st.sampled_from(sorted(parts)), arrays(40, 3)), read)
+    feed(mutated(valid) | st.tuples(st.sampled_from(sorted(parts)), arrays(40, 3)), read)
 
 
 def test_what_is_exported_and_merged_survives(sound: DataSet, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_what_is_exported_and_merged_survives(sound: DataSet, tmp_path: Path) ->
     assert len(merged.triples) == len(sound.triples)
 
 
-def test_what_a_shell_completes_of_any_data_set(request: Any, broken: Broken, sound: DataSet) -> None:
+def test_what_a_shell_completes_of_any_data_set(broken: Broken, sound: DataSet) -> None:
     valid = (sound.path / "entities.parquet").read_bytes()
 
     context: Any = SimpleNamespace(params={"workspace": None})
@@ -258,10 +258,10 @@ def test_what_a_shell_completes_of_any_data_set(request: Any, broken: Broken, so
         broken({"entities.parquet": data})
         assert isinstance(completer("drug")(context, ""), list)
 
-    feed(request, mutated(valid), read)
+    feed(mutated(valid), read)
 
 
-def test_any_mark_of_an_export(request: Any, sound: DataSet, tmp_path: Path) -> None:
+def test_any_mark_of_an_export(sound: DataSet, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "own.txt").write_text("mine")
 
@@ -269,5 +269,5 @@ def test_any_mark_of_an_export(request: Any, sound: DataSet, tmp_path: Path) -> 
         (tmp_path / "out" / MARK).write_text(text)
         export_dataset(sound, tmp_path / "out", replace=True)
 
-    feed(request, json_texts(), read)
+    feed(json_texts(), read)
     assert (tmp_path / "out" / "own.txt").read_text() == "mine"

@@ -96,14 +96,14 @@ def test_the_layouts_of_these_tests_are_sound(workspace: Workspace, source: str)
 
 
 @pytest.mark.parametrize(("source", "name"), [(source, name) for source, files in LAYOUTS.items() for name in files])
-def test_any_file_of_a_layout(request: Any, workspace: Workspace, source: str, name: str) -> None:
+def test_any_file_of_a_layout(workspace: Workspace, source: str, name: str) -> None:
     def read(data: bytes) -> None:
         brings(workspace, laid_out(workspace.root / "in", source, {name: data}), source)
 
-    feed(request, anything_for(name, LAYOUTS[source][name]), read, files=len(LAYOUTS[source]))
+    feed(anything_for(name, LAYOUTS[source][name]), read, files=len(LAYOUTS[source]))
 
 
-def test_any_parquet_and_excel_of_triples(request: Any, workspace: Workspace) -> None:
+def test_any_parquet_and_excel_of_triples(workspace: Workspace) -> None:
     write_excel(workspace.root / "v.xlsx", table_cells([line.split(",") for line in TABLE.splitlines()]))
     valid = (workspace.root / "v.xlsx").read_bytes()
     columns = ["drug_a", "drug_b", "cell_line", "score", "label"]
@@ -113,7 +113,7 @@ def test_any_parquet_and_excel_of_triples(request: Any, workspace: Workspace) ->
         path.write_bytes(given) if isinstance(given, bytes) else given.write_parquet(path)
         brings(workspace, path)
 
-    feed(request, mutated(valid) | frames(columns, 4), read)
+    feed(mutated(valid) | frames(columns, 4), read)
 
 
 BESIDE = {
@@ -127,7 +127,7 @@ BESIDE = {
 
 @pytest.mark.parametrize("role", BESIDE)
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])
-def test_anything_beside_a_table(request: Any, workspace: Workspace, role: str, suffix: str) -> None:
+def test_anything_beside_a_table(workspace: Workspace, role: str, suffix: str) -> None:
     if suffix == ".json" and role != "features":
         pytest.skip("JSON is a feature")
     header = BESIDE[role].partition("\n")[0]
@@ -142,11 +142,11 @@ def test_anything_beside_a_table(request: Any, workspace: Workspace, role: str, 
         given.write_parquet(path) if suffix == ".parquet" else path.write_bytes(given)
         brings(workspace, screen, **{role: {"f": path} if role == "features" else path}, add_entities=True)
 
-    feed(request, strategies[suffix], read, files=len(BESIDE))
+    feed(strategies[suffix], read, files=len(BESIDE))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".parquet"])
-def test_any_table_of_entities_or_pairs(request: Any, tmp_path: Path, suffix: str) -> None:
+def test_any_table_of_entities_or_pairs(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"t{suffix}"
     columns = "name,kind,id,aliases,drug_a,drug_b,cell_line,score,label"
 
@@ -164,4 +164,4 @@ def test_any_table_of_entities_or_pairs(request: Any, tmp_path: Path, suffix: st
                 reader(path)  # type: ignore[operator]
 
     strategy = frames(columns.split(","), 3) if suffix == ".parquet" else sheets(columns) | mutated(TABLE.encode())
-    feed(request, strategy, read, files=2)
+    feed(strategy, read, files=2)

@@ -318,7 +318,7 @@ def test_the_pinned_checksums_are_those_of_the_public_files(
     assert len(dataset.triples) > 4_000
 
 
-def test_any_archive(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_any_archive(tmp_path: Path) -> None:
     archive = tmp_path / "a.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("datasets/kg/entities.dict", "0\tA\n1\tB\n" * 20)
@@ -331,4 +331,4 @@ def test_any_archive(request: pytest.FixtureRequest, tmp_path: Path) -> None:
             unpack(archive, tmp_path / "inside" / "out")
         assert {path.name for path in tmp_path.iterdir()} <= {"a.zip", "inside"}
 
-    feed(request, mutated(valid), read)
+    feed(mutated(valid), read)

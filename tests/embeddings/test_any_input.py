@@ -90,17 +90,17 @@ def test_the_store_of_these_tests_is_sound(broken):
     use(root)
 
 
-def test_any_manifest(request, broken):
+def test_any_manifest(broken):
     def read(text):
         root = broken({})
         (root / "manifest.json").write_text(text)
         use(root)
         repair(root)
 
-    feed(request, json_texts(), read)
+    feed(json_texts(), read)
 
 
-def test_a_manifest_with_anything_in_its_places(request, broken, sound):
+def test_a_manifest_with_anything_in_its_places(broken, sound):
     valid = json.loads((sound.path / "manifest.json").read_text())
 
     def read(value):
@@ -111,7 +111,7 @@ def test_a_manifest_with_anything_in_its_places(request, broken, sound):
         use(root)
         repair(root)
 
-    feed(request, altered_json(valid), read)
+    feed(altered_json(valid), read)
 
 
 def paths_of(store):
@@ -127,35 +127,35 @@ def paths_of(store):
 
 @pytest.mark.parametrize("what", ["vectors", "records", "few records", "dead"])
 @pytest.mark.parametrize("knows", [True, False], ids=["as its manifest says", "as nobody says"])
-def test_files_with_any_bytes(request, broken, sound, monkeypatch, what, knows):
+def test_files_with_any_bytes(broken, sound, monkeypatch, what, knows):
     monkeypatch.setattr(generation, "CHECK_ON_OPEN", 0)  # as a store above 64 MB
     path = paths_of(sound)[what]
     valid = (sound.path / path).read_bytes()
-    feed(request, mutated(valid), lambda data: use(broken({path: data}, knows=knows)))
+    feed(mutated(valid), lambda data: use(broken({path: data}, knows=knows)), files=8)
 
 
-def test_an_index_that_is_not_as_written_never_reaches_faiss(request, broken, sound, monkeypatch):
+def test_an_index_that_is_not_as_written_never_reaches_faiss(broken, sound, monkeypatch):
     monkeypatch.setattr(generation, "CHECK_ON_OPEN", 0)
     path = sound.manifest.index.file.path
     valid = (sound.path / path).read_bytes()
-    feed(request, mutated(valid), lambda data: use(broken({path: data}, knows=False)))
+    feed(mutated(valid), lambda data: use(broken({path: data}, knows=False)))
 
 
 @pytest.mark.parametrize("what", ["vectors", "dead"])
-def test_files_with_any_array(request, broken, sound, tmp_path, what):
+def test_files_with_any_array(broken, sound, tmp_path, what):
     def read(array):
         np.save(tmp_path / "x.npy", array)
         use(broken({paths_of(sound)[what]: (tmp_path / "x.npy").read_bytes()}))
 
-    feed(request, arrays(ROWS, 16) if what == "vectors" else arrays(1, 1), read)
+    feed(arrays(ROWS, 16) if what == "vectors" else arrays(1, 1), read, files=2)
 
 
-def test_records_in_any_table(request, broken, sound, tmp_path):
+def test_records_in_any_table(broken, sound, tmp_path):
     def read(frame):
         frame.write_parquet(tmp_path / "x.parquet")
         use(broken({paths_of(sound)["few records"]: (tmp_path / "x.parquet").read_bytes()}))
 
-    feed(request, frames((*LIGHT, *HEAVY), 2), read)
+    feed(frames((*LIGHT, *HEAVY), 2), read)
 
 
 def imported(source, target):
@@ -177,15 +177,15 @@ def exported(sound, tmp_path_factory):
     return folder
 
 
-def test_an_import_of_any_bytes(request, exported, tmp_path):
+def test_an_import_of_any_bytes(exported, tmp_path):
     def read(data):
         (tmp_path / "x.parquet").write_bytes(data)
         imported(tmp_path / "x.parquet", tmp_path / "s")
 
-    feed(request, mutated((exported / "x.parquet").read_bytes()), read)
+    feed(mutated((exported / "x.parquet").read_bytes()), read)
 
 
-def test_an_import_of_any_table(request, tmp_path):
+def test_an_import_of_any_table(tmp_path):
     import polars as pl
 
     def read(parts):
@@ -198,11 +198,11 @@ def test_an_import_of_any_table(request, tmp_path):
     encoders = st.just(SPEC.model_dump_json()) | altered_json(SPEC.model_dump()).map(dumps) | json_values().map(dumps)
     tables = frames((*LIGHT, *HEAVY), 3)
     vectors = st.none() | arrays(3, 16).filter(lambda array: array.dtype.kind == "f")
-    feed(request, st.tuples(tables, encoders, vectors), read)
+    feed(st.tuples(tables, encoders, vectors), read)
 
 
 @pytest.mark.parametrize("what", ["drug_embed_all.npy", "drug_map.tsv", "cell_ids.tsv"])
-def test_an_import_of_the_papers_layout_with_any_bytes(request, exported, tmp_path, what):
+def test_an_import_of_the_papers_layout_with_any_bytes(exported, tmp_path, what):
     shutil.copytree(exported / "paper", tmp_path / "paper")
     valid = (tmp_path / "paper" / what).read_bytes()
 
@@ -210,21 +210,21 @@ def test_an_import_of_the_papers_layout_with_any_bytes(request, exported, tmp_pa
         (tmp_path / "paper" / what).write_bytes(data)
         imported(tmp_path / "paper", tmp_path / "s")
 
-    feed(request, mutated(valid) | some_bytes(), read)
+    feed(mutated(valid) | some_bytes(), read)
 
 
-def test_an_import_of_the_papers_layout_with_any_array(request, exported, tmp_path):
+def test_an_import_of_the_papers_layout_with_any_array(exported, tmp_path):
     shutil.copytree(exported / "paper", tmp_path / "paper")
 
     def read(array):
         np.save(tmp_path / "paper" / "cell_embed_all.npy", array)
         imported(tmp_path / "paper", tmp_path / "s")
 
-    feed(request, arrays(21, 16), read)
+    feed(arrays(21, 16), read)
 
 
 @pytest.mark.parametrize("name", ["config.json", "modules.json", "1_Pooling/config.json", "sentence_bert_config.json"])
-def test_a_model_folder_with_anything_in_its_configuration(request, tmp_path, name):
+def test_a_model_folder_with_anything_in_its_configuration(tmp_path, name):
     files = {
         "config.json": {"model_type": "bert", "hidden_size": 8, "num_hidden_layers": 1, "max_position_embeddings": 64},
         "modules.json": [{"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}],
@@ -242,10 +242,10 @@ def test_a_model_folder_with_anything_in_its_configuration(request, tmp_path, na
         (tmp_path / name).write_text(text)
         describe_folder(tmp_path)
 
-    feed(request, altered_json(files[name]).map(dumps) | json_texts(), read)
+    feed(altered_json(files[name]).map(dumps) | json_texts(), read, files=4)
 
 
-def test_a_section_of_the_settings_with_anything_in_it(request):
+def test_a_section_of_the_settings_with_anything_in_it():
     valid = {
         "runtime": "transformers",
         "model": "/m",
@@ -259,4 +259,4 @@ def test_a_section_of_the_settings_with_anything_in_it(request):
         if isinstance(section, dict):
             make_encoder(resolve_encoder("mine", Settings(encoders={"mine": section})))
 
-    feed(request, altered_json(valid), read)
+    feed(altered_json(valid), read)

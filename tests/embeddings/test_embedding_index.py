@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_stores import some_records, some_vectors
 
-from l2aco.embeddings.store import gpu
+from l2aco.embeddings.store import gpu, stretches
 from l2aco.embeddings.store import index as index_module
 from l2aco.embeddings.store.exact import knn
 from l2aco.embeddings.store.index import is_due, kind_for
@@ -100,6 +100,21 @@ def test_an_index_that_lags_far_behind_is_due(indexed, monkeypatch):
     monkeypatch.setattr(index_module, "TAIL_ROWS", 10)
     indexed.upsert(some_records(range(4000, 4700)), some_vectors(700, 32))
     assert is_due(indexed.generation, kind)
+
+
+def test_stretches_make_the_file_that_faiss_makes_of_the_whole(indexed, clustered, tmp_path, monkeypatch):
+    info = indexed.manifest.index
+    if info.kind == "hnsw":
+        pytest.skip("a graph is built in memory")
+    monkeypatch.setattr(stretches, "STRETCH_BYTES", 700 * (info.parameters["code_bytes"] + 8))
+    new = index_module._new_index(indexed.generation, "ivfpq")
+    blocks = np.array_split(indexed.rows(np.arange(3001)), 11)
+    stretches.write_in_stretches(new, blocks, tmp_path / "stretches.faiss")
+    for block in blocks:
+        new.add(block)
+    faiss.write_index(new, str(tmp_path / "whole.faiss"))
+    assert (tmp_path / "stretches.faiss").read_bytes() == (tmp_path / "whole.faiss").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store", "stretches.faiss", "whole.faiss"]
 
 
 def test_an_index_that_misses_too_much_is_not_used(make_store, monkeypatch):

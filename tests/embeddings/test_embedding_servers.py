@@ -232,7 +232,7 @@ def _interrupted(work):
     raise KeyboardInterrupt
 
 
-def test_an_answer_with_anything_in_it(request, httpserver, monkeypatch):
+def test_an_answer_with_anything_in_it(httpserver, monkeypatch):
     bodies: list[bytes] = []
     httpserver.expect_request("/v1/embeddings", method="POST").respond_with_handler(
         lambda _: Response(bodies[0], content_type="application/json")
@@ -245,7 +245,7 @@ def test_an_answer_with_anything_in_it(request, httpserver, monkeypatch):
 
     monkeypatch.setattr("l2aco.embeddings.encoders.openai.ATTEMPTS", 1)
     whole = altered_json(valid).map(dumps) | json_values().map(dumps) | st.sampled_from(DEEP)
-    feed(request, whole | mutated(dumps(valid).encode()), read)
+    feed(whole | mutated(dumps(valid).encode()), read)
 
 
 def test_the_manners_of_these_tests_are_what_they_are_called():

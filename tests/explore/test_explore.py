@@ -7,6 +7,7 @@ import http.client
 import json
 import posixpath
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -455,6 +456,13 @@ def test_without_the_extra_it_says_how_to_get_it(
 
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert "l2aco[explore]" in cli("explore", "--workspace", world.root, code=1).output
+
+
+def test_who_is_quicker_than_the_server_waits(world: Workspace) -> None:
+    """The address is printed before the first page can be answered."""
+    found = prepare(world)
+    with found.socket:
+        socket.create_connection(found.socket.getsockname(), timeout=10).close()
 
 
 def test_a_port_that_is_taken_is_said(served: Served, cli: Callable[..., Any], world: Workspace) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from l2aco.errors import DamagedError, InputError, LockedError, UsageError
-from l2aco.files import WriterLock, atomic_folder, atomic_path, read_json, stable_hash, write_json
+from l2aco.bounds import MAX_WHOLE
+from l2aco.errors import DamagedError, InputError, L2aCoError, LockedError, UsageError
+from l2aco.files import WriterLock, atomic_folder, atomic_path, read_json, read_toml, stable_hash, write_json
 from l2aco.workspace import Workspace
 
 
@@ -163,3 +164,13 @@ def test_names_cannot_leave_their_folder(tmp_path: Path, name: str) -> None:
 def test_stable_hash_ignores_key_order_only() -> None:
     assert stable_hash({"a": 1, "b": [1, 2]}) == stable_hash({"b": [1, 2], "a": 1})
     assert stable_hash({"a": [1, 2]}) != stable_hash({"a": [2, 1]})
+
+
+@pytest.mark.parametrize("read", [read_json, read_toml])
+def test_what_is_read_whole_has_a_bound(tmp_path, read):
+    path = tmp_path / "large"
+    with path.open("wb") as stream:
+        stream.truncate(MAX_WHOLE + 1)
+    with pytest.raises(L2aCoError, match=f"holds more than {MAX_WHOLE:,} bytes") as told:
+        read(path)
+    assert told.value.where == str(path)

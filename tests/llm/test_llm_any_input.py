@@ -61,9 +61,7 @@ def use(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("whose", ["the folder's", "one's own"])
-def test_settings_of_any_bytes(
-    request: pytest.FixtureRequest, workspace: Workspace, own_settings: Path, whose: str
-) -> None:
+def test_settings_of_any_bytes(workspace: Workspace, own_settings: Path, whose: str) -> None:
     path = own_settings if whose == "one's own" else workspace.root / "l2aco.toml"
     path.write_text(SETTINGS)
     use(workspace.root)
@@ -73,10 +71,10 @@ def test_settings_of_any_bytes(
         use(workspace.root)
 
     deep = st.sampled_from([b"a = " + b"[" * 100_000, b"a = " + b"{a=" * 50_000, b"a = " + b"1" * 5000, b"\xff\xfe"])
-    feed(request, mutated(SETTINGS.encode()) | deep, read)
+    feed(mutated(SETTINGS.encode()) | deep, read, files=2)
 
 
-def test_settings_with_anything_in_their_places(request: pytest.FixtureRequest, workspace: Workspace) -> None:
+def test_settings_with_anything_in_their_places(workspace: Workspace) -> None:
     def read(value: Any) -> None:
         try:
             text = tomli_w.dumps(value)
@@ -85,10 +83,10 @@ def test_settings_with_anything_in_their_places(request: pytest.FixtureRequest, 
         (workspace.root / "l2aco.toml").write_text(text, encoding="utf-8", errors="replace")
         use(workspace.root)
 
-    feed(request, altered_json(tomllib.loads(SETTINGS)) | json_values(), read)
+    feed(altered_json(tomllib.loads(SETTINGS)) | json_values(), read)
 
 
-def test_entries_of_the_catalog_with_anything_in_them(request: pytest.FixtureRequest) -> None:
+def test_entries_of_the_catalog_with_anything_in_them() -> None:
     entry = tomllib.loads(SETTINGS)["llms"]["mine"]
 
     def read(value: Any) -> None:
@@ -98,7 +96,7 @@ def test_entries_of_the_catalog_with_anything_in_them(request: pytest.FixtureReq
             resolve_model("mine", settings).model_dump_json()
             why_not(resolve_model("mine", settings), settings)
 
-    feed(request, altered_json(entry), read)
+    feed(altered_json(entry), read)
 
 
 def journal_lines() -> st.SearchStrategy[bytes]:
@@ -110,7 +108,7 @@ def journal_lines() -> st.SearchStrategy[bytes]:
 
 
 @pytest.mark.parametrize("name", [JOURNAL, RECORDS, FAILURES])
-def test_a_journal_of_any_lines(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> None:
+def test_a_journal_of_any_lines(tmp_path: Path, name: str) -> None:
     def read(data: bytes) -> None:
         for path in tmp_path.glob("*.jsonl"):
             path.unlink()
@@ -122,12 +120,10 @@ def test_a_journal_of_any_lines(request: pytest.FixtureRequest, tmp_path: Path, 
             journal.compact(lambda record: (record["kind"], record["entity_id"], record["sample"]))
         assert not (tmp_path / JOURNAL).read_bytes()
 
-    feed(request, journal_lines(), read, files=3)
+    feed(journal_lines(), read, files=3)
 
 
-def test_a_record_of_a_server_with_anything_in_it(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_of_a_server_with_anything_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("L2ACO_CACHE", str(tmp_path))
     keep_server("x", 80, "token", os.getpid())
     (path,) = (tmp_path / "servers").iterdir()
@@ -138,10 +134,10 @@ def test_a_record_of_a_server_with_anything_in_it(
         path.write_text(text, errors="replace")
         find_server("x")
 
-    feed(request, altered_json(valid).map(dumps) | json_texts() | mutated(path.read_bytes()).map(bytes.hex), read)
+    feed(altered_json(valid).map(dumps) | json_texts() | mutated(path.read_bytes()).map(bytes.hex), read)
 
 
-def test_any_body_of_an_answered_call(request: pytest.FixtureRequest, schema: dict[str, Any]) -> None:
+def test_any_body_of_an_answered_call(schema: dict[str, Any]) -> None:
     valid = completion(usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 9}, reasoning_content="so")
 
     def read(data: bytes) -> None:
@@ -152,20 +148,20 @@ def test_any_body_of_an_answered_call(request: pytest.FixtureRequest, schema: di
             json.dumps(answer, ensure_ascii=False, allow_nan=False).encode()
 
     texts = altered_json(valid).map(dumps) | json_texts()
-    feed(request, texts.map(lambda text: text.encode("utf-8", "surrogatepass")) | mutated(dumps(valid).encode()), read)
+    feed(texts.map(lambda text: text.encode("utf-8", "surrogatepass")) | mutated(dumps(valid).encode()), read)
 
 
-def test_any_text_of_an_answer(request: pytest.FixtureRequest, schema: dict[str, Any]) -> None:
+def test_any_text_of_an_answer(schema: dict[str, Any]) -> None:
     parts = st.sampled_from(["<think>", "</think>", "```", "```json", "\n", GOOD, "{", "}", "<|im_end|>", "[1]", "9"])
 
     def read(pieces: list[str]) -> None:
         with suppress(CallFailed):
             parse_reply(read_reply(dumps(completion("".join(pieces))).encode(), make_mask()), schema)
 
-    feed(request, st.lists(parts | st.text(max_size=5), max_size=8), read)
+    feed(st.lists(parts | st.text(max_size=5), max_size=8), read)
 
 
-def test_any_refusal(request: pytest.FixtureRequest) -> None:
+def test_any_refusal() -> None:
     valid = {"error": {"message": "no", "type": "invalid", "param": "seed", "code": 400}}
 
     def read(value: tuple[str, int, str]) -> None:
@@ -177,4 +173,4 @@ def test_any_refusal(request: pytest.FixtureRequest) -> None:
 
     texts = altered_json(valid).map(dumps) | json_texts()
     headers = st.text(max_size=12) | st.sampled_from(["1e999", "Mon, 01 Jan 0001 00:00:00 GMT", "9999-12-31", "1" * 99])
-    feed(request, st.tuples(texts, st.sampled_from([0, 200, 302, 400, 404, 429, 500]), headers), read)
+    feed(st.tuples(texts, st.sampled_from([0, 200, 302, 400, 404, 429, 500]), headers), read)

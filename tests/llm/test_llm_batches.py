@@ -91,6 +91,22 @@ def test_a_batch_that_was_cancelled_ends_the_run_and_the_next_goes_on(cli: Cli, 
         check(workspace.root, api, 20)
 
 
+def test_a_batch_without_an_end_is_given_up_and_the_next_run_looks_again(cli: Cli, workspace: Workspace) -> None:
+    with batch_server(seconds=1e9) as (url, api):
+        listed = prepare(workspace.root, url, 10)
+        batch(cli, listed, "--wait", "no", code=1)
+        path = workspace.profiles / "m" / "batches.jsonl"
+        events = [json.loads(line) for line in path.read_bytes().splitlines()]
+        day = 25 * 3600 - 1  # the hour after the window is over in a second
+        path.write_text("".join(json.dumps(event | {"at": event["at"] - day}) + "\n" for event in events))
+        report = batch(cli, listed, code=1)
+        assert f"{url} has not ended 1 batches (" in report["stopped"] and "within 25 hours" in report["stopped"]
+        assert "not ended" in batch(cli, listed, code=1)["stopped"], "at once"
+        api.seconds = 0.0
+        assert batch(cli, listed)["written"] == 10
+        check(workspace.root, api, 10)
+
+
 def test_a_file_that_is_refused(cli: Cli, workspace: Workspace) -> None:
     bad = {"code": "invalid_request", "message": "This line is odd.", "line": 3, "param": None}
     with batch_server(invalid={0: bad}) as (url, _):

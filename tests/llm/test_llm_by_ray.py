@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batch_server import batch_server
 
+from l2aco import clusters
 from l2aco.llm.fake.server import FakeServer
 from l2aco.profiles.sets import ProfileSet
 from l2aco.workspace import Workspace
@@ -54,6 +57,38 @@ def test_the_workers_of_a_cluster_make_the_calls(cli: Callable[..., Any], worksp
         paid = server.calls
         cli(*ask)
         assert server.calls == paid == 20
+    ray = pytest.importorskip("ray")
+    clusters._refuse_silence(ray.get_runtime_context().gcs_address)  # a cluster that is there answers
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Where somebody listens and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("command", ["profile", "bench"])
+def test_where_no_cluster_answers_is_said_at_once(
+    cli: Callable[..., Any], workspace: Workspace, silent: str, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    monkeypatch.setattr(clusters, "PATIENCE_S", 0.5)
+    with FakeServer() as server, batch_server() as (url, _):
+        web = url.partition("//")[2].partition("/")[0]
+        Path("s.toml").write_text('dataset = ["demo"]\n[spec]\nbackbone = "Logistic"\n[[arms]]\nname = "a"\n')
+        profile = ("profile", "--llm", "qwen", "--engine", "ray", "--base-url", server.url, "--entities", entities(2))
+        ask = profile if command == "profile" else ("bench", "run", "s.toml", "--executor", "ray")
+        for address, words in (
+            ("127.0.0.1:1", "no Ray cluster answers"),
+            ("ray://127.0.0.1:1", "no Ray cluster answers"),
+            (silent, "no Ray cluster answers"),
+            (web, "what answers is no Ray cluster"),
+            ("nowhere", "is no address of a Ray cluster"),
+        ):
+            said = cli(*ask, "--address", address, code=1).stderr
+            assert words in said and address in said and "ray start --head" in said.replace("\n", " ")
+        assert server.calls == 0
 
 
 @pytest.mark.long

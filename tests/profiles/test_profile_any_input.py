@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import tomli_w
-from any_bytes import altered_json, json_values, mutated
+from any_bytes import altered_json, feed, json_values, mutated
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -128,22 +128,22 @@ def test_any_failures(place: Workspace, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "records.jsonl", "journal.jsonl"])
-@given(st.data())
-def test_any_bytes_in_a_set(place: Workspace, name: str, data: st.DataObject) -> None:
-    whole = lines(MANIFEST) if name == "manifest.json" else lines(RECORD)
-    path = place.profiles / "s" / name
-    path.write_bytes(data.draw(mutated(whole)))
-    use_set(place)
-    path.write_bytes(whole)
+def test_any_bytes_in_a_set(place: Workspace, name: str) -> None:
+    def read(data: bytes) -> None:
+        (place.profiles / "s" / name).write_bytes(data)
+        use_set(place)
+
+    feed(mutated(lines(MANIFEST) if name == "manifest.json" else lines(RECORD)), read)
 
 
 @pytest.mark.parametrize("name", ["records.jsonl", "journal.jsonl"])
-@given(st.data())
-def test_any_line_in_a_set(place: Workspace, name: str, data: st.DataObject) -> None:
+def test_any_line_in_a_set(place: Workspace, name: str) -> None:
+    def read(value: Any) -> None:
+        (place.profiles / "s" / name).write_bytes(lines(RECORD, value))
+        use_set(place)
+
     bare = {key: value for key, value in RECORD.items() if key != "text"}
-    value = data.draw(altered_json(RECORD) | altered_json(bare) | json_values())
-    (place.profiles / "s" / name).write_bytes(lines(RECORD, value))
-    use_set(place)
+    feed(altered_json(RECORD) | altered_json(bare) | json_values(), read)
 
 
 def use_prompt(workspace: Workspace) -> None:
@@ -171,13 +171,14 @@ def test_any_template(place: Workspace, value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["mine@1/drug.toml", "schemas/mine.json", "vocabularies/v@1.toml"])
-@given(st.data())
-def test_any_bytes_in_a_prompt(place: Workspace, name: str, data: st.DataObject) -> None:
+def test_any_bytes_in_a_prompt(place: Workspace, name: str) -> None:
     path = place.prompts / name
-    whole = path.read_bytes()
-    path.write_bytes(data.draw(mutated(whole)))
-    use_prompt(place)
-    path.write_bytes(whole)
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        use_prompt(place)
+
+    feed(mutated(path.read_bytes()), read)
 
 
 @given(altered_json(SCHEMA) | json_values())
@@ -223,9 +224,8 @@ def exported(form: Format, workspace: Workspace) -> bytes:
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
-@given(st.data())
-def test_any_imported_bytes(place: Workspace, form: Format, data: st.DataObject) -> None:
-    use_import(place, f"a.{form}", data.draw(mutated(exported(form, place))), form)
+def test_any_imported_bytes(place: Workspace, form: Format) -> None:
+    feed(mutated(exported(form, place)), lambda data: use_import(place, f"a.{form}", data, form), files=3)
 
 
 @given(st.dictionaries(st.sampled_from([*RECORD, *HAND, "other"]), json_values(), min_size=1, max_size=6))

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from l2aco.entities import Entity, EntityKind
 from l2aco.files import write_json
+from l2aco.llm.fake.engine import fake_answer
 from l2aco.profiles.audit.compare import compare_sets
 from l2aco.profiles.audit.duplicates import find_groups
 from l2aco.profiles.audit.leakage import check_leakage
@@ -223,3 +225,11 @@ def test_two_sets_are_compared_field_by_field(tmp_path: Path) -> None:
         "agreement": 1.0,
         "by_chance": 1.0,
     }
+
+
+def test_what_the_fake_model_says_has_an_end(cli: Callable[..., Any], workspace: Workspace) -> None:
+    listed = workspace.root / "entities.csv"
+    listed.write_text("name,kind\n" + "".join(f"E{number},{kind}\n" for number in range(9) for kind in EntityKind))
+    cli("profile", "--llm", "fake", "--entities", listed, "-q")
+    assert check_wording(ProfileSet(workspace.profiles / "fake").records()).cut_off == []
+    assert [fake_answer({"type": "string", "maxLength": most}, 1) for most in (0, 1, 7)] == ["", ".", "Fake: ."]

@@ -151,6 +151,7 @@ def test_any_line_of_an_answer_file(line: bytes) -> None:
 
 @pytest.mark.vllm
 @pytest.mark.long
+@pytest.mark.timeout(2400)
 def test_the_real_run_batch(cli: Cli, workspace: Workspace, tmp_path: Path) -> None:
     """Twenty requests through vLLM's run-batch, with the Python and the model that the environment names."""
     import os
@@ -159,15 +160,17 @@ def test_the_real_run_batch(cli: Cli, workspace: Workspace, tmp_path: Path) -> N
     if not python or not model:
         pytest.skip("L2ACO_VLLM_PYTHON and L2ACO_VLLM_MODEL name a Python with vLLM and a model folder")
     listed = entities(workspace.root, 20)
-    made = ("profiles", "requests", "small", "--llm", f"vllm:{model}", "--prompt", "brief", "--max-tokens", 256)
+    made = ("profiles", "requests", "small", "--llm", f"vllm:{model}", "--prompt", "brief", "--max-tokens", 1200)
     cli(*made, "--entities", listed, "-o", "out")
     source = next(Path("out").glob("requests-*"))
     flags = ["--dtype", "bfloat16", "--enforce-eager", "--max-model-len", "2048", "--max-num-seqs", "8"]
     command = [python, "-m", "vllm.entrypoints.openai.run_batch", "-i", str(source), "-o", "out/answers.jsonl"]
-    subprocess.run([*command, "--model", model, *flags], check=True, stdout=sys.stderr, timeout=1500)
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    subprocess.run([*command, "--model", model, *flags], check=True, stdout=sys.stderr, timeout=2000, env=offline)
     told = json.loads(cli("profiles", "answers", "out", "--json", code=None).stdout)
     assert told.get("foreign", 0) == 0
     assert sum(told.get(name, 0) for name in ("answered", "to_repair", "failed")) == 20
+    print(f"\n{told}")
 
 
 def test_a_folder_that_is_called_like_answers_is_none(cli: Cli, workspace: Workspace) -> None:

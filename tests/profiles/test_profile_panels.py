@@ -180,7 +180,7 @@ def test_a_response_table_that_does_not_fit_says_how_it_should_be(tmp_path: Path
         check_response(open_profile_set("reference", workspace), table(tmp_path / "r.csv", {"A": [0] * 9}, names))
 
 
-def test_any_response_table(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_any_response_table(tmp_path: Path) -> None:
     profiles = a_set(tmp_path / "s", [*random_lines(9), drug("A", "MEK")])
     path = table(tmp_path / "t.csv", {"A": list(range(9))}, [f"L{n}" for n in range(9)])
 
@@ -188,7 +188,7 @@ def test_any_response_table(request: pytest.FixtureRequest, tmp_path: Path) -> N
         path.write_bytes(data)
         check_response(profiles, path).rows()
 
-    feed(request, mutated(path.read_bytes()), read)
+    feed(mutated(path.read_bytes()), read)
 
 
 def test_the_reference_panel_is_scored_too(tmp_path: Path, workspace: Workspace) -> None:

@@ -14,10 +14,14 @@ import polars as pl
 import pytest
 from any_bytes import altered_json, arrays, dumps, feed, frames, json_texts, kept, mutated
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from l2aco.data.splits.spec import SplitSpec
+from l2aco.embeddings.spec import EmbedSpec
 from l2aco.entities import EntityKind
 from l2aco.errors import DamagedError, L2aCoError
-from l2aco.files import sha256_bytes
+from l2aco.files import checked_spec, sha256_bytes
+from l2aco.profiles.spec import ProfileSpec
 from l2aco.runs.compare import compare_runs
 from l2aco.runs.ensemble import MEMBERS
 from l2aco.runs.evaluate import better_naive, comparison, evaluate_run, group_rows, summarise
@@ -124,31 +128,48 @@ def test_the_runs_of_these_tests_are_sound(broken: Broken) -> None:
         use(broken(name, {}))
 
 
-def test_any_manifest(request: Any, broken: Broken) -> None:
-    feed(request, json_texts(), lambda text: look(broken("MLP", {}, text)))
+def test_any_manifest(broken: Broken) -> None:
+    feed(json_texts(), lambda text: look(broken("MLP", {}, text)))
 
 
-def test_a_manifest_with_anything_in_its_places(request: Any, broken: Broken, sound: dict[str, Run]) -> None:
-    feed(request, altered_json(sound["MLP"].manifest), lambda value: look(broken("MLP", {}, value)))
+def test_a_manifest_with_anything_in_its_places(broken: Broken, sound: dict[str, Run]) -> None:
+    feed(altered_json(sound["MLP"].manifest), lambda value: look(broken("MLP", {}, value)))
 
 
-def test_metrics_with_anything_in_their_places(request: Any, broken: Broken, sound: dict[str, Run]) -> None:
+def test_metrics_with_anything_in_their_places(broken: Broken, sound: dict[str, Run]) -> None:
     valid = json.loads((sound["MLP"].path / "metrics.json").read_text())
     few = {**valid, "test": {**valid["test"], "per_cell_line": {}}}
     either = altered_json(few).map(dumps) | json_texts()
-    feed(request, either, lambda text: look(broken("MLP", {"metrics.json": text.encode()})))
+    feed(either, lambda text: look(broken("MLP", {"metrics.json": text.encode()})))
+
+
+SPECS_OF_USERS = [
+    (
+        TrainSpec,
+        {**SPECS["offset"], "store": ["a"], "split": {"setting": "random", "fold": 1}, "align": {"loss": "none"}},
+    ),
+    (SplitSpec, {"setting": "random", "fold": 1, "folds": 5, "seed": 3}),
+    (EmbedSpec, {"sets": ["a"], "encoder": "minilm"}),
+    (ProfileSpec, {"llm": "fake", "prompt": "plain", "seed": 1}),
+]
+
+
+@pytest.mark.parametrize(("kind", "valid"), SPECS_OF_USERS, ids=[kind.__name__ for kind, _ in SPECS_OF_USERS])
+def test_a_spec_with_anything_in_its_places(kind: type[BaseModel], valid: dict[str, Any]) -> None:
+    checked_spec(kind, valid)
+    feed(altered_json(valid), lambda value: checked_spec(kind, value), len(SPECS_OF_USERS))
 
 
 @pytest.mark.parametrize(
     "name", ["environment.json", "spec.toml", "history.csv", "predictions.parquet", "entities.parquet"]
 )
-def test_files_with_any_bytes(request: Any, broken: Broken, sound: dict[str, Run], name: str) -> None:
+def test_files_with_any_bytes(broken: Broken, sound: dict[str, Run], name: str) -> None:
     valid = (sound["MLP"].path / name).read_bytes()
-    feed(request, mutated(valid), lambda data: look_at(broken("MLP", {name: data}), name))
+    feed(mutated(valid), lambda data: look_at(broken("MLP", {name: data}), name))
 
 
 @pytest.mark.parametrize("name", ["predictions.parquet", "entities.parquet"])
-def test_parquet_of_any_columns(request: Any, broken: Broken, sound: dict[str, Run], name: str) -> None:
+def test_parquet_of_any_columns(broken: Broken, sound: dict[str, Run], name: str) -> None:
     table = pl.read_parquet(sound["MLP"].path / name)
 
     def read(frame: pl.DataFrame) -> None:
@@ -158,7 +179,7 @@ def test_parquet_of_any_columns(request: Any, broken: Broken, sound: dict[str, R
             made.write_parquet(stream)
             look_at(broken("MLP", {name: stream.getvalue()}), name)
 
-    feed(request, frames(table.columns, len(table)), read, files=2)
+    feed(frames(table.columns, len(table)), read, files=2)
 
 
 MODELS = [
@@ -172,13 +193,13 @@ FILES = [name for _, name in MODELS]
 
 
 @pytest.mark.parametrize(("backbone", "name"), MODELS)
-def test_models_with_any_bytes(request: Any, broken: Broken, sound: dict[str, Run], backbone: str, name: str) -> None:
+def test_models_with_any_bytes(broken: Broken, sound: dict[str, Run], backbone: str, name: str) -> None:
     valid = (sound[backbone].path / name).read_bytes()
-    feed(request, mutated(valid), lambda data: ask(broken(backbone, {name: data})), FILES.count(name))
+    feed(mutated(valid), lambda data: ask(broken(backbone, {name: data})), len(MODELS))
 
 
 @pytest.mark.parametrize(("backbone", "name"), [(model, file) for model, file in MODELS if file.endswith(".npz")])
-def test_npz_of_any_arrays(request: Any, broken: Broken, sound: dict[str, Run], backbone: str, name: str) -> None:
+def test_npz_of_any_arrays(broken: Broken, sound: dict[str, Run], backbone: str, name: str) -> None:
     with np.load(sound[backbone].path / name) as stored:
         valid = {part: stored[part] for part in stored.files}
 
@@ -187,7 +208,7 @@ def test_npz_of_any_arrays(request: Any, broken: Broken, sound: dict[str, Run], 
         np.savez(stream, **{**valid, change[0]: change[1]})
         ask(broken(backbone, {name: stream.getvalue()}))
 
-    feed(request, st.tuples(st.sampled_from(sorted(valid)), arrays(40, 3)), read, FILES.count(name))
+    feed(st.tuples(st.sampled_from(sorted(valid)), arrays(40, 3)), read, FILES.count(name))
 
 
 @pytest.mark.parametrize(("backbone", "name"), [("Mixed", "model.npz"), ("offset", "offset.npz")])
@@ -226,7 +247,7 @@ def test_weights_and_calibrations_that_are_no_numbers_are_refused(
         ask(broken("MLP", {"metrics.json": json.dumps(metrics).encode()}))
 
 
-def test_any_archive_of_runs(request: Any, sound: dict[str, Run], workspace: Workspace) -> None:
+def test_any_archive_of_runs(sound: dict[str, Run], workspace: Workspace) -> None:
     path = workspace.root / "run.zip"
     export_run(sound["Mixed"], path)
 
@@ -240,10 +261,10 @@ def test_any_archive_of_runs(request: Any, sound: dict[str, Run], workspace: Wor
             raise
 
     read(path.read_bytes())
-    feed(request, mutated(path.read_bytes()), read)
+    feed(mutated(path.read_bytes()), read)
 
 
-def test_any_members_of_an_ensemble(request: Any, broken: Broken, sound: dict[str, Run], workspace: Workspace) -> None:
+def test_any_members_of_an_ensemble(broken: Broken, sound: dict[str, Run], workspace: Workspace) -> None:
     members = [sound["Mixed"], sound["MLP"]]
     made = make_ensemble(members, members[0].workspace)
     for run in members:
@@ -260,6 +281,6 @@ def test_any_members_of_an_ensemble(request: Any, broken: Broken, sound: dict[st
             with pytest.raises(DamagedError) as told:
                 read(dumps(wrong))
             assert "l2aco ensemble" in str(told.value.remedy) and MEMBERS in str(told.value.where)
-        feed(request, altered_json(valid).map(dumps) | json_texts(), read)
+        feed(altered_json(valid).map(dumps) | json_texts(), read)
     finally:
         del sound["ensemble"]

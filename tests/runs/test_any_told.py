@@ -12,7 +12,7 @@ from l2aco.recommend.told import read_told
 
 
 @pytest.mark.parametrize("name", ["told.json", "told.txt"])
-def test_any_file_that_tells_of_a_line(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> None:
+def test_any_file_that_tells_of_a_line(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
 
     def read(data: bytes) -> None:
@@ -21,4 +21,4 @@ def test_any_file_that_tells_of_a_line(request: pytest.FixtureRequest, tmp_path:
         assert isinstance(told.fields, dict) and (told.text is None or told.text.strip())
 
     texts = json_texts().map(lambda text: text.encode("utf-8", "surrogatepass"))
-    feed(request, st.one_of(texts, mutated(b'{"doubling_time": 31.5, "TP53": true, "classes": {"EGFR": 3}}')), read)
+    feed(st.one_of(texts, mutated(b'{"doubling_time": 31.5, "TP53": true, "classes": {"EGFR": 3}}')), read)

@@ -8,6 +8,7 @@ import zipfile
 import polars as pl
 import pytest
 
+from l2aco.bounds import MAX_WHOLE
 from l2aco.files import sha256_bytes, sha256_file
 from l2aco.runs.run import list_runs, open_run
 from l2aco.runs.spec import TrainSpec
@@ -66,7 +67,7 @@ def test_an_archive_that_is_none_leaves_nothing(kept, cli, tmp_path):
 
     def refused(entries, code=1):
         bad = tmp_path / "bad.zip"
-        with zipfile.ZipFile(bad, "w") as archive:
+        with zipfile.ZipFile(bad, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in entries.items():
                 archive.writestr(name, data)
         error = cli("runs", "import", bad, "-w", there, code=code).stderr
@@ -77,6 +78,8 @@ def test_an_archive_that_is_none_leaves_nothing(kept, cli, tmp_path):
     assert "no file of a run" in refused(files | {f"{network.id}/a/b": b""})
     assert "does not name" in refused(files | {f"{network.id}/more": b""})
     assert "checksum" in refused(files | {f"{network.id}/metrics.json": b"{}"})
+    large = b"[" + b" " * MAX_WHOLE + b"]"  # a tenth of a percent of that, as it is packed
+    assert f"more than {MAX_WHOLE:,} bytes" in refused(files | {f"{network.id}/manifest.json": large})
     assert "without its manifest" in refused({f"{network.id}/metrics.json": b"{}"})
     (tmp_path / "text.zip").write_text("no archive")
     assert "is no archive" in cli("runs", "import", tmp_path / "text.zip", "-w", there, code=1).stderr

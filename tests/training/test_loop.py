@@ -255,7 +255,7 @@ def test_epoch_seeds_do_not_collide():
     assert len(seeds) == 1600
 
 
-def test_any_state_of_an_unfinished_run(request, tmp_path):
+def test_any_state_of_an_unfinished_run(tmp_path):
     path = tmp_path / "state.pt"
     stopped = fit(Recipe(epochs=1, batch_size=32))
     stopped.run()
@@ -265,4 +265,4 @@ def test_any_state_of_an_unfinished_run(request, tmp_path):
         path.write_bytes(data)
         load_state(fit(), path)
 
-    feed(request, mutated(path.read_bytes()), read)
+    feed(mutated(path.read_bytes()), read)

@@ -75,7 +75,7 @@ def test_a_log_that_tells_no_search_is_said_and_kept(searched, cli):
     cli(*asked)
 
 
-def test_any_log_of_a_search(request, searched):
+def test_any_log_of_a_search(searched):
     optuna = pytest.importorskip("optuna")
     log, _ = searched
     ranges = parse_space(("strength=0.1:1",))
@@ -88,4 +88,4 @@ def test_any_log_of_a_search(request, searched):
     read(good)
     events = [json.loads(line) for line in good.splitlines()]
     odd = st.builds(lambda value: "".join(dumps(event) + "\n" for event in value).encode(), altered_json(events))
-    feed(request, mutated(good) | odd, read)
+    feed(mutated(good) | odd, read)

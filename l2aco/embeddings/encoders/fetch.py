@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from l2aco.bounds import read_whole
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.errors import InputError, UnavailableError, UsageError
 from l2aco.files import describe_validation
@@ -242,7 +243,7 @@ def _json(path: Path) -> Any:
     if not path.exists():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_whole(path))
     except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"cannot be read ({str(error)[:200]})", where=path) from None
 

@@ -7,6 +7,7 @@ index is built and kept in the manifest.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise, product
 from typing import Any
 
@@ -15,10 +16,11 @@ import numpy as np
 from l2aco.embeddings.store import gpu
 from l2aco.embeddings.store.exact import exact_search, merge, unit_queries
 from l2aco.embeddings.store.generation import Generation
-from l2aco.embeddings.store.index_file import write_index
+from l2aco.embeddings.store.index_file import map_index, write_index
 from l2aco.embeddings.store.manifest import CANDIDATES, EFFORT, FileInfo, IndexInfo
+from l2aco.embeddings.store.stretches import write_in_stretches
 from l2aco.errors import UsageError
-from l2aco.progress import Progress
+from l2aco.progress import Advance, Progress
 
 CHOICES = ("auto", "flat", "hnsw", "ivfpq")
 FLAT_ROWS = 100_000
@@ -125,28 +127,31 @@ def rescore(generation: Generation, queries: np.ndarray, rows: np.ndarray, k: in
 
 
 def build_index(generation: Generation, kind: str, file: str, progress: Progress) -> IndexInfo | None:
-    """Build an index over all rows, find the least effort that reaches TARGET_RECALL, and write it.
+    """Write an index over all rows, and find the least effort that reaches TARGET_RECALL.
 
     None, with a line that says so, where no effort reaches it: the store is then searched exactly.
     """
 
-    total = generation.manifest.total
+    total, path = generation.manifest.total, generation.root / "index" / file
     with progress.task(f"building {kind} over {total:,} vectors", total=total, unit="vectors") as advance:
-        index = _new_index(generation, kind)
-        for segment in generation.segments:
-            for start in range(0, segment.rows, 65_536):
-                block = np.ascontiguousarray(segment.vectors[start : start + 65_536])
-                index.add(block)
-                advance(len(block))
+        new = _new_index(generation, kind)
+        shape = _shape(new, kind)
+        if kind == "hnsw":
+            for block in _blocks(generation, advance):
+                new.add(block)
+            write_index(new, path)
+        else:
+            write_in_stretches(new, _blocks(generation, advance), path)
+        del new
+    index = map_index(path, kind)
     effort, candidates, recall, queries = _tune(generation, index, kind)
     name = EFFORT[kind]
     progress.say(f"{kind} index: recall@10 {recall:.3f} at {name} {effort}, on {queries} of its own rows.")
     if recall < TARGET_RECALL:
         progress.say("That is too little: the store is searched exactly.")
+        path.unlink()
         return None
-    path = generation.root / "index" / file
-    write_index(index, path)
-    parameters = {name: effort, CANDIDATES: candidates, **_shape(index, kind)}
+    parameters = {name: effort, CANDIDATES: candidates, **shape}
     return IndexInfo(
         kind=kind,
         rows=total,
@@ -155,6 +160,15 @@ def build_index(generation: Generation, kind: str, file: str, progress: Progress
         queries=queries,
         file=FileInfo.of(generation.root, path),
     )
+
+
+def _blocks(generation: Generation, advance: Advance) -> Iterator[np.ndarray]:
+    """float32 (b, D): all rows, as they lie in the mapped files."""
+    for segment in generation.segments:
+        for start in range(0, segment.rows, 65_536):
+            block = np.ascontiguousarray(segment.vectors[start : start + 65_536])
+            yield block
+            advance(len(block))
 
 
 def _new_index(generation: Generation, kind: str) -> Any:

@@ -21,14 +21,19 @@ from l2aco.files import atomic_path
 
 def write_index(index: Any, path: Path) -> None:
     """Write an index atomically; raises OSError where FAISS cannot write it."""
+    with atomic_path(path) as partial:
+        write_faiss(index, partial)
+
+
+def write_faiss(index: Any, path: Path) -> None:
+    """FAISS's own writing; raises OSError where it cannot."""
     import faiss
 
-    with atomic_path(path) as partial:
-        try:
-            faiss.write_index(index, str(partial))
-        except RuntimeError as error:  # FAISS wraps what the system said
-            full = os.strerror(errno.ENOSPC) in str(error)
-            raise OSError(errno.ENOSPC if full else errno.EIO, str(error).splitlines()[0], str(path)) from None
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:  # FAISS wraps what the system said
+        full = os.strerror(errno.ENOSPC) in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error).splitlines()[0], str(path)) from None
 
 
 def read_index(root: Path, info: IndexInfo, dimension: int) -> Any:
@@ -37,7 +42,7 @@ def read_index(root: Path, info: IndexInfo, dimension: int) -> Any:
     try:
         if message := check_file(root, info.file, content=True):
             raise ValueError(message)
-        index = _read(path, info.kind)
+        index = map_index(path, info.kind)
         if index.ntotal != info.rows or index.d != dimension:
             raise ValueError(f"holds {index.ntotal:,} x {index.d}, not {info.rows:,} x {dimension}")
         if info.kind == "ivfpq":
@@ -48,7 +53,8 @@ def read_index(root: Path, info: IndexInfo, dimension: int) -> Any:
         raise DamagedError(said, where=path, remedy=REPAIR.format(name=root.name)) from None
 
 
-def _read(path: Path, kind: str) -> Any:
+def map_index(path: Path, kind: str) -> Any:
+    """The index of a file that is trusted, mapped where its kind allows. Raises ValueError, RuntimeError."""
     import faiss
 
     mapped = kind == "ivfpq"

@@ -7,6 +7,8 @@ hold what is asked for.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -165,6 +167,24 @@ def write_segment(
         vectors=FileInfo.of(root, vectors),
         records=FileInfo.of(root, records),
     )
+
+
+def link_segment(source: Path, info: SegmentInfo, root: Path, name: str) -> SegmentInfo:
+    """The files of a segment of the store `source` under another name in the store `root`: linked, since they never
+    change, else copied."""
+
+    def linked(file: FileInfo) -> FileInfo:
+        old = source / file.path
+        new = root / "segments" / (name + old.suffix)
+        with atomic_path(new) as partial:
+            partial.unlink(missing_ok=True)
+            try:
+                os.link(old, partial)
+            except OSError:
+                shutil.copyfile(old, partial)
+        return file.model_copy(update={"path": new.relative_to(root).as_posix()})
+
+    return info.model_copy(update={"name": name, "vectors": linked(info.vectors), "records": linked(info.records)})
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

@@ -189,6 +189,14 @@ class EmbeddingStore:
         self.generation, report = write.upsert(self.generation, records, vectors, precision)
         return report
 
+    def adopt(self, other: EmbeddingStore) -> UpsertReport:
+        """Add the records of another store of this encoder, or replace with them, as `upsert` does.
+
+        Its segments are linked, or copied where they cannot be; neither its vectors nor its texts are read.
+        """
+        self.generation, report = write.adopt(self.generation, other.generation)
+        return report
+
     def delete(self, kind: str | None = None, where: Mapping[str, Any] | None = None) -> int:
         """Delete the matching records and return how many; the space is freed by `compact`."""
         self.generation, count = write.delete(self.generation, kind, where)

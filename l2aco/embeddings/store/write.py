@@ -27,6 +27,7 @@ from l2aco.embeddings.store.segments import (
     LIGHT,
     StoreRecord,
     checked_vectors,
+    link_segment,
     records_frame,
     schema,
     write_array,
@@ -117,6 +118,24 @@ def upsert(
         after = _next(now, {"segments": (*now.manifest.segments, segment)}, dead=dead)
         after = _join_small(after, MOST_SEGMENTS, Silent())
     return after, UpsertReport(added=frame.height - len(old), replaced=len(old))
+
+
+def adopt(before: Generation, other: Generation) -> tuple[Generation, UpsertReport]:
+    """See `EmbeddingStore.adopt`."""
+    if not len(other):
+        return before, UpsertReport(0, 0)
+    with writing(before.root):
+        now = before.newest()
+        old = now.rows_of(other.narrow, IDENTITY)
+        names = (f"{now.manifest.generation + 1:08d}-{number}" for number in range(len(other.segments)))
+        taken = tuple(
+            link_segment(other.root, info, now.root, name)
+            for info, name in zip(other.manifest.segments, names, strict=True)
+        )
+        dead = np.concatenate([_also_dead(now, old), np.flatnonzero(~other.alive) + now.manifest.total])
+        after = _next(now, {"segments": (*now.manifest.segments, *taken)}, dead=dead)
+        after = _join_small(after, MOST_SEGMENTS, Silent())
+    return after, UpsertReport(added=len(other) - len(old), replaced=len(old))
 
 
 def delete(before: Generation, kind: str | None, where: Mapping[str, Any] | None) -> tuple[Generation, int]:

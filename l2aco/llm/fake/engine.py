@@ -67,7 +67,8 @@ def _value(schema: Mapping[str, Any], chance: random.Random) -> Any:
         return [_value(schema["items"], chance) for _ in range(count)]
     if kind == "string":
         text = "Fake: " + " ".join(chance.choices(_WORDS, k=8))
-        return text[: schema.get("maxLength", len(text))]
+        most = schema.get("maxLength", len(text) + 1)
+        return (text[: max(most - 1, 0)] + ".")[:most]  # a whole sentence, however short
     if kind == "boolean":
         return chance.random() < 0.5
     low = schema.get("minimum", 0)

@@ -204,7 +204,7 @@ class Mixed(Estimator):
 
     @cached_property
     def _draws(self) -> Draws:
-        return draw_posterior(self.state)
+        return draw_posterior(self.state, tolerance=1e-2)  # errs by a twentieth of what another 32 draws would differ
 
     def arrays(self) -> dict[str, Array]:
         numbers = {"of_drugs": _numbers(self.drugs), "of_lines": _numbers(self.lines)}
