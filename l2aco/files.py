@@ -22,7 +22,6 @@ from l2aco.errors import DamagedError, InputError, LockedError, UsageError
 
 Spec = TypeVar("Spec", bound=BaseModel)
 
-
 MAX_NAME = 200
 """Bytes; with what is put around a name while it is written, a file system takes 255."""
 
