@@ -47,8 +47,10 @@ dist-check:
 	$(DIST)/env/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(DIST) .
 	$(DIST)/env/bin/python -m pip install --quiet --constraint constraints.txt torch
 	$(DIST)/env/bin/python -m pip install --quiet --constraint constraints.txt "$$(ls $(DIST)/l2aco-*.whl)[offline]"
-	cd $(DIST) && env/bin/l2aco doctor && env/bin/l2aco profile --llm reference -w work && env/bin/l2aco embed -w work \
-		--encoder minilm && env/bin/l2aco train -w work --set epochs=3 && env/bin/l2aco recommend -w work --cell MCF7
+	cd $(DIST) && export OMP_NUM_THREADS=1 L2ACO_WORKSPACE=work PATH="$$PWD/env/bin:$$PATH" && l2aco doctor \
+		&& l2aco profile --llm fake --kind cell_line && l2aco embed fake --encoder minilm && l2aco embed reference-panel \
+		&& l2aco search melanoma --store fake--minilm && l2aco train --set epochs=3 --store reference-panel--fields \
+		&& l2aco recommend --cell MCF7
 	du -sh $(DIST)/env
 
 clean:

@@ -71,6 +71,11 @@ class Workspace(Shown):
             raise UsageError("the workspace is a file", where=self.root, remedy="Name a folder with --workspace.")
         self.settings = _together(user_settings(), _read_settings(self.root / SETTINGS_FILE), trust)
 
+    @classmethod
+    def at(cls, where: Workspace | str | Path | None) -> Workspace:
+        """Itself, or the one of a folder; None: as `Workspace()`."""
+        return where if isinstance(where, Workspace) else cls(where)
+
     def facts(self) -> dict[str, str]:
         """Where it is, and how much is in it."""
         held = {"profile sets": self.profiles, "stores": self.embeddings, "data sets": self.data, "runs": self.runs}
@@ -172,6 +177,11 @@ def bundled(kind: str) -> Path:
     package = Path(__file__).parent
     packed = package / "_bundled" / kind
     return packed if packed.is_dir() else package.parent / kind
+
+
+def shipped_suites() -> list[str]:
+    """The names of the suites that come with L2aCo."""
+    return sorted(path.stem for path in bundled("benchmarks/suites").glob("*.toml"))
 
 
 def user_cache() -> Path:

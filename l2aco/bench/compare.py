@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from l2aco.bench.rows import Rows
 from l2aco.bench.statistics import MEASURES, UNDEFINED, Difference, difference, resampled
 from l2aco.entities import EntityIndex, EntityKind
 from l2aco.errors import InputError, UsageError
+from l2aco.runs.evaluate import warnings_of
 from l2aco.runs.pairs import read_pairs
 from l2aco.runs.run import Run, open_run
 from l2aco.workspace import Workspace
@@ -30,7 +31,8 @@ class Comparison:
     """Two predictors on the rows that both have.
 
     measures: (first, second, first minus second) by name. lines: their AUROC within each cell line, where they differ
-    most first. rows: the triples that they rank most differently. undefined: why a measure is, by name.
+    most first. rows: the triples that they rank most differently. undefined: why a measure is, by name. warnings: what
+    nobody may overlook of the runs.
     """
 
     first: str
@@ -42,6 +44,7 @@ class Comparison:
     lines: list[dict[str, Any]]
     rows: list[dict[str, Any]]
     undefined: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
     def table(self) -> list[dict[str, Any]]:
         """One row a measure."""
@@ -76,7 +79,8 @@ def compare(first: str, second: str, workspace: Workspace) -> Comparison:
         for run, name in zip(runs, (first, second), strict=True)
     ]
     names = [run.id if run is not None else Path(name).name for run, name in zip(runs, (first, second), strict=True)]
-    return _compared(names, tables, _of_run(known, "label", "score"))
+    found = _compared(names, tables, _of_run(known, "label", "score"))
+    return replace(found, warnings=tuple(warnings_of(*(run for run in runs if run is not None))))
 
 
 def _of_run(run: Run, *columns: str) -> pl.DataFrame:

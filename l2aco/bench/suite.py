@@ -45,7 +45,7 @@ from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.files import describe_validation, is_name, read_toml
 from l2aco.runs.naive import naive_predictors
 from l2aco.runs.spec import TrainSpec
-from l2aco.workspace import Workspace, bundled
+from l2aco.workspace import Workspace, bundled, shipped_suites
 
 LONG_TAIL = "long-tail"
 MODEL = "{model}"
@@ -191,11 +191,6 @@ class Cell:
         split = self.spec.split
         setting = f"{split.setting}-{split.shots}-shots" if split.setting == LONG_TAIL else split.setting
         return str(self.spec.dataset), setting, split.seed, split.fold
-
-
-def shipped_suites() -> list[str]:
-    """The names of the suites that come with L2aCo."""
-    return sorted(path.stem for path in bundled("benchmarks/suites").glob("*.toml"))
 
 
 def load_suite(name: str, **changes: Any) -> Suite:

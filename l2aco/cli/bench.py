@@ -100,6 +100,8 @@ def compare(
     from l2aco.bench.compare import compare as compared
 
     found = compared(first, second, shell.workspace)
+    for warning in found.warnings:
+        shell.warn(warning)
     if json:
         shell.json(asdict(found))
         return

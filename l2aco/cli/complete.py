@@ -64,9 +64,9 @@ def _sets(workspace: Workspace) -> Iterable[str]:
 
 
 def _suites(workspace: Workspace) -> Iterable[str]:
-    from l2aco.workspace import bundled
+    from l2aco.workspace import shipped_suites
 
-    return (path.stem for path in bundled("benchmarks/suites").glob("*.toml"))
+    return shipped_suites()
 
 
 def _public(workspace: Workspace) -> Iterable[str]:

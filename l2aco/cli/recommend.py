@@ -122,12 +122,13 @@ def recommend(
 def _design(shell: Shell, desk: Desk, count: int, output: Path | None, json: bool) -> None:
     from l2aco.recommend.design import design_rows
     from l2aco.recommend.lines import write_rows
+    from l2aco.runs.evaluate import warnings_of
 
     rows = [row for line in desk.lines for row in design_rows(desk, line, count)]
     shell.say("gain: the share that a measurement takes off what is uncertain of the order of the line's pairs")
     shell.say("left: the share that is uncertain after it and those above it")
-    if desk.run.simulated:
-        shell.warn("SIMULATED data: these pairs mean nothing about the real drugs.")
+    for warning in warnings_of(desk.run):
+        shell.warn(warning)
     shell.table(rows, json=json)
     if output is not None:
         write_rows(rows, output)
@@ -137,18 +138,23 @@ def _design(shell: Shell, desk: Desk, count: int, output: Path | None, json: boo
 def _print(shell: Shell, found: Sequence[Recommendation], reasons: bool, json: bool) -> None:
     if json:
         for one in found:
-            shell.say(one.caption)
+            _remark(shell, one)
         shell.json([pair.as_dict() for one in found for pair in one.pairs])
         return
     for one in found:
-        for note in one.notes:
-            shell.say(note)
+        _remark(shell, one)
         shell.table([pair.as_row() for pair in one.pairs], title=one.cell_line if len(found) > 1 else None)
         for pair in one.pairs if reasons else ():
             shell.print(f"\n{pair.rank}. {pair.drug_a} + {pair.drug_b}")
             for sign, texts in (("+", pair.reasons.supports), ("-", pair.reasons.against), (" ", pair.reasons.about)):
                 for text in texts:
                     shell.print(f"   {sign} {text}")
+
+
+def _remark(shell: Shell, one: Recommendation) -> None:
+    warnings = one.warnings
+    for note in one.notes:
+        (shell.warn if note in warnings else shell.say)(note)
 
 
 def register(app: typer.Typer) -> None:

@@ -67,9 +67,12 @@ def compare(
 ) -> None:
     """Show runs side by side with only the settings in which they differ."""
     from l2aco.runs.compare import compare_runs
+    from l2aco.runs.evaluate import warnings_of
     from l2aco.runs.run import list_runs, open_run
 
     chosen = [open_run(name, shell.workspace) for name in runs] if runs else list_runs(shell.workspace)
+    for warning in warnings_of(*chosen):
+        shell.warn(warning)
     shell.table(compare_runs(chosen), json=json, empty="There is no run yet.")
 
 

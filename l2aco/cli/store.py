@@ -86,7 +86,8 @@ def search(
         if not equals or not name.strip():
             raise UsageError(f"'{item}' is no condition", remedy="Write --where tissue=skin.")
         conditions[name.strip()] = value.strip()
-    chosen = choose_store(shell.workspace, store, progress=shell)
+    suits = (lambda store: not store.encoder.columns) if text is not None else (lambda _: True)
+    chosen = choose_store(shell.workspace, store, suits=suits, progress=shell)
     wanted = parse_kind(kind).value if kind else None
     if entity is not None:
         found, hits = search_entity(chosen, entity, top, kind=wanted, where=conditions, exact=exact)

@@ -166,7 +166,7 @@ def _tell(shell: Shell, runs: list[Run], json: bool) -> None:
 
     rows = comparison(runs[0], runs[0].metrics) if len(runs) == 1 else summarise(runs)
     helped = did_it_help(runs[0], shell.workspace) if len(runs) == 1 else ""
-    for warning in dict.fromkeys(warning for run in runs for warning in warnings_of(run)):
+    for warning in warnings_of(*runs):
         shell.warn(warning)
     if json:
         shell.json({"runs": [run.id for run in runs], "table": rows, "knowledge": helped or None})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 from l2aco.data.dataset import DataSet
 from l2aco.data.sources.demo import DEMO, write_demo
@@ -12,11 +13,14 @@ from l2aco.progress import Progress
 from l2aco.workspace import Workspace, names_in
 
 
-def open_dataset(name: str, workspace: Workspace) -> DataSet:
-    """The data set called `name` in the workspace, case apart where none is called exactly so.
+def open_dataset(name: str | DataSet, workspace: Workspace | str | Path | None = None) -> DataSet:
+    """The data set called `name` in the workspace, case apart where none is called exactly so; a data set is itself.
 
     Nothing is written. Raises UnknownNameError with the nearest names.
     """
+    if isinstance(name, DataSet):
+        return name
+    workspace = Workspace.at(workspace)
     found = _called(name, workspace)
     if found is None:
         known = {*names_in(workspace.data), DEMO} - {name.casefold()}
@@ -25,9 +29,10 @@ def open_dataset(name: str, workspace: Workspace) -> DataSet:
     return DataSet(workspace.data / found)
 
 
-def open_or_simulate(name: str, workspace: Workspace) -> DataSet:
+def open_or_simulate(name: str | DataSet, workspace: Workspace | str | Path | None = None) -> DataSet:
     """`open_dataset` for a name that a user gave: the demo is there for everybody, and simulated on its first use."""
-    if name.casefold() == DEMO and _called(name, workspace) is None:
+    workspace = Workspace.at(workspace)
+    if isinstance(name, str) and name.casefold() == DEMO and _called(name, workspace) is None:
         with contextlib.suppress(UsageError):  # another process has simulated it meanwhile
             return write_demo(workspace)
     return open_dataset(name, workspace)

@@ -62,8 +62,11 @@ class ImportSpec(BaseModel):
     replace: bool = False
 
 
-def import_dataset(spec: ImportSpec, workspace: Workspace, progress: Progress | None = None) -> DataSet:
+def import_dataset(
+    spec: ImportSpec, workspace: Workspace | str | Path | None = None, progress: Progress | None = None
+) -> DataSet:
     """Read, resolve, merge and write `data/<name>/`; raises InputError with file and line, leaving nothing behind."""
+    workspace = Workspace.at(workspace)
     progress = progress or Silent()
     path = spec.path.expanduser()
     require_there(path, "`l2aco data fetch` gets the public ones.")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,12 +61,15 @@ class EmbedReport:
     cost_usd: float | None = None
 
 
-def embed_profiles(spec: EmbedSpec, workspace: Workspace, progress: Progress | None = None) -> list[EmbedReport]:
+def embed_profiles(
+    spec: EmbedSpec, workspace: Workspace | str | Path | None = None, progress: Progress | None = None
+) -> list[EmbedReport]:
     """Bring the store of every chosen profile set up to date; one report a set.
 
     Raises UnavailableError where the encoder can be had nowhere, MismatchError where a store of that name holds
     vectors of another encoder, InputError for an empty profile. Nothing is half-written.
     """
+    workspace = Workspace.at(workspace)
     progress = progress or default()
     encoder_spec = resolve_encoder(spec.encoder or workspace.settings.encoder or DEFAULT_ENCODER, workspace.settings)
     encoder = make_encoder(

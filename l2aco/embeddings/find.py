@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,10 +26,11 @@ def choose_store(
     *,
     llm: str | None = None,
     encoder: str | None = None,
+    suits: Callable[[EmbeddingStore], bool] = lambda _: True,
     progress: Progress | None = None,
 ) -> EmbeddingStore:
     """The store called `name`; else one of `llm` and `encoder` that holds something: first that of the settings, then
-    the one written last; one without an LLM, or a control, only where there is no other.
+    the one written last; one that does not suit, is without an LLM, or a control, only where there is no other.
 
     Raises UsageError where `name` is a store of something else than `llm` and `encoder`, InputError where none fits. A
     damaged store is left out of the choice where `progress` can be told; else, or where all are, its DamagedError is
@@ -54,11 +55,11 @@ def choose_store(
         )
     settings = workspace.settings
 
-    def rank(store: EmbeddingStore) -> tuple[bool, bool, bool, str, str]:
+    def rank(store: EmbeddingStore) -> tuple[bool, bool, bool, bool, str, str]:
         real = not is_stand_in(store)
         of_llm = _fits(store, settings.llm, None, workspace)
         of_encoder = _fits(store, None, settings.encoder, workspace)
-        return real, of_llm, of_encoder, store.manifest.created_at, store.name
+        return suits(store), real, of_llm, of_encoder, store.manifest.created_at, store.name
 
     return max(fitting, key=rank)
 
@@ -127,7 +128,7 @@ def _way_to_a_store(workspace: Workspace) -> str:
 
 
 def search_text(
-    store: EmbeddingStore,
+    store: EmbeddingStore | str,
     text: str,
     k: int = 10,
     *,
@@ -143,6 +144,7 @@ def search_text(
 
     By an encoder that this installation or `settings` know, `trust` or not: see `encoders.trust.trusted_encoder`.
     """
+    store = open_store(store)
     check_k(k)
     encoder = make_encoder(trusted_encoder(store.encoder, settings, trust=trust), device=device)
     vector = encoder.encode([text], query=True, progress=progress)[0]
@@ -150,7 +152,7 @@ def search_text(
 
 
 def search_entity(
-    store: EmbeddingStore,
+    store: EmbeddingStore | str,
     name: str,
     k: int = 10,
     *,
@@ -162,6 +164,7 @@ def search_entity(
 
     Without `kind`, neighbours are of the entity's own kind. Raises UnknownNameError with the nearest names.
     """
+    store = open_store(store)
     check_k(k)
     entity = find_entity(store, name)
     vectors, _ = store.vectors(entity.kind.value, [entity.id], where=where)

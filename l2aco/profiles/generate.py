@@ -56,7 +56,10 @@ class ProfileReport:
 
 
 def generate_profiles(
-    spec: ProfileSpec, entities: Iterable[Entity], workspace: Workspace, progress: Progress | None = None
+    spec: ProfileSpec,
+    entities: Iterable[Entity],
+    workspace: Workspace | str | Path | None = None,
+    progress: Progress | None = None,
 ) -> ProfileReport:
     """Write a profile of every entity into `profiles/<set>/`, asking only for those that are not there.
 
@@ -64,6 +67,7 @@ def generate_profiles(
     UnavailableError with the ways out where the model cannot be reached, LockedError where another process
     writes the same set; failures of single entities are counted in the report.
     """
+    workspace = Workspace.at(workspace)
     progress = progress or default()
     job = plan_job(spec, workspace)
     length = len(entities) if isinstance(entities, Sized) else None

@@ -301,8 +301,11 @@ def list_profile_sets(workspace: Workspace, bundled: bool = True, progress: Prog
     return found
 
 
-def open_profile_set(name: str, workspace: Workspace) -> ProfileSet:
-    """The workspace's own set called `name`, else the bundled one; raises UnknownNameError."""
+def open_profile_set(name: str | ProfileSet, workspace: Workspace | str | Path | None = None) -> ProfileSet:
+    """The workspace's own set called `name`, else the bundled one, a set being itself; raises UnknownNameError."""
+    if isinstance(name, ProfileSet):
+        return name
+    workspace = Workspace.at(workspace)
     for folder in (workspace.profiles, BUNDLED):
         if (found := opened(folder, name)) is not None:  # one that holds nothing yet is found too
             return found

@@ -30,10 +30,10 @@ from l2aco.recommend.told import Told, vectors_told
 from l2aco.recommend.trust import abstains, margin
 from l2aco.runs.measured import Measured, read_measured
 from l2aco.runs.newcomers import Acquaintances, describe_newcomer
+from l2aco.runs.run import Run, open_run
 
 if TYPE_CHECKING:
     from l2aco.runs.predictor import Predictor
-    from l2aco.runs.run import Run
 
 COMPARABLE = 30
 """Pairs from which the ranks of two lists are compared."""
@@ -41,20 +41,20 @@ REASONED = 50
 """Pairs at the top of a list whose reasons are written."""
 
 
-def rank_pairs(run: Run, cell_line: str, **asked: Any) -> Recommendation:
+def rank_pairs(run: Run | str, cell_line: str, **asked: Any) -> Recommendation:
     """The best pairs for one cell line; see `rank_lines`."""
     return rank_lines(run, [cell_line], **asked)[0]
 
 
 def rank_lines(
-    run: Run,
+    run: Run | str,
     cell_lines: Sequence[str],
     *,
     top: int = 10,
     drugs: Sequence[str] = (),
     only: Only = Only(),
     told: Told = Told(),
-    measured: Path | None = None,
+    measured: str | Path | None = None,
     device: str = "auto",
     progress: Progress = Silent(),
 ) -> list[Recommendation]:
@@ -67,6 +67,7 @@ def rank_lines(
     UnknownNameError with the nearest names, before the model is loaded, InputError where no pair is left, and
     UsageError where something is told of several lines.
     """
+    run = open_run(run)
     if top < 1:
         raise UsageError("--top must be at least 1")
     desk = open_desk(
@@ -243,7 +244,7 @@ def open_desk(
     drugs: Sequence[str] = (),
     only: Only = Only(),
     told: Told = Told(),
-    measured: Path | None = None,
+    measured: str | Path | None = None,
     device: str = "auto",
     progress: Progress = Silent(),
 ) -> Desk:
@@ -269,7 +270,7 @@ def open_desk(
     if told:
         vectors = vectors_told(lines[0], told, acquaintances.stores, run.workspace, progress)
         acquaintances = Acquaintances(run, [lines[0], *given], {lines[0].key: vectors})
-    known = None if measured is None else read_measured(measured, acquaintances)
+    known = None if measured is None else read_measured(Path(measured), acquaintances)
     predictor = _introduced(run, acquaintances, [*lines, *pairs.drugs], known, device)
     return Desk(
         run,

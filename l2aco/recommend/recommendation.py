@@ -161,7 +161,7 @@ class Recommendation(Shown):
     @property
     def notes(self) -> list[str]:
         """What stands above the list, and what speaks against it: one sentence each."""
-        lines = [f"ABSTAINS: {reason}." for reason in self.abstains]
+        lines = self._abstains
         lines += [] if self.correlation is None else [describe_own(self.correlation, self.cell_line)]
         seen = "was seen in training" if self.seen_in_training else "was never seen in training"
         lines.append(f"{self.cell_line} {seen} (run {self.run}).")
@@ -191,16 +191,27 @@ class Recommendation(Shown):
             gone = "1 pair was measured in it and is" if one else f"{self.left_out:,} pairs were measured in it and are"
             lines.append(f"{gone} left out (--all-pairs ranks what was measured too).")
         lines += self._lacks() + [f"{text}." for text in self.new_drugs]
-        if self.simulated:
-            lines.append("SIMULATED data: these pairs mean nothing about the real drugs.")
-        if self.outranked:
-            lines.append(f"On its test rows {self.outranked}.")
+        lines += self._against
         if few := sum(min(pair.training_a, pair.training_b) < FEW for pair in self.pairs):
             hold = "1 pair holds" if few == 1 else f"{few} pairs hold"
             lines.append(
                 f"{hold} a drug with fewer than {FEW} training triples: --min-triples {FEW} leaves such drugs out."
             )
         return lines
+
+    @property
+    def warnings(self) -> list[str]:
+        """Those of `notes` that nobody may overlook."""
+        return self._abstains + self._against
+
+    @property
+    def _abstains(self) -> list[str]:
+        return [f"ABSTAINS: {reason}." for reason in self.abstains]
+
+    @property
+    def _against(self) -> list[str]:
+        simulated = ["SIMULATED data: these pairs mean nothing about the real drugs."] if self.simulated else []
+        return simulated + ([f"On its test rows {self.outranked}."] if self.outranked else [])
 
     @property
     def alone(self) -> str:

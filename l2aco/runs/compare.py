@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from l2aco.runs.evaluate import result_row
-
-if TYPE_CHECKING:
-    from l2aco.runs.run import Run
+from l2aco.runs.run import Run, open_run
 
 
-def compare_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def compare_runs(runs: Sequence[Run | str]) -> list[dict[str, Any]]:
     """One row a run: its id, every setting that is not the same in all of them, and the metrics.
 
     `same_test` says whether the test rows and their labels are those of the first run: only then do the numbers
     compare.
     """
-    flat = [flatten(run.spec.model_dump(mode="json")) for run in runs]
+    opened = [open_run(run) for run in runs]
+    flat = [flatten(run.spec.model_dump(mode="json")) for run in opened]
     names = list(dict.fromkeys(name for spec in flat for name in spec))
     differing = [name for name in names if len({repr(spec.get(name)) for spec in flat}) > 1]
-    tested = [run.tested() for run in runs]
+    tested = [run.tested() for run in opened]
     rows = []
-    for run, spec, rows_of_test in zip(runs, flat, tested, strict=True):
+    for run, spec, rows_of_test in zip(opened, flat, tested, strict=True):
         metrics = result_row(run.id, run.metrics["test"])
         rows.append(
             {

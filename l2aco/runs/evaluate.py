@@ -114,10 +114,14 @@ def naive_rows(dataset: DataSet, split: Split, predicted: Mapping[str, np.ndarra
     ]
 
 
-def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Sequence[Knowledge] = ()) -> list[dict[str, Any]]:
+def evaluate_naive(
+    dataset: DataSet | str, split: SplitSpec, *, knowledge: Sequence[Knowledge] = ()
+) -> list[dict[str, Any]]:
     """Mean test metrics of the naive predictors over the folds of a setting."""
+    from l2aco.data.catalog import open_or_simulate
     from l2aco.data.splits.make import make_split, num_folds
 
+    dataset = open_or_simulate(dataset)
     found: dict[str, list[dict[str, Any]]] = {}
     for fold in range(num_folds(dataset, split)):
         made = make_split(dataset, split.model_copy(update={"fold": fold}))
@@ -126,13 +130,16 @@ def evaluate_naive(dataset: DataSet, split: SplitSpec, *, knowledge: Sequence[Kn
     return [mean_row(model, rows) for model, rows in found.items()]
 
 
-def evaluate_run(run: Run, device: str = "auto") -> dict[str, Any]:
+def evaluate_run(run: Run | str, device: str = "auto") -> dict[str, Any]:
     """`test`: the metrics of a run's test rows, computed anew from its weights; `valid` as they were, since a backbone
     that is fitted at once has taken up those rows since; `ranking`, `abstention` and `calibration` of the test rows
     (`runs.ranking`).
 
     Raises DamagedError for a corrupt file, MismatchError for a run of another version.
     """
+    from l2aco.runs.run import open_run
+
+    run = open_run(run)
     predictor = run.predictor(device)
 
     def rows_of(part: Literal["valid", "test"], *, anew: bool) -> Scored:
@@ -170,17 +177,17 @@ def better_naive(run: Run) -> dict[str, Any] | None:
     return max(better, key=lambda row: row["auroc"], default=None)
 
 
-def warnings_of(run: Run) -> list[str]:
-    """What nobody may overlook who reads the run's numbers: simulated data, and a naive predictor that ranks better."""
-    found = []
-    if run.simulated:
-        found.append("SIMULATED data: these numbers mean nothing about real drugs.")
-    if (better := better_naive(run)) is not None:
-        ours = run.metrics["test"]["pooled"]["auroc"]
-        found.append(
-            f"A naive predictor ranks the test rows better: {better['model']}, AUROC {better['auroc']:.3f}, against "
-            f"{ours:.3f}."
-        )
+def warnings_of(*runs: Run) -> list[str]:
+    """What nobody may overlook who reads the runs' numbers: simulated data, and a naive predictor that ranks better."""
+    simulated = any(run.simulated for run in runs)
+    found = ["SIMULATED data: these numbers mean nothing about real drugs."] if simulated else []
+    for run in runs:
+        if (better := better_naive(run)) is not None:
+            ours = run.metrics["test"]["pooled"]["auroc"]
+            found.append(
+                f"A naive predictor ranks the test rows better: {better['model']}, AUROC {better['auroc']:.3f}, "
+                f"against {ours:.3f}{f' of {run.id}' if len(runs) > 1 else ''}."
+            )
     return found
 
 

@@ -14,7 +14,7 @@ from l2aco.errors import DamagedError, InputError, L2aCoError, UsageError
 from l2aco.files import atomic_folder, atomic_path, is_name, require_there, sha256_bytes, sha256_file
 from l2aco.runs.compare import flatten
 from l2aco.runs.ensemble import MEMBERS, Member, open_member, read_members
-from l2aco.runs.run import Run, list_runs
+from l2aco.runs.run import Run, list_runs, open_run
 from l2aco.workspace import Workspace
 
 IN_THE_NAME = ("dataset", "backbone", "split.setting", "split.fold", "seed", "offset")
@@ -57,11 +57,12 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def export_run(run: Run, path: Path, *, replace: bool = False) -> list[str]:
+def export_run(run: Run | str, path: str | Path, *, replace: bool = False) -> list[str]:
     """Write a run, and the members of an ensemble, as one zip archive; returns the names of the runs in it.
 
     Raises UsageError where the file is there already, DamagedError where a file of the run is not as it was written.
     """
+    run, path = open_run(run), Path(path)
     if path.exists() and not replace:
         raise UsageError("exists already", where=path, remedy="Name another file, or pass --force to replace it.")
     together = _with_members(run)
@@ -84,12 +85,13 @@ def _with_members(run: Run) -> list[Run]:
     return list(found.values())
 
 
-def import_runs(path: Path, workspace: Workspace) -> list[Run]:
+def import_runs(path: str | Path, workspace: Workspace | str | Path | None = None) -> list[Run]:
     """The runs of an archive that `export_run` wrote, the exported one first, checked against their manifests.
 
     Raises InputError for a file that is no such archive, DamagedError for files that are not as they were written,
     UsageError where the run, or another of its name, is there already; then nothing is written.
     """
+    path, workspace = Path(path), Workspace.at(workspace)
     require_there(path)
     try:
         with zipfile.ZipFile(path) as archive, ExitStack() as stack:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from l2aco.runs.run import Run
 
 
-def learned_vectors(run: Run, device: str = "auto") -> pl.DataFrame:
+def learned_vectors(run: Run | str, device: str = "auto") -> pl.DataFrame:
     """The polars table kind, id, name, vector (list of float32): drugs and cell lines in the run's order.
 
     A vector is what the run's score reads of an entity, profiles that are fused into it included; its length is that of
@@ -25,6 +25,9 @@ def learned_vectors(run: Run, device: str = "auto") -> pl.DataFrame:
     """
     import polars as pl
 
+    from l2aco.runs.run import open_run
+
+    run = open_run(run)
     if run.spec.backbone == ENSEMBLE:
         raise UsageError("an ensemble has no vectors of its own", remedy="Name one of its members.")
     from l2aco.models.estimator import Estimator

@@ -273,12 +273,15 @@ def run_rows(workspace: Workspace, progress: Progress = Silent()) -> list[dict[s
     return rows
 
 
-def open_run(name: str | None, workspace: Workspace) -> Run:
-    """The run called `name`, or the only one whose id begins with or contains it; None is the newest that is no control
-    and of no fake profiles, of a suite only where there is no other.
+def open_run(name: str | Run | None, workspace: Workspace | str | Path | None = None) -> Run:
+    """The run called `name`, or the only one whose id contains it, as it is written or else in any case; a run is
+    itself, None the newest that is no control and of no fake profiles, of a suite only where there is no other.
 
     Raises UnknownNameError with suggestions, UsageError where the name fits several, InputError where there is no run.
     """
+    if isinstance(name, Run):
+        return name
+    workspace = Workspace.at(workspace)
     known = names_in(workspace.runs)
     if not known:
         raise InputError("there is no run yet", where=workspace.runs, remedy="Train one: l2aco train")
@@ -289,7 +292,7 @@ def open_run(name: str | None, workspace: Workspace) -> Run:
     name = Path(name).name if Path(name).is_dir() else name
     if name in known:
         return Run(workspace.runs / name, workspace)
-    fitting = [item for item in known if name.casefold() in item.casefold()]
+    fitting = [item for item in known if name in item] or [item for item in known if name.casefold() in item.casefold()]
     if len(fitting) == 1:
         return Run(workspace.runs / fitting[0], workspace)
     if fitting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from l2aco.errors import InputError, UsageError
@@ -12,6 +12,7 @@ from l2aco.models.spec import AlignSpec
 from l2aco.runs.spec import TrainSpec
 
 if TYPE_CHECKING:
+    from l2aco.embeddings.store.store import EmbeddingStore
     from l2aco.workspace import Workspace
 
 DEMO = "demo"
@@ -41,7 +42,7 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
     reads = config.reads_vectors
     if issubclass(kind, Estimator):
         align = AlignSpec(loss="none", standardise=False, vectors=spec.align.vectors, draw=spec.align.draw)
-        found |= {"store": _stores_at_hand(spec, workspace) if reads else (), "align": align}
+        found |= {"store": _stores_at_hand(spec, dataset, workspace) if reads else (), "align": align}
         if spec.offset != "none":
             raise UsageError(
                 f"an offset is for networks to stand on, and {found['backbone']} is fitted at once",
@@ -49,9 +50,9 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
             )
     elif reads or spec.align.active:
         panel_alone = config.reads_panel and not (spec.align.active or spec.store or spec.llm or spec.encoder)
-        found["store"] = _panels(workspace) if panel_alone else _named_stores(spec, workspace)
+        found["store"] = _panels(dataset, workspace) if panel_alone else _named_stores(spec, dataset, workspace)
     else:
-        found["store"] = _stores_at_hand(spec, workspace) if spec.offset == "mixed" else ()
+        found["store"] = _stores_at_hand(spec, dataset, workspace) if spec.offset == "mixed" else ()
     if spec.align.vectors != "profiles" and not found["store"]:
         raise UsageError(
             f"vectors = {spec.align.vectors} is a control of vectors that nothing reads",
@@ -102,37 +103,50 @@ def choose_backbone(name: str | None, dataset: str, workspace: Workspace) -> str
     return backbones.get(name).name
 
 
-def _named_stores(spec: TrainSpec, workspace: Workspace) -> tuple[str, ...]:
+def _knows(dataset: str, workspace: Workspace) -> Callable[[EmbeddingStore], bool]:
+    """Whether a store holds anybody of the data set: one of a newcomer that was asked about does not."""
+    from l2aco.data.catalog import open_dataset
+    from l2aco.embeddings.find import vectors_of
+    from l2aco.entities import EntityKind
+
+    held = open_dataset(dataset, workspace)
+    return lambda store: any(vectors_of(store, kind, held.entities(kind))[1].any() for kind in EntityKind)
+
+
+def _named_stores(spec: TrainSpec, dataset: str, workspace: Workspace) -> tuple[str, ...]:
     """The stores that the spec names, else the one that it describes."""
     from l2aco.embeddings.find import choose_store
 
     try:
         if spec.store:
             return tuple(choose_store(workspace, name, llm=spec.llm, encoder=spec.encoder).name for name in spec.store)
-        return (choose_store(workspace, None, llm=spec.llm, encoder=spec.encoder).name,)
+        suits = _knows(dataset, workspace)
+        return (choose_store(workspace, None, llm=spec.llm, encoder=spec.encoder, suits=suits).name,)
     except InputError as error:
         ways = f"{error.remedy} Or train the backbone alone: --align none."
         raise InputError(f"{error.message}, and alignment needs one", where=error.where, remedy=ways) from None
 
 
-def _panels(workspace: Workspace) -> tuple[str, ...]:
+def _panels(dataset: str, workspace: Workspace) -> tuple[str, ...]:
     """The stores of numbers at hand, else the bundled panel."""
     from l2aco.embeddings.embed import store_of_set
     from l2aco.embeddings.find import stores_of_sets
 
-    at_hand = tuple(store.name for store in stores_of_sets(workspace) if store.encoder.columns)
+    knows = _knows(dataset, workspace)
+    numbers = (store for store in stores_of_sets(workspace) if store.encoder.columns)
+    at_hand = tuple(store.name for store in numbers if knows(store))
     return at_hand or (store_of_set(PANEL, workspace),)
 
 
-def _stores_at_hand(spec: TrainSpec, workspace: Workspace) -> tuple[str, ...]:
+def _stores_at_hand(spec: TrainSpec, dataset: str, workspace: Workspace) -> tuple[str, ...]:
     """What a backbone reads that takes all the knowledge it gets: the stores named or described, else the newest one of
-    every profile set but those of the fake, else the bundled panel."""
+    every profile set that knows anybody of the data set, but those of the fake, else the bundled panel."""
     from l2aco.embeddings.embed import store_of_set
     from l2aco.embeddings.find import choose_store, stores_of_sets
 
     if spec.store is not None:
         return tuple(choose_store(workspace, name).name for name in spec.store)
     if spec.llm is not None or spec.encoder is not None:
-        return _named_stores(spec, workspace)
-    at_hand = tuple(store.name for store in stores_of_sets(workspace))
+        return _named_stores(spec, dataset, workspace)
+    at_hand = tuple(store.name for store in filter(_knows(dataset, workspace), stores_of_sets(workspace)))
     return at_hand or (store_of_set(PANEL, workspace),)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,23 +28,29 @@ from l2aco.runs.calibration import fit_calibration, logit
 from l2aco.runs.ensemble import ENSEMBLE, EQUAL_WEIGHTS, MEMBERS, Member, blend
 from l2aco.runs.environment import describe_machine
 from l2aco.runs.knowledge import load_knowledge
-from l2aco.runs.run import FORMAT, Run, run_id
+from l2aco.runs.run import FORMAT, Run, open_run, run_id
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.prepare import Setup
 from l2aco.training.trained import Trained, save_run
-
-if TYPE_CHECKING:
-    from l2aco.workspace import Workspace
+from l2aco.workspace import Workspace
 
 
-def make_ensemble(runs: Sequence[Run], workspace: Workspace, progress: Progress = Silent()) -> Run:
+def make_ensemble(
+    runs: Sequence[Run | str], workspace: Workspace | str | Path | None = None, progress: Progress = Silent()
+) -> Run:
     """The run that predicts the weighted mean of the calibrated logits of `runs`.
 
     Raises UsageError for fewer than two runs or one named twice, MismatchError for runs that differ in data set or
     split, or whose data set or split is another today, and InputError where validation holds a single group.
     """
-    if len({run.id for run in runs}) < max(len(runs), 2):
+    workspace = Workspace.at(workspace)
+    opened = [open_run(run, workspace) for run in runs]
+    if len({run.id for run in opened}) < max(len(opened), 2):
         raise UsageError("an ensemble takes two runs or more, each of them once")
+    return _ensemble(opened, workspace, progress)
+
+
+def _ensemble(runs: Sequence[Run], workspace: Workspace, progress: Progress) -> Run:
     dataset, split = _common(runs, workspace)
     valid, test = ([_probabilities(run, part, split) for run in runs] for part in ("valid", "test"))
     label = dataset.triples.label[split.valid]

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from l2aco.errors import DamagedError
 from l2aco.files import WriterLock, stable_hash
@@ -19,17 +20,14 @@ from l2aco.runs.spec import TrainSpec
 from l2aco.training.callbacks import Callback
 from l2aco.training.prepare import Setup, prepare, response_origin
 from l2aco.training.trained import save_run
-from l2aco.workspace import names_in
-
-if TYPE_CHECKING:
-    from l2aco.workspace import Workspace
+from l2aco.workspace import Workspace, names_in
 
 STATE_SECONDS = 20.0
 
 
 def train(
     spec: TrainSpec,
-    workspace: Workspace,
+    workspace: Workspace | str | Path | None = None,
     progress: Progress | None = None,
     *,
     callbacks: Sequence[Callback] = (),
@@ -45,6 +43,7 @@ def train(
     it is trained for, where nobody asked for this very run. Raises LockedError without `reuse`, L2aCoError where names
     are unknown, vectors are missing, the rows hold one class only, or the loss stops being a number.
     """
+    workspace = Workspace.at(workspace)
     progress = progress or default()
     with ExitStack() as stack:
         setup = prepare(spec, workspace, progress)

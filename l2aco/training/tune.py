@@ -21,12 +21,12 @@ from l2aco.runs.spec import TrainSpec
 from l2aco.shown import ShownSpec
 from l2aco.training.choose import complete
 from l2aco.training.request import make_spec
+from l2aco.workspace import Workspace
 
 if TYPE_CHECKING:
     import optuna
 
     from l2aco.training.prepare import Setup
-    from l2aco.workspace import Workspace
 
 USUAL = ("learning_rate=1e-4:1e-2:log", "weight_decay=1e-6:1e-2:log")
 """What is searched of a network where nobody says."""
@@ -80,13 +80,14 @@ class Tuned:
     trials: list[dict[str, Any]]
 
 
-def tune(spec: TuneSpec, workspace: Workspace, progress: Progress | None = None) -> Tuned:
+def tune(spec: TuneSpec, workspace: Workspace | str | Path | None = None, progress: Progress | None = None) -> Tuned:
     """Try settings, chosen by optuna's tree-structured Parzen estimator, and keep the best.
 
     A search is known by its base and space: the same call goes on where an interrupted one stopped, and with more
     trials goes further. Raises UnavailableError without optuna, what `train` raises for the base, and L2aCoError where
     no trial could be trained.
     """
+    workspace = Workspace.at(workspace)
     progress = progress or default()
     optuna = _optuna()
     base = complete(spec.base, workspace)

@@ -45,6 +45,13 @@ def test_a_name_that_fits_no_run_or_several_is_refused(lab, cli):
     assert "runs list" in cli("runs", "show", "nothing", code=2).stderr
 
 
+def test_a_name_is_first_read_as_it_is_written(lab, cli):
+    for backbone, more in (("Mixed", {}), ("MLP", {"offset": "mixed", "align": {"loss": "none"}, "epochs": 1})):
+        train(TrainSpec(backbone=backbone, store=() if backbone == "Mixed" else None, **more), lab)
+    assert open_run("Mixed", lab).spec.backbone == "Mixed"
+    assert "fits 2 runs" in cli("runs", "show", "MIXED", code=2).stderr
+
+
 def test_evaluate_computes_the_saved_numbers_from_the_weights(lab, cli):
     run = train(spec(), lab)
     found = json.loads(cli("evaluate", "--json").stdout)

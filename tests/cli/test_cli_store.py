@@ -52,6 +52,12 @@ def test_a_text_finds_melanoma_lines_among_all_kinds(here, cli):
     assert len(hits) == 5 and len(melanoma) >= 3
 
 
+def test_a_text_is_looked_for_where_texts_are(here, cli):
+    cli("embed", "reference-panel")
+    assert "reference-panel--fields" in cli("store", "info").stdout, "the newest"
+    cli("search", "skin melanoma")
+
+
 def test_an_entity_finds_its_relatives(here, cli):
     hits = json.loads(cli("search", "--entity", "MCF-7", "-k", "2", "--json").stdout)
     assert {hit["name"] for hit in hits} & {"KPL1", "T47D", "ZR751"}

@@ -121,6 +121,19 @@ def test_the_llm_of_the_settings_chooses_the_store(lab, cli):
     assert choose_store(Workspace(lab.root)).name == "qwen--toy"
 
 
+def test_a_store_of_a_newcomer_is_not_taken_for_training(lab, cli):
+    """`recommend --cell BT-20 --llm MODEL` leaves the newest store, which knows nobody of the data set."""
+    from small_stores import SPEC, some_records, some_vectors
+
+    from l2aco.embeddings.store.store import EmbeddingStore
+
+    EmbeddingStore.create(lab.embeddings / "qwen--test", SPEC).upsert(some_records([0]), some_vectors(1))
+    for backbone in ("GCN", "Mixed"):
+        epochs = ("--set", "epochs=1") if backbone == "GCN" else ()
+        cli("train", "--backbone", backbone, *epochs)
+        assert open_run(backbone, lab).spec.store == ("reference--toy",)
+
+
 def test_a_control_that_nothing_reads_is_refused(lab, cli):
     error = cli("train", *QUICK, "--align", "none", "--vectors", "shuffled", code=2).stderr
     assert "shuffled" in error and "fusion" in error

@@ -172,6 +172,29 @@ def test_a_wrong_name_is_found_before_torch(lab: Any) -> None:
     assert not wrong, "\n".join(map(str, wrong))
 
 
+QUIET = (
+    "runs show GCN",
+    "runs compare",
+    "evaluate GCN",
+    "predict GCN --drug-a Gemcitabine --drug-b Erlotinib --cell A375",
+    "recommend GCN --cell A375 --top 2",
+    "recommend GCN --cell A375 --top 2 --json",
+    "bench compare GCN predictions.csv",
+    "train --backbone GCN --set epochs=1 --again",
+)
+
+
+def test_quiet_hides_neither_that_data_are_simulated_nor_that_a_naive_one_ranks_better(lab: Any, cli: Any) -> None:
+    from l2aco.runs.spec import TrainSpec
+    from l2aco.training.train import train
+
+    tested = train(TrainSpec(backbone="GCN", epochs=1), lab).to_polars()
+    tested.select("drug_a", "drug_b", "cell_line", "probability").write_csv("predictions.csv")
+    for command in QUIET:
+        said = " ".join(cli(*shlex.split(command), "--quiet").stderr.split())
+        assert "SIMULATED" in said and "better" in said, command
+
+
 EXIT_CODES = re.findall(
     r"^\|[^|]+\| `l2aco ([^`]+)` \| (\d) \|", (ROOT / "docs" / "command-line.md").read_text(), flags=re.M
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping
@@ -13,32 +12,33 @@ from typing import Any
 import polars as pl
 import pytest
 from batch_server import batch_server
+from snippets import snippets
 
 import l2aco
 from l2aco.profiles.sets import open_profile_set
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
-STEP = re.compile(r"^    l2aco (?P<command>[^\n]+)$|^```python\n(?P<python>.*?)^```", flags=re.M | re.S)
 
 
 def followed(
     page: str, cli: Any, instead: Mapping[str, str] | None = None, code: int | None = 0
 ) -> Iterator[tuple[str, Any]]:
-    """Each command of a tutorial with what it printed; Python between them is run. `instead`: what a test has no
-    network, no model and no hour for."""
-    for step in STEP.finditer((TUTORIALS / f"{page}.md").read_text(encoding="utf-8")):
-        if step["python"]:
-            exec(compile(step["python"], page, "exec"), {})
-            continue
-        command = step["command"]
+    """Each command of a tutorial with what it printed; Python and files between them are run and written. `instead`:
+    what a test has no network, no model and no hour for."""
+    done: list[tuple[str, Any]] = []
+
+    def shell(command: str) -> None:
         for written, run in (instead or {}).items():
             command = command.replace(written, run)
-        yield command, cli(*shlex.split(command), code=code)
+        done.append((command.removeprefix("l2aco "), cli(*shlex.split(command)[1:], code=code)))
+
+    for example in snippets(TUTORIALS / f"{page}.md", shell):
+        example.evaluate()
+        yield from done
+        done.clear()
 
 
 def test_a_line_that_nobody_screened(cli, workspace):
-    fields = dict(open_profile_set("reference-panel", workspace).resolve("T47D", "cell_line").fields)
-    (workspace.root / "bt20.json").write_text(json.dumps({"sensitivity": fields["sensitivity"]}))
     (workspace.root / "first_results.csv").write_text("drug_a,drug_b,cell_line,score\nErlotinib,Sorafenib,BT-20,12\n")
     instead = {
         "data fetch drugcombdb --yes": "data list",
@@ -100,8 +100,6 @@ def test_many_profiles_overnight(cli, workspace):
 
 
 def test_a_result_with_its_uncertainty(cli, workspace):
-    text = (TUTORIALS / "uncertainty.md").read_text(encoding="utf-8")
-    (workspace.root / "panel.toml").write_text(re.search(r"```toml\n(.*?)```", text, flags=re.S)[1])
     ((_, found),) = followed("uncertainty", cli)
     yes, no = (line for line in found.stdout.splitlines() if "this comparison resolves" in line)
     assert yes.startswith("Yes: the panel helps on unseen cell lines.")

@@ -69,12 +69,15 @@ def fit_feature(dataset: DataSet, name: str, training: Mapping[EntityKind, Array
     return kind.fit(dataset, (training or {}).get(kind.kind))
 
 
-def table_in(dataset: DataSet, name: str, fitted: Feature | None = None) -> Table:
+def table_in(dataset: DataSet | str, name: str, fitted: Feature | None = None) -> Table:
     """The feature called `name` of every drug or every cell line of the data set, as `fitted` (None: on all of them).
 
     A computed one is cached in `features/cache/`, by the content of the data set, the version of the code and what was
     learned; a damaged cache is made again.
     """
+    from l2aco.data.catalog import open_or_simulate
+
+    dataset = open_or_simulate(dataset)
     if name in brought_features(dataset):
         path = dataset.file(f"features/{name}.npz")
         brought = load_table(path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from l2aco.data.catalog import open_or_simulate
 from l2aco.data.dataset import DataSet
 from l2aco.data.splits import SETTINGS
 from l2aco.data.splits.released import Released, is_released, read_parts
@@ -17,12 +18,13 @@ from l2aco.errors import DamagedError, UsageError
 from l2aco.files import atomic_path, read_json, sha256_bytes, stable_hash, write_json
 
 
-def make_split(dataset: DataSet, spec: SplitSpec) -> Split:
+def make_split(dataset: DataSet | str, spec: SplitSpec) -> Split:
     """The split of this spec: read from `data/<name>/splits/` where it was made before, else made and written.
 
     Checked for leaks either way. Raises UsageError where the data set cannot be split so, DamagedError where a
     stored split leaks or was changed.
     """
+    dataset = open_or_simulate(dataset)
     found = split_hash(dataset, spec)
     path = dataset.path / "splits" / f"{found[:16]}.npz"
     if path.exists():

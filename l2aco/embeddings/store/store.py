@@ -189,12 +189,12 @@ class EmbeddingStore:
         self.generation, report = write.upsert(self.generation, records, vectors, precision)
         return report
 
-    def adopt(self, other: EmbeddingStore) -> UpsertReport:
+    def adopt(self, other: EmbeddingStore | str) -> UpsertReport:
         """Add the records of another store of this encoder, or replace with them, as `upsert` does.
 
         Its segments are linked, or copied where they cannot be; neither its vectors nor its texts are read.
         """
-        self.generation, report = write.adopt(self.generation, other.generation)
+        self.generation, report = write.adopt(self.generation, open_store(other).generation)
         return report
 
     def delete(self, kind: str | None = None, where: Mapping[str, Any] | None = None) -> int:
@@ -252,6 +252,6 @@ def find_store(name: str | None, workspace: Workspace) -> Path:
     raise UnknownNameError("embedding store", name or "", known, remedy="`l2aco embed` makes one.")
 
 
-def open_store(name: str, workspace: Workspace) -> EmbeddingStore:
-    """The workspace's store called `name`; raises UnknownNameError with the nearest names."""
-    return EmbeddingStore.open(find_store(name, workspace))
+def open_store(name: str | EmbeddingStore, workspace: Workspace | str | Path | None = None) -> EmbeddingStore:
+    """The workspace's store called `name`, a store being itself; raises UnknownNameError with the nearest names."""
+    return EmbeddingStore.open(find_store(name, Workspace.at(workspace))) if isinstance(name, str) else name

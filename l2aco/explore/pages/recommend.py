@@ -71,7 +71,7 @@ def _beside(rows: Sequence[Mapping[str, Any]], everybody: Catalogue) -> Section:
 
 def _result(found: Recommendation, everybody: Catalogue) -> list[Section]:
     """What the command says, pair by pair with what speaks for and against it."""
-    notes = [Note(text, alarm=text.startswith(("ABSTAINS", "SIMULATED"))) for text in found.notes]
+    notes = [Note(text, alarm=text in found.warnings) for text in found.notes]
     rows = [_linked({**pair.as_row(), **_drugs(pair)}, everybody) for pair in found.pairs]
     pairs = grid(f"{len(found.pairs)} of {found.ranked:,} pairs for {found.cell_line}", rows)
     reasons = [part for pair in found.pairs if (part := _reasons(pair)).lists]

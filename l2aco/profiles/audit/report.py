@@ -13,7 +13,7 @@ from l2aco.profiles.audit.panel import Panel, check_panels
 from l2aco.profiles.audit.targets import TargetAgreement, check_targets
 from l2aco.profiles.audit.wording import Wording, check_wording
 from l2aco.profiles.numbers import has_text
-from l2aco.profiles.sets import ProfileSet
+from l2aco.profiles.sets import ProfileSet, open_profile_set
 
 _EXAMPLES = 5
 
@@ -125,11 +125,12 @@ class Audit:
         ]
 
 
-def audit_set(profiles: ProfileSet, known: Known | None = None) -> Audit:
+def audit_set(profiles: ProfileSet | str, known: Known | None = None) -> Audit:
     """Run every check over a set; with `known`, also coverage, targets and the names of a data set's drugs.
 
     Reads the set as a stream, once for each check.
     """
+    profiles = open_profile_set(profiles)
     known = known or Known("")
     wanted: dict[str, int] = {}
     missing: dict[str, list[str]] = {}
