@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +11,10 @@ from typing import Any
 
 from l2aco.bench.suite import Budget, Cell, Suite, cells
 from l2aco.data.catalog import open_dataset
-from l2aco.errors import L2aCoError
+from l2aco.errors import L2aCoError, PartlyDoneError
 from l2aco.files import read_json, sha256_file, stable_hash, write_json
+from l2aco.models.assemble import parse_config
+from l2aco.models.backbones import backbones
 from l2aco.progress import Progress, Silent
 from l2aco.runs.run import FORMAT, Run
 from l2aco.runs.spec import TrainSpec
@@ -55,6 +57,7 @@ def run_suite(
             missing.append(cell)
         else:
             outcome.runs.append((cell, run))
+    _refuse_wrong_settings(cell.spec for cell in missing)
     begun = _within(suite.budget, [cell.spec for cell in missing])
     done = set[int]()
     with progress.task(suite.name, total=len(missing), unit="runs") as advance:
@@ -74,6 +77,21 @@ def run_suite(
     for found in (outcome.runs, outcome.failed):
         found.sort(key=lambda item: order[describe(item[0])])
     return outcome
+
+
+def refuse_failures(outcome: Outcome) -> None:
+    """Raises PartlyDoneError where cells failed."""
+    if outcome.failed:
+        raise PartlyDoneError(
+            f"{len(outcome.failed):,} of {outcome.cells:,} runs failed",
+            remedy="Why stands above, and in the report. The same command tries them again, and nothing else.",
+        )
+
+
+def _refuse_wrong_settings(specs: Iterable[TrainSpec]) -> None:
+    """Raises UsageError for a hyper-parameter that a backbone does not have."""
+    for spec in {(spec.backbone, stable_hash(spec.config)): spec for spec in specs}.values():
+        parse_config(backbones.load(str(spec.backbone)), spec.config)
 
 
 def _within(budget: Budget, specs: list[TrainSpec]) -> Iterator[TrainSpec]:

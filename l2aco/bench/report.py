@@ -105,11 +105,24 @@ class Report:
             short = [arm for arm in arms if len(scored.predictions[arm]) < len(scored.rows)]
             if short:
                 found.append(f"{scored.dataset}, {scored.setting}: not on every split: {', '.join(short)}")
+        found += [f"cannot be judged: {claim}" for claim in self._not_judged()]
         found += [f"failed: {describe(cell)}: {message}" for cell, message in outcome.failed]
         left = Counter((cell.arm, *cell.where[:2]) for cell in outcome.unfinished)
         found += [
             f"not begun within the budget: {count} runs of {arm} on {of}, {at}" for (arm, of, at), count in left.items()
         ]
+        return found
+
+    def _not_judged(self) -> list[str]:
+        """The claims without a verdict, and what they lack."""
+        judged = {verdict.claim.text for verdict in self.verdicts}
+        there = {arm for one in self.sections for arm in one.models}
+        found = []
+        for claim in self.outcome.suite.claims:
+            if claim.text not in judged:
+                lacking = [name for name in (claim.arm, *claim.over) if name not in there]
+                why = f"no run of {', '.join(lacking)}" if lacking else "no split has all that it compares"
+                found.append(f"{claim.text}: {why}.")
         return found
 
     def runs(self) -> dict[str, str]:

@@ -46,7 +46,7 @@ def run(
         raise UsageError("--address belongs to --executor ray")
     for name in asked.dataset:
         check_names({"dataset": name}, shell.workspace)
-    from l2aco.bench.execute import run_suite  # after the names: it brings torch
+    from l2aco.bench.execute import refuse_failures, run_suite  # after the names: it brings torch
     from l2aco.bench.report import check_folder, make_report
     from l2aco.bench.tables import where
     from l2aco.training.on_ray import ray_pool
@@ -63,6 +63,7 @@ def run(
         shell.warn(f"SIMULATED data ({', '.join(report.simulated)}): these numbers mean nothing about real drugs.")
     if json:
         shell.json(report.as_dict())
+        refuse_failures(outcome)
         return
     for verdict in report.verdicts:
         shell.print(verdict.sentence() + "\n")
@@ -71,6 +72,7 @@ def run(
     for check in report.checks():
         shell.print(f"- {check}")
     shell.print(f"report: {folder / 'report.html'}")
+    refuse_failures(outcome)
 
 
 @verb

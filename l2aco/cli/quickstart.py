@@ -27,8 +27,9 @@ def quickstart(shell: Shell, json: JsonOption = False) -> None:
             }
         )
         return
+    shell.warn("SIMULATED data: these numbers mean nothing about real drugs.")
     for verdict in found.report.verdicts:
-        shell.print(verdict.sentence() + "\n")
+        shell.print(f"SIMULATED. {verdict.sentence()}\n")
     shell.table(
         [row.as_row() for row in section.standings], title="Cell lines never seen in training (SIMULATED data, 5 folds)"
     )
@@ -39,7 +40,7 @@ def quickstart(shell: Shell, json: JsonOption = False) -> None:
     for name, path in found.places.items():
         shell.print(f"{name}: {path}")
     shown = found.recommendation
-    more = f"--cell '{shown.cell_line}' --run {shown.run} --top 30"
+    more = f"{shown.run} --cell '{shown.cell_line}' --top 30"
     shell.print(f"\nNext: l2aco recommend {more} --workspace {shell.workspace.root}")
 
 

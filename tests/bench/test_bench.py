@@ -121,12 +121,25 @@ def test_a_cell_that_was_changed_is_trained_alone(cli: Any, suite: Path, workspa
 
 def test_a_cell_that_fails_stops_no_other(cli: Any, suite: Path) -> None:
     broken = '\n[[arms]]\nname = "broken"\nspec.learning_rate = 0.1\n'
-    suite.write_text(SUITE.replace("\n[[claims]]", broken + "\n[[claims]]"))
-    report = json.loads(cli("bench", "run", str(suite), "--json").stdout)
+    claim = '\n[[claims]]\ntext = "broken wins"\narm = "broken"\nover = ["pair mean"]\n'
+    suite.write_text(SUITE.replace("\n[[claims]]", broken + "\n[[claims]]", 1) + claim)
+    found = cli("bench", "run", str(suite), "--json", code=3)
+    assert "2 of 10 runs failed" in found.stderr
+    report = json.loads(found.stdout)
     assert len(report["runs"]) == 8
     failed = [line for line in report["checks"] if line.startswith("failed: ")]
     assert len(failed) == 2
     assert all("has no learning_rate" in line for line in failed)
+    assert "cannot be judged: broken wins: no run of broken." in report["checks"]
+
+
+def test_a_setting_that_a_backbone_lacks_is_refused_before_anything_is_trained(
+    cli: Any, suite: Path, workspace: Workspace
+) -> None:
+    broken = '\n[[arms]]\nname = "broken"\nspec.config.knowlege = "none"\n'
+    suite.write_text(SUITE.replace("\n[[claims]]", broken + "\n[[claims]]", 1))
+    assert "knowlege" in cli("bench", "run", str(suite), code=2).stderr
+    assert not list_runs(workspace)
 
 
 @pytest.mark.parametrize("executor", ["processes", "ray"])
