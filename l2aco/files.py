@@ -1,4 +1,4 @@
-"""How bytes are written and read: whole or not at all, with checksums, under one lock."""
+"""How bytes are written and read: whole or not at all, with checksums."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from l2aco.bounds import read_whole
 from l2aco.errors import DamagedError, InputError, LockedError, UsageError
+from l2aco.locks import WriterLock, refuse_link
 
 Spec = TypeVar("Spec", bound=BaseModel)
 
@@ -92,13 +93,13 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yields an empty temporary folder; it becomes `path` only when the block ends well.
 
     With `replace`, an existing folder is moved aside first and removed afterwards; without, an existing one raises
-    UsageError, also one that appears meanwhile. One process at a time makes a folder of a name, another gets
-    LockedError. What killed processes left beside `path` goes first; a folder that one had moved aside comes back.
+    UsageError, also one that appears meanwhile, and so does a link. One process at a time makes a folder of a name,
+    another gets LockedError. What killed processes left beside `path` goes first; a folder that one had moved aside
+    comes back.
     """
     if path.is_file():
         raise UsageError("is a file", where=path, remedy="Name a folder.")
-    if path.is_symlink():  # the link stays, what it leads to is replaced
-        path = path.resolve()
+    refuse_link(path)
     _sweep(path.parent)
     making = path.with_name(f".{path.name}.partial")
     with WriterLock(making, f"the folder {path.name}"):
@@ -327,11 +328,14 @@ def checked_spec(kind: type[Spec], values: Mapping[str, Any]) -> Spec:
 
 
 def describe_validation(error: ValidationError) -> str:
-    """One line for each thing that pydantic found, with the key it is about."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or 'value'}: {item['msg']}"
-        for item in error.errors(include_url=False)
-    )
+    """What is wrong, each with the key it is about; of a check of ours its own sentence alone."""
+    return "; ".join(_worded(item) for item in error.errors(include_url=False))
+
+
+def _worded(item: Mapping[str, Any]) -> str:
+    said = str(item["ctx"]["error"]) if item["type"] == "value_error" else str(item["msg"])
+    key = ".".join(str(part) for part in item["loc"])
+    return f"{key}: {said}" if key else said
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -348,53 +352,3 @@ def stable_hash(value: Any, length: int = 64) -> str:
     """Hex SHA-256 of the canonical JSON of `value` (sorted keys), cut to `length` characters."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return sha256_bytes(text.encode())[:length]
-
-
-class WriterLock:
-    """One live writer for a folder.
-
-    The operating system holds the lock, so it is free the moment its owner dies, however that happens;
-    the pid beside it is there to be shown. Raises LockedError naming the pid of the live writer; with `waiting`, which
-    is called once, it waits for that one to end instead, and what was there to be made may be made then.
-    """
-
-    FILE = ".writer.lock"
-
-    def __init__(self, folder: Path, what: str, waiting: Callable[[], object] | None = None) -> None:
-        self.folder = folder
-        self.what = what
-        self.waiting = waiting
-
-    def __enter__(self) -> Self:
-        from filelock import FileLock
-
-        self._pid = self.folder / ".writer.pid"
-        self._lock = FileLock(self.folder / self.FILE)
-        if not self._taken() and self.waiting is not None:
-            self.waiting()
-            while not self._taken(timeout=1):
-                pass
-        if not self._lock.is_locked:
-            owner = self._pid.read_text(errors="replace").strip() if self._pid.is_file() else ""
-            raise LockedError(
-                f"{self.what} is being written by another process (pid {owner if owner.isdigit() else 'unknown'})",
-                where=self.folder,
-                remedy="Wait for it to end, or stop it; what it has finished is kept.",
-            )
-        self._pid.unlink(missing_ok=True)  # a link would lead the pid elsewhere
-        self._pid.write_text(str(os.getpid()))
-        return self
-
-    def _taken(self, timeout: float = 0) -> bool:
-        from filelock import Timeout
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=timeout)
-        except (Timeout, FileNotFoundError):  # held, or its holder has just removed the folder
-            return False
-        return True
-
-    def __exit__(self, *_: object) -> None:
-        self._pid.unlink(missing_ok=True)
-        self._lock.release()

@@ -153,6 +153,7 @@ def profile(
     from l2aco.profiles.generate import generate_profiles
     from l2aco.workspace import Workspace
 
+    _refuse_alone(dry_run=dry_run, probe=probe)
     workspace = Workspace(shell.workspace.root, trust=True) if trust else shell.workspace
     spec = _spec(
         workspace,
@@ -187,11 +188,19 @@ def profile(
     )
     chosen = gather_entities(workspace, file=entities, names=name or (), kind=kind, progress=shell)
     if dry_run:
-        if probe:
-            _probe(shell, workspace, spec, chosen, probe)
+        if probe and not _probe(shell, workspace, spec, chosen, probe):
+            return 3
         _tell_plan(shell, workspace, spec, chosen, json)
         return None
     return _tell(shell, generate_profiles(spec, chosen, workspace, shell), json)
+
+
+def _refuse_alone(*, dry_run: bool, probe: int) -> None:
+    """Raise UsageError for a probe that would be followed by the whole job."""
+    from l2aco.errors import UsageError
+
+    if probe and not dry_run:
+        raise UsageError("--probe goes with --dry-run: alone, every profile would be written", remedy="Add --dry-run.")
 
 
 def _flags(text: str) -> tuple[str, ...]:
@@ -256,12 +265,20 @@ def _tell_plan(shell: Shell, workspace: Workspace, spec: ProfileSpec, entities: 
     )
 
 
-def _probe(shell: Shell, workspace: Workspace, spec: ProfileSpec, entities: list[Entity], number: int) -> None:
+def _probe(shell: Shell, workspace: Workspace, spec: ProfileSpec, entities: list[Entity], number: int) -> bool:
+    """Whether something was measured, or nothing had to be."""
     from l2aco.profiles.plan import probe
 
     run = probe(spec, entities[: spec.limit], workspace, number, shell).run
+    if run.stopped:
+        shell.warn(f"The probe stopped: {run.stopped}\n{run.remedy}")
+    if not run.answered:
+        if run.stopped or run.failed:
+            shell.warn("Nothing was measured: there is no estimate.")
+        return not (run.stopped or run.failed)
     cost = "" if run.cost_usd is None else f", ${run.cost_usd:,.4f}"
     shell.say(f"Measured on {run.answered:,} profiles, which stay in the set: {run.seconds:,.1f} s{cost}")
+    return True
 
 
 def _how_long(plan: Plan, spec: ProfileSpec) -> str:

@@ -67,7 +67,8 @@ def in_words(seen: Seen) -> str:
         parts.append(f"${seen.cost_usd:,.4f}")
     if seen.failed:
         parts.append(f"{seen.failed.total():,} failed ({most_common(seen.failed)})")
-    parts.append(f"{seen.rate:,.1f} profiles/s")
+    if seen.rate is not None:
+        parts.append(f"{seen.rate:,.1f} profiles/s")
     parts.append(f"{seen.tokens:,} tokens in {seen.written:,} new")
     if seen.in_batches:
         parts.append(f"{seen.in_batches:,} in batches")

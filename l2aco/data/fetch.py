@@ -18,7 +18,8 @@ from l2aco.data.download import download, told, under
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.data.sources.laco import find_datasets
 from l2aco.errors import DamagedError, InputError, L2aCoError, UnavailableError, UnknownNameError
-from l2aco.files import WriterLock, atomic_folder, atomic_path, sha256_file
+from l2aco.files import atomic_folder, atomic_path, sha256_file
+from l2aco.locks import WriterLock
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, user_cache
 

@@ -21,11 +21,12 @@ from l2aco.embeddings.encoders.base import Encoder, EncodingInterrupted, PartlyE
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.encoders.table import DEFAULT_ENCODER, encoder_table, make_encoder, resolve_encoder
 from l2aco.embeddings.spec import EmbedSpec
-from l2aco.embeddings.store.manifest import MANIFEST
-from l2aco.embeddings.store.merge import SHARDS
+from l2aco.embeddings.store.manifest import MANIFEST, SHARDS, Part
+from l2aco.embeddings.store.merge import refuse_other_part
 from l2aco.embeddings.store.segments import IDENTITY, StoreRecord, records_frame
 from l2aco.embeddings.store.store import EmbeddingStore, list_stores
 from l2aco.errors import InputError, MismatchError, PartlyDoneError
+from l2aco.locks import refuse_link
 from l2aco.profiles.numbers import has_text
 from l2aco.profiles.record import ProfileRecord
 from l2aco.profiles.sets import ProfileSet, list_profile_sets, open_profile_set
@@ -164,7 +165,10 @@ class _Embedding:
         self.path = workspace.child(workspace.embeddings, name)
         if spec.shard:
             name = f"{name}{SHARDS}/{spec.shard}"
-            self.path = self.path.with_name(f"{self.path.name}{SHARDS}") / str(spec.shard)
+            self.path = self.path.with_name(f"{self.path.name}{SHARDS}")
+            refuse_link(self.path)
+            self.path /= str(spec.shard)
+        refuse_link(self.path)
         self.store = self._open()
         self.report = EmbedReport(profiles.name, name, encoder.spec.name)
 
@@ -173,7 +177,15 @@ class _Embedding:
             return None
         store = EmbeddingStore.open(self.path)
         check_encoder(store, self.encoder.spec)
+        if self.part is not None:
+            refuse_other_part(store, self.part)
         return store
+
+    @property
+    def part(self) -> Part | None:
+        """Of the set, where it is not embedded whole."""
+        shard = self.spec.shard
+        return None if shard is None else Part(set=self.profiles.name, number=shard.number, of=shard.of)
 
     def run(self) -> EmbedReport:
         started = time.perf_counter()
@@ -198,7 +210,9 @@ class _Embedding:
         return (store_record(record, self.profiles.name) for record in records)
 
     def _create(self) -> EmbeddingStore:
-        self.store = EmbeddingStore.create(self.path, self.encoder.spec, index=self.spec.index or "auto")
+        self.store = EmbeddingStore.create(
+            self.path, self.encoder.spec, index=self.spec.index or "auto", part=self.part
+        )
         return self.store
 
     def _plan(self) -> _Plan:

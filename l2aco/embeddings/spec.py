@@ -65,5 +65,7 @@ class EmbedSpec(ShownSpec):
     @model_validator(mode="after")
     def _agrees(self) -> EmbedSpec:
         if self.ray_address is not None and self.executor is None:
-            raise ValueError("an address belongs to the executor ray")
+            raise ValueError("an address belongs to the executor ray: --executor ray --address ADDRESS")
+        if self.shard is not None and self.index is not None:
+            raise ValueError("a shard has no index of its own: the store that `l2aco store merge` makes gets one")
         return self

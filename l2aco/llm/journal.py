@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from l2aco.errors import DamagedError, InputError
-from l2aco.files import WriterLock, atomic_path
+from l2aco.files import atomic_path
+from l2aco.locks import WriterLock
 
 JOURNAL = "journal.jsonl"
 RECORDS = "records.jsonl"

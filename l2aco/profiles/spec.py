@@ -83,6 +83,12 @@ class ProfileSpec(ShownSpec):
             raise ValueError("batches go to one address, whole and in a tier of their own: no tier, no pieces")
         if self.engine == "ray" and (self.batch or self.pieces or len(self.base_urls) > 1):
             raise ValueError("Ray makes whole calls to one address: no batches, no pieces")
+        if self.ray_address is not None and self.engine is None:
+            raise ValueError("an address of a Ray cluster goes with the engine ray: --engine ray --address ADDRESS")
+        if (self.batch or self.engine) and (self.requests_per_minute or self.tokens_per_minute):
+            raise ValueError("a pace (--rpm, --tpm) is kept call by call: not in batches, not by the workers of Ray")
+        if self.engine and self.timeout_s:
+            raise ValueError("the workers of Ray keep no time limit of a call: leave out --timeout")
         if not (self.batch or self.wait):
             raise ValueError("only a job in batches can be left: add --batch")
         return self

@@ -32,8 +32,8 @@ class Seen:
     failed: Counter[str]
     tokens: int
     cost_usd: float | None
-    rate: float
-    """Profiles a second over the last minute that was watched."""
+    rate: float | None
+    """Profiles a second over the last minute that was watched; None of a first look."""
     in_batches: int
     writer: int | None
     sample: dict[str, Any] | None = field(default=None, repr=False)
@@ -89,7 +89,7 @@ class Watched:
             failed=failed,
             tokens=self._tokens,
             cost_usd=self._cost,
-            rate=(after - before) / (end - start) if end > start else 0.0,
+            rate=(after - before) / (end - start) if end > start else None,
             in_batches=sum(batch.requests for batch in Ledger(self.path).open),
             writer=_writer(self.path),
             sample=self._sample,

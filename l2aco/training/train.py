@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from l2aco.errors import DamagedError
-from l2aco.files import WriterLock, stable_hash
+from l2aco.files import stable_hash
+from l2aco.locks import WriterLock
 from l2aco.models.estimator import Estimator
 from l2aco.progress import Progress, default
 from l2aco.runs.knowledge import combined_hash

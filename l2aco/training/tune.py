@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ConfigDict, Field
 
 from l2aco.errors import DamagedError, L2aCoError, UnavailableError, UsageError
-from l2aco.files import WriterLock, stable_hash, write_toml
+from l2aco.files import stable_hash, write_toml
+from l2aco.locks import WriterLock
 from l2aco.metrics import compute, get_metric
 from l2aco.models.estimator import Estimator
 from l2aco.models.recipe import Recipe

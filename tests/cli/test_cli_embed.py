@@ -48,6 +48,7 @@ def test_the_default_encoder_without_network_ends_with_the_ways_out(workspace, c
         (("nosuchset",), "unknown profile set"),
         (("--precision", "int8"), "precision"),
         (("--index", "annoy"), "index"),
+        (("--index", "hnsw", "--shard", "1/2"), "Error: a shard has no index"),
         (("--budget-usd", "-1"), "budget_usd"),
         (("--device", "gpu"), "no device"),
         (("--encoder", "foo/bar--baz"), "neither a folder nor the id"),

@@ -53,6 +53,28 @@ def test_a_bad_workspace_is_one_clear_error(cli: Callable[..., Any], tmp_path: A
     assert "Traceback" not in result.output
 
 
+def test_no_linked_folder_is_written_through(cli: Callable[..., Any], workspace: Any, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    cli("profile", "--llm", "fake", "--prompt", "panel", "--name", "A", "--kind", "drug", "--set", "mine")
+    cli("profiles", "export", "mine", "out.jsonl")
+    workspace.embeddings.mkdir()
+    for link in ("profiles/evil", "embeddings/mine--fields", "embeddings/mine--fields.shards"):
+        (workspace.root / link).symlink_to(elsewhere)
+    for arguments in (
+        ("profile", "--llm", "fake", "--name", "A", "--kind", "drug", "--set", "evil"),
+        ("profiles", "import", "out.jsonl", "--name", "evil"),
+        ("embed", "mine", "--encoder", "fields"),
+        ("embed", "mine", "--encoder", "fields", "--shard", "1/2"),
+    ):
+        assert "--workspace" in cli(*arguments, code=2).stderr
+    assert not list(elsewhere.iterdir())
+    for name in ("profiles", "embeddings"):  # the folder of all sets may be a link
+        (workspace.root / name).rename(tmp_path / f"other {name}")
+        (workspace.root / name).symlink_to(tmp_path / f"other {name}")
+    cli("profile", "--llm", "fake", "--prompt", "panel", "--name", "B", "--kind", "drug", "--set", "mine")
+
+
 def test_doctor_never_prints_a_key(cli: Callable[..., Any], workspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-secret")
     output = cli("doctor", "--json").output

@@ -50,6 +50,12 @@ def test_reference_is_copied_as_it_is_and_says_so(cli: Cli, workspace: Workspace
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (("--address", "ray://head:10001"), "Error: an address of a Ray cluster goes with"),
+        (("--probe", "5"), "--dry-run"),
+        (("--batch", "--rpm", "5"), "--rpm"),
+        (("--engine", "ray", "--tpm", "5"), "--tpm"),
+        (("--engine", "ray", "--timeout", "5"), "--timeout"),
+        (("--wait", "no"), "Error: only a job in batches"),
         (("--base-url", "http://[::1"), "is no address"),
         (("--base-url", "localhost:8000"), "is no address"),
         (("--base-url", "http://me:hidden@127.0.0.1:9/v1"), "L2ACO_API_KEY"),

@@ -108,6 +108,7 @@ def test_watching_a_run_from_another_shell(cli: Callable[..., Any], workspace: W
         assert seen["writer"] == run.pid and 0 < seen["profiles"] < 40 and seen["requested"] == 40
         assert seen["sample"]["entity_name"].startswith("Compound")
         text = cli("profiles", "watch", "fake", "--once").stdout
+        assert seen["rate"] is None and "profiles/s" not in text
         assert f"process {run.pid}" in text and " of 40" in text and "Fake:" in text
         watched = Watched(ProfileSet(folder))
         first = watched.look()
@@ -146,3 +147,6 @@ def test_a_dry_run_says_how_long_once_that_was_measured(cli: Callable[..., Any],
     assert (plan["finished"], plan["requested"]) == (2, 30)
     assert 0.2 <= plan["seconds_a_call"] < 2
     assert plan["seconds"] == pytest.approx(28 * plan["seconds_a_call"] / 4)
+    stopped = cli(*dry, "--probe", 2, "--budget-tokens", 5, code=3)
+    assert "The probe stopped: the budget" in stopped.stderr and "Nothing was measured" in stopped.stderr
+    assert "Measured on" not in stopped.output and not stopped.stdout

@@ -18,7 +18,7 @@ from l2aco.data import fetch
 from l2aco.data.download import download
 from l2aco.data.fetch import FetchSpec, fetch_dataset, public_datasets, unpack
 from l2aco.errors import DamagedError, InputError, LockedError, UnavailableError, UnknownNameError
-from l2aco.files import WriterLock
+from l2aco.locks import WriterLock
 from l2aco.progress import Silent
 from l2aco.workspace import Workspace
 

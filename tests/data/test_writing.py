@@ -15,7 +15,7 @@ from datasets_for_tests import screen, write
 from l2aco.data.catalog import list_datasets, open_dataset, open_or_simulate
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.errors import L2aCoError, LockedError, UsageError
-from l2aco.files import WriterLock
+from l2aco.locks import WriterLock
 from l2aco.workspace import Workspace
 
 TABLE = "drug_a,drug_b,cell_line,score\nA,B,X,1\nA,C,X,-1\nB,C,Y,2\n"

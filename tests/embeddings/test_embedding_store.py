@@ -11,7 +11,7 @@ from l2aco.embeddings.store.generation import Generation
 from l2aco.embeddings.store.manifest import parse_manifest
 from l2aco.embeddings.store.store import EmbeddingStore, Hit
 from l2aco.errors import DamagedError, InputError, LockedError, UnknownNameError, UsageError
-from l2aco.files import WriterLock
+from l2aco.locks import WriterLock
 
 
 def _listing(path):

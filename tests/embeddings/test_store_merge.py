@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,42 @@ def test_what_is_missing_is_named(cli: Cli, tiny_workspace: Workspace) -> None:
     assert "one--tiny" in cli("store", "merge", "-o", "one--tinny", code=2).output
     for wrong in ("0/2", "3/2", "two", "1/2/3"):
         cli("embed", "one", "--shard", wrong, code=2)
+
+
+def test_a_part_is_what_it_was_made_of_and_not_what_its_folder_is_called(cli: Cli, tiny_workspace: Workspace) -> None:
+    write_set(tiny_workspace, "one", LINES)
+    shards = tiny_workspace.embeddings / "one--tiny.shards"
+    for number in (1, 2):
+        cli("embed", "one", "--shard", f"{number}/3")
+    shutil.copytree(shards / "00001-of-00003", shards / "00003-of-00003")
+    told = cli("store", "merge", "-o", "one--tiny", code=1).stderr
+    assert "holds part 1 of 3 of one, and is called part 3 of 3 of one" in told
+    assert "l2aco embed one --encoder tiny --shard 3/3" in told
+    assert "holds part 1" in cli("embed", "one", "--shard", "3/3", code=1).stderr
+    (shards / "00003-of-00003").rename(shards / "00004-of-00003")
+    assert "no such part of 3" in cli("store", "merge", "-o", "one--tiny", code=1).stderr
+    shutil.rmtree(shards / "00004-of-00003")
+    cli("embed", "one", "--shard", "3/3")
+    shards.rename(shards.with_name("two--tiny.shards"))
+    assert "of one, and is called part 1 of 3 of two" in cli("store", "merge", "-o", "two--tiny", code=1).stderr
+    shards.with_name("two--tiny.shards").rename(shards)
+    assert not (tiny_workspace.embeddings / "one--tiny").exists()
+    assert json.loads(cli("store", "merge", "-o", "one--tiny", "--json").stdout)["records"] == 23
+
+
+def test_the_advice_for_a_damaged_part_can_be_followed(cli: Cli, tiny_workspace: Workspace) -> None:
+    write_set(tiny_workspace, "one", LINES)
+    for number in (1, 2):
+        cli("embed", "one", "--shard", f"{number}/2")
+    part = tiny_workspace.embeddings / "one--tiny.shards" / "00002-of-00002"
+    file = part / EmbeddingStore.open(part).manifest.segments[0].vectors.path
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    told = cli("store", "merge", "-o", "one--tiny", code=1).stderr
+    assert f"Remove the folder {part}" in " ".join(told.split())
+    shutil.rmtree(part)
+    cli("embed", "one", "--encoder", "tiny", "--shard", "2/2")
+    assert "l2aco embed one --encoder tiny --shard 2/2" in " ".join(told.split())
+    cli("store", "merge", "-o", "one--tiny")
 
 
 def test_the_last_of_two_counts_and_the_dead_stay_dead(make_store: Callable[..., EmbeddingStore]) -> None:

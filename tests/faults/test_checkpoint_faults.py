@@ -18,7 +18,8 @@ import pytest
 from l2aco.bench.execute import run_suite
 from l2aco.bench.suite import Suite, cells
 from l2aco.errors import DamagedError, LockedError
-from l2aco.files import WriterLock, sha256_file
+from l2aco.files import sha256_file
+from l2aco.locks import WriterLock
 from l2aco.progress import Silent
 from l2aco.runs.run import UNFINISHED, list_runs
 from l2aco.runs.spec import TrainSpec

@@ -100,7 +100,7 @@ def test_a_killed_writer_loses_at_most_what_it_had_not_committed(tmp_path, seed)
 HOLDER = """
 import sys
 from pathlib import Path
-from l2aco.files import WriterLock
+from l2aco.locks import WriterLock
 
 with WriterLock(Path(sys.argv[1]), "the embedding store"):
     print("held", flush=True)

@@ -11,7 +11,8 @@ import pytest
 
 from l2aco.bounds import MAX_WHOLE
 from l2aco.errors import DamagedError, InputError, L2aCoError, LockedError, UsageError
-from l2aco.files import WriterLock, atomic_folder, atomic_path, read_json, read_toml, stable_hash, write_json
+from l2aco.files import atomic_folder, atomic_path, read_json, read_toml, stable_hash, write_json
+from l2aco.locks import WriterLock
 from l2aco.workspace import Workspace
 
 
@@ -90,14 +91,16 @@ def test_an_interrupted_replacement_leaves_the_old_folder(tmp_path: Path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-def test_a_linked_folder_is_replaced_where_it_lies(tmp_path: Path) -> None:
+def test_a_linked_folder_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    for name in ("x", "y"):
-        with atomic_folder(tmp_path / "link", replace=True) as partial:
-            (partial / name).write_text("1")
-    assert (tmp_path / "link").is_symlink() and [path.name for path in (tmp_path / "real").iterdir()] == ["y"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for name in ("link", "dangling"):
+        with pytest.raises(UsageError, match="link"), atomic_folder(tmp_path / name, replace=True):
+            pass
+        with pytest.raises(UsageError, match="link"), WriterLock(tmp_path / name, "it"):
+            pass
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["dangling", "link", "real"]
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError, match="is a file"), atomic_folder(tmp_path / "file", replace=True):
         pass
@@ -114,7 +117,7 @@ def test_new_files_follow_the_umask(tmp_path: Path) -> None:
 
 def test_second_writer_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib\nfrom l2aco.files import WriterLock\n"
+        "import sys, pathlib\nfrom l2aco.locks import WriterLock\n"
         f"with WriterLock(pathlib.Path({str(tmp_path)!r}), 'the set'):\n"
         "    print('held', flush=True)\n    sys.stdin.read()\n"
     )

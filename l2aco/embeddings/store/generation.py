@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.embeddings.store.index_file import read_index
-from l2aco.embeddings.store.manifest import MANIFEST, REPAIR, Manifest, check_file, parse_manifest
+from l2aco.embeddings.store.manifest import MANIFEST, Manifest, check_file, parse_manifest, repair_words
 from l2aco.embeddings.store.segments import LIGHT, NARROW, Segment, read_array, schema
 from l2aco.errors import DamagedError, InputError, UnknownNameError
 
@@ -179,7 +179,7 @@ def _check_files(root: Path, manifest: Manifest) -> None:
     small = manifest.bytes <= CHECK_ON_OPEN
     for file in manifest.files():
         if message := check_file(root, file, content=small):
-            raise DamagedError(message, where=root / file.path, remedy=REPAIR.format(name=root.name))
+            raise DamagedError(message, where=root / file.path, remedy=repair_words(root))
 
 
 def read_dead(root: Path, manifest: Manifest) -> np.ndarray:
@@ -194,7 +194,7 @@ def read_dead(root: Path, manifest: Manifest) -> np.ndarray:
         if rows[0] < 0 or rows[-1] >= manifest.total or (np.diff(rows) <= 0).any():
             raise ValueError(f"holds no ascending numbers of {manifest.total:,} rows")
     except (OSError, ValueError) as error:
-        raise DamagedError(str(error), where=path, remedy=REPAIR.format(name=root.name)) from None
+        raise DamagedError(str(error), where=path, remedy=repair_words(root)) from None
     return rows
 
 

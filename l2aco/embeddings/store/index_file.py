@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.embeddings.store.manifest import REPAIR, IndexInfo, check_file
+from l2aco.embeddings.store.manifest import IndexInfo, check_file, repair_words
 from l2aco.errors import DamagedError
 from l2aco.files import atomic_path
 
@@ -50,7 +50,7 @@ def read_index(root: Path, info: IndexInfo, dimension: int) -> Any:
         return index
     except (ValueError, RuntimeError, MemoryError) as error:
         said = (str(error) or "is no index").splitlines()[0].rpartition(" failed: ")[2]
-        raise DamagedError(said, where=path, remedy=REPAIR.format(name=root.name)) from None
+        raise DamagedError(said, where=path, remedy=repair_words(root)) from None
 
 
 def map_index(path: Path, kind: str) -> Any:

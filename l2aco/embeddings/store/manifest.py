@@ -27,13 +27,15 @@ from l2aco.files import describe_validation, read_json, sha256_file, stable_hash
 MANIFEST = "manifest.json"
 GENERATIONS = "generations"
 FORMAT = 1
-REPAIR = "`l2aco store verify --repair {name}` rebuilds what can be rebuilt."
+SHARDS = ".shards"
+"""Ends the name of the folder of a store's parts, beside the store."""
 FOLDERS = ("segments", "dead", "index")
 MOST_ROWS = 2**32 - 1
 """Rows are numbered with 32 bits."""
 EFFORT = {"hnsw": "efSearch", "ivfpq": "nprobe"}
 """Which parameter makes a kind of index try harder."""
 CANDIDATES = "candidates"
+PART_FOLDER = re.compile(r"([0-9]{5})-of-([0-9]{5})")
 Count = Annotated[int, Field(ge=0, le=MOST_ROWS)]
 
 
@@ -85,6 +87,19 @@ class IndexInfo(BaseModel):
         return self
 
 
+class Part(BaseModel):
+    """Which part of a profile set a store was made of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    set: str
+    number: int = Field(ge=1)
+    of: int = Field(ge=1)
+
+    def __str__(self) -> str:
+        return f"part {self.number:,} of {self.of:,} of {self.set}"
+
+
 class Manifest(BaseModel):
     """One committed generation. On disk it carries `checksum`, the hash of the rest of itself."""
 
@@ -99,6 +114,7 @@ class Manifest(BaseModel):
     metric: str = "inner product"
     normalised: bool = True
     index_choice: str = "auto"
+    part: Part | None = None
     counts: dict[str, Any] = {}
     segments: tuple[SegmentInfo, ...] = ()
     dead: FileInfo | None = None
@@ -144,13 +160,23 @@ class Manifest(BaseModel):
         return found
 
 
+def repair_words(root: Path) -> str:
+    """What to do about a damaged store: a part is made anew, for no command names one."""
+    found = PART_FOLDER.fullmatch(root.name)
+    if found is None or not root.parent.name.endswith(SHARDS):
+        return f"`l2aco store verify --repair {root.name}` rebuilds what can be rebuilt."
+    profiles, _, encoder = root.parent.name.removesuffix(SHARDS).rpartition("--")
+    shard = f"{int(found[1])}/{int(found[2])}"
+    return f"Remove the folder {root}, and run `l2aco embed {profiles} --encoder {encoder} --shard {shard}` again."
+
+
 class OtherFormatError(DamagedError):
     """A manifest of another version of L2aCo: nothing is wrong with it, and nothing of it is ours to change."""
 
 
 def parse_manifest(path: Path) -> Manifest:
     """Read a manifest; raises DamagedError that names the store and how to mend it, OtherFormatError."""
-    repair = REPAIR.format(name=path.parent.name if path.name == MANIFEST else path.parent.parent.name)
+    repair = repair_words(path.parent if path.name == MANIFEST else path.parent.parent)
     try:
         value = read_json(path)
         if not isinstance(value, dict) or not isinstance(value.get("format"), int):

@@ -6,19 +6,15 @@ compared with its checksum.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from l2aco.embeddings.store.manifest import REPAIR, check_file
+from l2aco.embeddings.store.manifest import PART_FOLDER, SHARDS, Part, check_file, repair_words
 from l2aco.embeddings.store.store import EmbeddingStore
 from l2aco.errors import DamagedError, InputError, MismatchError, UnknownNameError
 from l2aco.files import atomic_folder
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, names_in
-
-SHARDS = ".shards"
-_SHARD = re.compile(r"([0-9]{5})-of-([0-9]{5})")
 
 
 def merge_stores(sources: Sequence[EmbeddingStore], target: Path, progress: Progress | None = None) -> EmbeddingStore:
@@ -44,10 +40,11 @@ def merge_stores(sources: Sequence[EmbeddingStore], target: Path, progress: Prog
 def shards_of(name: str, workspace: Workspace) -> list[EmbeddingStore]:
     """The parts that `embed --shard` made for the store `name`, in order.
 
-    Raises UnknownNameError where there are none, InputError where some are missing or of other divisions.
+    Raises UnknownNameError where there are none, InputError where some are missing or of other divisions, MismatchError
+    where one is not the part that its folder is called.
     """
     folder = workspace.child(workspace.embeddings, f"{name}{SHARDS}")
-    found = {item: match for item in names_in(folder) if (match := _SHARD.fullmatch(item))}
+    found = {item: match for item in names_in(folder) if (match := PART_FOLDER.fullmatch(item))}
     if not found:
         known = [item.name.removesuffix(SHARDS) for item in workspace.embeddings.glob(f"*{SHARDS}")]
         raise UnknownNameError("store in shards", name, known, remedy="`l2aco embed --shard 1/16` makes the first.")
@@ -56,14 +53,30 @@ def shards_of(name: str, workspace: Workspace) -> list[EmbeddingStore]:
         said = " and ".join(str(count) for count in sorted(counts))
         raise InputError(f"holds shards of divisions into {said}", where=folder, remedy="Remove those that are old.")
     count = counts.pop()
-    if missing := sorted(set(range(1, count + 1)) - {int(match[1]) for match in found.values()}):
+    numbers = {int(match[1]): item for item, match in found.items()}
+    if over := [item for number, item in numbers.items() if not 1 <= number <= count]:
+        raise InputError(f"there is no such part of {count:,}", where=folder / over[0], remedy="Remove the folder.")
+    if missing := sorted(set(range(1, count + 1)) - set(numbers)):
         listed = ", ".join(map(str, missing[:10])) + (" ..." if len(missing) > 10 else "")
         raise InputError(
             f"lacks {len(missing):,} of {count:,} shards: {listed}",
             where=folder,
             remedy=f"Make them: l2aco embed --shard {missing[0]}/{count}",
         )
-    return [EmbeddingStore.open(folder / item) for item in sorted(found)]
+    profiles = name.rpartition("--")[0]
+    stores = []
+    for number in sorted(numbers):
+        stores.append(EmbeddingStore.open(folder / numbers[number]))
+        refuse_other_part(stores[-1], Part(set=profiles, number=number, of=count))
+    return stores
+
+
+def refuse_other_part(store: EmbeddingStore, part: Part) -> None:
+    """Raise MismatchError unless the store was made of this part, whatever its folder is called."""
+    held = store.manifest.part
+    if held != part:
+        said = "does not say which part of a set it holds" if held is None else f"holds {held}"
+        raise MismatchError(f"{said}, and is called {part}", where=store.path, remedy=repair_words(store.path))
 
 
 def _refuse_others(sources: Sequence[EmbeddingStore]) -> None:
@@ -82,4 +95,4 @@ def _refuse_damaged(source: EmbeddingStore) -> None:
     for info in source.manifest.segments:
         for file in (info.vectors, info.records):
             if message := check_file(source.path, file, content=True):
-                raise DamagedError(message, where=source.path / file.path, remedy=REPAIR.format(name=source.path.name))
+                raise DamagedError(message, where=source.path / file.path, remedy=repair_words(source.path))

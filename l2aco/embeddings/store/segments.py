@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.embeddings.store.manifest import REPAIR, FileInfo, SegmentInfo
+from l2aco.embeddings.store.manifest import FileInfo, SegmentInfo, repair_words
 from l2aco.embeddings.store.parquet import open_parquet, require
 from l2aco.errors import DamagedError, InputError
 from l2aco.files import atomic_path, sha256_bytes, stable_hash
@@ -237,7 +237,7 @@ class Segment:
             raise self._damaged(path, str(error)) from None
 
     def _damaged(self, path: Path, message: str) -> DamagedError:
-        return DamagedError(message.splitlines()[0], where=path, remedy=REPAIR.format(name=self._root.name))
+        return DamagedError(message.splitlines()[0], where=path, remedy=repair_words(self._root))
 
     @cached_property
     def narrow(self) -> pl.DataFrame:

@@ -23,7 +23,7 @@ from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.store import write
 from l2aco.embeddings.store.generation import Generation
 from l2aco.embeddings.store.index import search
-from l2aco.embeddings.store.manifest import GENERATIONS, Manifest
+from l2aco.embeddings.store.manifest import GENERATIONS, Manifest, Part
 from l2aco.embeddings.store.segments import HEAVY, LIGHT, StoreRecord
 from l2aco.embeddings.store.write import UpsertReport
 from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
@@ -63,9 +63,12 @@ class EmbeddingStore:
         return cls(Generation.committed(Path(path)))
 
     @classmethod
-    def create(cls, path: str | Path, encoder: EncoderSpec, *, index: str = "auto") -> EmbeddingStore:
-        """Make an empty store for the vectors of `encoder`; raises UsageError where one is."""
-        write.create(Path(path), encoder, index)
+    def create(
+        cls, path: str | Path, encoder: EncoderSpec, *, index: str = "auto", part: Part | None = None
+    ) -> EmbeddingStore:
+        """Make an empty store for the vectors of `encoder`, perhaps of one part of a set; raises UsageError where one
+        is."""
+        write.create(Path(path), encoder, index, part)
         return cls.open(path)
 
     def reload(self) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.store.generation import Generation
 from l2aco.embeddings.store.index import build_index, check_choice, is_due, kind_for
-from l2aco.embeddings.store.manifest import FOLDERS, GENERATIONS, MANIFEST, FileInfo, Manifest, commit, sweep
+from l2aco.embeddings.store.manifest import FOLDERS, GENERATIONS, MANIFEST, FileInfo, Manifest, Part, commit, sweep
 from l2aco.embeddings.store.segments import (
     HEAVY,
     IDENTITY,
@@ -34,7 +34,8 @@ from l2aco.embeddings.store.segments import (
     write_segment,
 )
 from l2aco.errors import InputError, L2aCoError, UsageError
-from l2aco.files import WriterLock, atomic_path
+from l2aco.files import atomic_path
+from l2aco.locks import WriterLock
 from l2aco.progress import Advance, Progress, Silent
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def writing(path: Path) -> Iterator[None]:
             raise
 
 
-def create(path: Path, encoder: EncoderSpec, index: str) -> None:
+def create(path: Path, encoder: EncoderSpec, index: str, part: Part | None = None) -> None:
     """Commit generation 1, empty."""
     check_choice(index)
     with writing(path):
@@ -96,6 +97,7 @@ def create(path: Path, encoder: EncoderSpec, index: str) -> None:
             fingerprint=encoder.fingerprint,
             dimension=encoder.dimension,
             index_choice=index,
+            part=part,
             counts={"records": 0},
         )
         commit(path, first)
