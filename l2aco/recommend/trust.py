@@ -43,8 +43,8 @@ def abstains(
     share = strangeness(predictor, line) if predictor.align.vectors == "profiles" else None
     if share is not None and share <= LEVEL:
         found.append(
-            f"no line in training is like {line.name}: {share:.0%} of them are as far from their nearest one, itself "
-            "among them"
+            f"no line that the model was trained on is like {line.name}: of these lines, at most {share:.0%} are as "
+            "far from the nearest other one as it is"
         )
     return tuple(found)
 
