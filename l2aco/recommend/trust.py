@@ -43,8 +43,8 @@ def abstains(
     share = strangeness(predictor, line) if predictor.align.vectors == "profiles" else None
     if share is not None and share <= LEVEL:
         found.append(
-            f"no line that the model was trained on is like {line.name}: of these lines, at most {share:.0%} are as "
-            "far from the nearest other one as it is"
+            f"{line.name} is stranger than the lines that the model was trained on: at most {share:.0%} of these are "
+            "as far from the nearest other one"
         )
     return tuple(found)
 
