@@ -7,7 +7,7 @@ folds what never distinguishes two entities and knows synonyms; here names find 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -18,7 +18,7 @@ from l2aco.columns import columns_called, pick_columns, shown
 from l2aco.errors import InputError, UnknownNameError
 from l2aco.names.fold import normalise_name
 from l2aco.names.near import NearNames
-from l2aco.names.synonyms import is_known, name_key, name_of_id
+from l2aco.names.synonyms import is_known, name_key, name_of_id, read_table
 from l2aco.tables import Table, read_lines, read_raw
 
 if TYPE_CHECKING:
@@ -132,17 +132,40 @@ class EntityIndex:
 
 
 def unknown_entity(what: str, name: str, known: Iterable[Entity], *, remedy: str | None = None) -> UnknownNameError:
-    """The error for a name that is none of the `known` entities', with those that are truly near, else the first that
-    begin with it."""
+    """The error for a name that is none of the `known` entities', with those of which it is a slip of the pen by any of
+    their names, else the first that begin with it."""
     known = list(known)
     near = [
         text
         for kind in EntityKind
-        for text in NearNames(kind, _called(entity for entity in known if entity.kind is kind)).of(name)
+        if (of_kind := [entity for entity in known if entity.kind is kind])
+        for text in NearNames(kind, _called(of_kind)).of(name) or _near_synonyms(name, kind, of_kind)
     ]
     names = sorted({entity.name for entity in known})
-    near = near or [text for text in names if len(name) >= 3 and text.casefold().startswith(name.casefold())][:3]
-    return UnknownNameError(what, name, names, remedy=remedy, near=near)
+    return UnknownNameError(what, name, names, remedy=remedy, near=near or _begin_with(name, known))
+
+
+def _near_synonyms(name: str, kind: EntityKind, known: Sequence[Entity]) -> list[str]:
+    """The names of the synonym table that are near, each with that of the entity."""
+    by_key = {name_key(entity.name, kind): entity.name for entity in reversed(known)}
+    meant = {
+        text: by_key[key]
+        for one in read_table(kind)
+        if (key := normalise_name(one.name, kind)) in by_key
+        for text in one.synonyms
+    }
+    return [f"{text} ({meant[text]})" for text in NearNames(kind, meant).of(name)]
+
+
+def _begin_with(name: str, known: Sequence[Entity]) -> list[str]:
+    """At most three names that begin with two letters or more."""
+    asked = {kind: normalise_name(name, kind) for kind in EntityKind}
+    found = {
+        entity.name
+        for entity in known
+        if len(asked[entity.kind]) > 1 and normalise_name(entity.name, entity.kind).startswith(asked[entity.kind])
+    }
+    return sorted(found)[:3]
 
 
 def _called(entities: Iterable[Entity]) -> list[str]:

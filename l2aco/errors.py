@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+SHOWN = 12
+"""Known names that an error lists."""
 
 
 class L2aCoError(Exception):
@@ -65,8 +69,9 @@ class UnknownNameError(UsageError):
         if near:
             hint = f"Did you mean {' or '.join(near)}?"
         elif choices:
-            shown = ", ".join(choices[:12]) + (", ..." if len(choices) > 12 else "")
-            hint = f"Known: {shown}."
+            hint = f"Known: {', '.join(choices)}."
+            if len(choices) > SHOWN:
+                hint = f"Of {len(choices):,} known, the nearest: {', '.join(_by_nearness(name, choices)[:SHOWN])}."
         else:
             hint = "There is none yet."
         super().__init__(f"unknown {what} '{name}'", remedy=f"{hint} {remedy}" if remedy else hint)
@@ -97,6 +102,23 @@ class PartlyDoneError(L2aCoError):
     """Some items failed, the others are safe on disk."""
 
     exit_code = 3
+
+
+def _by_nearness(name: str, choices: Sequence[str]) -> list[str]:
+    """Those that begin alike before those that look alike, case and signs aside."""
+    asked = _folded(name)
+
+    def far(text: str) -> tuple[int, float]:
+        folded = _folded(text)
+        alike = difflib.SequenceMatcher(None, asked, folded, autojunk=False).ratio()
+        begins = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(asked, folded, strict=False)))
+        return -begins, -alike
+
+    return sorted(choices, key=far)
+
+
+def _folded(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))
 
 
 def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from l2aco.data.catalog import open_dataset
 from l2aco.data.triples import Triples
-from l2aco.recommend.own import alike, likeness
+from l2aco.recommend.own import alike, likeness, told_by
 from l2aco.runs.run import open_run
 from l2aco.workspace import Workspace
 
@@ -50,13 +50,14 @@ def main() -> None:
     options = parser.parse_args()
     workspace = Workspace(options.workspace)
     predictor, dataset = open_run(options.run, workspace).predictor("cpu"), open_dataset("drugcombdb", workspace)
-    known, of_line = predictor.inputs.cell_lines, peculiar(dataset.triples)
+    known, of_line, stores = predictor.inputs.cell_lines, peculiar(dataset.triples), [*predictor.inputs.cell_vectors]
     place = {line.id: row for row, line in enumerate(dataset.cell_lines)}
     alikes, agreements, same = [], [], []
     for one, other in combinations(np.asarray(predictor.inputs.train_cells).tolist(), 2):
-        near = likeness(predictor, one)
-        if near is None or likeness(predictor, other) is None:
+        if not all({*stores} <= {*told_by(predictor, known[row])} for row in (one, other)):
             continue
+        near = likeness(predictor, one, stores)
+        assert near is not None
         alikes.append(float(near[other]))
         same.append(known[one].facts.get("tissue") == known[other].facts.get("tissue"))
         first, second = (of_line.get(place[known[row].id], {}) for row in (one, other))
@@ -65,7 +66,9 @@ def main() -> None:
         values = [[of[pair] for pair in both] for of in (first, second)]
         agreements.append(float(np.corrcoef(values)[0, 1]) if enough else np.nan)
     near, agreement = np.array(alikes), np.array(agreements)
-    print(f"alike: more than {alike(predictor):.3f}\n\n| likeness | pairs of lines | correlation |\n|---|---|---|")
+    print(
+        f"alike: more than {alike(predictor, stores):.3f}\n\n| likeness | pairs of lines | correlation |\n|---|---|---|"
+    )
     for low, high in pairwise(ENDS):
         there = agreement[(near > low) & (near <= high) & np.isfinite(agreement)]
         error = there.std() / np.sqrt(max(len(there), 1))

@@ -103,13 +103,13 @@ def recommend(
     found = [desk.recommend(line, top) for line in desk.lines]
     _print(shell, found, reasons, json)
     if len(found) > 1 and not json:
-        best = across(desk, found).drop("drug_a_id", "drug_b_id").head(top)
-        shell.table(best.to_dicts(), title="Probability of synergy in each line")
+        best = across(desk, top).drop("drug_a_id", "drug_b_id")
+        shell.table(best.to_dicts(), title="The best by the mean over the lines: probability of synergy in each")
     if output:
         write(found, output)
         shell.say(f"Wrote {sum(len(one.pairs) for one in found)} pairs to {output}.")
     if table:
-        rows = across(desk, found).to_dicts()
+        rows = across(desk, top).to_dicts()
         write_rows(rows, table)
         shell.say(f"Wrote {len(rows)} pairs to {table}.")
     if html:
@@ -122,13 +122,18 @@ def recommend(
 def _design(shell: Shell, desk: Desk, count: int, output: Path | None, json: bool) -> None:
     from l2aco.recommend.design import design_rows
     from l2aco.recommend.lines import write_rows
-    from l2aco.runs.evaluate import warnings_of
+    from l2aco.recommend.recommendation import hint_of_few
 
-    rows = [row for line in desk.lines for row in design_rows(desk, line, count)]
-    shell.say("gain: the share that a measurement takes off what is uncertain of the order of the line's pairs")
+    rows = []
+    for line in desk.lines:
+        proposed = design_rows(desk, line, count)
+        _remark(shell, desk.recommend(line, 0))
+        for hint in hint_of_few([min(row["training_a"], row["training_b"]) for row in proposed]):
+            shell.say(hint)
+        rows += proposed
+    shell.say("gain: the share that a measurement takes off what is uncertain of the order of the line's pairs, once")
+    shell.say("      those above it are measured; where it completes what these began it may be more than theirs")
     shell.say("left: the share that is uncertain after it and those above it")
-    for warning in warnings_of(desk.run):
-        shell.warn(warning)
     shell.table(rows, json=json)
     if output is not None:
         write_rows(rows, output)

@@ -11,6 +11,7 @@ import numpy as np
 
 from l2aco.columns import refuse_repeats
 from l2aco.data.features import kind_of
+from l2aco.data.features.response import RESPONSE
 from l2aco.data.features.table import FeatureRows
 from l2aco.data.measured import Measured, Owners, read_measured
 from l2aco.data.sources.base import Edges, SourceData
@@ -138,7 +139,15 @@ def add_feature(data: SourceData, name: str, path: Path, *, allow_pickle: bool) 
         f"{name}_rows_passed_over": len(found.owners.passed_over),
     }
     features = {**data.features, name: found.rows}
-    return dataclasses.replace(data, features=features, report=report, notes=[*data.notes, *found.notes])
+    notes = [*data.notes, *found.notes, *(_about_drugs(path, found.rows.columns, data) if name == RESPONSE else ())]
+    return dataclasses.replace(data, features=features, report=report, notes=notes)
+
+
+def _about_drugs(path: Path, columns: Sequence[str], data: SourceData) -> list[str]:
+    """Which drugs of a table of response are none of the data set's."""
+    owners = _owners(columns, EntityKind.drug, data.drugs)
+    kept = "; what is known of these tells lines apart, and nothing of a pair"
+    return [f"{path.name}: {owners.left_out}{kept}."] if owners.left_out else []
 
 
 def _owners(names: Sequence[str], kind: EntityKind, entities: list[Entity]) -> Owners:
@@ -155,7 +164,8 @@ def _owners(names: Sequence[str], kind: EntityKind, entities: list[Entity]) -> O
             alike = None
         found = entity or alike
         ids.append(found.id if found else "")
-    return Owners(kind, ids, passed_over)
+    strangers = [name for name, id_ in zip(names, ids, strict=True) if name and not id_]
+    return Owners(kind, ids, passed_over, [name for name in strangers if _find(index, name) is None])
 
 
 def _measured(path: Path, read: FeatureRows, owners: Owners) -> Measured:
@@ -166,7 +176,8 @@ def _measured(path: Path, read: FeatureRows, owners: Owners) -> Measured:
     used = [row for row, owner in enumerate(owners.ids) if owner]
     rows = FeatureRows(owners.kind, [owners.ids[row] for row in used], read.values[used])
     better = f"{path.name}: passed over, for one that fits better: {', '.join(owners.passed_over)}."
-    return Measured(rows, owners, [better] if owners.passed_over else [])
+    said = [f"{path.name}: {owners.left_out}."] if owners.left_out else []
+    return Measured(rows, owners, said + ([better] if owners.passed_over else []))
 
 
 def _pickled(path: Path, allow_pickle: bool) -> FeatureRows:

@@ -22,14 +22,23 @@ SHOWN = 5
 @dataclass(frozen=True)
 class Owners:
     """The entity's id for each of many names, empty for nobody's. `passed_over`: names that are merely like an entity
-    which another one names to the letter."""
+    which another one names to the letter.
+    `strangers`: names that are nobody's."""
 
     kind: EntityKind
     ids: Sequence[str]
     passed_over: Sequence[str] = ()
+    strangers: Sequence[str] = ()
 
     def __len__(self) -> int:
         return sum(map(bool, self.ids))
+
+    @property
+    def left_out(self) -> str:
+        """Who was not used, in words; empty where everybody was."""
+        kinds, named = f"{self.kind.replace('_', ' ')}s", len(self) + len(self.strangers)
+        here = f"used {len(self):,} of {named:,} {kinds}; not in the data set: {_shown(self.strangers)}"
+        return here if self.strangers else ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,8 @@ def _filled(path: Path, owners: Owners, values: Array, features: Sequence[str], 
         mean = np.nanmean(values, axis=0, dtype=np.float64)
         values = np.where(known, values, mean).astype(np.float32)
         said.append(f"{int((~known).sum()):,} blanks got the mean of their feature")
+    if owners.left_out:
+        said.append(owners.left_out)
     if owners.passed_over:
         said.append(f"passed over, for one that fits better: {', '.join(owners.passed_over)}")
     rows = FeatureRows(

@@ -63,6 +63,8 @@ def design_rows(desk: Desk, line: Entity, count: int) -> list[dict[str, Any]]:
             "drug_b": one.drug_b.name,
             "gain": one.gain,
             "left": one.left,
+            "training_a": desk.trained.get(one.drug_a.id, 0),
+            "training_b": desk.trained.get(one.drug_b.id, 0),
         }
         for rank, one in enumerate(propose(desk.predictor, line, desk.free(line), count), start=1)
     ]

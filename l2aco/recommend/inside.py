@@ -16,9 +16,12 @@ SHARE = 0.9
 PARTS = {
     "pair": "the pair in all lines",
     "drugs": "its drugs in all lines",
-    "line": "the line",
-    "drugs here": "its drugs in lines like this one",
-    "pair here": "the pair in lines like this one",
+    "line": "the line, by what is known of it",
+    "drugs here": "its drugs, by what is known of the line",
+    "pair here": "the pair, by what is known of the line",
+    "line own": "the line, by its own measurements",
+    "drugs own": "its drugs, by the line's own measurements",
+    "pair own": "the pair, by the line's own measurements",
 }
 
 
@@ -60,8 +63,12 @@ def parts(predictor: Predictor, a: Array, b: Array, c: Array) -> dict[str, Array
 
 
 def _part(term: Term) -> str | None:
-    kind = term.left.partition(":")[0]
-    if kind == "all":
-        return None if term.right == "one" else "line"
-    whose = "drugs" if kind == "drug" else "pair"
-    return whose if term.right == "one" else f"{whose} here"
+    """By what: all lines (`one`), the line's own measurements (`own`), or a kernel over lines, which knows of it."""
+    if term.right == "one" and term.left == "all":
+        return None
+    whose = {"all": "line", "drug": "drugs"}.get(term.left.partition(":")[0], "pair")
+    if term.right == "one":
+        return whose
+    if term.right == "own":
+        return f"{whose} own"
+    return whose if whose == "line" else f"{whose} here"

@@ -44,24 +44,17 @@ def write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
         _write_table(pl.DataFrame(rows, infer_schema_length=None), path)
 
 
-def across(desk: Desk, found: Sequence[Recommendation]) -> pl.DataFrame:
-    """A row for each pair in any of the lists, best mean first: the drugs' names and ids, and a column of probabilities
-    for each line."""
+def across(desk: Desk, top: int) -> pl.DataFrame:
+    """A row for each of the `top` pairs by the mean over all lines, the best first: the drugs' names and ids, and a
+    column of probabilities for each line. Left out is what a list of any of the lines leaves out."""
     import numpy as np
     import polars as pl
 
-    wanted = {(pair.drug_a_id, pair.drug_b_id) for one in found for pair in one.pairs}
-    ids = [drug.id for drug in desk.pairs.drugs]
-    pairs = desk.pairs.take(
-        np.array(
-            [
-                at
-                for at, (one, other) in enumerate(zip(desk.pairs.one.tolist(), desk.pairs.other.tolist(), strict=True))
-                if (ids[one], ids[other]) in wanted
-            ]
-        )
-    )
-    drugs = pairs.drugs
+    taken = np.any([desk.left_out(line) for line in desk.lines], axis=0)
+    pairs = desk.pairs.take(np.flatnonzero(~taken))
+    scores = np.array([desk.predictor.calibration.apply(desk.score(pairs, line)) for line in desk.lines])
+    order = desk.order(pairs, scores.mean(axis=0), top)
+    pairs, drugs = pairs.take(order), desk.pairs.drugs
     columns: dict[str, Any] = {
         "drug_a": [drugs[at].name for at in pairs.one],
         "drug_b": [drugs[at].name for at in pairs.other],
@@ -70,9 +63,7 @@ def across(desk: Desk, found: Sequence[Recommendation]) -> pl.DataFrame:
     }
     names = [line.name for line in desk.lines]
     names = [line.id if names.count(line.name) > 1 else line.name for line in desk.lines]
-    for name, line in zip(names, desk.lines, strict=True):
-        columns[name] = desk.predictor.calibration.apply(desk.score(pairs, line))
-    return pl.DataFrame(columns).sort(pl.mean_horizontal(names), descending=True, maintain_order=True)
+    return pl.DataFrame(columns | dict(zip(names, scores[:, order], strict=True)))
 
 
 def _long(found: Sequence[Recommendation]) -> list[dict[str, Any]]:

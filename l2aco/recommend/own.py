@@ -28,7 +28,8 @@ APART = 0.95
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A cell line in training and its likeness: the mean over stores of the cosine of centred profile vectors."""
+    """A cell line in training and its likeness: the mean, over the run's stores that know the line asked for, of the
+    cosine of centred profile vectors."""
 
     entity: Entity
     likeness: float
@@ -46,17 +47,23 @@ def rank_correlation(one: Array, other: Array) -> float:
     return float(spearmanr(one, other).statistic)
 
 
-def alike(predictor: Predictor) -> float:
-    """The likeness from which two lines are called alike: of pairs of training lines of different tissues (all pairs,
-    where these are not known) a share of `APART` have less. At least 0."""
-    rows, known = _some(predictor), predictor.inputs.cell_lines
-    found = [likeness(predictor, row) for row in rows.tolist()]
+def told_by(predictor: Predictor, line: Entity) -> tuple[str, ...]:
+    """The names of the run's stores that know `line`."""
+    return _told_by(predictor, _row(predictor, line))
+
+
+def alike(predictor: Predictor, stores: Sequence[str]) -> float:
+    """The likeness by these stores above which two lines are called alike: of pairs of training lines of different
+    tissues (all pairs, where these are not known) that all of the stores know a share of `APART` have less. At least
+    0."""
+    rows, known = _some(predictor, stores), predictor.inputs.cell_lines
+    found = [likeness(predictor, row, stores) for row in rows.tolist()]
     tissues = [str(known[row].facts.get("tissue") or row) for row in rows.tolist()]
     apart = [
         float(one[rows[other]])
         for place, one in enumerate(found)
         for other in range(place)
-        if one is not None and found[other] is not None and tissues[place] != tissues[other]
+        if one is not None and tissues[place] != tissues[other]
     ]
     return max(0.0, float(np.quantile(apart, APART))) if apart else 0.0
 
@@ -65,8 +72,8 @@ def neighbours(predictor: Predictor, line: Entity, most: int = 5) -> list[Neighb
     """The training lines that the run's stores say are nearest to `line`, the nearest first, itself left out; none
     where nothing is known of it. A number that is not known counts as the mean."""
     known, trained = predictor.inputs.cell_lines, _trained(predictor)
-    row = int(predictor.rows(EntityKind.cell_line, [line])[0])
-    mean = likeness(predictor, row)
+    row = _row(predictor, line)
+    mean = likeness(predictor, row, _told_by(predictor, row))
     if mean is None:
         return []
     order = trained[np.argsort(-mean[trained], kind="stable")].tolist()
@@ -77,27 +84,32 @@ def strangeness(predictor: Predictor, line: Entity) -> float | None:
     """The share of the training lines that are as far, or farther, from their nearest one as `line` is from its own,
     itself counted among them: a conformal p-value over lines, which are the exchangeable units. Near 0, nothing in
     training is like it. None where nothing is known of it."""
-    row = int(predictor.rows(EntityKind.cell_line, [line])[0])
-    trained = _trained(predictor)
-    mine = _nearest(predictor, row, trained)
+    row = _row(predictor, line)
+    stores, trained = _told_by(predictor, row), _trained(predictor)
+    mine = _nearest(predictor, row, trained, stores)
     if mine is None:
         return None
     others = [
         found
-        for at in _some(predictor).tolist()
-        if at != row and (found := _nearest(predictor, at, trained)) is not None
+        for at in _some(predictor, stores).tolist()
+        if at != row and (found := _nearest(predictor, at, trained, stores)) is not None
     ]
     return (1 + sum(other <= mine for other in others)) / (1 + len(others))
 
 
-def _nearest(predictor: Predictor, row: int, trained: Array) -> float | None:
-    mean = likeness(predictor, row)
+def _nearest(predictor: Predictor, row: int, trained: Array, stores: Sequence[str]) -> float | None:
+    mean = likeness(predictor, row, stores)
     others = trained[trained != row]
     return None if mean is None or not len(others) else float(mean[others].max())
 
 
-def _some(predictor: Predictor) -> Array:
-    trained = _trained(predictor)
+def _row(predictor: Predictor, line: Entity) -> int:
+    return int(predictor.rows(EntityKind.cell_line, [line])[0])
+
+
+def _some(predictor: Predictor, stores: Sequence[str]) -> Array:
+    """Training lines that all of these stores know, `COMPARED` at most."""
+    trained = np.array([row for row in _trained(predictor).tolist() if {*stores} <= {*_told_by(predictor, row)}], int)
     return trained if len(trained) <= COMPARED else np.random.default_rng(0).choice(trained, COMPARED, replace=False)
 
 
@@ -106,18 +118,28 @@ def _trained(predictor: Predictor) -> Array:
     return np.arange(known.num_cells) if known.train_cells is None else np.asarray(known.train_cells)
 
 
-def likeness(predictor: Predictor, row: int) -> Array | None:
-    """(lines,): of every line that the model was trained with, the mean over stores; None where `row` is in none."""
+def likeness(predictor: Predictor, row: int, stores: Sequence[str]) -> Array | None:
+    """(lines,): of every line that the model was trained with, the mean over `stores`, all of which know `row`; None
+    where there are none."""
     found = []
-    for store, vectors in predictor.inputs.cell_vectors.items():
-        known = len(vectors.known)
-        holds, at = vectors, row
-        if row >= known:
-            assert predictor.newcomers is not None
-            holds, at = predictor.newcomers.cell_vectors[store], row - known
-        if holds.known[at]:
-            found.append(_cosines(vectors, holds.values[at]))
+    for store in stores:
+        holds, at = _held(predictor, store, row)
+        found.append(_cosines(predictor.inputs.cell_vectors[store], holds.values[at]))
     return np.mean(found, axis=0) if found else None
+
+
+def _told_by(predictor: Predictor, row: int) -> tuple[str, ...]:
+    held = {store: _held(predictor, store, row) for store in predictor.inputs.cell_vectors}
+    return tuple(store for store, (vectors, at) in held.items() if vectors.known[at])
+
+
+def _held(predictor: Predictor, store: str, row: int) -> tuple[Vectors, int]:
+    """The vectors of a store that hold `row`, and where."""
+    vectors = predictor.inputs.cell_vectors[store]
+    if row < len(vectors.known):
+        return vectors, row
+    assert predictor.newcomers is not None
+    return predictor.newcomers.cell_vectors[store], row - len(vectors.known)
 
 
 def _cosines(vectors: Vectors, this: Array) -> Array:
@@ -133,10 +155,10 @@ def describe_own(correlation: float, line: str) -> str:
     """In words, what share of a ranking is this line's own."""
     if correlation > SAME:
         return f"This is the list of any line of which nothing is known: the model reads nothing of {line}."
-    return (
-        f"Rank correlation with the list of a line of which nothing is known: {correlation:.2f}"
-        f"{' (little of it is its own)' if correlation > 0.95 else ''}."
-    )
+    shown, own = f"{correlation:.2f}", ""
+    if correlation > 0.95:
+        own = f" ({'none' if shown == '1.00' else 'little'} of it is its own)"
+    return f"Rank correlation with the list of a line of which nothing is known: {shown}{own}."
 
 
 def shown(found: Sequence[Neighbour]) -> str:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.entities import Entity, EntityKind
+from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.recommend.alone import Effects
 from l2aco.recommend.asked import Only, Pairs, asked_pairs, listed_drugs, new_drugs
 from l2aco.recommend.facts import Facts
 from l2aco.recommend.inside import interval, parts
-from l2aco.recommend.own import NOBODY, Neighbour, alike, neighbours, rank_correlation
+from l2aco.recommend.own import NOBODY, Neighbour, alike, neighbours, rank_correlation, told_by
 from l2aco.recommend.reasons import reasons_of
 from l2aco.recommend.recommendation import RankedPair, Recommendation
 from l2aco.recommend.record import Record
@@ -81,6 +81,7 @@ class Desk:
     """All that the lists of several lines share: the lines and pairs asked for, the model, what is known of them.
 
     measured: how many measurements were taken up. trained: training triples by drug. margin: see `trust.margin`.
+    unused: drugs of which response was told, and which nobody knows.
     """
 
     run: Run
@@ -95,11 +96,24 @@ class Desk:
     trained: Mapping[str, int]
     measured: int
     margin: float
+    unused: tuple[str, ...] = ()
 
     @cached_property
-    def alike(self) -> float:
-        """See `own.alike`."""
-        return alike(self.predictor)
+    def _alike(self) -> dict[tuple[str, ...], float]:
+        return {}
+
+    @cached_property
+    def validated(self) -> list[str]:
+        """Ids of the lines of validation rows, which the model was chosen or calibrated on; some models also take them
+        up."""
+        return sorted(set(self.run.predictions("valid")["cell_line"].to_list()))
+
+    def alike(self, line: Entity) -> float:
+        """See `own.alike`; by the stores that know `line`, as its own likeness is."""
+        stores = told_by(self.predictor, line)
+        if stores not in self._alike:
+            self._alike[stores] = alike(self.predictor, stores)
+        return self._alike[stores]
 
     def rows(self, pairs: Pairs, line: Entity) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Drugs, drugs and cell lines, int64 (n,), as the predictor takes them."""
@@ -116,13 +130,14 @@ class Desk:
         pairs = self.free(line)
         left_out = len(self.pairs.one) - len(pairs.one)
         raw = self.score(pairs, line)
-        order = self._order(pairs, raw, top)  # by the raw ones: calibrated ones are equal near 0 and 1
+        order = self.order(pairs, raw, top)  # by the raw ones: calibrated ones are equal near 0 and 1
         best, counts = pairs.take(order), self.run.counts(EntityKind.cell_line)
         expected = self.predictor.expected_rows(*self.rows(best, line))
         newcomer = not counts["id"].is_in([line.id]).any()
         correlation = self._correlation(pairs, raw)
         known, nearest = {drug.key for drug in self.predictor.inputs.drugs}, neighbours(self.predictor, line)
-        near = [one for one in nearest if one.likeness > self.alike]
+        above = self.alike(line)
+        near = [one for one in nearest if one.likeness > above]
         return Recommendation(
             cell_line=line.name,
             run=self.run.id,
@@ -135,27 +150,39 @@ class Desk:
             correlation=correlation,
             neighbours=tuple(near),
             nearest=nearest[0] if nearest else None,
+            alike_above=above if nearest else None,
+            validated=line.id in self.validated,
+            held_out=len(
+                counts.filter(
+                    (counts["triples"] > 0) & (counts["training_triples"] == 0) & ~counts["id"].is_in(self.validated)
+                )
+            ),
             scale=None if expected is None else expected.scale,
             measured=self.measured,
             abstains=abstains(self.predictor, line, self.facts, self.told, newcomer, correlation),
             share=self.record.share,
             ranked=len(raw),
             left_out=left_out,
+            unused=self.unused,
             new_drugs=tuple(describe_newcomer(self.predictor, drug) for drug in pairs.drugs if drug.key not in known),
         )
 
     def free(self, line: Entity) -> Pairs:
         """The pairs that are ranked for a line: as `Only.unmeasured` says, those that were not measured there."""
-        unmeasured = not self.pairs.named if self.only.unmeasured is None else self.only.unmeasured
-        there = self.record.measured(self.pairs, line) if unmeasured else np.zeros(len(self.pairs.one), dtype=bool)
+        there = self.left_out(line)
         if there.all():
             raise InputError(
                 f"all {len(there):,} pairs were measured in {line.name}", remedy="--all-pairs ranks them all the same."
             )
         return self.pairs.take(np.flatnonzero(~there))
 
-    def _order(self, pairs: Pairs, raw: np.ndarray, top: int) -> np.ndarray:
-        """Places of the first ones, best first."""
+    def left_out(self, line: Entity) -> np.ndarray:
+        """bool (n,): which of `pairs` are not ranked for a line."""
+        unmeasured = not self.pairs.named if self.only.unmeasured is None else self.only.unmeasured
+        return self.record.measured(self.pairs, line) if unmeasured else np.zeros(len(self.pairs.one), dtype=bool)
+
+    def order(self, pairs: Pairs, raw: np.ndarray, top: int) -> np.ndarray:
+        """Places of the `top` ones, best first by `raw` (n,); one of any two classes where that is asked."""
         order = np.argsort(-raw, kind="stable")
         if not self.only.diverse:
             return np.asarray(order[:top])
@@ -168,7 +195,7 @@ class Desk:
                 chosen.append(at)
                 if len(chosen) == top:
                     break
-        return np.array(chosen)
+        return np.array(chosen, dtype=np.int64)
 
     def _correlation(self, pairs: Pairs, raw: np.ndarray) -> float | None:
         """Of the ranks of `raw` with those of a line of which nothing is known; None for a control, and for a handful
@@ -249,12 +276,17 @@ def open_desk(
     progress: Progress = Silent(),
 ) -> Desk:
     """Everybody that is asked for, found, then the model loaded and told of them; arguments as `rank_lines`."""
-    if told and len(cell_lines) > 1:
-        raise UsageError("something is told of several cell lines", remedy="Ask for one at a time.")
+    if told.of_one and len(cell_lines) > 1:
+        raise UsageError(
+            "something is told of several cell lines",
+            remedy="Ask for one at a time; --llm alone writes of each, and those in the run's store are looked up.",
+        )
     acquaintances = Acquaintances(run)
     listed = listed_drugs(only)
     given = [*listed, *new_drugs(drugs, only, acquaintances)]
-    lines = list({line.key: line for line in (_line(run, acquaintances, name, told) for name in cell_lines)}.values())
+    lines = list({line.key: line for line in (_line(acquaintances, name, told) for name in cell_lines)}.values())
+    if told:
+        _check_new(run, lines)
     if given:
         acquaintances = Acquaintances(run, given)
     facts = Facts(run, progress)
@@ -268,8 +300,10 @@ def open_desk(
             remedy="Bring it: `l2aco store export` where it is, `l2aco store import` here, or `l2aco embed`.",
         )
     if told:
-        vectors = vectors_told(lines[0], told, acquaintances.stores, run.workspace, progress)
-        acquaintances = Acquaintances(run, [lines[0], *given], {lines[0].key: vectors})
+        known_lines = {line.key for line in run.entities(EntityKind.cell_line)}
+        new = [line for line in lines if line.key not in known_lines]
+        vectors = {line.key: vectors_told(line, told, acquaintances.stores, run.workspace, progress) for line in new}
+        acquaintances = Acquaintances(run, [*new, *given], vectors)
     known = None if measured is None else read_measured(Path(measured), acquaintances)
     predictor = _introduced(run, acquaintances, [*lines, *pairs.drugs], known, device)
     return Desk(
@@ -285,24 +319,35 @@ def open_desk(
         trained,
         0 if known is None else len(known),
         margin(run, predictor),
+        _strangers(told.response, [*run.entities(EntityKind.drug), *pairs.drugs]),
     )
 
 
-def _line(run: Run, acquaintances: Acquaintances, name: str, told: Told) -> Entity:
+def _line(acquaintances: Acquaintances, name: str, told: Told) -> Entity:
     """The cell line called `name`, or a new one where something is told of it."""
     if not name.strip():
         raise UsageError("the cell line has no name", remedy="Name it with --cell.")
     try:
-        found = acquaintances.resolve(EntityKind.cell_line, name)
+        return acquaintances.resolve(EntityKind.cell_line, name)
     except UnknownNameError:
         if not told:
             raise
         return Entity(name.strip(), EntityKind.cell_line, name.strip())
-    if told and found.key in {line.key for line in run.entities(EntityKind.cell_line)}:
+
+
+def _strangers(names: Iterable[str], known: Iterable[Entity]) -> tuple[str, ...]:
+    """Those that are the name of none of the drugs."""
+    index = EntityIndex(EntityKind.drug, list({drug.key: drug for drug in known}.values()))
+    return tuple(name for name in names if index.match(Entity(name, EntityKind.drug, name)) is None)
+
+
+def _check_new(run: Run, lines: Sequence[Entity]) -> None:
+    """Raises UsageError where the run knows all of these, so that nothing has to be told."""
+    if {line.key for line in lines} <= {line.key for line in run.entities(EntityKind.cell_line)}:
+        names = " and ".join(line.name for line in lines)
         raise UsageError(
-            f"the run knows {found.name} already", remedy="Leave out what is told of it, or give the line another name."
+            f"the run knows {names} already", remedy="Leave out what is told, or give the line another name."
         )
-    return found
 
 
 def _introduced(

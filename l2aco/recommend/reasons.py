@@ -45,7 +45,7 @@ def reasons_of(
     for is_good, text in (*_elsewhere(one, other, line, record), *_near(one, other, record, near)):
         (supports if is_good else against).append(text)
     if parts:
-        ends = ", ".join(f"{parts[name]:+.2f} {said}" for name, said in PARTS.items() if abs(parts[name]) >= MODEST)
+        ends = "; ".join(f"{parts[name]:+.2f} {said}" for name, said in PARTS.items() if abs(parts[name]) >= MODEST)
         (supports if sum(parts.values()) > 0 else against).append(f"The model's score: {ends or 'the average'}.")
     for drug in (one, other):
         if trained.get(drug.id, 0) < FEW:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from l2aco.shown import Shown
 if TYPE_CHECKING:
     import polars as pl
 
+SHOWN = 10
+"""Names in a note."""
 NAME = 17
 """Letters of a drug's name in a table of 80 columns."""
 
@@ -23,7 +26,7 @@ class RankedPair:
 
     probability: of synergy by the model; calibrated: the same as a frequency, by the run's validation rows, with `low`
     and `high` where the effect lies at the ends of its 90% (None where the model does not know). measured: the label in
-    this cell line, None where nobody measured it; measured_score: what a table of measurements says came out there;
+    this cell line, None where nobody measured it; measured_score: what came out there, as far as it is known;
     recorded: whether the data set that holds the record is here. It was synergistic in `elsewhere_synergistic` of
     `elsewhere_measured` other lines, and in `near_synergistic` of `near_measured` among those that are most like this
     one. training_a, training_b: the triples of each drug that the model was trained on. unsure: the probability is so
@@ -122,6 +125,12 @@ class Recommendation(Shown):
     """The lines in training that are like it, the most alike first."""
     nearest: Neighbour | None = None
     """The first in training, whether it is like it or not."""
+    alike_above: float | None = None
+    """The likeness above which lines count as alike, by the same stores."""
+    held_out: int = 0
+    """Lines of the data set that the run read nothing of, neither for training nor for validation."""
+    validated: bool = False
+    """Whether it is a line of the run's validation rows."""
     scale: str | None = None
     """Of the expected scores."""
     measured: int = 0
@@ -134,6 +143,8 @@ class Recommendation(Shown):
     """How many pairs there were to choose from."""
     left_out: int = 0
     """Pairs that were measured in this line, and are not ranked for it."""
+    unused: tuple[str, ...] = ()
+    """Drugs of which response was told, and which nobody knows."""
     new_drugs: tuple[str, ...] = ()
     """What the model could not read of drugs that it was not trained with, one sentence each."""
 
@@ -164,25 +175,22 @@ class Recommendation(Shown):
         lines = self._abstains
         lines += [] if self.correlation is None else [describe_own(self.correlation, self.cell_line)]
         seen = "was seen in training" if self.seen_in_training else "was never seen in training"
+        if self.validated and not self.seen_in_training:
+            seen = "was seen in validation, by which the model was chosen or calibrated"
         lines.append(f"{self.cell_line} {seen} (run {self.run}).")
-        if self.neighbours:
-            lines.append(f"Most like it among the screened: {shown(self.neighbours)}.")
-        elif self.nearest is not None:
+        lines += self._likeness()
+        if self.pairs:
+            usual = "" if self.share is None else f" (of all pairs in the data set {self.share:.2f} are)"
             lines.append(
-                f"No screened line is like it: the nearest, {shown([self.nearest])}, is no nearer than some lines "
-                "of different tissues are to each other."
+                f"Synergy is the calibrated probability: from 0.50 a pair is more likely synergistic than not{usual}."
             )
-        usual = "" if self.share is None else f" (of all pairs in the data set {self.share:.2f} are)"
-        lines.append(
-            f"Synergy is the calibrated probability: from 0.50 a pair is more likely synergistic than not{usual}."
-        )
         if any(pair.unsure for pair in self.pairs):
             lines.append("A ? marks a pair whose probability is too near to 0.50 to say.")
         if self.measured:
             more = "1 further measurement is" if self.measured == 1 else f"{self.measured:,} further measurements are"
             lines.append(f"{more} taken up.")
         lines += [self.alone] if self.alone else []
-        if self.scale:
+        if self.scale and self.pairs:
             lines.append(f"Expected is {self.scale}, in files and JSON, with the interval of 90% of measurements.")
         if not all(pair.recorded for pair in self.pairs):
             lines.append("The run's data set is not here, so that what was measured of the pairs is not known (?).")
@@ -190,13 +198,12 @@ class Recommendation(Shown):
             one = self.left_out == 1
             gone = "1 pair was measured in it and is" if one else f"{self.left_out:,} pairs were measured in it and are"
             lines.append(f"{gone} left out (--all-pairs ranks what was measured too).")
+        if self.unused:
+            names = ", ".join(self.unused[:SHOWN]) + (", ..." if len(self.unused) > SHOWN else "")
+            lines.append(f"Response was told of {len(self.unused)} drugs that nobody knows, and is not used: {names}.")
         lines += self._lacks() + [f"{text}." for text in self.new_drugs]
         lines += self._against
-        if few := sum(min(pair.training_a, pair.training_b) < FEW for pair in self.pairs):
-            hold = "1 pair holds" if few == 1 else f"{few} pairs hold"
-            lines.append(
-                f"{hold} a drug with fewer than {FEW} training triples: --min-triples {FEW} leaves such drugs out."
-            )
+        lines += hint_of_few([min(pair.training_a, pair.training_b) for pair in self.pairs])
         return lines
 
     @property
@@ -224,6 +231,22 @@ class Recommendation(Shown):
         parts += [f"~ expected ({', '.join(expected)}; -3 to 3, the higher, the more sensitive)"] if expected else []
         return f"Alone is what each drug does by itself: {'; or '.join(parts)}." if parts else ""
 
+    def _likeness(self) -> list[str]:
+        """Which lines it is like, and which ones the model could not tell of."""
+        lines = []
+        if self.nearest is not None:
+            first = "Of the lines that the model was trained on, most like it: "
+            if not self.neighbours:
+                first = "No line that the model was trained on is like it: the nearest is "
+            named = shown(self.neighbours or [self.nearest])
+            lines.append(f"{first}{named}; lines count as alike above {self.alike_above:.2f}.")
+        if self.held_out:
+            lines.append(
+                f"Of the data set's lines {self.held_out:,} are held out by the run's split for tests, and no "
+                "measurement of them was read: `elsewhere` counts them too, `like it` does not."
+            )
+        return lines
+
     def _lacks(self) -> list[str]:
         lines = []
         if "profile vector" in self.lacking:
@@ -246,6 +269,15 @@ class Recommendation(Shown):
             "notes": self.notes,
             "pairs": [pair.as_dict() for pair in self.pairs],
         }
+
+
+def hint_of_few(trained: Sequence[int]) -> list[str]:
+    """What to do about pairs whose rarer drug has so many training triples; nothing where that is enough for all."""
+    few = sum(number < FEW for number in trained)
+    if not few:
+        return []
+    hold = "1 pair holds" if few == 1 else f"{few} pairs hold"
+    return [f"{hold} a drug with fewer than {FEW} training triples: --min-triples {FEW} leaves such drugs out."]
 
 
 def _short(name: str) -> str:

@@ -42,6 +42,7 @@ class Record:
         for (one, other, line), score, label in zip(told.entities, told.score.tolist(), labels.tolist(), strict=True):
             pair = frozenset((one.id, other.id))
             self._labels.setdefault(pair, {}).pop(line.id, None)
+            self._scores.setdefault(pair, {}).pop(line.id, None)
             if not np.isnan(score):
                 self._scores.setdefault(pair, {})[line.id] = score
             if label != UNLABELLED:
@@ -51,9 +52,12 @@ class Record:
         triples = dataset.triples
         self.share = float(triples.label.mean()) if len(triples.label) else None
         drugs, lines = [drug.id for drug in dataset.drugs], [line.id for line in dataset.cell_lines]
-        columns = (triples.drug_a, triples.drug_b, triples.cell_line, triples.label)
-        for a, b, c, label in zip(*(column.tolist() for column in columns), strict=True):
-            self._labels.setdefault(frozenset((drugs[a], drugs[b])), {})[lines[c]] = label
+        columns = (triples.drug_a, triples.drug_b, triples.cell_line, triples.label, triples.score)
+        for a, b, c, label, score in zip(*(column.tolist() for column in columns), strict=True):
+            pair = frozenset((drugs[a], drugs[b]))
+            self._labels.setdefault(pair, {})[lines[c]] = label
+            if score == score:  # NaN where none is known
+                self._scores.setdefault(pair, {})[lines[c]] = score
 
     def measured(self, pairs: Pairs, line: Entity) -> np.ndarray:
         """bool (n,): which of the pairs were measured in this line."""

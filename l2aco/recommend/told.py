@@ -40,8 +40,13 @@ class Told:
     llm: str | None = None
     response: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def of_one(self) -> bool:
+        """Whether something is told that can be true of one line alone."""
+        return bool(self.text or self.fields or self.response)
+
     def __bool__(self) -> bool:
-        return bool(self.text or self.fields or self.llm or self.response)
+        return self.of_one or bool(self.llm)
 
 
 def read_told(text: str | None, files: Sequence[Path], llm: str | None) -> Told:

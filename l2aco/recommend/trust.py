@@ -43,8 +43,8 @@ def abstains(
     share = strangeness(predictor, line) if predictor.align.vectors == "profiles" else None
     if share is not None and share <= LEVEL:
         found.append(
-            f"no line in training is like {line.name}: {share:.0%} of them are as far from their nearest one, itself "
-            "among them"
+            f"{line.name} is stranger than the lines that the model was trained on: at most {share:.0%} of these are "
+            "as far from the nearest other one"
         )
     return tuple(found)
 

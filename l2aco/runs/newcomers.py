@@ -53,17 +53,29 @@ class Acquaintances:
             yield EntityIndex(kind, stored_entities(store, kind))
 
     def _way_in(self, kind: EntityKind, name: str) -> str | None:
+        from l2aco.embeddings.find import is_stand_in
+        from l2aco.profiles.sets import open_profile_set
+
         if not self.run.spec.store:
             return None
         at_once = {
-            EntityKind.drug: "`l2aco recommend` also takes it with --smiles STRUCTURE",
-            EntityKind.cell_line: "`l2aco recommend` takes it at once with --llm MODEL, --describe TEXT or "
-            "--profile FILE",
+            EntityKind.drug: "`l2aco recommend` takes a new one at once with --smiles STRUCTURE.",
+            EntityKind.cell_line: "`l2aco recommend` takes a new one at once with --llm MODEL, or one alone with "
+            "--describe TEXT or --profile FILE.",
         }
-        return (
-            f"One that nobody screened needs a profile: l2aco profile --name '{name}' --kind {kind.value} --llm MODEL "
-            f"with the prompt of the run's store, then l2aco embed. {at_once[kind]}."
-        )
+        found = [
+            at_once[kind],
+            f"A profile counts where it is in the run's own store ({', '.join(self.run.spec.store)})",
+        ]
+        for store in self.stores:
+            with suppress(UnknownNameError):
+                profiles = open_profile_set(store.name.partition("--")[0], self.run.workspace)
+                if profiles.manifest.get("llm") and profiles.prompt_label and not is_stand_in(store):
+                    found.append(
+                        f"l2aco profile --name '{name}' --kind {kind.value} --llm {profiles.manifest['llm']} --prompt "
+                        f"{profiles.prompt_label}, then l2aco embed {profiles.name}, brings it into {store.name}"
+                    )
+        return f"{found[0]} {'; '.join(found[1:])}. Those of other sets are not read."
 
     @cached_property
     def _today(self) -> dict[EntityKind, list[Entity]]:

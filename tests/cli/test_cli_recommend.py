@@ -42,6 +42,7 @@ def test_says_what_was_measured_here_and_elsewhere(trained, cli):
     same = (triples.drug_a == triples.drug_a[first]) & (triples.drug_b == triples.drug_b[first])
     elsewhere = same & (triples.cell_line != row)
     assert pair["measured"] == triples.label[first]
+    assert pair["measured_score"] == triples.score[first]
     assert pair["elsewhere_measured"] == elsewhere.sum()
     assert pair["elsewhere_synergistic"] == triples.label[elsewhere].sum()
 

@@ -58,7 +58,7 @@ def test_the_list_follows_the_profile(panel, cli, tmp_path):
     swapped = cli("recommend", "--cell", "OTHER", *options)
     assert pairs(swapped) == pairs(of_melanoma)
     said = ask(cli, panel, "--profile", breast).stderr.replace("\n", " ")
-    assert f"Most like it among the screened: {trained[0]} (1.00)" in said
+    assert f"Of the lines that the model was trained on, most like it: {trained[0]} (1.00)" in said
     assert "tissue" not in said  # which the model does not read
 
 
@@ -69,8 +69,9 @@ def test_where_no_line_is_like_it_none_is_named_as_such(panel, cli, tmp_path):
     grades = {name: float(grade) for name, grade in zip(names, draw.integers(-3, 4, len(names)), strict=True)}
     path = write(tmp_path, "chance.json", {"sensitivity": grades})
     result = ask(cli, panel, "--profile", path, "--all-pairs", "--json")
-    assert "No screened line is like it: the nearest, " in result.stderr.replace("\n", " ")
-    assert "Most like it" not in result.stderr
+    said = result.stderr.replace("\n", " ")
+    assert "No line that the model was trained on is like it: the nearest is " in said
+    assert "lines count as alike above 0." in said and "most like it" not in said
     assert not any(pair["near_measured"] for pair in json.loads(result.stdout))
 
 
@@ -157,3 +158,38 @@ def test_a_model_writes_the_profile_now(panel, cli):
     first = ask(cli, panel, "--llm", "fake", "--json")
     assert len(pairs(first)) == 10
     assert pairs(ask(cli, panel, "--llm", "fake", "--json")) == pairs(first)
+
+
+def test_a_model_writes_of_each_of_several_lines(panel, cli):
+    """Those that the run knows need nothing; what is told of one cannot be told of two."""
+    both = json.loads(
+        ask(cli, panel, "--cell", "NEW-2", "--cell", "MCF7", "--llm", "fake", "--top", 2, "--json").stdout
+    )
+    assert [pair["cell_line"] for pair in both] == ["NEW-1", "NEW-1", "NEW-2", "NEW-2", "MCF7", "MCF7"]
+    assert both[0]["probability"] != both[2]["probability"]
+    found = ask(cli, panel, "--cell", "NEW-2", "--describe", "a line", "--llm", "fake", code=2).stderr
+    assert "several cell lines" in found and "--llm alone" in " ".join(found.split())
+
+
+def test_two_lines_that_the_runs_store_holds_are_looked_up(panel, cli):
+    from l2aco.embeddings.find import stored_entities
+    from l2aco.embeddings.store.store import open_store
+
+    run = open_run("knowledge-s0", panel)
+    (store,) = (open_store(name, panel) for name in run.spec.store)
+    known = {line.id for line in run.entities(EntityKind.cell_line)}
+    one, other, *_ = [line.id for line in stored_entities(store, EntityKind.cell_line) if line.id not in known]
+    found = cli("recommend", run.id, "--cell", one, "--cell", other, "--top", 1, "--json", "--workspace", panel.root)
+    assert len(json.loads(found.stdout)) == 2
+
+
+def test_the_way_in_for_a_strange_line_is_one_that_works(panel, cli):
+    said = " ".join(ask(cli, panel, code=2).stderr.split())
+    assert "--llm MODEL" in said and "in the run's own store (reference-panel--fields)" in said
+    assert "l2aco profile --name" not in said  # nobody writes into the bundled set
+
+
+def test_response_of_drugs_that_nobody_knows_is_named(panel, cli, tmp_path):
+    path = write(tmp_path, "new.json", fields(panel, "T47D") | {"response": {"Velcade": -5, "Velcad": 1, "XYZ-1": 2}})
+    said = ask(cli, panel, "--profile", path).stderr.replace("\n", " ")
+    assert "Response was told of 2 drugs that nobody knows, and is not used: Velcad, XYZ-1." in said

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from l2aco.data.catalog import open_dataset
+from l2aco.entities import EntityKind
 from l2aco.profiles.sets import open_profile_set
 from l2aco.recommend.facts import Facts
 from l2aco.runs.run import open_run
@@ -67,12 +68,22 @@ def test_two_lines_are_two_lists_and_a_table(ask, tmp_path):
     assert rows["supports"].str.contains("The model's score").any()
     table = pl.read_csv(wide)
     assert table.columns == ["drug_a", "drug_b", "drug_a_id", "drug_b_id", "MCF7", "A375"]
-    first = rows.filter(cell_line="A375", rank=1).row(0, named=True)
-    there = table.filter(drug_a=first["drug_a"], drug_b=first["drug_b"])
-    assert there["A375"][0] == pytest.approx(first["calibrated"])
+    assert len(table) == 5
     assert "MCF7" in printed and "A375" in printed
     last = next(line.index("alone") for line in printed.splitlines() if "alone" in line)
     assert max(len(line[:last].rstrip()) for line in printed.splitlines()) <= 80
+
+
+def test_the_table_ranks_all_pairs_by_their_mean_but_those_measured_in_a_line(ask, tmp_path):
+    ask("--cell", "A375", "--top", 20, "--table", tmp_path / "lines.json")
+    every = pl.DataFrame(
+        pairs(ask("--cell", "A375", "--all-pairs", "--top", 10_000, "--json")), infer_schema_length=None
+    )
+    free = every.filter(pl.col("measured").is_null().all().over("drug_a_id", "drug_b_id"))
+    means = free.group_by("drug_a_id", "drug_b_id").agg(pl.col("calibrated").mean()).sort("calibrated", descending=True)
+    found = json.loads((tmp_path / "lines.json").read_text())
+    wanted = means["calibrated"].head(20).to_list()
+    assert [(row["MCF7"] + row["A375"]) / 2 for row in found] == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("name", ["pairs.xlsx", "pairs"])
@@ -163,7 +174,9 @@ def test_it_abstains_where_nothing_is_like_the_line(ask, tmp_path):
     near.write_text(json.dumps({"sensitivity": grades}))
     far.write_text(json.dumps({"sensitivity": strange}))
     assert "ABSTAINS" not in said(ask("--profile", near, cell="NEW-1"))
-    assert "ABSTAINS: no line in training is like NEW-1" in said(ask("--profile", far, cell="NEW-1"))
+    assert "ABSTAINS: NEW-1 is stranger than the lines that the model was trained on: at most " in said(
+        ask("--profile", far, cell="NEW-1")
+    )
 
 
 def test_reasons_are_those_of_the_data(ask, mixed):
@@ -193,6 +206,47 @@ def test_a_design_says_what_its_numbers_are_and_that_data_are_simulated(ask):
     quiet, loud = said(ask("--design", 2, "-q")), said(ask("--design", 2))
     assert "SIMULATED" in quiet and "gain" not in quiet
     assert "gain: the share" in loud and "left: the share" in loud
+    assert "most like it" in loud and "Rank correlation with the list" in loud and "(run " in loud
+
+
+def test_a_design_says_which_drugs_training_hardly_held(ask):
+    rare = said(ask("--drug", "NEW-X", "--smiles", "CCO", "--design", 2))
+    assert "2 pairs hold a drug with fewer than 10 training triples: --min-triples 10" in rare
+    assert "fewer than 10" not in said(ask("--design", 2, "--min-triples", 10))
+
+
+def test_what_the_line_itself_measured_is_called_so(ask):
+    """Beside what a kernel over lines knows of it; a line without measurements has no such part."""
+    parts = {
+        cell: " ".join(text for pair in pairs(ask("--top", 20, "--json", cell=cell)) for text in pair["supports"])
+        for cell in ("MCF7", "T47D")
+    }
+    assert "its drugs, by the line's own measurements" in parts["MCF7"]
+    assert "own measurements" not in parts["T47D"]  # held out
+    assert all("its drugs, by what is known of the line" in text for text in parts.values())
+
+
+def test_lines_that_the_split_held_out_are_counted(ask, mixed):
+    """Those of validation are read: the model takes them up once it was chosen."""
+    run = open_run("knowledge-s0", mixed)
+    assert f"Of the data set's lines {len(run.manifest['held_out'])} are held out by the run's split" in said(ask())
+    lines = run.counts(EntityKind.cell_line).filter(training_triples=0)["id"]
+    validated = next(line for line in lines if line not in run.manifest["held_out"])
+    assert f"{validated} was seen in validation" in said(ask(cell=validated))
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "words"),
+    [
+        ("--cell", "HL", "Did you mean HL60?"),
+        ("--cell", "bt20", "known, the nearest: BT549"),
+        ("--cell", "BT_20", "known, the nearest: BT549"),
+        ("--drug", "Velcad", "Did you mean Velcade (BORTEZOMIB)?"),
+    ],
+)
+def test_names_that_are_near_are_named(cli, mixed, option, name, words):
+    cells = () if option == "--cell" else ("--cell", "MCF7")
+    assert words in said(cli("recommend", *cells, option, name, "--workspace", mixed.root, code=2))
 
 
 def test_a_model_that_reads_nothing_of_drugs_says_so_and_predicts_new_ones_alike(mixed, ask, cli, tmp_path):

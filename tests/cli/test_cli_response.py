@@ -36,8 +36,12 @@ def screen(tmp_path: Path) -> Path:
 
 
 def test_a_release_is_read_by_name_synonym_and_depmap_id(cli, workspace, screen):
-    said = cli("data", "import", screen, "--name", "mine", "--features", "response=response.csv").stderr
+    said = " ".join(
+        cli("data", "import", screen, "--name", "mine", "--features", "response=response.csv").stderr.split()
+    )
     assert "it was turned" in said and "blanks got the mean" in said
+    assert "used 5 of 7 cell lines; not in the data set: DEPMAP, stranger" in said
+    assert "used 2 of 3 drugs; not in the data set: unknown-1" in said
     dataset = open_dataset("mine", workspace)
     table = table_in(dataset, "response")
     assert table.columns == ("Trametinib", "Bortezomib", "unknown-1")

@@ -321,7 +321,7 @@ def test_several_lines_stand_beside_each_other(ask: Asked, world: Workspace) -> 
     status, html, _ = ask("/recommend.html", body={"cell": "A375; MCF7", "top": "4"})
     desk = open_desk(best_run(world), ["A375", "MCF7"])
     lists = [desk.recommend(line, 4) for line in desk.lines]
-    beside = across(desk, lists).rows()[:4]
+    beside = across(desk, 4).rows()
     rows = Links(html).rows
     assert status == 200 and ["drug a", "drug b", "A375", "MCF7"] in rows
     shown = [row for row in rows if row[0] in {first for first, *_ in beside} and len(row) == 4]
@@ -330,6 +330,11 @@ def test_several_lines_stand_beside_each_other(ask: Asked, world: Workspace) -> 
         assert f"Pairs for {found.cell_line}" in html and not [
             note for note in found.notes if note not in unescape(html)
         ]
+
+
+def test_names_with_commas_between_them_are_answered_with_semicolons(ask: Asked) -> None:
+    status, html, _ = ask("/recommend.html", body={"cell": "MCF7, T47D"})
+    assert status == 400 and "Several names stand with semicolons between them" in html
 
 
 def test_the_form_chooses_pairs_as_python_does(ask: Asked, world: Workspace) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import L2aCoError, UsageError
+from l2aco.errors import L2aCoError, UnknownNameError, UsageError
 from l2aco.explore.catalogue import Catalogue
 from l2aco.explore.page import Note, Page, Reasons, Section, bar, cell, grid
 from l2aco.explore.site import Notes, Site
@@ -27,6 +27,8 @@ FIELDS = {
 }
 PAIRS = {"": None, "unmeasured": True, "all": False}
 NEWEST = 200
+LISTS = ("cell", "drugs", "classes", "targets")
+SEVERAL = "Several names stand with semicolons between them: a comma is part of a name."
 
 
 def page(site: Site, _: str, query: Mapping[str, str]) -> Page:
@@ -44,9 +46,11 @@ def answer(site: Site, given: Mapping[str, str]) -> Page:
     try:
         with site.heavy:
             desk, found = _ranked(site, given, notes)
-            beside = across(desk, found).to_dicts()[: len(found[0].pairs)] if len(found) > 1 else []
+            beside = across(desk, _whole(given, "top", 1, 1000)).to_dicts() if len(found) > 1 else []
     except L2aCoError as error:
-        return _form(site, given, [], [Note(str(error), alarm=True)], status=400)
+        commas = isinstance(error, UnknownNameError) and any("," in given[name] for name in LISTS)
+        notes_of = [Note(str(error), alarm=True), *([Note(SEVERAL)] if commas else [])]
+        return _form(site, given, [], notes_of, status=400)
     everybody = site.catalogue(notes)
     sections = [_beside(beside, everybody)] if beside else []
     sections += [section for one in found for section in _result(one, everybody)]
@@ -66,7 +70,9 @@ def _beside(rows: Sequence[Mapping[str, Any]], everybody: Catalogue) -> Section:
         for row in rows
     ]
     title = "Probability of synergy in each line"
-    return Section(title, grid(f"{len(rows)} pairs, the best mean first", shown))
+    return Section(
+        title, grid(f"{len(rows)} pairs of all that are asked for, the best by the mean over the lines first", shown)
+    )
 
 
 def _result(found: Recommendation, everybody: Catalogue) -> list[Section]:
