@@ -72,7 +72,7 @@ class _Batches:
             try:
                 await self._work(wait)
             except CallFailed as failure:
-                self._stop(failure)
+                self._end(failure)
         self.report.seconds = time.monotonic() - started
         return self.report
 
@@ -224,6 +224,21 @@ class _Batches:
         elif not errors:
             self.report.stop(f"batch {batch.id} failed without a word", "Look at it with the provider, then go on.")
 
+    def _end(self, failure: CallFailed) -> None:
+        """A call for files or batches that failed for good; where there are none, nothing is in flight."""
+        url = self.api.endpoint.url
+        if failure.reason is not Reason.no_address:
+            self.report.stop(f"{url}: {failure}", REMEDIES.get(failure.reason, "Start the same command again."))
+            return
+        for batch in self.ledger.open:
+            if batch.state == "begun":
+                self.ledger.write(batch.tag, "failed")
+                self._forget(batch)
+        self.report.stop(
+            f"{url} takes no batches ({failure.message})",
+            "Leave out --batch: it is asked call by call then. Or name a server that speaks the Batch API.",
+        )
+
     def _stop(self, failure: CallFailed) -> None:
         self.report.stop(str(failure), REMEDIES.get(failure.reason, "Start the same command again: it goes on."))
 
@@ -286,7 +301,9 @@ class _Batches:
         """Bring a batch from where it is to where it has an id, each step written down before the next."""
         ledger = self.ledger
         if batch.state == "begun":
+            self.recording.wait_for(f"the upload to {self.api.endpoint.url}")
             file = await self.api.upload(ledger.requests_of(batch))
+            self.recording.wait_for("")
             batch = ledger.write(batch.tag, "uploaded", file=file)
         if batch.state == "creating":  # by a process that died: it may have come through
             if number := await self.api.find(batch.tag, str(batch.file), batch.at):

@@ -139,6 +139,12 @@ class Recording:
         self._taken.discard(request.key)
         self._show(1)
 
+    def wait_for(self, what: str) -> None:
+        """Have the panel say what the run waits for; "": for nothing in particular."""
+        self.report.waiting_for = what
+        if self._advance is not None:
+            self._advance(0, self.report.note())
+
     def set_aside(self, request: Request, failure: CallFailed, reply: Reply) -> None:
         """Write down an answer that cannot be used, for a repair turn that somebody will ask for later."""
         aside = CallFailed(Reason.to_repair, failure.message, text=failure.text or reply.text)
