@@ -23,7 +23,7 @@ from l2aco.llm.flow import run_in_loop
 from l2aco.llm.intake import Intake, Outcome
 from l2aco.llm.keys import make_mask
 from l2aco.llm.lines import AnswerLine, key_and_turn, read_answer, request_line
-from l2aco.llm.options import RunLimits
+from l2aco.llm.options import MORE_BUDGET, RunLimits
 from l2aco.llm.refusals import Refused, Said, reason_of
 from l2aco.llm.report import RunReport
 from l2aco.llm.request import FATAL, CallFailed, Reason, Request
@@ -271,12 +271,13 @@ class _Batches:
         if part is not None:
             await self._begin(part)
         if short and not self.ledger.open:
-            self.report.stop("the budget is spent", "Start the same command again with more to go on.")
+            self.report.stop("the budget is spent", MORE_BUDGET)
 
     def _fits(self, part: _Part | None, tokens: int, dollars: float) -> bool:
-        held, spent = self.ledger.open, [batch for batch in self.ledger.batches.values() if batch.state == "taken"]
-        usd = sum(batch.usd or 0.0 for batch in spent) + sum(batch.most_usd for batch in held) + dollars
-        count = sum(batch.tokens_in + batch.tokens_out for batch in spent) + tokens
+        held = self.ledger.open
+        usd, count = self.ledger.taken
+        usd += sum(batch.most_usd for batch in held) + dollars
+        count += tokens
         count += sum(batch.most_tokens for batch in held)
         if part is not None:
             usd, count = usd + part.dollars, count + part.tokens
