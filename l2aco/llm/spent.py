@@ -28,7 +28,8 @@ class Spent:
         used = usage if isinstance(usage, Mapping) else {}
         tokens_in, tokens_out = (_count(used.get(name)) for name in ("input", "output"))
         paid = line.get("cost_usd")
-        usd = float(paid) if isinstance(paid, int | float) else cost(tokens_in, tokens_out)
+        own = float(paid) if isinstance(paid, int | float) and abs(paid) < 1e12 else None
+        usd = cost(tokens_in, tokens_out) if own is None else own
         self.tokens_in += tokens_in
         self.tokens_out += tokens_out
         self.usd = None if usd is None or self.usd is None else self.usd + usd

@@ -65,7 +65,7 @@ class ProfileSet:
         """What all runs of the set have cost together, paid failures included; None where that is not known."""
         spent = self.manifest.get("spent")
         usd = spent.get("usd") if isinstance(spent, Mapping) else None
-        return float(usd) if isinstance(usd, int | float) else None
+        return float(usd) if isinstance(usd, int | float) and abs(usd) < 1e12 else None
 
     @property
     def schemas(self) -> Mapping[str, Any]:
