@@ -123,10 +123,12 @@ def profile(
         typer.Option("--wait", help="no: send the batches and leave; the same goes on.", rich_help_panel=_BUDGET),
     ] = "yes",
     budget_usd: Annotated[
-        float | None, typer.Option("--budget-usd", help="Stop before spending more.", rich_help_panel=_BUDGET)
+        float | None,
+        typer.Option("--budget-usd", help="Most that all runs of the set may cost.", rich_help_panel=_BUDGET),
     ] = None,
     budget_tokens: Annotated[
-        int | None, typer.Option("--budget-tokens", help="Stop before taking more.", rich_help_panel=_BUDGET)
+        int | None,
+        typer.Option("--budget-tokens", help="Most tokens of all runs of the set.", rich_help_panel=_BUDGET),
     ] = None,
     dry_run: Annotated[
         bool,
@@ -318,6 +320,7 @@ def _tell(shell: Shell, report: ProfileReport, json: bool) -> int | None:
                 "tokens_in": run.tokens_in,
                 "tokens_out": run.tokens_out,
                 "cost_usd": run.cost_usd,
+                "set_cost_usd": report.set.cost_usd,
                 "seconds": run.seconds,
                 "stopped": run.stopped,
             }
@@ -346,6 +349,8 @@ def _tell_in_words(shell: Shell, report: ProfileReport, failed: int) -> None:
             f"Wrote {run.answered:,} ({run.before:,} were finished before) with {run.calls:,} calls, "
             f"{run.tokens_in:,} + {run.tokens_out:,} tokens, {cost}, {run.seconds:,.1f} s"
         )
+    if report.set.cost_usd:
+        shell.print(f"The set has cost ${report.set.cost_usd:,.4f} in all, paid failures included")
     if failed:
         before = f"{run.failed_before:,} given up before" if run.failed_before else ""
         why = ", ".join(filter(None, (most_common(run.failed), before)))

@@ -34,6 +34,7 @@ def list_(shell: Shell, json: JsonOption = False) -> None:
             "llm": item.manifest.get("llm"),
             "model": item.manifest.get("model"),
             "prompt": item.prompt_label,
+            "cost": None if item.cost_usd is None else f"${item.cost_usd:,.4f}",
             "failed": sum(1 for _ in item.failures()),
             "where": "bundled" if item.is_bundled else str(item.path),
         }
@@ -80,6 +81,8 @@ def _show_summary(shell: Shell, profiles: ProfileSet) -> None:
     for key in ("origin", "coverage", "llm", "model", "created_at"):
         if profiles.manifest.get(key):
             shell.print(f"{key.replace('_', ' ')}: {profiles.manifest[key]}")
+    if profiles.cost_usd is not None:
+        shell.print(f"cost: ${profiles.cost_usd:,.4f} in all")
     if profiles.prompt_label:
         shell.print(f"prompt: {profiles.prompt_label}")
     for kind, schema in profiles.schemas.items():

@@ -27,6 +27,9 @@ TAG = "l2aco"
 WINDOW_H = 24
 """Within so many hours a provider ends a batch, one way or another."""
 _FILE_TIMEOUT_S = 3600.0
+"""For a file of answers as a whole; each piece of it has the time of a call."""
+_BYTES_A_S = 1e6
+"""So fast at least a file goes up, beside the time of a call."""
 _PIECE = 1 << 20
 _GRACE_S = 10.0
 """So long a batch that was asked for may take to be in the list."""
@@ -82,12 +85,12 @@ class BatchApi:
     async def upload(self, path: Path) -> str:
         """Send a file of requests; returns its id. One that is sent twice costs nothing."""
 
+        most_s = self.engine.options.timeout_s + path.stat().st_size / _BYTES_A_S
+
         async def send() -> _Told:
             with path.open("rb") as stream:
-                upload = self.endpoint.client.files.create(
-                    file=(path.name, stream), purpose="batch", timeout=_FILE_TIMEOUT_S
-                )
-                return await self._guarded("/files", _read(_Told, upload), _FILE_TIMEOUT_S)
+                upload = self.endpoint.client.files.create(file=(path.name, stream), purpose="batch", timeout=most_s)
+                return await self._guarded("/files", _read(_Told, upload), most_s)
 
         return (await self._patiently(send)).id
 
@@ -136,7 +139,9 @@ class BatchApi:
         """Bring a file of answers into `path`."""
 
         async def bring() -> None:
-            content = self.endpoint.client.files.with_streaming_response.content(file, timeout=_FILE_TIMEOUT_S)
+            content = self.endpoint.client.files.with_streaming_response.content(
+                file, timeout=self.engine.options.timeout_s
+            )
             async with content as response:
                 await _keep(response.iter_bytes(_PIECE), path, file)
 
@@ -149,7 +154,15 @@ class BatchApi:
         async def once() -> Found:
             return await call()
 
-        return await patience(self._backoff_s, stop=tenacity.stop_after_attempt(self._attempts))(once)
+        return await patience(
+            self._backoff_s, stop=tenacity.stop_after_attempt(self._attempts), before_sleep=self._say_again
+        )(once)
+
+    def _say_again(self, state: tenacity.RetryCallState) -> None:
+        """Say once a cause why a call is made again."""
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, CallFailed):
+            self.engine.tell(self.endpoint, error)
 
 
 async def _read(kind: type[Answer], call: Awaitable[Any]) -> Answer:

@@ -90,6 +90,12 @@ class Ledger:
     def open(self) -> list[Batch]:
         return [batch for batch in self.batches.values() if batch.is_open]
 
+    @property
+    def taken(self) -> tuple[float, int]:
+        """US dollars and tokens of all batches whose answers are recorded."""
+        over = [batch for batch in self.batches.values() if batch.state == "taken"]
+        return sum(batch.usd or 0.0 for batch in over), sum(batch.tokens_in + batch.tokens_out for batch in over)
+
     def requests_of(self, batch: Batch) -> Path:
         """The file of a batch."""
         return self.files / f"{batch.tag}.jsonl"

@@ -23,7 +23,7 @@ from l2aco.llm.flow import run_in_loop
 from l2aco.llm.intake import Intake, Outcome
 from l2aco.llm.keys import make_mask
 from l2aco.llm.lines import AnswerLine, key_and_turn, read_answer, request_line
-from l2aco.llm.options import RunLimits
+from l2aco.llm.options import MORE_BUDGET, RunLimits
 from l2aco.llm.refusals import Refused, Said, reason_of
 from l2aco.llm.report import RunReport
 from l2aco.llm.request import FATAL, CallFailed, Reason, Request
@@ -72,7 +72,7 @@ class _Batches:
             try:
                 await self._work(wait)
             except CallFailed as failure:
-                self._stop(failure)
+                self._end(failure)
         self.report.seconds = time.monotonic() - started
         return self.report
 
@@ -224,6 +224,21 @@ class _Batches:
         elif not errors:
             self.report.stop(f"batch {batch.id} failed without a word", "Look at it with the provider, then go on.")
 
+    def _end(self, failure: CallFailed) -> None:
+        """A call for files or batches that failed for good; where there are none, nothing is in flight."""
+        url = self.api.endpoint.url
+        if failure.reason is not Reason.no_address:
+            self.report.stop(f"{url}: {failure}", REMEDIES.get(failure.reason, "Start the same command again."))
+            return
+        for batch in self.ledger.open:
+            if batch.state == "begun":
+                self.ledger.write(batch.tag, "failed")
+                self._forget(batch)
+        self.report.stop(
+            f"{url} takes no batches ({failure.message})",
+            "Leave out --batch: it is asked call by call then. Or name a server that speaks the Batch API.",
+        )
+
     def _stop(self, failure: CallFailed) -> None:
         self.report.stop(str(failure), REMEDIES.get(failure.reason, "Start the same command again: it goes on."))
 
@@ -256,12 +271,13 @@ class _Batches:
         if part is not None:
             await self._begin(part)
         if short and not self.ledger.open:
-            self.report.stop("the budget is spent", "Start the same command again with more to go on.")
+            self.report.stop("the budget is spent", MORE_BUDGET)
 
     def _fits(self, part: _Part | None, tokens: int, dollars: float) -> bool:
-        held, spent = self.ledger.open, [batch for batch in self.ledger.batches.values() if batch.state == "taken"]
-        usd = sum(batch.usd or 0.0 for batch in spent) + sum(batch.most_usd for batch in held) + dollars
-        count = sum(batch.tokens_in + batch.tokens_out for batch in spent) + tokens
+        held = self.ledger.open
+        usd, count = self.ledger.taken
+        usd += sum(batch.most_usd for batch in held) + dollars
+        count += tokens
         count += sum(batch.most_tokens for batch in held)
         if part is not None:
             usd, count = usd + part.dollars, count + part.tokens
@@ -286,7 +302,9 @@ class _Batches:
         """Bring a batch from where it is to where it has an id, each step written down before the next."""
         ledger = self.ledger
         if batch.state == "begun":
+            self.recording.wait_for(f"the upload to {self.api.endpoint.url}")
             file = await self.api.upload(ledger.requests_of(batch))
+            self.recording.wait_for("")
             batch = ledger.write(batch.tag, "uploaded", file=file)
         if batch.state == "creating":  # by a process that died: it may have come through
             if number := await self.api.find(batch.tag, str(batch.file), batch.at):

@@ -20,7 +20,7 @@ from l2aco.llm.client import OpenAIEngine
 from l2aco.llm.intake import Intake
 from l2aco.llm.keys import make_mask
 from l2aco.llm.lines import AnswerLine, custom_id, key_and_turn
-from l2aco.llm.options import RunLimits
+from l2aco.llm.options import MORE_BUDGET, RunLimits
 from l2aco.llm.replies import reply_in
 from l2aco.llm.report import RunReport
 from l2aco.llm.request import FATAL, CallFailed, Reply, Request
@@ -79,7 +79,7 @@ class _ByRay:
             tokens = self.report.tokens_in + self.report.tokens_out + sum(tokens for tokens, _ in most)
             usd = (self.report.cost_usd or 0.0) + sum(dollars for _, dollars in most)
             if not self.limits.bear(usd, tokens):
-                self.report.stop("the budget does not reach for the next portion", "Start again with more to go on.")
+                self.report.stop("the budget does not reach for the next portion", MORE_BUDGET)
                 break
             self.intake.asked.add(self.intake.to_asked(request, self.intake.turn(request)[0]) for request in portion)
             self.report.in_flight = len(rows)

@@ -18,7 +18,7 @@ import tenacity
 from l2aco.llm.catalog import Model
 from l2aco.llm.engine import Engine
 from l2aco.llm.flow import Budget, BudgetSpent, Gate, Pace, patience
-from l2aco.llm.options import RunLimits
+from l2aco.llm.options import MORE_BUDGET, RunLimits
 from l2aco.llm.pieces import ask_for, joined
 from l2aco.llm.report import RunReport
 from l2aco.llm.request import (
@@ -36,8 +36,8 @@ from l2aco.llm.request import (
 from l2aco.llm.structured import explain, parse_reply, repair_messages
 from l2aco.llm.tokens import count_tokens
 
-Deliver = Callable[[Request, Answer | CallFailed, int], None]
-"""Takes a request, how it ended, and the number of its calls."""
+Deliver = Callable[[Request, Answer | CallFailed, int, tuple[int, int]], None]
+"""Takes a request, how it ended, the number of its calls, and their tokens in and out."""
 _RATE_LIMIT_PATIENCE = 100
 _BREAK_AFTER_FORBIDDEN = 3
 """One refusal of access may be about one request; so many in a row are not."""
@@ -58,7 +58,7 @@ class Calls:
         self.report = report
         self.gate = Gate(limits.concurrency)
         self.pace = Pace(limits, self._sleep)
-        self.budget = Budget(limits.budget_usd, limits.budget_tokens)
+        self.budget = Budget(limits.budget_usd, limits.budget_tokens, spent=(limits.spent_usd, limits.spent_tokens))
         self._stopping = asyncio.Event()
         self._row: tuple[Reason | None, int] = (None, 0)
         self._plans = any((limits.budget_usd, limits.budget_tokens, limits.tokens_per_minute))
@@ -78,7 +78,7 @@ class Calls:
             try:
                 await self._finish(request)
             except BudgetSpent:
-                self._stop("the budget is spent", "Start the same command again with more to go on.")
+                self._stop("the budget is spent", MORE_BUDGET)
             except _Abandoned:
                 return
 
@@ -90,16 +90,24 @@ class Calls:
         except CallFailed as failure:
             if failure.reason in FATAL:
                 self._stop(str(failure), REMEDIES[failure.reason])
+                self._keep_bill(request, spent)
                 return
-            self.deliver(request, failure, spent.calls)
+            self.deliver(request, failure, spent.calls, spent.tokens)
             self._count_row(failure)
             return
+        except (BudgetSpent, _Abandoned, asyncio.CancelledError):
+            self._keep_bill(request, spent)
+            raise
         seconds = time.monotonic() - started
-        tokens = (spent.tokens_in, spent.tokens_out)
         self._row = (None, 0)
-        self.deliver(
-            request, Answer(fields, reply.finish_reason, *tokens, reply.model, spent.calls, seconds), spent.calls
-        )
+        answer = Answer(fields, reply.finish_reason, *spent.tokens, reply.model, spent.calls, seconds)
+        self.deliver(request, answer, spent.calls, spent.tokens)
+
+    def _keep_bill(self, request: Request, spent: _Spent) -> None:
+        """Write down what a request cost that is left for the next run: the next budget counts it."""
+        if any(spent.tokens):
+            failure = CallFailed(Reason.cut_short, "answered in part when the run ended")
+            self.deliver(request, failure, spent.calls, spent.tokens)
 
     def _stop(self, why: str, remedy: str) -> None:
         """Start no further call; calls in flight are waited for, pauses between tries are not."""
@@ -233,6 +241,10 @@ class _Spent:
         self.calls = 0
         self.tokens_in = 0
         self.tokens_out = 0
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        return self.tokens_in, self.tokens_out
 
 
 REMEDIES = {

@@ -134,7 +134,7 @@ class OpenAIEngine:
                 if isinstance(failure, Refused) and self._learn(endpoint, way, failure, body):
                     continue
                 endpoint.struggles |= failure.retryable
-                self._tell(endpoint, failure)
+                self.tell(endpoint, failure)
                 if failure.reason in FATAL and not endpoint.settled:
                     endpoint.over = failure
                 raise
@@ -233,7 +233,7 @@ class OpenAIEngine:
             said = replace(said, words=f"{endpoint.url}{path}: {words}")
         return Refused(reason, said, retry_after=wait)
 
-    def _tell(self, endpoint: Endpoint, failure: CallFailed) -> None:
+    def tell(self, endpoint: Endpoint, failure: CallFailed) -> None:
         """Say once an endpoint why calls are tried again, which may take minutes."""
         if failure.retryable and failure.reason not in endpoint.told:
             endpoint.told.add(failure.reason)

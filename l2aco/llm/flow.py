@@ -146,10 +146,9 @@ class Budget:
     first call goes alone, and by how much calls have passed their estimates is added to those of all others.
     """
 
-    def __init__(self, dollars: float | None, tokens: int | None) -> None:
+    def __init__(self, dollars: float | None, tokens: int | None, *, spent: tuple[float, int] = (0.0, 0)) -> None:
         self._limits = (dollars, tokens)
-        self.dollars = 0.0
-        self.tokens = 0
+        self.dollars, self.tokens = spent
         self._held_dollars = 0.0
         self._held_tokens = 0
         self._holders = 0

@@ -30,6 +30,7 @@ class RunReport:
     tokens_out: int = 0
     cost_usd: float | None = 0.0
     in_flight: int = 0
+    waiting_for: str = ""
     seconds: float = 0.0
     stopped: str | None = None
     remedy: str = ""
@@ -50,6 +51,8 @@ class RunReport:
         """One short line for a progress panel, cost and failures first."""
         seconds = max(time.monotonic() - self.started, 1e-9)
         parts = [f"${self.cost_usd:,.4f}"] if self.cost_usd else []
+        if self.waiting_for:
+            parts.insert(0, self.waiting_for)
         if failed := sum(self.failed.values()):
             parts.append(f"{failed:,} failed ({most_common(self.failed)})")
         parts.append(f"{self.tokens_in + self.tokens_out:,} tokens, {self.tokens_out / seconds:,.0f}/s out")

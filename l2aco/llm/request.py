@@ -77,6 +77,7 @@ class Reason(StrEnum):
     wrong_schema = "does not fit the schema"
     to_repair = "to be repaired"
     not_reached = "not reached in its batch"
+    cut_short = "the run ended first"
 
 
 TRANSIENT = frozenset(
@@ -91,7 +92,7 @@ TRANSIENT = frozenset(
 )
 """Worth another try: nothing was answered."""
 
-UNANSWERED = TRANSIENT | {Reason.forbidden, Reason.to_repair, Reason.not_reached}
+UNANSWERED = TRANSIENT | {Reason.forbidden, Reason.to_repair, Reason.not_reached, Reason.cut_short}
 """Not the request's fault, as far as is known, or one turn from its end: the next run asks again by itself."""
 
 FATAL = frozenset({Reason.unauthorised, Reason.no_address, Reason.no_credit, Reason.unknown_model})

@@ -19,6 +19,7 @@ from l2aco.llm.journal import Journal
 from l2aco.llm.options import RunLimits
 from l2aco.llm.report import RunReport
 from l2aco.llm.request import UNANSWERED, Answer, CallFailed, Reason, Reply, Request
+from l2aco.llm.spent import Cost
 from l2aco.progress import Advance
 
 ToRecord = Callable[[Request, Answer], dict[str, Any]]
@@ -46,7 +47,13 @@ def run_requests(
     """
     limits = limits or RunLimits()
     recording = Recording(
-        requests, journal, to_record=to_record, to_failure=to_failure, retry_failed=limits.retry_failed, advance=advance
+        requests,
+        journal,
+        to_record=to_record,
+        to_failure=to_failure,
+        cost=model.cost,
+        retry_failed=limits.retry_failed,
+        advance=advance,
     )
     return run_in_loop(_run(recording, engine, model, limits))
 
@@ -77,6 +84,7 @@ class Recording:
         *,
         to_record: ToRecord,
         to_failure: ToFailure,
+        cost: Cost | None = None,
         retry_failed: bool = False,
         advance: Advance | None = None,
     ) -> None:
@@ -85,6 +93,7 @@ class Recording:
         self._requests = requests
         self._to_record = to_record
         self._to_failure = to_failure
+        self._cost = cost
         self._retry_failed = retry_failed
         self._advance = advance
         self._taken: set[str] = set()
@@ -139,6 +148,12 @@ class Recording:
         self._taken.discard(request.key)
         self._show(1)
 
+    def wait_for(self, what: str) -> None:
+        """Have the panel say what the run waits for; "": for nothing in particular."""
+        self.report.waiting_for = what
+        if self._advance is not None:
+            self._advance(0, self.report.note())
+
     def set_aside(self, request: Request, failure: CallFailed, reply: Reply) -> None:
         """Write down an answer that cannot be used, for a repair turn that somebody will ask for later."""
         aside = CallFailed(Reason.to_repair, failure.message, text=failure.text or reply.text)
@@ -147,8 +162,10 @@ class Recording:
 
     def _write_failure(self, request: Request, end: CallFailed, calls: int, tokens: tuple[int, int] | None) -> None:
         failure = self._to_failure(request, end, calls)
-        if tokens is not None:
+        if tokens is not None and any(tokens):
             failure["usage"] = {"input": tokens[0], "output": tokens[1]}
+            if self._cost is not None:
+                failure["cost_usd"] = self._cost(*tokens)
         if end.text:
             failure["answer"] = end.text[:_KEPT_LETTERS]
         self.journal.write_failure(failure)

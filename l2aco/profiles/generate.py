@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,7 @@ from l2aco.llm.options import EngineOptions, RunLimits
 from l2aco.llm.report import RunReport
 from l2aco.llm.request import Request
 from l2aco.llm.runner import Recording, run_requests
+from l2aco.llm.spent import Spent, spent_in
 from l2aco.llm.vllm import vllm_command
 from l2aco.profiles.job import Job, plan_job, refuse_other, set_name
 from l2aco.profiles.sets import BUNDLED, MANIFEST, ProfileSet, opened, refuse_foreign
@@ -102,7 +103,7 @@ def generate_profiles(
 
 def _run(job: Job, entities: Iterable[Entity], engine: Engine, journal: Journal, advance: Advance) -> RunReport:
     """Call by call, in batches, or by the workers of a cluster."""
-    spec, limits = job.spec, _limits(job.spec)
+    spec, limits = job.spec, _limits(job, journal.folder)
     if not spec.batch:
         refuse_open(journal.folder)
     if not (spec.batch or spec.engine):
@@ -123,6 +124,7 @@ def _run(job: Job, entities: Iterable[Entity], engine: Engine, journal: Journal,
         journal,
         to_record=job.record,
         to_failure=job.failure,
+        cost=job.model.cost,
         retry_failed=spec.retry_failed,
         advance=advance,
     )
@@ -161,7 +163,7 @@ def put_in_order(journal: Journal, job: Job, name: str) -> int:
     count = journal.compact(lambda record: (record["kind"], record["entity_id"], record["sample"]))
     records = journal.folder / RECORDS
     checksums = {RECORDS: sha256_file(records)} if records.exists() else {}
-    _write_manifest(job, journal.folder, name, count, checksums)
+    _write_manifest(job, journal.folder, name, count, checksums, spent=spent_in(journal.folder, job.model.cost))
     return count
 
 
@@ -196,13 +198,26 @@ def make_engine(job: Job, workspace: Workspace, folder: Path, progress: Progress
     return engines.load(name)(job.model, options)
 
 
-def _limits(spec: ProfileSpec) -> RunLimits:
+def _limits(job: Job, folder: Path) -> RunLimits:
+    """Those of the spec. A budget counts what the set has cost before; what its batches did is in their ledger."""
+    spec = job.spec
+    usd, tokens = 0.0, 0
+    if spec.budget_usd or spec.budget_tokens:
+        spent = spent_in(folder, job.model.cost)
+        usd, tokens = spent.usd or 0.0, spent.tokens_in + spent.tokens_out
+        taken = Ledger(folder).taken
+        if spec.batch:
+            usd, tokens = max(0.0, usd - taken[0]), max(0, tokens - taken[1])
+        else:
+            usd, tokens = max(usd, taken[0]), max(tokens, taken[1])
     return RunLimits(
         concurrency=spec.concurrency,
         requests_per_minute=spec.requests_per_minute,
         tokens_per_minute=spec.tokens_per_minute,
         budget_usd=spec.budget_usd,
         budget_tokens=spec.budget_tokens,
+        spent_usd=usd,
+        spent_tokens=tokens,
         attempts=spec.attempts,
         break_after=spec.break_after,
         backoff_s=spec.backoff_s,
@@ -217,6 +232,7 @@ def _write_manifest(
     count: int | None = None,
     checksums: dict[str, str] | None = None,
     requested: int | None = None,
+    spent: Spent | None = None,
 ) -> None:
     path = folder / MANIFEST
     old = read_json(path) if path.exists() else {}
@@ -230,6 +246,7 @@ def _write_manifest(
             "identity": job.identity,
             "records": old.get("records") if count is None else count,
             "requested": old.get("requested") if requested is None else requested,
+            "spent": old.get("spent") if spent is None else asdict(spent),
             "created_at": old.get("created_at") or datetime.now(UTC).isoformat(timespec="seconds"),
             "spec": job.spec.model_dump(mode="json", exclude_defaults=True),
             "schemas": job.schemas,

@@ -101,6 +101,7 @@ def write_requests(
             journal,
             to_record=job.record,
             to_failure=job.failure,
+            cost=job.model.cost,
             retry_failed=spec.retry_failed,
         )
         intake = Intake(recording, asked, job.asked, job.again, job.model)
@@ -176,7 +177,7 @@ def take_answers(
     broken: list[str] = []
     with Journal(profiles.path, f"profile set '{profiles.name}'") as journal, Asked(profiles.path) as asked:
         refuse_other(job, ProfileSet(profiles.path))
-        recording = Recording((), journal, to_record=job.record, to_failure=job.failure)
+        recording = Recording((), journal, to_record=job.record, to_failure=job.failure, cost=job.model.cost)
         intake = Intake(recording, asked, job.asked, job.again, job.model)
         with progress.task(f"Taking answers into {profiles.name}", unit="answers") as advance:
             for place, line in _lines(files):

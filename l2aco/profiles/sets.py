@@ -61,6 +61,13 @@ class ProfileSet:
         return next((f"{name}@{version}" for name, version, _ in prompts.values()), None)
 
     @property
+    def cost_usd(self) -> float | None:
+        """What all runs of the set have cost together, paid failures included; None where that is not known."""
+        spent = self.manifest.get("spent")
+        usd = spent.get("usd") if isinstance(spent, Mapping) else None
+        return float(usd) if isinstance(usd, int | float) and abs(usd) < 1e12 else None
+
+    @property
     def schemas(self) -> Mapping[str, Any]:
         """The JSON schema of each kind's fields."""
         return self.manifest["schemas"]

@@ -329,3 +329,30 @@ def test_llms_say_whether_they_can_run_here(cli: Cli, workspace: Workspace, monk
     rows = {row["llm"]: row for row in json.loads(cli("llms", "--json").stdout)}
     assert rows["gpt-5"]["runs here"]
     assert rows["qwen"]["runs here"]
+
+
+def test_a_budget_is_that_of_the_set_and_failures_keep_their_bill(cli: Cli, workspace: Workspace) -> None:
+    """A job that is queued again and again with the same command spends its budget once."""
+    with FakeServer(faults={"refusal": 0.2, "invalid-json": 0.3}, seed=3) as server:
+        entry = f'engine = "openai"\nmodel = "m"\nbase_url = "{server.url}"\nprice_in = 1.0\nprice_out = 2.0'
+        (workspace.root / "l2aco.toml").write_text(f"[llms.m]\n{entry}\nmax_tokens = 600\n")
+        table = workspace.root / "many.csv"
+        table.write_text("id,kind,name\n" + "".join(f"E{n},drug,Compound {n}\n" for n in range(60)))
+        command = ("profile", "--llm", "m", "--entities", table, "--concurrency", 4, "--json")
+        costs = []
+        for _ in range(4):
+            report = json.loads(cli(*command, "--budget-usd", 0.03, code=3).stdout)
+            costs.append(report["cost_usd"])
+            assert report["stopped"] == "the budget is spent"
+            assert report["set_cost_usd"] == pytest.approx(sum(costs)) and sum(costs) <= 0.03
+        assert costs[0] > 0.02
+        calls = server.calls
+        failed = [json.loads(line) for line in (workspace.profiles / "m" / "failures.jsonl").open()]
+        refused = [line for line in failed if line["reason"] == "refused by the model"]
+        assert refused and all(line["cost_usd"] > 0 and line["usage"]["input"] > 0 for line in refused)
+        told = cli(*command[:-1], "--budget-usd", 0.03, code=3)
+        assert "for all runs of the set together" in told.stderr and "in all, paid failures included" in told.stdout
+        assert f"${sum(costs):,.4f}" in cli("profiles", "show", "m").stdout
+        assert f"${sum(costs):,.4f}" in cli("profiles", "list", "--json").stdout
+        cli(*command, code=None)
+        assert server.calls > calls

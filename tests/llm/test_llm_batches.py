@@ -6,9 +6,11 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ from hypothesis import strategies as st
 
 from l2aco.errors import DamagedError
 from l2aco.llm.batch_ledger import Ledger
+from l2aco.llm.fake.server import FakeServer
+from l2aco.llm.report import RunReport
+from l2aco.llm.request import Reason
 from l2aco.profiles.sets import ProfileSet
 from l2aco.workspace import Workspace
 
@@ -278,3 +283,34 @@ def test_answers_that_tell_no_tokens_count_for_the_budget_all_the_same(cli: Cli,
         report = batch(cli, prepare(workspace.root, url, 3))
     assert report["cost_usd"] == pytest.approx((api.tokens[0] + 2 * api.tokens[1]) / 2e6)
     assert sum(item.tokens_in for item in Ledger(workspace.root / "profiles" / "m").batches.values()) == api.tokens[0]
+
+
+def test_a_server_without_batches_is_said_to_be_one(cli: Cli, workspace: Workspace) -> None:
+    with FakeServer() as server:
+        listed = prepare(workspace.root, server.url, 3)
+        report = batch(cli, listed, "--wait", "no", code=1)
+        assert f"{server.url} takes no batches" in report["stopped"]
+        assert not Ledger(workspace.profiles / "m").open
+        assert "Leave out --batch" in cli("profile", "--llm", "m", "--batch", "--entities", listed, code=1).stderr
+        cli("profile", "--llm", "m", "--entities", listed)
+        assert server.calls == 3
+
+
+def test_an_upload_that_is_not_answered_ends_by_its_time_limit(cli: Cli, workspace: Workspace) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        listed = prepare(workspace.root, url, 3)
+        started = time.monotonic()
+        report = cli(
+            *("profile", "--llm", "m", "--batch", "--wait", "no", "--entities", listed),
+            *("--timeout", 0.3, "--attempts", 2),
+            code=1,
+        )
+        assert time.monotonic() - started < 20
+        assert f"Stopped: {url}: timeout: no answer in 0.3" in report.stderr
+        assert f"{url}: timeout" in report.stderr.partition("Stopped")[0], "why it is tried again"
+
+
+def test_the_wait_line_names_the_upload() -> None:
+    report = RunReport(waiting_for="the upload to http://x/v1", failed=Counter({Reason.timeout: 1}))
+    assert report.note().startswith("the upload to http://x/v1 · 1 failed")

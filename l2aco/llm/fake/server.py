@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from l2aco.errors import UsageError
+from l2aco.llm.addresses import CHAT
 from l2aco.llm.fake.engine import fake_answer, fake_seed
 from l2aco.llm.tokens import count_tokens
 
@@ -144,6 +145,10 @@ class _Connection(asyncio.Protocol):
             name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
         }
         length = int(headers.get("content-length", "0"))
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            if not rest.endswith(b"0\r\n\r\n"):
+                return
+            length = len(rest)
         if len(rest) < length:
             return
         self.buffer = rest[length:]
@@ -154,8 +159,18 @@ class _Connection(asyncio.Protocol):
 
     async def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
         server = self.server
-        if method == "GET":
-            self.send(200, server.stats() if path == "/stats" else {"data": [{"id": "fake", "object": "model"}]})
+        told = {"/stats": server.stats, "/v1/models": lambda: {"data": [{"id": "fake", "object": "model"}]}}
+        place = path.partition("?")[0]
+        if method == "GET" and place in told:
+            self.send(200, told[place]())
+            return
+        if (method, place) != ("POST", f"/v1{CHAT}"):
+            self.fail(404, f"there is no {method} {place} here, only POST /v1{CHAT} and GET {', '.join(told)}")
+            return
+        try:
+            question = json.loads(body)
+        except ValueError:
+            self.fail(400, "the body is no JSON")
             return
         server.calls += 1
         server.in_flight += 1
@@ -163,7 +178,7 @@ class _Connection(asyncio.Protocol):
         try:
             if server.delay_s:
                 await asyncio.sleep(server.delay_s)
-            await self.complete(headers, json.loads(body))
+            await self.complete(headers, question)
         finally:
             server.in_flight -= 1
 

@@ -1,0 +1,61 @@
+"""What a folder of answers has cost so far: its records, and the failures that were paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from l2aco.llm.journal import FAILURES, JOURNAL, RECORDS, keyed_lines, parsed
+from l2aco.llm.request import Reason
+
+Cost = Callable[[int, int], float | None]
+"""US dollars of tokens in and out; None where no price is known."""
+
+
+@dataclass
+class Spent:
+    """Tokens and US dollars (None where no price is known)."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float | None = 0.0
+
+    def add(self, line: Mapping[str, Any], cost: Cost) -> None:
+        """Count a record or a failure, at the price of its day where it has one."""
+        usage = line.get("usage")
+        used = usage if isinstance(usage, Mapping) else {}
+        tokens_in, tokens_out = (_count(used.get(name)) for name in ("input", "output"))
+        paid = line.get("cost_usd")
+        own = float(paid) if isinstance(paid, int | float) and abs(paid) < 1e12 else None
+        usd = cost(tokens_in, tokens_out) if own is None else own
+        self.tokens_in += tokens_in
+        self.tokens_out += tokens_out
+        self.usd = None if usd is None or self.usd is None else self.usd + usd
+
+
+def spent_in(folder: Path, cost: Cost) -> Spent:
+    """What the lines of a journal's folder say; an answer that was set aside is part of its repair's bill."""
+    spent, done = Spent(), set()
+    for name in (RECORDS, JOURNAL):
+        for key, line in keyed_lines(folder / name):
+            if key not in done:
+                done.add(key)
+                spent.add(parsed(line, folder / name), cost)
+    aside: dict[bytes, dict[str, Any]] = {}
+    for key, line in keyed_lines(folder / FAILURES):
+        failure = parsed(line, folder / FAILURES)
+        aside.pop(key, None)
+        if failure.get("reason") == Reason.to_repair:
+            aside[key] = failure
+        else:
+            spent.add(failure, cost)
+    for key, failure in aside.items():
+        if key not in done:
+            spent.add(failure, cost)
+    return spent
+
+
+def _count(value: Any) -> int:
+    return max(0, int(value)) if isinstance(value, int | float) and abs(value) < 1e12 else 0
