@@ -66,6 +66,7 @@ READERS = {
     "llm/refusals.py": "llm/test_llm_any_input.py::test_any_refusal",
     "llm/replies.py": "llm/test_llm_any_input.py::test_any_body_of_an_answered_call",
     "llm/vllm.py": SHIPPED,
+    "locks.py": SHIPPED,
     "names/synonyms.py": SHIPPED,
     "profiles/audit/response.py": "profiles/test_profile_panels.py::test_any_response_table",
     "profiles/exchange.py": "profiles/test_profile_any_input.py::test_any_imported_bytes",
