@@ -82,6 +82,11 @@ class InputError(L2aCoError):
     """A file or table that a user gave cannot be used as it is."""
 
 
+def in_file(error: UsageError, path: Path) -> InputError:
+    """What makes no sense, as a mistake in the file that asks for it."""
+    return InputError(error.message, where=error.where or path, remedy=error.remedy)
+
+
 class UnavailableError(L2aCoError):
     """A package, model, server, key or device that the request needs is not there."""
 

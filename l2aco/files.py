@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from l2aco.bounds import read_whole
-from l2aco.errors import DamagedError, InputError, LockedError, UsageError
+from l2aco.errors import DamagedError, InputError, LockedError, UsageError, in_file
 from l2aco.locks import WriterLock, refuse_link
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -312,11 +312,11 @@ def _without_none(value: Any) -> Any:
 
 
 def load_spec(kind: type[Spec], path: Path) -> Spec:
-    """Read a frozen spec from TOML; raises InputError that names the key."""
+    """Read a frozen spec from TOML; raises InputError that names the key, or else the file."""
     try:
-        return kind.model_validate(read_toml(path))
-    except ValidationError as error:
-        raise InputError(describe_validation(error), where=path) from None
+        return checked_spec(kind, read_toml(path))
+    except UsageError as error:
+        raise in_file(error, path) from None
 
 
 def checked_spec(kind: type[Spec], values: Mapping[str, Any]) -> Spec:

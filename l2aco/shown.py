@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from pydantic import BaseModel
+from l2aco.strict import Strict
 
 
 class Shown(ABC):
@@ -28,7 +28,7 @@ class Shown(ABC):
         return as_html(type(self).__name__, self.facts())
 
 
-class ShownSpec(BaseModel):
+class ShownSpec(Strict):
     """A spec that shows the values that somebody gave it, and not all its defaults."""
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:

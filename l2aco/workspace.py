@@ -79,7 +79,7 @@ class Workspace(Shown):
     def facts(self) -> dict[str, str]:
         """Where it is, and how much is in it."""
         held = {"profile sets": self.profiles, "stores": self.embeddings, "data sets": self.data, "runs": self.runs}
-        return {"at": str(self.root), **{what: ", ".join(names_in(path)) or "none" for what, path in held.items()}}
+        return {"at": str(self.root), **{what: f"{len(names_in(path)):,}" for what, path in held.items()}}
 
     @property
     def profiles(self) -> Path:

@@ -31,8 +31,8 @@ class Comparison:
     """Two predictors on the rows that both have.
 
     measures: (first, second, first minus second) by name. lines: their AUROC within each cell line, where they differ
-    most first. rows: the triples that they rank most differently. undefined: why a measure is, by name. warnings: what
-    nobody may overlook of the runs.
+    most first. rows: the triples that they rank most differently, with names, and ids as drug_a_id, ... undefined: why
+    a measure is, by name. warnings: what nobody may overlook of the runs.
     """
 
     first: str
@@ -51,11 +51,11 @@ class Comparison:
         return [
             {
                 "measure": name,
-                self.first: one,
-                self.second: other,
                 "difference": gap.value,
                 "low": gap.low,
                 "high": gap.high,
+                "first": one,
+                "second": other,
                 "p, first is better": "undefined" if name in self.undefined else gap.p,
                 "resolves": gap.resolution,
             }
@@ -80,7 +80,18 @@ def compare(first: str, second: str, workspace: Workspace) -> Comparison:
     ]
     names = [run.id if run is not None else Path(name).name for run, name in zip(runs, (first, second), strict=True)]
     found = _compared(names, tables, _of_run(known, "label", "score"))
-    return replace(found, warnings=tuple(warnings_of(*(run for run in runs if run is not None))))
+    called = {entity.key: entity.name for kind in EntityKind for entity in known.entities(kind)}
+    lines, rows = ([_named(row, called) for row in part] for part in (found.lines, found.rows))
+    return replace(
+        found, lines=lines, rows=rows, warnings=tuple(warnings_of(*(run for run in runs if run is not None)))
+    )
+
+
+def _named(row: dict[str, Any], called: dict[tuple[str, str], str]) -> dict[str, Any]:
+    """A row with names for its ids, which stand behind."""
+    kinds = {"drug_a": EntityKind.drug, "drug_b": EntityKind.drug, "cell_line": EntityKind.cell_line}
+    names = {column: called[kind.value, row[column]] for column, kind in kinds.items() if column in row}
+    return {**row, **names, **{f"{column}_id": row[column] for column in names}}
 
 
 def _of_run(run: Run, *columns: str) -> pl.DataFrame:

@@ -35,16 +35,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from l2aco.bench.statistics import MEASURES
 from l2aco.data.splits.make import num_folds
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.embeddings.embed import store_of_set
-from l2aco.errors import InputError, UnknownNameError, UsageError
+from l2aco.errors import InputError, UnknownNameError, UsageError, in_file
 from l2aco.files import describe_validation, is_name, read_toml
 from l2aco.runs.naive import naive_predictors
 from l2aco.runs.spec import TrainSpec
+from l2aco.strict import Strict
 from l2aco.workspace import Workspace, bundled, shipped_suites
 
 LONG_TAIL = "long-tail"
@@ -54,10 +55,8 @@ COLUMNS = ("dataset", "setting", "seed", "fold", "group", "cell_line", "line", "
 """Of the predictions that a suite leaves behind, beside one an arm."""
 
 
-class Arm(BaseModel):
+class Arm(Strict):
     """A model of a suite. `profiles` names profile sets, whose newest store is taken; None leaves it to the spec."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     profiles: tuple[str, ...] | None = None
@@ -70,10 +69,8 @@ class Arm(BaseModel):
     spec: dict[str, Any] = Field(default_factory=dict)
 
 
-class Claim(BaseModel):
+class Claim(Strict):
     """That `arm` is better than every one of `over`, by `measure`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     text: str
     arm: str
@@ -111,19 +108,15 @@ def _claim_of(model: Arm, claim: Claim) -> Claim:
     return claim.model_copy(update={"text": text, "arm": arm, "over": tuple(over)})
 
 
-class Budget(BaseModel):
+class Budget(Strict):
     """After so many hours, or so many new runs, no other is begun; the same command goes on. None: no limit."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     cells: int | None = Field(default=None, ge=0)
 
 
-class Suite(BaseModel):
+class Suite(Strict):
     """See the module. `naive` names predictors of `runs.naive` that stand beside the arms."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     """Of the folder of its report."""
@@ -196,14 +189,15 @@ class Cell:
 def load_suite(name: str, **changes: Any) -> Suite:
     """A suite by the name of a shipped one or by its file; `changes` replace its values where they are not None.
 
-    Raises UnknownNameError, and InputError that names the key which is wrong.
+    Raises UnknownNameError, InputError for what is wrong in the file, with its key, UsageError for wrong `changes`.
     """
     path = Path(name)
     if path.suffix != ".toml":
         path = bundled("benchmarks/suites") / f"{name}.toml"
         if name not in shipped_suites():
             raise UnknownNameError("suite", name, shipped_suites(), remedy="A file is named with its ending, .toml.")
-    values = {"name": path.stem, **read_toml(path), **{key: value for key, value in changes.items() if value}}
+    changes = {key: value for key, value in changes.items() if value}
+    values = {"name": path.stem, **read_toml(path), **changes}
     try:
         if "models" in values:
             values |= _OfModels.model_validate(values).spelled_out()
@@ -211,6 +205,11 @@ def load_suite(name: str, **changes: Any) -> Suite:
         return Suite.model_validate(values)
     except ValidationError as error:
         raise InputError(describe_validation(error), where=path) from None
+    except UsageError as error:
+        if changes:
+            load_suite(name)  # which is refused unless it is the changes that make no sense
+            raise
+        raise in_file(error, path) from None
 
 
 def cells(suite: Suite, workspace: Workspace) -> list[Cell]:
@@ -255,7 +254,7 @@ def _of_arm(arm: Arm, values: Mapping[str, Any], at: Mapping[str, Any]) -> list[
         try:
             made.append(Cell(arm.name, draw, TrainSpec.model_validate(drawn)))
         except ValidationError as error:
-            raise UsageError(f"arm '{arm.name}': {describe_validation(error)}") from None
+            raise InputError(f"arm '{arm.name}': {describe_validation(error)}") from None
     return made
 
 

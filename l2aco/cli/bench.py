@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.cli.shell import JsonOption, Shell, verb, with_interval
 from l2aco.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks with controls: does the knowledge help, and how sure are we?")
@@ -107,7 +107,9 @@ def compare(
     if json:
         shell.json(asdict(found))
         return
-    shell.table(found.table(), title=f"{found.common:,} triples that both have")
+    shell.print(f"first: {found.first}\nsecond: {found.second}")
+    rows = [with_interval(row, "difference", "low", "high") for row in found.table()]
+    shell.table(rows, title=f"{found.common:,} triples that both have")
     for name, why in found.undefined.items():
         shell.print(f"{name} is undefined: {why}")
     if found.only_first or found.only_second:

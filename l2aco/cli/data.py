@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from l2aco.cli.complete import completer
 from l2aco.cli.shell import JsonOption, Shell, agree, verb
+
+if TYPE_CHECKING:
+    from l2aco.data.dataset import DataSet
 
 app = typer.Typer(help="Data sets: fetch, import, look at, split, merge, export.", no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(help="Name of the data set.", autocompletion=completer("dataset"))]
@@ -81,7 +85,7 @@ def import_(
         shell.json(dataset.manifest)
         return
     shell.table(import_report(dataset), title=f"imported {dataset.name} ({dataset.manifest['source']})")
-    shell.say(f"Kept in {dataset.path}")
+    _next(shell, dataset)
 
 
 @app.command()
@@ -112,6 +116,7 @@ def fetch(
         return
     for dataset in datasets:
         shell.table(import_report(dataset), title=f"imported {dataset.name} ({dataset.manifest['source']})")
+        _next(shell, dataset)
 
 
 @app.command("list")
@@ -243,6 +248,12 @@ def merge(
         shell.json(merged.manifest)
         return
     shell.table(import_report(merged), title=f"merged {merged.name}")
+    _next(shell, merged)
+
+
+def _next(shell: Shell, dataset: DataSet) -> None:
+    name = shlex.quote(dataset.name)
+    shell.say(f"Kept in {dataset.path}\nNext: l2aco data info {name}, then l2aco train --dataset {name}")
 
 
 def _pairs(option: str, texts: list[str], *, empty: bool = False) -> dict[str, str]:

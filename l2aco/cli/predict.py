@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from l2aco.cli.shell import JsonOption, Shell, verb
+from l2aco.cli.shell import JsonOption, Shell, verb, with_interval
 from l2aco.errors import UsageError
 
 
@@ -63,8 +63,9 @@ def predict(
 
 def _by_weight(row: dict[str, Any]) -> dict[str, Any]:
     """The answer first, for a narrow terminal."""
-    first = ("drug_a", "drug_b", "cell_line", "synergistic", "calibrated", "expected", "expected_low", "expected_high")
-    return {name: row[name] for name in first if name in row} | row
+    first = ("drug_a", "drug_b", "cell_line", "synergistic", "calibrated", "expected")
+    ordered = {name: row[name] for name in first if name in row} | row
+    return with_interval(ordered, "expected", "expected_low", "expected_high") if "expected" in row else ordered
 
 
 def register(app: typer.Typer) -> None:

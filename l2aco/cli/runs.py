@@ -13,6 +13,7 @@ RunArgument = Annotated[
     str | None, typer.Argument(help="Run, or a part of its name (default: the newest that is no control).")
 ]
 NamedRun = Annotated[str, typer.Argument(help="Run, or a part of its name.")]
+NO_RUN = "There is no run yet; `l2aco train` makes one, `l2aco quickstart` goes the whole way."
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 runs_app = typer.Typer(help="Trained runs: what there is, and what came out.", no_args_is_help=True)
@@ -30,7 +31,7 @@ def list_(shell: Shell, json: JsonOption = False) -> None:
     if not json:
         first = ("run", "auroc", "differs", "pair_mean_auroc", "created")
         rows = [{key: row[key] for key in (*first, *(key for key in row if key not in first))} for row in rows]
-    shell.table(rows, json=json, empty="There is no run yet.")
+    shell.table(rows, json=json, empty=NO_RUN)
 
 
 @verb
@@ -73,7 +74,7 @@ def compare(
     chosen = [open_run(name, shell.workspace) for name in runs] if runs else list_runs(shell.workspace)
     for warning in warnings_of(*chosen):
         shell.warn(warning)
-    shell.table(compare_runs(chosen), json=json, empty="There is no run yet.")
+    shell.table(compare_runs(chosen), json=json, empty=NO_RUN)
 
 
 @verb

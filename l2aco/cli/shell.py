@@ -179,6 +179,13 @@ def agree(question: str) -> None:
         raise typer.Exit(1)
 
 
+def with_interval(row: Mapping[str, Any], name: str, low: str, high: str) -> dict[str, Any]:
+    """A row for the screen whose column `name` also holds its interval: "0.003 [0.001, 0.005]"."""
+    ends = "" if row[name] != row[name] else f" [{_cell(row[low])}, {_cell(row[high])}]"
+    joined = f"{_cell(row[name])}{ends}"
+    return {key: joined if key == name else value for key, value in row.items() if key not in (low, high)}
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
@@ -258,6 +265,8 @@ def verb(function: Callable[..., Any] | None = None, *, resumes: bool = False) -
 
     merged = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in parameters] + shared
     run.__signature__ = own.replace(parameters=merged, return_annotation=None)  # type: ignore[attr-defined]
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    run.__doc__ = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)  # help keeps every line break
     run.__annotations__ = {item.name: item.annotation for item in merged}
     del run.__wrapped__  # type: ignore[attr-defined]
     return run

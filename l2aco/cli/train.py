@@ -108,7 +108,7 @@ def train(
     faithful: Annotated[
         bool,
         typer.Option(
-            "--faithful", help="The published mathematics and recipe, with what ours repairs.", rich_help_panel=_MODEL
+            "--faithful", help="The published mathematics and recipe, without our repairs.", rich_help_panel=_MODEL
         ),
     ] = False,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda:N.", rich_help_panel=_RUNS)] = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from l2aco.embeddings.encoders.table import make_encoder
 from l2aco.embeddings.encoders.trust import trusted_encoder
 from l2aco.embeddings.store.exact import check_k
-from l2aco.embeddings.store.store import EmbeddingStore, Hit, list_stores, open_store
+from l2aco.embeddings.store.store import EmbeddingStore, Hit, list_stores, open_store, stored_entities
 from l2aco.entities import Entity, EntityIndex, EntityKind, unknown_entity
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
@@ -167,7 +167,7 @@ def search_entity(
     store = open_store(store)
     check_k(k)
     entity = find_entity(store, name)
-    vectors, _ = store.vectors(entity.kind.value, [entity.id], where=where)
+    vectors, _ = store.vectors_of_ids(entity.kind.value, [entity.id], where=where)
     own = store.records().filter(id=entity.id, kind=entity.kind.value).height
     hits = store.search(vectors[0], k + own, kind or entity.kind.value, where, exact)
     others = [hit for hit in hits if (hit.kind, hit.id) != entity.key]
@@ -179,14 +179,14 @@ def vectors_of(
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """float32 (n, D) and bool (n,): the vector of each entity by its id, else of the one in the store that is called
     like it; zero and False where there is none, or where the one with its id is called otherwise (`misnamed_in`)."""
-    vectors, mask = store.vectors(kind, [entity.id for entity in entities])
+    vectors, mask = store.vectors_of_ids(kind, [entity.id for entity in entities])
     wrong = [row for row, _ in _misnamed_rows(store, kind, entities)]
     vectors[wrong], mask[wrong] = 0, False
     if not mask.all():
         index = EntityIndex(kind, stored_entities(store, kind))
         lacking = np.flatnonzero(~mask).tolist()
         called = {row: found.id for row in lacking if (found := index.match(entities[row])) is not None}
-        vectors[[*called]], mask[[*called]] = store.vectors(kind, [*called.values()])
+        vectors[[*called]], mask[[*called]] = store.vectors_of_ids(kind, [*called.values()])
     return vectors, mask
 
 
@@ -213,16 +213,3 @@ def find_entity(store: EmbeddingStore, name: str) -> Entity:
             return found
         known += entities
     raise unknown_entity("drug or cell line in this store", name, known)
-
-
-def stored_entities(store: EmbeddingStore, kind: EntityKind, ids: Collection[str] | None = None) -> list[Entity]:
-    """The drugs or cell lines that have a vector in the store, of `ids` where these are given."""
-    import polars as pl
-
-    frame = store.records().filter(kind=kind.value).select("id", "name", "aliases").unique("id", maintain_order=True)
-    if ids is not None:
-        frame = frame.filter(pl.col("id").is_in(list(ids)))
-    return [
-        Entity(row["id"], kind, row["name"], tuple(filter(None, row["aliases"].split("|"))))
-        for row in frame.iter_rows(named=True)
-    ]

@@ -45,8 +45,6 @@ class Shard(BaseModel):
 class EmbedSpec(ShownSpec):
     """`sets`: names of profile sets; none means every set of the workspace, else the bundled `reference`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     sets: tuple[str, ...] = ()
     encoder: str | None = None
     """A name of the table, a folder or a Hugging Face id; None: `encoder` of l2aco.toml, else bge-large-en-v1.5."""

@@ -134,7 +134,7 @@ def _entities(source: DataSet | ProfileSet | EmbeddingStore) -> Iterator[Entity]
         for record in source.records():
             yield Entity(record.entity_id, EntityKind(record.kind), record.entity_name, record.aliases)
     else:
-        from l2aco.embeddings.find import stored_entities
+        from l2aco.embeddings.store.store import stored_entities
 
         for kind in EntityKind:
             yield from stored_entities(source, kind)

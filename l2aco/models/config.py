@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import ConfigDict, field_validator, model_validator
+
+from l2aco.strict import Strict
 
 
-class BackboneConfig(BaseModel):
+class BackboneConfig(Strict):
     """Each backbone extends it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     same_numbers: ClassVar[frozenset[str]] = frozenset()
     """Settings that change how something is computed and not what comes out: no part of a run's identity."""

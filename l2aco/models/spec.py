@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from l2aco.models.choices import FusionName, LossName, ScopeName, VectorsName
 from l2aco.shown import ShownSpec
@@ -16,8 +16,6 @@ class AlignSpec(ShownSpec):
     `loss` pulls representations towards the adapted vectors; `fusion` also feeds the adapted vectors to the
     score. With `loss="none"` and `fusion="none"` the backbone stands alone.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     loss: LossName = "infonce"
     """regression: predict the numbers of stores that hold numbers, known ones alone; stores of text take no part, and

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from l2aco.llm.addresses import check_address
 from l2aco.llm.keys import check_flags
@@ -25,8 +25,6 @@ class ProfileSpec(ShownSpec):
     `engine` ray has the workers of a Ray cluster (`ray_address`, else one on this machine) make the calls;
     without `wait` a job in batches is left as soon as they are sent.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     llm: str
     prompt: str | None = None

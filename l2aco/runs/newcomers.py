@@ -48,7 +48,7 @@ class Acquaintances:
         yield EntityIndex(kind, self.given)
         yield EntityIndex(kind, self._today.get(kind, []))
         for store in self.stores:
-            from l2aco.embeddings.find import stored_entities
+            from l2aco.embeddings.store.store import stored_entities
 
             yield EntityIndex(kind, stored_entities(store, kind))
 

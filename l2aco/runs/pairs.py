@@ -15,6 +15,11 @@ from l2aco.runs.newcomers import Acquaintances
 from l2aco.tables import read_raw
 
 COLUMNS = ("drug_a", "drug_b", "cell_line")
+RENAME = (
+    "Rename yours to {role}; also read, whatever their case, spaces and underscores: "
+    + "; ".join(f"{role} as {', '.join(ROLES[role][1:6])}" for role in COLUMNS)
+    + "."
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ def read_pairs(path: Path) -> list[Pair]:
             where=f"{path}:1",
             remedy="Remove or rename one of them.",
         )
-    table = raw.by_role({role: ROLES[role] for role in COLUMNS}, fits=FITS)
+    table = raw.by_role({role: ROLES[role] for role in COLUMNS}, remedy=RENAME, fits=FITS)
     table.require(*COLUMNS)
     taken = table.names.values()
     others = [

@@ -68,7 +68,7 @@ def predict_pairs(
     }
     if expected := _expected(predictor, a, b, c):
         predicted |= {"expected": expected.mean, "expected_low": expected.low, "expected_high": expected.high}
-        progress.say(f"expected is {expected.scale}; {expected.share:.0%} of measurements lie from low to high")
+        progress.say(f"expected is {expected.scale}; {expected.share:.0%} of measurements lie in its interval")
     more = {
         f"{name}_given" if name in predicted else name: [pair.more.get(name, "") for pair in pairs] for name in names
     }

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 
 from l2aco.data.triples import Triples
-from l2aco.entities import Entity, EntityKind
-from l2aco.errors import DamagedError, L2aCoError, UnknownNameError, UsageError
+from l2aco.entities import Entity, EntityIndex, EntityKind, unknown_entity
+from l2aco.errors import DamagedError, L2aCoError, UsageError
 from l2aco.files import read_arrays
 from l2aco.models.backbones import backbones
 from l2aco.models.estimator import Estimator, Expected
@@ -92,16 +92,22 @@ class Predictor:
         return {entity.key: row for kind in EntityKind for row, entity in enumerate(self.entities(kind))}
 
     def rows(self, kind: EntityKind, entities: Sequence[str | Entity]) -> np.ndarray:
-        """int64 (n,): where ids, or entities, stand in `entities(kind)`; raises UnknownNameError."""
-        found = np.empty(len(entities), dtype=np.int64)
-        for place, entity in enumerate(entities):
-            name = entity.id if isinstance(entity, Entity) else entity
-            row = self._row.get((kind.value, name))
-            if row is None:
-                what = kind.value.replace("_", " ") + " of the run"
-                raise UnknownNameError(what, name, [known for of, known in self._row if of == kind.value])
-            found[place] = row
-        return found
+        """int64 (n,): where entities, or ids, names and aliases, stand in `entities(kind)`; raises UnknownNameError,
+        InputError for a name of several."""
+        return np.array([self._row_of(kind, entity) for entity in entities], dtype=np.int64)
+
+    def _row_of(self, kind: EntityKind, entity: str | Entity) -> int:
+        name = entity.id if isinstance(entity, Entity) else entity
+        row = self._row.get((kind.value, name))
+        if row is None and not isinstance(entity, Entity) and (found := self._called[kind].find(name)) is not None:
+            row = self._row[found.key]
+        if row is None:
+            raise unknown_entity(kind.value.replace("_", " ") + " of the run", name, self.entities(kind))
+        return row
+
+    @cached_property
+    def _called(self) -> dict[EntityKind, EntityIndex]:
+        return {kind: EntityIndex(kind, self.entities(kind)) for kind in EntityKind}
 
     def predict(
         self,
@@ -111,7 +117,8 @@ class Predictor:
         *,
         calibrated: bool = False,
     ) -> np.ndarray:
-        """Probabilities of synergy, float64 (n,), for n drugs, drugs and cell lines: ids, or entities.
+        """Probabilities of synergy, float64 (n,), for n drugs, drugs and cell lines: ids, names or aliases, or
+        entities.
 
         A pair is unordered: it is scored with the drug first that stands first in `entities`. `calibrated` turns them
         into frequencies by the Platt scaling fitted on validation rows (the ranking stays). Raises UsageError for

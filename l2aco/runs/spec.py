@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.files import checked_spec
@@ -27,8 +27,6 @@ class TrainSpec(GivenRecipe):
     `store` names the embedding stores, () being none; `llm` and `encoder` choose one where `store` is None. `config`
     holds the backbone's hyper-parameters; the values of `Recipe` are fields too.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: str | None = None
     backbone: str | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from l2aco.errors import DamagedError, L2aCoError, UnavailableError, UsageError
 from l2aco.files import stable_hash, write_toml
@@ -41,8 +41,6 @@ class TuneSpec(ShownSpec):
     """`base`: what every trial has in common. `space`: settings as `name=low:high`, `name=low:high:log` (whole numbers
     where both ends are), or `name=a,b,c`. trials: in all, of an interrupted search too; minutes: of this call.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     base: TrainSpec = Field(default_factory=TrainSpec)
     space: tuple[str, ...] = ()

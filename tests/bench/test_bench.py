@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from l2aco.bench.suite import cells, load_suite, shipped_suites
+from l2aco.entities import EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.runs.run import list_runs
 from l2aco.workspace import Workspace
@@ -241,8 +242,8 @@ def test_what_models_have_in_common_is_said_once(suite: Path) -> None:
 
 def test_a_wrong_spec_names_its_arm(cli: Any, suite: Path, workspace: Workspace) -> None:
     suite.write_text(SUITE.replace('spec.config.knowledge = "none"', "spec.bachbone = 1"))
-    found = cli("bench", "run", str(suite), code=2)
-    assert "arm 'nothing'" in found.stderr
+    found = cli("bench", "run", str(suite), code=1)
+    assert "arm 'nothing'" in found.stderr and "did you mean backbone" in found.stderr
     assert not list_runs(workspace)
 
 
@@ -261,6 +262,13 @@ def test_somebody_elses_predictions(cli: Any, suite: Path, workspace: Workspace,
     assert ours + theirs == pytest.approx(1.0)
     assert gap["value"] == pytest.approx(ours - theirs)
     assert found["rows"][0]["rank_gap"] ** 2 <= 1
+    names = {drug.id: drug.name for drug in run.entities(EntityKind.drug)}
+    assert all(names[row["drug_a_id"]] == row["drug_a"] for row in found["rows"])
+    shown = cli("bench", "compare", run.id, str(file)).stdout
+    assert f"first: {run.id}" in shown and "second: theirs.csv" in shown
+    head = next(line for line in shown.splitlines() if line.startswith("measure"))
+    assert head.split()[:4] == ["measure", "difference", "first", "second"]
+    assert f"{gap['value']:.3f} [{gap['low']:.3f}, {gap['high']:.3f}]" in shown
 
 
 def test_a_measure_that_is_undefined_is_called_so(cli: Any, suite: Path, workspace: Workspace, tmp_path: Path) -> None:

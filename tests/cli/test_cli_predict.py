@@ -8,6 +8,7 @@ import json
 import pytest
 
 from l2aco.data.catalog import open_dataset
+from l2aco.errors import UnknownNameError
 
 
 def trained(lab, *more):
@@ -36,6 +37,15 @@ def test_predict_takes_names_and_ids_and_ignores_the_order_of_the_pair(lab, cli)
     assert (lab.root / "pairs.csv").read_bytes() == before
 
 
+def test_a_predictor_takes_names_and_ids_alike(lab):
+    predictor, dataset = trained(lab).predictor(), open_dataset("demo", lab)
+    a, b, line = dataset.drugs[0], dataset.drugs[1], dataset.cell_lines[2]
+    by_id = predictor.predict([a.id], [b.id], [line.id])
+    assert predictor.predict([a.name.lower()], [b.name], [line.name])[0] == by_id[0]
+    with pytest.raises(UnknownNameError, match=f"Did you mean {a.name}"):
+        predictor.predict([f"{a.name}x"], [b.id], [line.id])
+
+
 def test_predict_names_the_line_of_what_it_cannot_use(lab, cli):
     trained(lab)
     dataset = open_dataset("demo", lab)
@@ -43,6 +53,7 @@ def test_predict_names_the_line_of_what_it_cannot_use(lab, cli):
     cases = {
         f"drug_a,drug_b,cell_line\n{a.id},{b.id},{line.id}\n{a.name[:-1]}x,{b.id},{line.id}\n": (":3", a.name),
         f"drug_a,cell_line\n{a.id},{line.id}\n": ("", "no column 'drug_b'"),
+        f"drug_a,drug_b,line\n{a.id},{b.id},{line.id}\n": ("", "Rename yours to cell_line"),
         "": ("", "is empty"),
         "drug_a,drug_b,cell_line\n": ("", "holds no rows"),
         f"drug_a,drug_b,cell_line\n{a.id},{a.id},{line.id}\n": (":2", "same drug"),

@@ -27,6 +27,18 @@ def test_vectors_come_back_in_the_order_of_ids_with_a_mask(make_store):
     np.testing.assert_array_equal(table, np.stack([expected[7], np.zeros(16), expected[1], expected[7]]))
 
 
+def test_a_name_leads_to_the_vector_of_its_id_and_a_wrong_kind_is_refused(make_store):
+    store = make_store(6)
+    row = store.records().row(2, named=True)
+    table, mask = store.vectors(row["kind"], [row["name"].upper(), row["id"], "nobody"])
+    assert mask.tolist() == [True, True, False] and table[0].any()
+    np.testing.assert_array_equal(table[0], table[1])
+    np.testing.assert_array_equal(store.vectors(row["kind"] + "s", [row["id"]])[0], table[:1])
+    for ask in (lambda: store.vectors("gene", [row["id"]]), lambda: store.search(np.ones(16), kind="gene")):
+        with pytest.raises(InputError, match="'gene' is no kind of entity"):
+            ask()
+
+
 def test_an_id_of_another_kind_is_not_known(make_store):
     _, mask = make_store(4).vectors("cell_line", ["E1", "E2"])
     assert mask.tolist() == [False, True]

@@ -12,7 +12,7 @@ from l2aco.progress import default
 def test_one_way_in_and_things_that_say_what_they_are(lab):
     run = l2aco.train(l2aco.TrainSpec(backbone="GCN", epochs=1), lab)
     workspace = l2aco.open(lab.root)
-    assert run.id in repr(workspace) and "reference--toy" in workspace._repr_html_()
+    assert "runs 1" in repr(workspace) and run.id not in repr(workspace) and "stores" in workspace._repr_html_()
     dataset = l2aco.open("demo", workspace)
     assert "SIMULATED" in repr(dataset) and "40" in dataset._repr_html_()
     triples = dataset.to_polars()
@@ -36,6 +36,25 @@ def test_a_spec_shows_what_somebody_gave_it():
     spec = l2aco.TrainSpec(backbone="GCN", split={"setting": "novel-drug"})
     assert repr(spec) == "TrainSpec(backbone='GCN', split=SplitSpec(setting='novel-drug'))"
     assert "novel-drug" in spec._repr_html_()
+
+
+def test_a_split_is_one_line(lab):
+    split = l2aco.make_split("demo", l2aco.SplitSpec(fold=1))
+    assert "novel-cell" in repr(split) and "fold 1" in repr(split) and f"{len(split.test):,} test" in repr(split)
+    assert len(repr(split)) < 120
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: l2aco.TrainSpec(epoch=5), "epochs"),
+        (lambda: l2aco.TrainSpec(align={"los": "contrastive"}), "loss"),
+        (lambda: l2aco.SplitSpec(foldz=3), "fold or folds"),
+    ],
+)
+def test_a_mistyped_name_of_a_spec_is_told_the_nearest(make, said):
+    with pytest.raises(ValueError, match=f"did you mean {said}"):
+        make()
 
 
 def test_a_program_that_is_no_notebook_is_told_nothing(capsys):

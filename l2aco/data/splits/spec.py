@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from l2aco.data.splits import SETTINGS
 from l2aco.errors import UsageError
-from l2aco.shown import ShownSpec
+from l2aco.shown import Shown, ShownSpec
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -26,8 +26,6 @@ class SplitSpec(ShownSpec):
     lines thinned to the counts of the tail lines (long-tail), the size-matched control. released: use the fixed split
     that came with the source, or never; where None, use it if there is one.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     setting: str = "novel-cell"
     fold: int = Field(default=0, ge=0)
@@ -60,8 +58,8 @@ class SplitSpec(ShownSpec):
         return self
 
 
-@dataclass(frozen=True)
-class Split:
+@dataclass(frozen=True, repr=False)
+class Split(Shown):
     """Row numbers of the triples, int64, sorted. `held_out`: ids (or pairs, tissues) that training never sees;
     `hash` of the spec and of the triples."""
 
@@ -71,6 +69,11 @@ class Split:
     valid: Array
     test: Array
     held_out: list[str] = field(default_factory=list)
+
+    def facts(self) -> dict[str, str]:
+        """What it splits by, and how many rows each side has."""
+        rows = ", ".join(f"{len(rows):,} {side}" for side, rows in self.sides.items())
+        return {"setting": self.spec.setting, "fold": str(self.spec.fold), "rows": rows}
 
     @property
     def folder_name(self) -> str:

@@ -11,7 +11,7 @@ tells the format and why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from l2aco.embeddings.store.index import search
 from l2aco.embeddings.store.manifest import GENERATIONS, Manifest, Part
 from l2aco.embeddings.store.segments import HEAVY, LIGHT, StoreRecord
 from l2aco.embeddings.store.write import UpsertReport
+from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
 from l2aco.errors import DamagedError, InputError, UnknownNameError, UsageError
 from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace, names_in
@@ -125,9 +126,22 @@ class EmbeddingStore:
     ) -> tuple[np.ndarray, np.ndarray]:
         """float32 (n, D) in the order of `ids`, and bool (n,): False where the store has no such entity.
 
-        Such a row is zero. Several samples of one profile are averaged (of numbers, the numbers) and normalised again.
-        Raises InputError where an id has profiles of several sets or LLMs and `where` does not choose one.
+        Such a row is zero. What is no id here is looked for as a name or an alias; a name of several is nobody's.
+        Several samples of one profile are averaged (of numbers, the numbers) and normalised again. Raises InputError
+        for a kind that is none, and where an id has profiles of several sets or LLMs and `where` does not choose one.
         """
+        of = parse_kind(kind)
+        known = set(self.generation.narrow.filter(kind=of.value)["id"])
+        if any(name not in known for name in ids):
+            index = EntityIndex(of, stored_entities(self, of))
+            called = {name: index.match(Entity(name, of, name)) for name in {*ids} - known}
+            ids = [name if (entity := called.get(name)) is None else entity.id for name in ids]
+        return self.vectors_of_ids(of, ids, where=where)
+
+    def vectors_of_ids(
+        self, kind: str, ids: Sequence[str], *, where: Mapping[str, Any] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `vectors`, by ids alone."""
         import polars as pl
 
         wanted = pl.DataFrame({"id": list(ids)}, schema={"id": pl.String}).with_row_index("place")
@@ -163,8 +177,10 @@ class EmbeddingStore:
     ) -> list[Hit]:
         """The `k` records with the highest cosine to `vector` (D,), best first.
 
-        `kind` and `where` restrict the search before ranking, so that k records come back if there are k.
+        `kind` and `where` restrict the search before ranking, so that k records come back if there are k. Raises
+        InputError for a kind that is none.
         """
+        kind = None if kind is None else parse_kind(kind).value
         allowed = self.generation.matching(kind, where) if kind is not None or where else None
         scores, rows = self.search_rows(np.asarray(vector)[None], k, allowed, exact)
         return self.hits(rows[0], scores[0])
@@ -220,6 +236,19 @@ class EmbeddingStore:
     def compact(self, progress: Progress | None = None) -> None:
         """Rewrite the live rows as one segment, free the space of the others, and build the index anew."""
         self.generation = write.compact(self.generation, progress or Silent())
+
+
+def stored_entities(store: EmbeddingStore, kind: EntityKind, ids: Collection[str] | None = None) -> list[Entity]:
+    """The drugs or cell lines that have a vector in the store, of `ids` where these are given."""
+    import polars as pl
+
+    frame = store.records().filter(kind=kind.value).select("id", "name", "aliases").unique("id", maintain_order=True)
+    if ids is not None:
+        frame = frame.filter(pl.col("id").is_in(list(ids)))
+    return [
+        Entity(row["id"], kind, row["name"], tuple(filter(None, row["aliases"].split("|"))))
+        for row in frame.iter_rows(named=True)
+    ]
 
 
 def list_stores(workspace: Workspace, progress: Progress | None = None) -> list[EmbeddingStore]:
