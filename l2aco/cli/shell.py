@@ -90,8 +90,8 @@ class Shell:
         self.err.print(_safe(text))
 
     def print(self, text: str) -> None:
-        """One line of result on standard output."""
-        self.out.print(_safe(text))
+        """One line of result on standard output; one with a command is left to the terminal, which copies it whole."""
+        self.out.print(_safe(text), soft_wrap="l2aco " in text or None)
 
     def fail(self, text: str) -> None:
         """The error that ends the command, with --verbose after its traceback."""

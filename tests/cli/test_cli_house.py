@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -180,3 +181,15 @@ def test_odd_names_on_their_way_through_commands(cli: Callable[..., Any], worksp
 def test_line_breaks_and_tabs_stay(capfd: pytest.CaptureFixture[str]) -> None:
     Shell().print("one\ntwo\tthree, åß日本")
     assert capfd.readouterr().out.splitlines()[0] == "one"
+
+
+def test_a_command_to_copy_is_left_to_the_terminal_which_copies_it_whole() -> None:
+    from rich.console import Console
+
+    out, shell = io.StringIO(), Shell()
+    shell.__dict__["out"] = Console(file=out, width=80, force_terminal=True, color_system=None, highlight=False)
+    command = f"Next: l2aco train --spec {'folder/' * 20}spec.toml --store none"
+    shell.print(command)
+    assert out.getvalue() == command + "\n"
+    shell.print("many words " * 20)
+    assert all(len(line) <= 80 for line in out.getvalue().splitlines()[1:])

@@ -159,7 +159,8 @@ class _Connection(asyncio.Protocol):
 
     async def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
         server = self.server
-        told = {"/stats": server.stats, "/v1/models": lambda: {"data": [{"id": "fake", "object": "model"}]}}
+        models = {"data": [{"id": "fake", "object": "model"}]}
+        told = {"/stats": server.stats, "/v1/models": lambda: models, "/health": dict}
         place = path.partition("?")[0]
         if method == "GET" and place in told:
             self.send(200, told[place]())
