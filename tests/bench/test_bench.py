@@ -17,7 +17,7 @@ import pytest
 
 from l2aco.bench.suite import cells, load_suite, shipped_suites
 from l2aco.entities import EntityKind
-from l2aco.errors import InputError, UnknownNameError, UsageError
+from l2aco.errors import InputError
 from l2aco.runs.run import list_runs
 from l2aco.workspace import Workspace
 
@@ -185,28 +185,28 @@ def test_a_killed_suite_goes_on(suite: Path, workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "error", "words"),
+    ("old", "new", "words"),
     [
-        ('arm = "panel"', 'arm = "penal"', UnknownNameError, "unknown arm 'penal'"),
-        ('naive = ["pair mean"]', 'naive = ["pear mean"]', UnknownNameError, "unknown naive predictor"),
-        ('name = "nothing"', 'name = "panel"', UsageError, "several arms called panel"),
-        ('name = "nothing"', 'name = "label"', UsageError, "no arm can be called label"),
-        ("folds = 2", "folds = 1", InputError, "folds"),
-        ("folds = 2", "foldes = 2", InputError, "foldes"),
-        ("folds = 2", 'folds = 2\nname = "../../outside"', UsageError, "cannot be the name of a suite"),
-        ("folds = 2", "folds = 2\nseeds = [0, 0]", UsageError, "nothing twice"),
-        ("folds = 2", "folds = 2\nseeds = [-1]", UsageError, "cannot be negative"),
-        ("folds = 2", "folds = 2\nsettings = []", UsageError, "must name something"),
-        ('backbone = "Mixed"', 'backbone = "Mixed"\nseed = 9', UsageError, "spec.seed is the suite's to say"),
-        ('text = "the panel helps"', 'text = "it helps"\nmeasure = "nope"', UnknownNameError, "unknown measure 'nope'"),
-        ('over = ["nothing"', 'over = ["panel", "nothing"', UsageError, "is over itself"),
-        ("[spec]", '[[models]]\nname = "MLP"\n\n[spec]', UsageError, r"no arm has \{model\} in its name"),
-        ("[spec]", "[[models]]\nspec.epochs = 1\n\n[spec]", InputError, r"models.*name"),
+        ('arm = "panel"', 'arm = "penal"', "unknown arm 'penal'"),
+        ('naive = ["pair mean"]', 'naive = ["pear mean"]', "unknown naive predictor"),
+        ('name = "nothing"', 'name = "panel"', "several arms called panel"),
+        ('name = "nothing"', 'name = "label"', "no arm can be called label"),
+        ("folds = 2", "folds = 1", "folds"),
+        ("folds = 2", "foldes = 2", "foldes"),
+        ("folds = 2", 'folds = 2\nname = "../../outside"', "cannot be the name of a suite"),
+        ("folds = 2", "folds = 2\nseeds = [0, 0]", "nothing twice"),
+        ("folds = 2", "folds = 2\nseeds = [-1]", "cannot be negative"),
+        ("folds = 2", "folds = 2\nsettings = []", "must name something"),
+        ('backbone = "Mixed"', 'backbone = "Mixed"\nseed = 9', "spec.seed is the suite's to say"),
+        ('text = "the panel helps"', 'text = "it helps"\nmeasure = "nope"', "unknown measure 'nope'"),
+        ('over = ["nothing"', 'over = ["panel", "nothing"', "is over itself"),
+        ("[spec]", '[[models]]\nname = "MLP"\n\n[spec]', r"no arm has \{model\} in its name"),
+        ("[spec]", "[[models]]\nspec.epochs = 1\n\n[spec]", r"models.*name"),
     ],
 )
-def test_a_wrong_suite_is_refused(suite: Path, old: str, new: str, error: type[Exception], words: str) -> None:
+def test_a_wrong_suite_is_refused(suite: Path, old: str, new: str, words: str) -> None:
     suite.write_text(SUITE.replace(old, new))
-    with pytest.raises(error, match=words):
+    with pytest.raises(InputError, match=words):
         load_suite(str(suite))
 
 
@@ -321,10 +321,10 @@ def test_a_report_replaces_nobody_elses_files(cli: Any, suite: Path, workspace: 
 
 
 def test_a_suite_of_which_no_run_is_there_says_why(cli: Any, suite: Path) -> None:
-    suite.write_text(SUITE.split("[[arms]]")[0] + '[[arms]]\nname = "broken"\nspec.config.nonsense = 1\n')
+    suite.write_text(SUITE.split("[[arms]]")[0] + '[[arms]]\nname = "broken"\nspec.learning_rate = 1\n')
     found = cli("bench", "run", str(suite), code=1)
     assert "no run of the suite small is there" in found.stderr.replace("\n", " ")
-    assert "nonsense" in found.stderr
+    assert "has no learning_rate" in found.stderr.replace("\n", " ")
 
 
 def test_a_damaged_run_is_trained_again(cli: Any, suite: Path, workspace: Workspace) -> None:

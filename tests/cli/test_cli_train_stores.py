@@ -73,14 +73,14 @@ def test_nan_vectors_are_refused(lab, cli, monkeypatch):
 
     from l2aco.embeddings.store.store import EmbeddingStore
 
-    read = EmbeddingStore.vectors
+    read = EmbeddingStore.vectors_of_ids
 
     def broken(self, kind, ids, **more):
         vectors, mask = read(self, kind, ids, **more)
         vectors[2] = np.nan
         return vectors, mask
 
-    monkeypatch.setattr(EmbeddingStore, "vectors", broken)
+    monkeypatch.setattr(EmbeddingStore, "vectors_of_ids", broken)
     assert "not finite" in cli("train", *QUICK, code=1).stderr
     assert list_runs(lab) == []
 

@@ -30,7 +30,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "backbones.md"
 @pytest.fixture(scope="module")
 def wrapped() -> Any:
     """The class that the page's first Python block leaves behind as `Backbone`."""
-    [code] = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.S)
+    code = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.S)[0]
     names: dict[str, Any] = {}
     exec(compile(code, str(DOCS), "exec"), names)
     return names["MyBackbone"]
