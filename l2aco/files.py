@@ -109,6 +109,7 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             _refuse_existing(path, replace)
             new.mkdir()
             yield new
+            (new / WriterLock.FILE).unlink(missing_ok=True)  # of what was written there, and is not held any more
             for file in new.rglob("*"):
                 _sync(file)
             _refuse_existing(path, replace)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from l2aco.errors import nearest_names
 
@@ -18,15 +17,7 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known_fields(cls, values: Any) -> Any:
-        unknown = values.keys() - cls.model_fields if isinstance(values, dict) else ()
-        near = {name: nearest_names(str(name), cls.model_fields, 2) for name in unknown}
-        if wrong := [_mistyped(name, found, values[name]) for name, found in near.items() if found]:
-            raise ValidationError.from_exception_data(cls.__name__, wrong)
+        for name in sorted(map(str, values.keys() - cls.model_fields)) if isinstance(values, dict) else ():
+            if near := nearest_names(name, cls.model_fields, 2):
+                raise ValueError(f"'{name}' is no name here; did you mean {' or '.join(near)}?")
         return values
-
-
-def _mistyped(name: str, meant: list[str], value: Any) -> InitErrorDetails:
-    error = PydanticCustomError(
-        "extra_forbidden", "is no name here; did you mean {meant}?", {"meant": " or ".join(meant)}
-    )
-    return InitErrorDetails(type=error, loc=(name,), input=value)

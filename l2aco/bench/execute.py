@@ -11,7 +11,7 @@ from typing import Any
 
 from l2aco.bench.suite import Budget, Cell, Suite, cells
 from l2aco.data.catalog import open_dataset
-from l2aco.errors import L2aCoError, PartlyDoneError
+from l2aco.errors import InputError, L2aCoError, PartlyDoneError, UsageError
 from l2aco.files import read_json, sha256_file, stable_hash, write_json
 from l2aco.models.assemble import parse_config
 from l2aco.models.backbones import backbones
@@ -57,7 +57,7 @@ def run_suite(
             missing.append(cell)
         else:
             outcome.runs.append((cell, run))
-    _refuse_wrong_settings(cell.spec for cell in missing)
+    _refuse_wrong_settings(missing)
     begun = _within(suite.budget, [cell.spec for cell in missing])
     done = set[int]()
     with progress.task(suite.name, total=len(missing), unit="runs") as advance:
@@ -88,10 +88,13 @@ def refuse_failures(outcome: Outcome) -> None:
         )
 
 
-def _refuse_wrong_settings(specs: Iterable[TrainSpec]) -> None:
-    """Raises UsageError for a hyper-parameter that a backbone does not have."""
-    for spec in {(spec.backbone, stable_hash(spec.config)): spec for spec in specs}.values():
-        parse_config(backbones.load(str(spec.backbone)), spec.config)
+def _refuse_wrong_settings(asked: Iterable[Cell]) -> None:
+    """Raises InputError for a hyper-parameter of an arm that its backbone does not have."""
+    for arm, spec in {cell.arm: cell.spec for cell in asked}.items():
+        try:
+            parse_config(backbones.load(str(spec.backbone)), spec.config)
+        except UsageError as error:
+            raise InputError(f"arm '{arm}': {error.message}", remedy=error.remedy) from None
 
 
 def _within(budget: Budget, specs: list[TrainSpec]) -> Iterator[TrainSpec]:

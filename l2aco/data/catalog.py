@@ -31,8 +31,10 @@ def open_dataset(name: str | DataSet, workspace: Workspace | str | Path | None =
 
 def open_or_simulate(name: str | DataSet, workspace: Workspace | str | Path | None = None) -> DataSet:
     """`open_dataset` for a name that a user gave: the demo is there for everybody, and simulated on its first use."""
+    if isinstance(name, DataSet):
+        return name
     workspace = Workspace.at(workspace)
-    if isinstance(name, str) and name.casefold() == DEMO and _called(name, workspace) is None:
+    if name.casefold() == DEMO and _called(name, workspace) is None:
         with contextlib.suppress(UsageError):  # another process has simulated it meanwhile
             return write_demo(workspace)
     return open_dataset(name, workspace)

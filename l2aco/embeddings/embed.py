@@ -162,13 +162,12 @@ class _Embedding:
         self.workspace = workspace
         self.progress = progress
         name = f"{profiles.name}--{encoder.spec.name}"
-        self.path = workspace.child(workspace.embeddings, name)
-        if spec.shard:
-            name = f"{name}{SHARDS}/{spec.shard}"
-            self.path = self.path.with_name(f"{self.path.name}{SHARDS}")
-            refuse_link(self.path)
-            self.path /= str(spec.shard)
+        self.path = workspace.child(workspace.embeddings, name if self.part is None else name + SHARDS)
         refuse_link(self.path)
+        if self.part is not None:
+            self.path /= self.part.folder
+            name = f"{self.path.parent.name}/{self.path.name}"
+            refuse_link(self.path)
         self.store = self._open()
         self.report = EmbedReport(profiles.name, name, encoder.spec.name)
 

@@ -38,9 +38,6 @@ class Shard(BaseModel):
         """Which of `total` rows are its own."""
         return slice(total * (self.number - 1) // self.of, total * self.number // self.of)
 
-    def __str__(self) -> str:
-        return f"{self.number:05d}-of-{self.of:05d}"
-
 
 class EmbedSpec(ShownSpec):
     """`sets`: names of profile sets; none means every set of the workspace, else the bundled `reference`."""

@@ -99,10 +99,6 @@ class Desk:
     unused: tuple[str, ...] = ()
 
     @cached_property
-    def _alike(self) -> dict[tuple[str, ...], float]:
-        return {}
-
-    @cached_property
     def validated(self) -> list[str]:
         """Ids of the lines of validation rows, which the model was chosen or calibrated on; some models also take them
         up."""
@@ -110,10 +106,7 @@ class Desk:
 
     def alike(self, line: Entity) -> float:
         """See `own.alike`; by the stores that know `line`, as its own likeness is."""
-        stores = told_by(self.predictor, line)
-        if stores not in self._alike:
-            self._alike[stores] = alike(self.predictor, stores)
-        return self._alike[stores]
+        return alike(self.predictor, told_by(self.predictor, line))
 
     def rows(self, pairs: Pairs, line: Entity) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Drugs, drugs and cell lines, int64 (n,), as the predictor takes them."""
@@ -285,8 +278,12 @@ def open_desk(
     listed = listed_drugs(only)
     given = [*listed, *new_drugs(drugs, only, acquaintances)]
     lines = list({line.key: line for line in (_line(acquaintances, name, told) for name in cell_lines)}.values())
-    if told:
-        _check_new(run, lines)
+    known_lines = {line.key for line in run.entities(EntityKind.cell_line)}
+    if told and known_lines.issuperset(line.key for line in lines):
+        names = " and ".join(line.name for line in lines)
+        raise UsageError(
+            f"the run knows {names} already", remedy="Leave out what is told, or give the line another name."
+        )
     if given:
         acquaintances = Acquaintances(run, given)
     facts = Facts(run, progress)
@@ -300,7 +297,6 @@ def open_desk(
             remedy="Bring it: `l2aco store export` where it is, `l2aco store import` here, or `l2aco embed`.",
         )
     if told:
-        known_lines = {line.key for line in run.entities(EntityKind.cell_line)}
         new = [line for line in lines if line.key not in known_lines]
         vectors = {line.key: vectors_told(line, told, acquaintances.stores, run.workspace, progress) for line in new}
         acquaintances = Acquaintances(run, [*new, *given], vectors)
@@ -339,15 +335,6 @@ def _strangers(names: Iterable[str], known: Iterable[Entity]) -> tuple[str, ...]
     """Those that are the name of none of the drugs."""
     index = EntityIndex(EntityKind.drug, list({drug.key: drug for drug in known}.values()))
     return tuple(name for name in names if index.match(Entity(name, EntityKind.drug, name)) is None)
-
-
-def _check_new(run: Run, lines: Sequence[Entity]) -> None:
-    """Raises UsageError where the run knows all of these, so that nothing has to be told."""
-    if {line.key for line in lines} <= {line.key for line in run.entities(EntityKind.cell_line)}:
-        names = " and ".join(line.name for line in lines)
-        raise UsageError(
-            f"the run knows {names} already", remedy="Leave out what is told, or give the line another name."
-        )
 
 
 def _introduced(

@@ -139,7 +139,8 @@ def test_a_setting_that_a_backbone_lacks_is_refused_before_anything_is_trained(
 ) -> None:
     broken = '\n[[arms]]\nname = "broken"\nspec.config.knowlege = "none"\n'
     suite.write_text(SUITE.replace("\n[[claims]]", broken + "\n[[claims]]", 1))
-    assert "knowlege" in cli("bench", "run", str(suite), code=2).stderr
+    said = cli("bench", "run", str(suite), code=1).stderr
+    assert "arm 'broken'" in said and "did you mean knowledge" in said.replace("\n", " ")
     assert not list_runs(workspace)
 
 

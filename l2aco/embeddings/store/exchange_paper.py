@@ -96,7 +96,6 @@ def import_paper(
     )
     with atomic_folder(target) as folder:
         EmbeddingStore.create(folder, spec).upsert(records, np.concatenate(tables))
-        (folder / ".writer.lock").unlink(missing_ok=True)
     return EmbeddingStore.open(target)
 
 

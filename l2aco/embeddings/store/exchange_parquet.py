@@ -88,7 +88,6 @@ def import_parquet(source: Path, target: Path, encoder: EncoderSpec | None, prog
         elif facts[_CHECKSUM] != checksum.value:
             raise DamagedError("does not match its checksum", where=source, remedy="Copy or export it again.")
         store.optimise(None, progress)
-        (folder / ".writer.lock").unlink(missing_ok=True)
     return EmbeddingStore.open(target)
 
 

@@ -96,6 +96,11 @@ class Part(BaseModel):
     number: int = Field(ge=1)
     of: int = Field(ge=1)
 
+    @property
+    def folder(self) -> str:
+        """What its store is called, as `PART_FOLDER` reads it."""
+        return f"{self.number:05d}-of-{self.of:05d}"
+
     def __str__(self) -> str:
         return f"part {self.number:,} of {self.of:,} of {self.set}"
 

@@ -33,7 +33,6 @@ def merge_stores(sources: Sequence[EmbeddingStore], target: Path, progress: Prog
                 store.adopt(source)
                 advance(len(source))
         store.optimise(None, progress)
-        (folder / ".writer.lock").unlink(missing_ok=True)
     return EmbeddingStore.open(target)
 
 
