@@ -118,3 +118,12 @@ def lab(lab_folder: Path, workspace: Workspace) -> Workspace:
 
     shutil.copytree(lab_folder, workspace.root, dirs_exist_ok=True)
     return Workspace(workspace.root)
+
+
+@pytest.fixture
+def cluster() -> Iterator[None]:
+    """A Ray of two workers on this machine."""
+    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()

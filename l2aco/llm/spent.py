@@ -37,12 +37,7 @@ class Spent:
 
 def spent_in(folder: Path, cost: Cost) -> Spent:
     """What the lines of a journal's folder say; an answer that was set aside is part of its repair's bill."""
-    spent, done = Spent(), set()
-    for name in (RECORDS, JOURNAL):
-        for key, line in keyed_lines(folder / name):
-            if key not in done:
-                done.add(key)
-                spent.add(parsed(line, folder / name), cost)
+    spent = Spent()
     aside: dict[bytes, dict[str, Any]] = {}
     for key, line in keyed_lines(folder / FAILURES):
         failure = parsed(line, folder / FAILURES)
@@ -51,9 +46,17 @@ def spent_in(folder: Path, cost: Cost) -> Spent:
             aside[key] = failure
         else:
             spent.add(failure, cost)
-    for key, failure in aside.items():
-        if key not in done:
-            spent.add(failure, cost)
+    newer = set[bytes]()
+    for name in (JOURNAL, RECORDS):  # the first is empty, or holds what the second may hold as well
+        for key, line in keyed_lines(folder / name):
+            if key in newer:
+                continue
+            if name == JOURNAL:
+                newer.add(key)
+            aside.pop(key, None)
+            spent.add(parsed(line, folder / name), cost)
+    for failure in aside.values():
+        spent.add(failure, cost)
     return spent
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,6 @@ from l2aco.embeddings.store.store import open_store
 from l2aco.workspace import Workspace
 
 Cli = Callable[..., Any]
-
-
-@pytest.fixture
-def cluster() -> Iterator[None]:
-    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
 
 
 def texts(count: int) -> list[str]:

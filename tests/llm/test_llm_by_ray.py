@@ -20,14 +20,6 @@ from l2aco.profiles.sets import ProfileSet
 from l2aco.workspace import Workspace
 
 
-@pytest.fixture
-def cluster() -> Iterator[None]:
-    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
-
-
 def kill_one_worker(server: FakeServer, after: int, killed: list[int]) -> None:
     """kill -9 to a worker that makes calls, once so many have come."""
     import psutil
