@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -133,11 +134,46 @@ def median_ms(call, arguments) -> float:
     return float(np.median(times_ms(call, arguments)))
 
 
-def measure(folder: Path, seeds: Path | None) -> dict:
+def by_faiss(store) -> tuple[Callable, Callable]:
+    """FAISS with the store's vectors or index, asked a query (D,): as it is, and with candidates scored again."""
     import faiss
 
-    from l2aco.embeddings.store.index import recall_at_10
     from l2aco.embeddings.store.manifest import EFFORT
+
+    info = store.manifest.index
+    if info is None:
+        raw = faiss.IndexFlatIP(DIMENSION)
+        for segment in store.generation.segments:
+            raw.add(np.ascontiguousarray(segment.vectors))
+
+        def bare(query):
+            raw.search(query[None], 10)
+
+        return bare, bare
+    raw = store.generation.approximate
+    effort = info.parameters[EFFORT[info.kind]]
+    wanted = info.parameters["candidates"] * 10
+    options = {"efSearch": max(effort, wanted)} if info.kind == "hnsw" else {"nprobe": effort}
+    kind = faiss.SearchParametersHNSW if info.kind == "hnsw" else faiss.SearchParametersIVF
+    parameters = kind(**options)
+
+    flat = faiss.IndexFlatIP(DIMENSION)
+    for segment in store.generation.segments:
+        flat.add(np.ascontiguousarray(segment.vectors[: max(info.rows - segment.start, 0)]))
+    refined = faiss.IndexRefine(raw, flat)
+    refine = faiss.IndexRefineSearchParameters(k_factor=info.parameters["candidates"], base_index_params=parameters)
+
+    def bare(query):
+        raw.search(query[None], 10, params=parameters)
+
+    def alone(query):
+        refined.search(query[None], 10, params=refine)
+
+    return bare, alone
+
+
+def measure(folder: Path, seeds: Path | None) -> dict:
+    from l2aco.embeddings.store.index import recall_at_10
     from l2aco.embeddings.store.store import EmbeddingStore
 
     out = subprocess.run([sys.executable, "-c", OPEN, str(folder)], capture_output=True, text=True, check=True).stdout
@@ -153,36 +189,7 @@ def measure(folder: Path, seeds: Path | None) -> dict:
         "private_after_search_mb": (rss_after - shared) / 2**20,
     }
     queries = mixtures(QUERIES, 999_999, seeds)
-    info = store.manifest.index
-    if info is None:
-        raw = faiss.IndexFlatIP(DIMENSION)
-        for segment in store.generation.segments:
-            raw.add(np.ascontiguousarray(segment.vectors))
-
-        def bare(query):
-            raw.search(query[None], 10)
-
-        alone = bare
-    else:
-        raw = store.generation.approximate
-        effort = info.parameters[EFFORT[info.kind]]
-        wanted = info.parameters["candidates"] * 10
-        options = {"efSearch": max(effort, wanted)} if info.kind == "hnsw" else {"nprobe": effort}
-        kind = faiss.SearchParametersHNSW if info.kind == "hnsw" else faiss.SearchParametersIVF
-        parameters = kind(**options)
-
-        flat = faiss.IndexFlatIP(DIMENSION)
-        for segment in store.generation.segments:
-            flat.add(np.ascontiguousarray(segment.vectors[: max(info.rows - segment.start, 0)]))
-        refined = faiss.IndexRefine(raw, flat)
-        refine = faiss.IndexRefineSearchParameters(k_factor=info.parameters["candidates"], base_index_params=parameters)
-
-        def bare(query):
-            raw.search(query[None], 10, params=parameters)
-
-        def alone(query):
-            refined.search(query[None], 10, params=refine)
-
+    bare, alone = by_faiss(store)
     # In turns, so that all meet the same neighbours on the machine; every query is new to the caches of each.
     calls = {"search_ms": lambda query: store.search_rows(query[None], 10), "faiss_ms": alone, "index_ms": bare}
     taken: dict[str, list[float]] = {name: [] for name in calls}
