@@ -302,7 +302,7 @@ def _written_by_hand(value: dict[str, Any], where: str) -> ProfileRecord:
     name, given = row.get("name", ""), row.get("id", "")
     if "text" not in row or "kind" not in row or not (name or given):
         raise InputError(
-            "is no profile",
+            "is no profile: it has no text, or is of nobody",
             where=where,
             remedy=f"Needed: kind (drug or cell_line), name or id, and text. Found: {', '.join(row) or 'nothing'}.",
         )
@@ -382,13 +382,5 @@ def _read_paper(source: Path, llm: str) -> Iterator[ProfileRecord]:
         for where, value in _json_lines(path):
             if not {"name", "response"} <= value.keys():
                 raise InputError("lacks 'name' or 'response'", where=where)
-            name, text = str(value["name"]).strip(), str(value["response"])
-            yield ProfileRecord(
-                key="",
-                entity_id="",
-                entity_name=name,
-                kind=kind.value,
-                fields={"description": text},
-                text=text,
-                llm=llm,
-            )
+            said = {"kind": kind.value, "name": value["name"], "text": value["response"], "llm": llm}
+            yield _written_by_hand(said, where)

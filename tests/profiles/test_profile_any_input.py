@@ -228,6 +228,8 @@ def test_any_imported_lines(place: Workspace, values: list[Any]) -> None:
 
 
 @given(st.lists(altered_json(PAPER) | json_values(), max_size=3))
+@example([{"name": " ", "response": "x"}])
+@example([{"name": None, "response": "x"}])
 def test_any_lines_of_the_papers_files(place: Workspace, values: list[Any]) -> None:
     use_import(place, "drug_descripts_all_x.jsonl", lines(*values), "paper")
 
