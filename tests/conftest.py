@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +25,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One profile for the property tests: 200 examples, 10,000 with --long, and no clock that a busy machine breaks."""
+    """Ctrl-C as at a terminal; property tests of 200 examples, 10,000 with --long, and no clock that load breaks."""
     from hypothesis import HealthCheck, settings
 
+    # A shell that puts this in the background has us ignore Ctrl-C, and so would every process that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     examples = 10_000 if config.getoption("--long") else 200
     quiet = list(HealthCheck)
     settings.register_profile("house", max_examples=examples, deadline=None, suppress_health_check=quiet, database=None)
@@ -121,9 +127,29 @@ def lab(lab_folder: Path, workspace: Workspace) -> Workspace:
 
 
 @pytest.fixture
-def cluster() -> Iterator[None]:
-    """A Ray of two workers on this machine."""
-    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
+def apart() -> Callable[..., str]:
+    """`apart("embed", "--executor", "ray")` runs the command in a process of its own, which Ray may take with it when
+    it goes, and returns what it printed."""
+
+    def run(*arguments: object) -> str:
+        command = [sys.executable, "-c", "from l2aco.cli.main import app; app()", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a Ray of two workers on this machine, which lets in whoever knows its token."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(16))
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    quiet = "include_dashboard=False, log_to_driver=False, logging_level='ERROR'"
+    code = f"import ray; print(ray.init(num_cpus=2, {quiet}).address_info['address'], flush=True); input()"
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as head:
+        assert head.stdout is not None
+        yield head.stdout.readline().strip()
+        head.communicate("\n")

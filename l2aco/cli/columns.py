@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 GAP = 2
-PROSE = 24
+PROSE = 20
 """A column of sentences may be folded to this many characters; a name is not folded."""
 
 

@@ -214,12 +214,13 @@ class Run(Shown):
 
 
 def align_label(spec: TrainSpec) -> str:
-    """How alignment reads in a run's id: the loss, with fusion, scope and control where they are not the default, and
-    the offset that it stands on."""
+    """How alignment reads in a run's id: the loss, or else what the backbone reads by itself, with fusion, scope and
+    control where they are not the default, and the offset that it stands on."""
     align = spec.align
-    parts: list[str] = [align.loss]
-    if not align.active and spec.store:
-        parts = ["knowledge", *([align.vectors + str(align.draw or "")] if align.vectors != "profiles" else [])]
+    known = str(spec.config.get("knowledge", "stores" if spec.store else "none"))
+    parts: list[str] = [align.loss if align.active else {"stores": "knowledge"}.get(known, known)]
+    if not align.active and spec.store and known != "none" and align.vectors != "profiles":
+        parts.append(f"{align.vectors}{align.draw or ''}")
     if align.fusion and align.fusion != "none":
         parts.append(align.fusion)
     if align.active and align.scope != "batch":

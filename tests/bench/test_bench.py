@@ -145,12 +145,12 @@ def test_a_setting_that_a_backbone_lacks_is_refused_before_anything_is_trained(
 
 
 @pytest.mark.parametrize("executor", ["processes", "ray"])
-def test_others_give_the_same_numbers(cli: Any, suite: Path, tmp_path: Path, executor: str) -> None:
+def test_others_give_the_same_numbers(cli: Any, apart: Any, suite: Path, tmp_path: Path, executor: str) -> None:
     if executor == "ray":
         pytest.importorskip("ray", reason="the extra `ray` is not installed")
     one = json.loads(cli("bench", "run", str(suite), "--json").stdout)
     how = ["--jobs", "2", "--executor", executor, "--workspace", str(tmp_path / "other")]
-    other = json.loads(cli("bench", "run", str(suite), "--json", *how).stdout)
+    other = json.loads(apart("bench", "run", str(suite), "--json", *how))
     assert one["tables"] == other["tables"]
     assert one["verdicts"] == other["verdicts"]
 

