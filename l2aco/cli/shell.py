@@ -16,7 +16,7 @@ import sys
 import traceback
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,12 +48,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 
 class Shell:
-    """The terminal, seen from a verb. Results go to standard output, everything else to standard error."""
+    """The terminal, seen from a verb. Results go to standard output, everything else to standard error: also what Ray
+    or a module of the user's prints."""
 
     def __init__(
         self, workspace: Path | None = None, quiet: bool = False, verbose: bool = False, wide: bool = False
     ) -> None:
         self._workspace = workspace
+        self._stdout = sys.stdout
         self.quiet = quiet
         self.verbose = verbose
         self.wide = wide
@@ -71,8 +73,8 @@ class Shell:
     def out(self) -> Console:
         from rich.console import Console
 
-        seen = sys.stdout.isatty()  # what goes into a file or a pipe is never wrapped
-        return Console(soft_wrap=not seen, width=None if seen else 10_000, highlight=False)
+        seen = self._stdout.isatty()  # what goes into a file or a pipe is never wrapped
+        return Console(file=self._stdout, soft_wrap=not seen, width=None if seen else 10_000, highlight=False)
 
     @cached_property
     def err(self) -> Console:
@@ -103,8 +105,9 @@ class Shell:
         """`value` as JSON on standard output; NaN becomes null."""
         from l2aco.files import plain
 
-        sys.stdout.write(jsonlib.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n")
-        sys.stdout.flush()  # a server's address is read while it runs
+        text = jsonlib.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+        self._stdout.write(text + "\n")
+        self._stdout.flush()  # a server's address is read while it runs
 
     def made(self, facts: Mapping[str, Any], words: str, *, json: bool) -> None:
         """What a command has made: `facts` as JSON, or `words`."""
@@ -247,7 +250,8 @@ def verb(function: Callable[..., Any] | None = None, *, resumes: bool = False) -
     def run(*, workspace: Path | None, quiet: bool, verbose: bool, wide: bool, **values: Any) -> None:
         shell = Shell(workspace, quiet, verbose, wide)
         try:
-            code = function(shell, **values)
+            with redirect_stdout(sys.stderr):
+                code = function(shell, **values)
         except L2aCoError as error:
             shell.fail(str(error))
             raise typer.Exit(error.exit_code) from None

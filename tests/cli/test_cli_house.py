@@ -123,6 +123,25 @@ def test_an_interrupt_is_resumable_not_a_traceback() -> None:
         assert ("goes on where this one stopped" in result.output) is goes_on
 
 
+@pytest.mark.parametrize("how", ["print", "write", "echo", "rich"])
+def test_standard_output_is_for_results_alone(how: str) -> None:
+    """A cluster, or a backbone of the user's own, prints as it likes: not into the JSON that a program reads."""
+    import rich
+
+    app = typer.Typer()
+
+    @app.command()
+    @verb
+    def make(shell: Shell, json: bool = False) -> None:
+        {"print": print, "write": sys.stdout.write, "echo": typer.echo, "rich": rich.print}[how]("a worker died")
+        shell.made({"made": 1}, "made 1", json=json)
+
+    for more, result in ((["--json"], {"made": 1}), ([], "made 1")):
+        done = CliRunner().invoke(app, more)
+        assert (json.loads(done.stdout) if more else done.stdout.strip()) == result
+        assert "a worker died" in done.stderr
+
+
 ODD_NAMES = [
     "[red]",
     "[/]",
