@@ -26,6 +26,7 @@ def start_ray(address: str | None, cores: int | None = None, *, also: str = "ray
     at the address in time: Ray itself would go on asking for minutes.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # else what Ray has to say of a worker comes when the process ends
     try:
         importlib.import_module(also)
         import ray
