@@ -28,6 +28,8 @@ MAX_CELL = 100_000
 MISSING = frozenset(
     {"", "nan", "-nan", "na", "<na>", "n/a", "n.a.", "#n/a", "#n/a n/a", "#na", "null", "none", "nat", "\\n", "1.#qnan"}
     | {"-1.#qnan", "1.#ind", "-1.#ind", "-", "--", "?", ".", "missing", "unknown", "not known", "not available"}
+    | {"n.d.", "n/d", "not determined", "not tested", "k.a.", "k. a.", "keine angabe", "unbekannt", "inconnu"}
+    | {"desconocido", "sconosciuto", "onbekend"}
 )
 """What programs and people write where they know nothing, in lower case."""
 

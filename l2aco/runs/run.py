@@ -298,7 +298,7 @@ def open_run(name: str | Run | None, workspace: Workspace | str | Path | None = 
         return Run(workspace.runs / fitting[0], workspace)
     if fitting:
         shown = ", ".join(fitting[:5]) + (", ..." if len(fitting) > 5 else "")
-        raise UsageError(f"'{name}' fits {len(fitting)} runs: {shown}", remedy="Give more of the name.")
+        raise UsageError(f"'{name}' fits {len(fitting)} runs: {shown}", remedy="Its last seven characters are enough.")
     raise UnknownNameError("run", name, known, remedy="`l2aco runs list` shows them.")
 
 

@@ -46,7 +46,7 @@ def feature(dataset: DataSet, name: str) -> dict[str, Any]:
 # Words for nothing
 
 
-@pytest.mark.parametrize("word", ["NaN", "nan", "N/A", r"\N", "Unknown", "not available", "-", "<NA>"])
+@pytest.mark.parametrize("word", ["NaN", "nan", "N/A", r"\N", "Unknown", "not available", "-", "<NA>", "n.d.", "k. A."])
 def test_words_for_nothing_are_no_facts(bring: Any, word: str) -> None:
     lines = f"name,tissue,depmap_id\nA375,skin,ACH-000219\nHT29,{word},{word}\n"
     drugs = f"name,smiles,aliases\nErlotinib,{word},{word}\nSorafenib,CCO,\n"
