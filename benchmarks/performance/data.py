@@ -141,7 +141,9 @@ def in_process(part: str, folder: Path) -> dict[str, Any]:
 
 
 def report(results: dict[int, dict[str, Any]]) -> str:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    from l2aco.bench.provenance import commit_of
+
+    commit = commit_of(Path(__file__).parents[2])
     sizes = list(results)
     lines = [
         "# Data: import, split, load",

@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -101,8 +100,10 @@ def run(name: str, part: str, results: Path) -> None:
 
 
 def report(source: Path, target: Path) -> None:
+    from l2aco.bench.provenance import commit_of
+
     rows = [json.loads(line) for line in source.read_text().splitlines()]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    commit = commit_of(Path(__file__).parents[2])
     lines = [
         "# Encoding speed",
         "",

@@ -282,8 +282,9 @@ def write(text: str) -> None:
 
 
 def _machine() -> str:
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    from l2aco.bench.provenance import commit_of
+
+    commit = commit_of(Path(__file__).parents[2])
     machine = f"{os.cpu_count()} CPU cores, x86-64, Python {sys.version.split()[0]}"
     return f"{machine}; commit {commit}; {time.strftime('%Y-%m-%d')}"
 

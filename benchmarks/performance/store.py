@@ -219,6 +219,8 @@ def measure(folder: Path, seeds: Path | None) -> dict:
 
 
 def report(source: Path, target: Path) -> None:
+    from l2aco.bench.provenance import commit_of
+
     rows = sorted((json.loads(line) for line in source.read_text().splitlines()), key=lambda row: row["rows"])
     columns = [
         ("rows", "vectors (x 384)", "{:,.0f}"),
@@ -237,7 +239,7 @@ def report(source: Path, target: Path) -> None:
         ("upsert_written_mb", "written for it, MB", "{:.1f}"),
         ("disk_mb", "on disk, MB", "{:,.0f}"),
     ]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    commit = commit_of(Path(__file__).parents[2])
     lines = [
         "# The embedding store from 10,000 to 1,000,000 vectors",
         "",

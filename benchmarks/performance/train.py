@@ -21,7 +21,6 @@ import math
 import multiprocessing
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -302,10 +301,12 @@ def of_process(name: str) -> float:
 
 def where() -> str:
     """Machine, versions, commit and date."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    from l2aco.bench.provenance import commit_of
+
+    commit = commit_of(Path(__file__).parents[2])
     date = time.strftime("%Y-%m-%d")
     cpus = len(os.sched_getaffinity(0))
-    return f"{cpus} CPU cores, {platform.machine()}, torch {torch.__version__}, commit {commit.stdout.strip()}, {date}"
+    return f"{cpus} CPU cores, {platform.machine()}, torch {torch.__version__}, commit {commit}, {date}"
 
 
 if __name__ == "__main__":
