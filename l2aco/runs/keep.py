@@ -162,10 +162,11 @@ def what_differs(runs: Sequence[Run]) -> dict[str, str]:
     found = {}
     for name, spec in told.items():
         alike = [other for other in told.values() if all(other[key] == spec[key] for key in ("dataset", "backbone"))]
-        keys = [key for key in spec if key not in IN_THE_NAME and not key.startswith("align.")]
+        said = {*IN_THE_NAME, *(["split.seed"] if spec["split.seed"] == spec["seed"] else [])}
+        keys = [key for key in spec if key not in said and not key.startswith("align.")]
         differing = [key for key in keys if any(repr(other.get(key)) != repr(spec[key]) for other in alike)]
-        said = {key: _short(spec[key]) for key in differing if spec[key] is not None and spec[key] != spec["seed"]}
-        found[name] = ", ".join(f"{key.removeprefix('config.')}={value}" for key, value in said.items())
+        told_of = [(key.removeprefix("config."), spec[key]) for key in differing if spec[key] is not None]
+        found[name] = ", ".join(f"{key}={_short(value)}" for key, value in told_of)
     return found
 
 
