@@ -61,6 +61,9 @@ def recommend(
         Path | None,
         typer.Option(help="Table of measurements to take up without training: drug_a, drug_b, cell_line, score."),
     ] = None,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Take up what the run's split kept for tests, too.")
+    ] = False,
     design: Annotated[
         int | None, typer.Option(min=1, help="Instead: so many pairs to measure next, the most telling first.")
     ] = None,
@@ -95,7 +98,15 @@ def recommend(
     told = read_told(describe, profile or [], llm)
     chosen = best_run(shell.workspace, shell) if run is None else open_run(run, shell.workspace)
     desk = open_desk(
-        chosen, cell, drugs=drug or (), only=only, told=told, measured=measured, device=device, progress=shell
+        chosen,
+        cell,
+        drugs=drug or (),
+        only=only,
+        told=told,
+        measured=measured,
+        held_out=held_out,
+        device=device,
+        progress=shell,
     )
     if design is not None:
         _design(shell, desk, design, output, json)

@@ -17,6 +17,7 @@ import numpy as np
 
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
+from l2aco.models.estimator import Estimator
 from l2aco.progress import Progress, Silent
 from l2aco.recommend.alone import Effects
 from l2aco.recommend.asked import Only, Pairs, asked_pairs, listed_drugs, new_drugs
@@ -28,7 +29,7 @@ from l2aco.recommend.recommendation import RankedPair, Recommendation
 from l2aco.recommend.record import Record
 from l2aco.recommend.told import Told, vectors_told
 from l2aco.recommend.trust import abstains, margin
-from l2aco.runs.measured import Measured, read_measured
+from l2aco.runs.measured import held_out_rows, read_measured
 from l2aco.runs.newcomers import Acquaintances, describe_newcomer
 from l2aco.runs.run import Run, open_run
 
@@ -55,6 +56,7 @@ def rank_lines(
     only: Only = Only(),
     told: Told = Told(),
     measured: str | Path | None = None,
+    held_out: bool = False,
     device: str = "auto",
     progress: Progress = Silent(),
 ) -> list[Recommendation]:
@@ -63,15 +65,23 @@ def rank_lines(
     `drugs`: ids, names or aliases; one stands for all pairs of it, several for the pairs among them, and none for those
     of every drug with a measured combination; `only` says what else is asked of a pair. Cell lines and
     drugs may be ones that the run was not trained with, see `runs.newcomers`; `told` is what is known of one cell line
-    that no store holds. `measured`: a table of measurements that are taken up first, see `runs.measured`. Raises
-    UnknownNameError with the nearest names, before the model is loaded, InputError where no pair is left, and
-    UsageError where something is told of several lines.
+    that no store holds. `measured`: a table of measurements that are taken up first, see `runs.measured`; `held_out`:
+    so are the rows that the run's split kept for tests. Raises UnknownNameError with the nearest names, before the
+    model is loaded, InputError where no pair is left, and UsageError where something is told of several lines.
     """
     run = open_run(run)
     if top < 1:
         raise UsageError("--top must be at least 1")
     desk = open_desk(
-        run, cell_lines, drugs=drugs, only=only, told=told, measured=measured, device=device, progress=progress
+        run,
+        cell_lines,
+        drugs=drugs,
+        only=only,
+        told=told,
+        measured=measured,
+        held_out=held_out,
+        device=device,
+        progress=progress,
     )
     return [desk.recommend(line, top) for line in desk.lines]
 
@@ -80,8 +90,8 @@ def rank_lines(
 class Desk:
     """All that the lists of several lines share: the lines and pairs asked for, the model, what is known of them.
 
-    measured: how many measurements were taken up. trained: training triples by drug. margin: see `trust.margin`.
-    unused: drugs of which response was told, and which nobody knows.
+    measured, tested: how many measurements, and test rows of the run, were taken up. trained: training triples by drug.
+    margin: see `trust.margin`. unused: drugs of which response was told, and which nobody knows.
     """
 
     run: Run
@@ -95,6 +105,7 @@ class Desk:
     record: Record
     trained: Mapping[str, int]
     measured: int
+    tested: int
     margin: float
     unused: tuple[str, ...] = ()
 
@@ -152,6 +163,8 @@ class Desk:
             ),
             scale=None if expected is None else expected.scale,
             measured=self.measured,
+            tested=self.tested,
+            teachable=isinstance(self.predictor.scorer, Estimator),
             abstains=abstains(self.predictor, line, self.facts, self.told, newcomer, correlation),
             share=self.record.share,
             ranked=len(raw),
@@ -265,25 +278,16 @@ def open_desk(
     only: Only = Only(),
     told: Told = Told(),
     measured: str | Path | None = None,
+    held_out: bool = False,
     device: str = "auto",
     progress: Progress = Silent(),
 ) -> Desk:
     """Everybody that is asked for, found, then the model loaded and told of them; arguments as `rank_lines`."""
-    if told.of_one and len(cell_lines) > 1:
-        raise UsageError(
-            "something is told of several cell lines",
-            remedy="Ask for one at a time; --llm alone writes of each, and those in the run's store are looked up.",
-        )
     acquaintances = Acquaintances(run)
     listed = listed_drugs(only)
     given = [*listed, *new_drugs(drugs, only, acquaintances)]
-    lines = list({line.key: line for line in (_line(acquaintances, name, told) for name in cell_lines)}.values())
     known_lines = {line.key for line in run.entities(EntityKind.cell_line)}
-    if told and known_lines.issuperset(line.key for line in lines):
-        names = " and ".join(line.name for line in lines)
-        raise UsageError(
-            f"the run knows {names} already", remedy="Leave out what is told, or give the line another name."
-        )
+    lines = _lines(acquaintances, cell_lines, told, known_lines)
     if given:
         acquaintances = Acquaintances(run, given)
     facts = Facts(run, progress)
@@ -301,7 +305,12 @@ def open_desk(
         vectors = {line.key: vectors_told(line, told, acquaintances.stores, run.workspace, progress) for line in new}
         acquaintances = Acquaintances(run, [*new, *given], vectors)
     known = None if measured is None else read_measured(Path(measured), acquaintances)
-    predictor = _introduced(run, acquaintances, [*lines, *pairs.drugs], known, device)
+    predictor = _introduced(run, acquaintances, [*lines, *pairs.drugs, *(known.everybody if known else [])], device)
+    tested = held_out_rows(run, predictor) if held_out else None
+    if tested is not None:
+        predictor = predictor.learned(tested, new=False)
+    if known is not None:
+        predictor = known.taken_up_by(predictor)
     return Desk(
         run,
         predictor,
@@ -314,9 +323,26 @@ def open_desk(
         Record(run, known),
         trained,
         0 if known is None else len(known),
+        0 if tested is None else len(tested),
         margin(run, predictor),
         _strangers(told.response, [*run.entities(EntityKind.drug), *pairs.drugs]),
     )
+
+
+def _lines(acquaintances: Acquaintances, names: Sequence[str], told: Told, known: set[tuple[str, str]]) -> list[Entity]:
+    """The cell lines that are asked for, each once; `known` are the keys of those that the run was made of."""
+    if told.of_one and len(names) > 1:
+        raise UsageError(
+            "something is told of several cell lines",
+            remedy="Ask for one at a time; --llm alone writes of each, and those in the run's store are looked up.",
+        )
+    lines = list({line.key: line for line in (_line(acquaintances, name, told) for name in names)}.values())
+    if told and all(line.key in known for line in lines):
+        called = " and ".join(line.name for line in lines)
+        raise UsageError(
+            f"the run knows {called} already", remedy="Leave out what is told, or give the line another name."
+        )
+    return lines
 
 
 def _line(acquaintances: Acquaintances, name: str, told: Told) -> Entity:
@@ -337,15 +363,10 @@ def _strangers(names: Iterable[str], known: Iterable[Entity]) -> tuple[str, ...]
     return tuple(name for name in names if index.match(Entity(name, EntityKind.drug, name)) is None)
 
 
-def _introduced(
-    run: Run, acquaintances: Acquaintances, entities: Iterable[Entity], known: Measured | None, device: str
-) -> Predictor:
-    """A predictor that knows these entities and measurements, and a line of which nothing is known where the run is no
-    control."""
+def _introduced(run: Run, acquaintances: Acquaintances, entities: Iterable[Entity], device: str) -> Predictor:
+    """A predictor that knows these entities, and a line of which nothing is known where the run is no control."""
     nobody = [NOBODY] if run.spec.align.vectors == "profiles" else []
-    everybody = [*entities, *(known.everybody if known else []), *nobody]
-    predictor = acquaintances.admit(run.predictor(device), everybody)
-    return predictor if known is None else known.taken_up_by(predictor)
+    return acquaintances.admit(run.predictor(device), [*entities, *nobody])
 
 
 def _outranked(run: Run) -> str | None:

@@ -135,6 +135,10 @@ class Recommendation(Shown):
     """Of the expected scores."""
     measured: int = 0
     """Measurements that were taken up for this ranking."""
+    tested: int = 0
+    """Test rows of the run that were taken up for it."""
+    teachable: bool = False
+    """Whether the model takes up measurements without training."""
     abstains: tuple[str, ...] = ()
     """Why the order is not to be trusted as this line's own; see `recommend.trust`."""
     share: float | None = None
@@ -240,10 +244,13 @@ class Recommendation(Shown):
                 first = "No line that the model was trained on is like it: the nearest is "
             named = shown(self.neighbours or [self.nearest])
             lines.append(f"{first}{named}; lines count as alike above {self.alike_above:.2f}.")
-        if self.held_out:
+        if self.tested:
+            lines.append(f"The {self.tested:,} rows that the run's split kept for tests are taken up too.")
+        elif self.held_out:
             lines.append(
                 f"Of the data set's lines {self.held_out:,} are held out by the run's split for tests, and no "
                 "measurement of them was read: `elsewhere` counts them too, `like it` does not."
+                f"{' --held-out takes them up.' if self.teachable else ''}"
             )
         return lines
 

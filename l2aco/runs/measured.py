@@ -1,24 +1,27 @@
-"""Measurements that a user brings to a run that is finished: read, resolved, taken up without training."""
+"""Measurements for a run that is finished, taken up without training: a user's, or those that its split held out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from l2aco.data.catalog import open_dataset
 from l2aco.data.labels import UNLABELLED, LabelRule
 from l2aco.data.sources.table import FITS, ROLES
+from l2aco.data.splits.make import make_split
 from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import InputError
+from l2aco.errors import InputError, MismatchError
 from l2aco.runs.pairs import COLUMNS, Pair, resolve_pairs
 from l2aco.tables import read_raw
 
 if TYPE_CHECKING:
     from l2aco.runs.newcomers import Acquaintances
     from l2aco.runs.predictor import Predictor
+    from l2aco.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -76,3 +79,18 @@ def read_measured(path: Path, acquaintances: Acquaintances) -> Measured:
         if same != pair.where:
             raise InputError(f"measures the same as {same}", where=pair.where, remedy="Give their mean on one line.")
     return Measured(entities, score, label)
+
+
+def held_out_rows(run: Run, predictor: Predictor) -> Triples:
+    """The test rows of a run, as rows of its predictor. Raises UnknownNameError where its data set is gone,
+    MismatchError where that has changed."""
+    dataset = open_dataset(str(run.spec.dataset), run.workspace)
+    if dataset.hash != run.manifest["dataset_hash"]:
+        raise MismatchError(
+            f"{dataset.name} has changed since the run was trained, so that nobody can tell which rows it held out",
+            remedy="Train it again, or leave out --held-out.",
+        )
+    rows = dataset.triples.take(make_split(dataset, run.spec.split).test)
+    drugs, lines = (predictor.rows(kind, dataset.entities(kind)) for kind in EntityKind)
+    a, b = drugs[rows.drug_a], drugs[rows.drug_b]
+    return replace(rows, drug_a=np.minimum(a, b), drug_b=np.maximum(a, b), cell_line=lines[rows.cell_line])

@@ -134,15 +134,15 @@ class Predictor:
         """What the scores of int64 rows (n,) of `entities` are expected to be; None where the model does not say."""
         return self.scorer.expected(a, b, c) if isinstance(self.scorer, Estimator) else None
 
-    def learned(self, triples: Triples) -> Self:
-        """A predictor that also knows these measurements, rows of `entities`; calibration and threshold stay. Raises
-        UsageError where the model has to be trained for that."""
+    def learned(self, triples: Triples, *, new: bool = True) -> Self:
+        """A predictor that also knows these measurements, rows of `entities`; calibration and threshold stay. new: a
+        user has just made them (`Estimator.take_up`). Raises UsageError where the model has to be trained for that."""
         if not isinstance(self.scorer, Estimator):
             raise UsageError(
                 "the run's model takes up measurements only by training",
                 remedy="Use a run of `--backbone Mixed`, or import the measurements and train again.",
             )
-        return replace(self, scorer=self.scorer.take_up(triples))
+        return replace(self, scorer=self.scorer.take_up(triples) if new else self.scorer.refit(triples))
 
     def predict_rows(self, a: np.ndarray, b: np.ndarray, c: np.ndarray, *, calibrated: bool = False) -> np.ndarray:
         """`predict` for int64 rows (n,) of `entities`."""

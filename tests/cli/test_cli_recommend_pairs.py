@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import polars as pl
 import pytest
@@ -11,6 +12,7 @@ from l2aco.data.catalog import open_dataset
 from l2aco.entities import EntityKind
 from l2aco.profiles.sets import open_profile_set
 from l2aco.recommend.facts import Facts
+from l2aco.recommend.rank import rank_pairs
 from l2aco.runs.run import open_run
 from l2aco.workspace import Workspace
 
@@ -233,6 +235,32 @@ def test_lines_that_the_split_held_out_are_counted(ask, mixed):
     lines = run.counts(EntityKind.cell_line).filter(training_triples=0)["id"]
     validated = next(line for line in lines if line not in run.manifest["held_out"])
     assert f"{validated} was seen in validation" in said(ask(cell=validated))
+
+
+def test_what_the_split_held_out_is_taken_up_when_asked_for(ask, mixed, cli, lab):
+    """As if the run had been fitted to these rows too; its own metrics stay those of rows that it had not read."""
+    run = open_run("knowledge-s0", mixed)
+    asked = ask("--held-out", "--top", 10_000, "--json", cell="A375")
+    assert f"The {len(run.predictions('test')):,} rows that the run's split kept for tests are taken up" in said(asked)
+    before = pairs(ask("--top", 10_000, "--json", cell="A375"))
+    assert {pair["probability"] for pair in before} != {pair["probability"] for pair in pairs(asked)}
+    again = rank_pairs(run, "A375", held_out=True, top=1).pairs[0]
+    assert again.probability == pytest.approx(pairs(asked)[0]["probability"], abs=1e-12)
+    cli("train", "--backbone", "GCN", "--align", "none", "--set", "epochs=1")
+    none = cli("recommend", "--cell", "A375", "--held-out", code=2)
+    assert "takes up measurements only by training" in said(none)
+
+
+def test_rows_of_a_data_set_that_has_changed_are_not_taken_up(mixed, cli, tmp_path):
+    shutil.copytree(mixed.root, tmp_path / "other")
+    manifest = tmp_path / "other" / "runs" / open_run("knowledge-s0", mixed).id / "manifest.json"
+    told = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(told | {"dataset_hash": "0" * 64}))
+    asked = cli("recommend", "--cell", "MCF7", "--held-out", "--workspace", tmp_path / "other", code=1)
+    assert "demo has changed since the run was trained" in said(asked)
+    shutil.rmtree(tmp_path / "other" / "data")
+    asked = cli("recommend", "--cell", "MCF7", "--held-out", "--workspace", tmp_path / "other", code=2)
+    assert "unknown data set 'demo'" in said(asked)
 
 
 @pytest.mark.parametrize(

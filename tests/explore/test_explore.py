@@ -338,10 +338,11 @@ def test_names_with_commas_between_them_are_answered_with_semicolons(ask: Asked)
 
 
 def test_the_form_chooses_pairs_as_python_does(ask: Asked, world: Workspace) -> None:
-    asked = {"drugs": "Erlotinib", "pairs": "all", "diverse": "yes", "min_triples": "3", "pool": "all"}
+    asked = {"drugs": "Erlotinib", "pairs": "all", "diverse": "yes", "min_triples": "3", "pool": "all", "held_out": "y"}
     _, html, _ = ask("/recommend.html", body={"cell": "A375", **asked})
     only = Only("all", min_triples=3, unmeasured=False, diverse=True)
-    found = rank_pairs(best_run(world), "A375", drugs=["Erlotinib"], only=only)
+    found = rank_pairs(best_run(world), "A375", drugs=["Erlotinib"], only=only, held_out=True)
+    assert " rows that the run's split kept for tests are taken up too" in unescape(html)
     rows = [row for row in Links(html).rows if row[0].isdecimal()]
     assert rows and [row[1:3] for row in rows] == [[pair.drug_a, pair.drug_b] for pair in found.pairs]
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from l2aco.recommend.told import Told
 
 FIELDS = {
-    **dict.fromkeys(("cell", "set", "description", "run", "drugs", "classes", "targets", "pairs", "diverse"), ""),
+    **dict.fromkeys(
+        ("cell", "set", "description", "run", "drugs", "classes", "targets", "pairs", "diverse", "held_out"), ""
+    ),
     "pool": "measured",
     "top": "10",
     "min_triples": "0",
@@ -118,6 +120,7 @@ def _ranked(site: Site, given: Mapping[str, str], notes: Notes) -> tuple[Desk, l
         drugs=_names(given["drugs"]),
         only=_only(given),
         told=told,
+        held_out=bool(given["held_out"]),
         device=site.workspace.settings.device,
         progress=notes,
     )
