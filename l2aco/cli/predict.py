@@ -29,6 +29,9 @@ def predict(
         Path | None,
         typer.Option(help="Table of measurements to take up without training: drug_a, drug_b, cell_line, score."),
     ] = None,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Take up what the run's split kept for tests, too.")
+    ] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a CSV instead of printing.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:N.")] = "auto",
     json: JsonOption = False,
@@ -50,7 +53,9 @@ def predict(
     for warning in warnings_of(found):
         shell.warn(warning)
     given = read_entities(entities) if entities is not None else []
-    frame = predict_pairs(found, wanted, given=given, measured=measured, device=device, progress=shell)
+    frame = predict_pairs(
+        found, wanted, given=given, measured=measured, held_out=held_out, device=device, progress=shell
+    )
     if output is not None:
         write_text(output, frame.write_csv())
         shell.made(

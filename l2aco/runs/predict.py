@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from l2aco.entities import Entity, EntityKind
 from l2aco.progress import Progress, Silent
-from l2aco.runs.measured import read_measured
+from l2aco.runs.measured import held_out_rows, read_measured
 from l2aco.runs.newcomers import Acquaintances, describe_newcomers
 from l2aco.runs.pairs import Pair, resolve_pairs
 
@@ -26,6 +26,7 @@ def predict_pairs(
     *,
     given: Sequence[Entity] = (),
     measured: Path | None = None,
+    held_out: bool = False,
     device: str = "auto",
     progress: Progress = Silent(),
 ) -> pl.DataFrame:
@@ -34,9 +35,10 @@ def predict_pairs(
 
     `synergistic`: whether the calibrated probability is one half or more. Where the model says what would be measured,
     that is `expected`; 90% of measurements lie between `expected_low` and `expected_high`; the scale is named to
-    `progress`. `measured`: a table of measurements that are taken up first, see `runs.measured`. Entities that
-    the run was not trained with are looked for in `given`, the data set and the store as they are today, and named to
-    `progress` with what is not known of them. Raises UnknownNameError for all others, before the model is loaded.
+    `progress`. `measured`: a table of measurements that are taken up first, see `runs.measured`; `held_out`: so are the
+    rows that the run's split kept for tests. Entities that the run was not trained with are looked for in `given`, the
+    data set and the store as they are today, and named to `progress` with what is not known of them. Raises
+    UnknownNameError for all others, before the model is loaded.
     """
     import polars as pl
 
@@ -46,6 +48,10 @@ def predict_pairs(
     known = None if measured is None else read_measured(measured, acquaintances)
     asked += [] if known is None else known.everybody
     predictor = acquaintances.admit(run.predictor(device), asked)
+    if held_out:
+        rows = held_out_rows(run, predictor)
+        predictor = predictor.learned(rows, new=False)
+        progress.say(f"{len(rows):,} rows that the run's split kept for tests are taken up")
     if known is not None:
         predictor = known.taken_up_by(predictor)
         progress.say(f"{len(known):,} measurements of {measured} are taken up")

@@ -246,6 +246,10 @@ def test_what_the_split_held_out_is_taken_up_when_asked_for(ask, mixed, cli, lab
     assert {pair["probability"] for pair in before} != {pair["probability"] for pair in pairs(asked)}
     again = rank_pairs(run, "A375", held_out=True, top=1).pairs[0]
     assert again.probability == pytest.approx(pairs(asked)[0]["probability"], abs=1e-12)
+    (best, *_) = pairs(asked)
+    pair = ("--drug-a", best["drug_a"], "--drug-b", best["drug_b"], "--cell", "A375")
+    (told,) = pairs(cli("predict", *pair, "--held-out", "--json", "--workspace", mixed.root))
+    assert told["calibrated"] == pytest.approx(best["calibrated"], abs=1e-12)
     cli("train", "--backbone", "GCN", "--align", "none", "--set", "epochs=1")
     none = cli("recommend", "--cell", "A375", "--held-out", code=2)
     assert "takes up measurements only by training" in said(none)
