@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from l2aco.cli.shell import JsonOption, Shell, verb, with_interval
-from l2aco.errors import UsageError
 
 
 @verb
@@ -32,21 +31,25 @@ def predict(
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Take up what the run's split kept for tests, too.")
     ] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a CSV instead of printing.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write them instead of printing: .csv, .parquet or .json.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:N.")] = "auto",
     json: JsonOption = False,
 ) -> None:
     """Predict with a trained run. Drugs and cell lines that it was not trained with are predicted from their profile
     vector in the run's store, and from what --entities says of them, where its backbone can read that."""
     from l2aco.entities import read_entities
-    from l2aco.files import write_text
+    from l2aco.files import refuse_overwriting
+    from l2aco.recommend.lines import check_output, write_rows
     from l2aco.runs.evaluate import warnings_of
     from l2aco.runs.pairs import pairs_from
     from l2aco.runs.predict import predict_pairs
     from l2aco.runs.run import best_run, open_run
 
-    if output is not None and pairs is not None and output.exists() and pairs.exists() and output.samefile(pairs):
-        raise UsageError("--output would replace the file of --pairs", remedy="Name another file.")
+    if output is not None:
+        check_output(output)
+    refuse_overwriting({"--output": output}, ("--pairs", pairs), ("--entities", entities), ("--measured", measured))
     wanted = pairs_from(pairs, drug_a, drug_b, cell)
     found = best_run(shell.workspace) if run is None else open_run(run, shell.workspace)
     shell.say(f"run {found.id}, data set {found.spec.dataset}, synergistic: a calibrated probability of 0.50 or more")
@@ -57,7 +60,7 @@ def predict(
         found, wanted, given=given, measured=measured, held_out=held_out, device=device, progress=shell
     )
     if output is not None:
-        write_text(output, frame.write_csv())
+        write_rows(frame.to_dicts(), output)
         shell.made(
             {"run": found.id, "path": output, "rows": len(frame)}, f"{len(frame):,} predictions in {output}", json=json
         )

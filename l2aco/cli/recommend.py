@@ -83,6 +83,7 @@ def recommend(
     A line may be one that nobody screened: its profile is looked up in the run's stores, or told with --describe,
     --profile or --llm.
     """
+    from l2aco.files import refuse_overwriting
     from l2aco.recommend.asked import Only
     from l2aco.recommend.lines import across, check_output, write, write_rows
     from l2aco.recommend.rank import open_desk
@@ -94,6 +95,10 @@ def recommend(
     for path in (output, table):
         if path is not None:
             check_output(path)
+    if html is not None and html.exists() and not html.is_dir():
+        raise UsageError("is a file, where pages need a folder", where=html, remedy="Name a folder.")
+    told_in = [("--profile", path) for path in profile or []]
+    refuse_overwriting({"--output": output, "--table": table}, ("--measured", measured), ("--drugs", drugs), *told_in)
     only = Only(drugs, drug_class or (), target or (), min_triples, smiles or (), unmeasured, diverse)
     told = read_told(describe, profile or [], llm)
     chosen = best_run(shell.workspace, shell) if run is None else open_run(run, shell.workspace)

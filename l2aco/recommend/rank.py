@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
 from l2aco.models.estimator import Estimator
@@ -90,8 +91,8 @@ def rank_lines(
 class Desk:
     """All that the lists of several lines share: the lines and pairs asked for, the model, what is known of them.
 
-    measured, tested: how many measurements, and test rows of the run, were taken up. trained: training triples by drug.
-    margin: see `trust.margin`. unused: drugs of which response was told, and which nobody knows.
+    measured: how many measurements were taken up; tested: the test rows of the run that were. trained: training triples
+    by drug. margin: see `trust.margin`. unused: drugs of which response was told, and which nobody knows.
     """
 
     run: Run
@@ -105,7 +106,7 @@ class Desk:
     record: Record
     trained: Mapping[str, int]
     measured: int
-    tested: int
+    tested: Triples | None
     margin: float
     unused: tuple[str, ...] = ()
 
@@ -163,8 +164,10 @@ class Desk:
             ),
             scale=None if expected is None else expected.scale,
             measured=self.measured,
-            tested=self.tested,
-            teachable=isinstance(self.predictor.scorer, Estimator),
+            tested=0 if self.tested is None else len(self.tested),
+            own_tested=self._tested(line),
+            teachable=isinstance(self.predictor.scorer, Estimator)
+            and self.record.hash == self.run.manifest["dataset_hash"],
             abstains=abstains(self.predictor, line, self.facts, self.told, newcomer, correlation),
             share=self.record.share,
             ranked=len(raw),
@@ -172,6 +175,11 @@ class Desk:
             unused=self.unused,
             new_drugs=tuple(describe_newcomer(self.predictor, drug) for drug in pairs.drugs if drug.key not in known),
         )
+
+    def _tested(self, line: Entity) -> bool:
+        """Whether rows of the line were held out, and are taken up."""
+        (row,) = self.predictor.rows(EntityKind.cell_line, [line])
+        return self.tested is not None and bool((self.tested.cell_line == row).any())
 
     def free(self, line: Entity) -> Pairs:
         """The pairs that are ranked for a line: as `Only.unmeasured` says, those that were not measured there."""
@@ -323,7 +331,7 @@ def open_desk(
         Record(run, known),
         trained,
         0 if known is None else len(known),
-        0 if tested is None else len(tested),
+        tested,
         margin(run, predictor),
         _strangers(told.response, [*run.entities(EntityKind.drug), *pairs.drugs]),
     )

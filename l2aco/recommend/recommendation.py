@@ -137,8 +137,10 @@ class Recommendation(Shown):
     """Measurements that were taken up for this ranking."""
     tested: int = 0
     """Test rows of the run that were taken up for it."""
+    own_tested: bool = False
+    """Whether the line's own are among them."""
     teachable: bool = False
-    """Whether the model takes up measurements without training."""
+    """Whether they could be: the model needs no training for it, and the data set is here as it was."""
     abstains: tuple[str, ...] = ()
     """Why the order is not to be trusted as this line's own; see `recommend.trust`."""
     share: float | None = None
@@ -181,6 +183,8 @@ class Recommendation(Shown):
         seen = "was seen in training" if self.seen_in_training else "was never seen in training"
         if self.validated and not self.seen_in_training:
             seen = "was seen in validation, by which the model was chosen or calibrated"
+        if self.own_tested:
+            seen = "was held out of training, and its own measurements are taken up: no test of the run"
         lines.append(f"{self.cell_line} {seen} (run {self.run}).")
         lines += self._likeness()
         if self.pairs:

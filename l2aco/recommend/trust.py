@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from l2aco.embeddings.find import NO_LLM
 from l2aco.entities import Entity
 from l2aco.recommend.own import SAME, strangeness
 
@@ -36,6 +37,8 @@ def abstains(
     found = []
     if correlation is not None and correlation > SAME:
         found.append(f"nothing that the model reads is known of {line.name}")
+    if newcomer and told.llm in NO_LLM:
+        found.append(f"{told.llm} wrote what it reads of {line.name}, and knows nothing")
     if newcomer and told.text and not (told.fields or told.response):
         found.append(f"no data set and no profile set holds {line.name}: all rests on the words that were told of it")
     if facts.confidence(line) == "low":

@@ -26,8 +26,9 @@ def compare_runs(runs: Sequence[Run | str]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "run": metrics.pop("model"),
-                **{name: spec.get(name) for name in differing},
                 "same_test": rows_of_test.equals(tested[0]),
+                "auroc": metrics.pop("auroc"),
+                **{name: spec.get(name) for name in differing},
                 **metrics,
             }
         )

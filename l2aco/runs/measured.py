@@ -14,7 +14,7 @@ from l2aco.data.sources.table import FITS, ROLES
 from l2aco.data.splits.make import make_split
 from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import InputError, MismatchError
+from l2aco.errors import InputError, MismatchError, UnknownNameError
 from l2aco.runs.pairs import COLUMNS, Pair, resolve_pairs
 from l2aco.tables import read_raw
 
@@ -82,13 +82,18 @@ def read_measured(path: Path, acquaintances: Acquaintances) -> Measured:
 
 
 def held_out_rows(run: Run, predictor: Predictor) -> Triples:
-    """The test rows of a run, as rows of its predictor. Raises UnknownNameError where its data set is gone,
-    MismatchError where that has changed."""
-    dataset = open_dataset(str(run.spec.dataset), run.workspace)
+    """The test rows of a run, as rows of its predictor. Raises InputError where its data set is gone, MismatchError
+    where that has changed."""
+    remedy = "Leave out --held-out, or bring the data set as it was."
+    try:
+        dataset = open_dataset(str(run.spec.dataset), run.workspace)
+    except UnknownNameError:
+        told = f"the data set {run.spec.dataset}, whose rows the run held out, is not here"
+        raise InputError(told, where=run.workspace.data, remedy=remedy) from None
     if dataset.hash != run.manifest["dataset_hash"]:
         raise MismatchError(
             f"{dataset.name} has changed since the run was trained, so that nobody can tell which rows it held out",
-            remedy="Train it again, or leave out --held-out.",
+            remedy="Train it again. " + remedy,
         )
     rows = dataset.triples.take(make_split(dataset, run.spec.split).test)
     drugs, lines = (predictor.rows(kind, dataset.entities(kind)) for kind in EntityKind)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from l2aco.entities import Entity, EntityKind
 from l2aco.progress import Progress, Silent
 from l2aco.runs.measured import held_out_rows, read_measured
@@ -49,9 +51,7 @@ def predict_pairs(
     asked += [] if known is None else known.everybody
     predictor = acquaintances.admit(run.predictor(device), asked)
     if held_out:
-        rows = held_out_rows(run, predictor)
-        predictor = predictor.learned(rows, new=False)
-        progress.say(f"{len(rows):,} rows that the run's split kept for tests are taken up")
+        predictor = _told_of_tests(run, predictor, [line for *_, line in resolved], progress)
     if known is not None:
         predictor = known.taken_up_by(predictor)
         progress.say(f"{len(known):,} measurements of {measured} are taken up")
@@ -79,6 +79,16 @@ def predict_pairs(
         f"{name}_given" if name in predicted else name: [pair.more.get(name, "") for pair in pairs] for name in names
     }
     return pl.DataFrame({**predicted, **more})
+
+
+def _told_of_tests(run: Run, predictor: Predictor, asked: Sequence[Entity], progress: Progress) -> Predictor:
+    rows = held_out_rows(run, predictor)
+    progress.say(f"{len(rows):,} rows that the run's split kept for tests are taken up")
+    theirs = np.isin(predictor.rows(EntityKind.cell_line, asked), rows.cell_line)
+    if named := sorted({line.name for line, own in zip(asked, theirs, strict=True) if own}):
+        lines = ", ".join(named)
+        progress.say(f"those of {lines} are among them: how near such predictions come says nothing of the run")
+    return predictor.learned(rows, new=False)
 
 
 def _expected(predictor: Predictor, a: Sequence[Entity], b: Sequence[Entity], c: Sequence[Entity]) -> Expected | None:

@@ -140,7 +140,7 @@ class Predictor:
         if not isinstance(self.scorer, Estimator):
             raise UsageError(
                 "the run's model takes up measurements only by training",
-                remedy="Use a run of `--backbone Mixed`, or import the measurements and train again.",
+                remedy="Use a run of Mixed or Boosted (`l2aco train --backbone Mixed`).",
             )
         return replace(self, scorer=self.scorer.take_up(triples) if new else self.scorer.refit(triples))
 

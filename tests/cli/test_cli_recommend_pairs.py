@@ -263,8 +263,60 @@ def test_rows_of_a_data_set_that_has_changed_are_not_taken_up(mixed, cli, tmp_pa
     asked = cli("recommend", "--cell", "MCF7", "--held-out", "--workspace", tmp_path / "other", code=1)
     assert "demo has changed since the run was trained" in said(asked)
     shutil.rmtree(tmp_path / "other" / "data")
-    asked = cli("recommend", "--cell", "MCF7", "--held-out", "--workspace", tmp_path / "other", code=2)
-    assert "unknown data set 'demo'" in said(asked)
+    asked = cli("recommend", "--cell", "MCF7", "--held-out", "--workspace", tmp_path / "other", code=1)
+    assert "the data set demo, whose rows the run held out, is not here" in said(asked)
+    plain = cli("recommend", "--cell", "MCF7", "--reasons", "--workspace", tmp_path / "other")
+    assert "Nobody measured" not in plain.stdout and "--held-out" not in said(plain)
+
+
+def test_a_line_that_was_held_out_is_no_test_once_its_rows_are_read(ask, mixed, cli):
+    run = open_run("knowledge-s0", mixed)
+    held = run.manifest["held_out"][0]
+    assert "was held out of training, and its own measurements are taken up" in said(ask("--held-out", cell=held))
+    one = run.predictions("test").filter(cell_line=held).row(0, named=True)
+    pair = ("--drug-a", one["drug_a"], "--drug-b", one["drug_b"], "--cell", held)
+    asked = cli("predict", *pair, "--held-out", "--workspace", mixed.root)
+    assert "how near such predictions come says nothing of the run" in said(asked)
+    elsewhere = cli("predict", *pair[:4], "--cell", "MCF7", "--held-out", "--workspace", mixed.root)
+    assert "are taken up" in said(elsewhere) and "says nothing of the run" not in said(elsewhere)
+
+
+def test_what_is_read_is_never_written_over(mixed, cli, tmp_path, monkeypatch):
+    """Of any option that names a file, also through a link; and no two of the written ones are one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.csv").write_text("drug_a,drug_b,cell_line,score\nErlotinib,Sorafenib,MCF7,3\n")
+    (tmp_path / "e.csv").write_text("name,kind\nX1,cell_line\n")
+    (tmp_path / "d.csv").write_text("name\nErlotinib\nSorafenib\nGefitinib\n")
+    (tmp_path / "p.json").write_text('{"sensitivity": {"EGFR_1st": 1}}')
+    (tmp_path / "link.csv").symlink_to("m.csv")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    at = ("--workspace", mixed.root)
+    predict = ("predict", "--pairs", "m.csv", "--entities", "e.csv", "--measured", "m.csv", *at)
+    ranked = ("recommend", "--cell", "MCF7", "--measured", "m.csv", "--drugs", "d.csv", *at)
+    told = ("recommend", "--cell", "X9", "--profile", "p.json", *at)
+    for command, option, name in (
+        (predict, "-o", "m.csv"), (predict, "-o", "e.csv"), (predict, "-o", "link.csv"), (ranked, "-o", "m.csv"),
+        (ranked, "--table", "link.csv"), (ranked, "-o", "d.csv"), (told, "-o", "p.json"), (told, "--table", "p.json"),
+    ):  # fmt: skip
+        assert "would replace the file of --" in said(cli(*command, option, name, code=2)), (command, name)
+    assert "--table would replace" in said(cli(*told, "-o", "x.csv", "--table", "x.csv", code=2))
+    assert "pages need a folder" in said(cli(*told, "--html", "p.json", code=2))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_predictions_are_written_as_their_ending_says(mixed, cli, tmp_path):
+    pair = ("predict", "--drug-a", "Erlotinib", "--drug-b", "Sorafenib", "--cell", "MCF7", "--workspace", mixed.root)
+    for name in ("p.csv", "p.parquet", "p.json"):
+        cli(*pair, "-o", tmp_path / name)
+    rows = json.loads((tmp_path / "p.json").read_text())
+    assert rows == pl.read_parquet(tmp_path / "p.parquet").to_dicts()
+    assert pl.read_csv(tmp_path / "p.csv").columns == list(rows[0])
+    assert ".parquet" in said(cli(*pair, "-o", tmp_path / "p.txt", code=2))
+
+
+def test_a_profile_of_the_fake_model_carries_no_list(mixed, cli):
+    asked = cli("recommend", "--cell", "BT-20", "--llm", "fake", "--workspace", mixed.root)
+    assert "ABSTAINS: fake wrote what it reads of BT-20, and knows nothing." in said(asked)
 
 
 @pytest.mark.parametrize(
