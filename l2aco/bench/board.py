@@ -26,7 +26,7 @@ ROW = ["seed", "fold", "line", "pair"]
 @dataclass(frozen=True)
 class Place:
     """A model on a board. `group`: 1 for the best and those that cannot be told from it, and so on down. `behind`: the
-    best minus this, on the splits that both have."""
+    best minus this, on the splits that both have; below 0 for one of fewer splits that is ahead on these."""
 
     group: int
     model: str
@@ -98,8 +98,8 @@ class _Model:
 def boards(folders: Sequence[Path]) -> list[Board]:
     """From the folders of finished suites. Controls that are drawn several times are no candidates and left out. What
     several suites of a name hold (and a naive predictor, which is the same in all) on splits that they share stands
-    once, with the most splits. Models that share no split with the best of a data set and setting have a board of
-    their own.
+    once, with the most splits. The best is one of those with the most splits; models that share none with it have a
+    board of their own.
 
     Raises InputError for a folder without a report, MismatchError for one of another version, DamagedError.
     """
@@ -145,7 +145,9 @@ def _boards(models: list[_Model]) -> Iterator[tuple[list[int], list[Place]]]:
     """Seeds and places, board by board."""
     values = {id(model): auroc_of_splits(*_measurable(model.rows)) for model in models}
     while models:
-        best = max(models, key=lambda model: np.nan_to_num(values[id(model)], nan=-1.0))
+        most = max(len(model.splits) for model in models)  # a model of one easy split leads nobody
+        whole = [model for model in models if len(model.splits) == most]
+        best = max(whole, key=lambda model: np.nan_to_num(values[id(model)], nan=-1.0))
         behind = {id(model): None if model is best else _gap(best, model) for model in models}
         known = [model for model in models if model is best or behind[id(model)] is not None]
         known.sort(key=lambda model: gap.value if (gap := behind[id(model)]) else -np.inf)

@@ -66,6 +66,18 @@ def test_what_cannot_be_told_apart_shares_a_group(cli: Any, tmp_path: Path) -> N
     assert 0 < behind["low"] < behind["value"] < behind["high"]
 
 
+def test_the_best_is_one_of_those_with_the_most_splits(tmp_path: Path) -> None:
+    """Else one that has run on an easy split alone would lead, and all others be measured there."""
+    one = finished(tmp_path / "one", "one", (0, 1), {"good": 1.0, "worse": 3.0})
+    lucky = finished(tmp_path / "lucky", "lucky", (1,), {"ahead": 0.3, "behind": 4.0})
+    (board,) = boards([one, lucky])
+    assert board.places[0].behind is None and board.places[0].model == "good"
+    ahead = next(place for place in board.places if place.model == "ahead")
+    assert ahead.auroc > board.places[0].auroc and ahead.splits == 1
+    assert ahead.group == 1 and ahead.behind is not None and ahead.behind.high < 0
+    assert next(place for place in board.places if place.model == "behind").group > 1
+
+
 def test_the_board_as_markdown(cli: Any, tmp_path: Path) -> None:
     folder = finished(tmp_path / "one", "one", (0,), {"a|b": 1.0, "worse": 4.0})
     cli("bench", "board", folder, "-o", tmp_path / "board.md")
