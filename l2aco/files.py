@@ -59,22 +59,6 @@ def refuse_folder(path: Path) -> None:
         raise UsageError("is a folder", where=path, remedy="Name a file.")
 
 
-def refuse_overwriting(written: Mapping[str, Path | None], *read: tuple[str, str | Path | None]) -> None:
-    """Raises UsageError where a file that is to be written is one that is read, or another that is written; all by the
-    names of their options."""
-    taken = {_same(path): option for option, path in read if path is not None and Path(path).exists()}
-    for option, path in written.items():
-        if path is None:
-            continue
-        if (other := taken.get(_same(path))) is not None:
-            raise UsageError(f"{option} would replace the file of {other}", where=path, remedy="Name another file.")
-        taken[_same(path)] = option
-
-
-def _same(path: str | Path) -> str:
-    return os.path.realpath(path)
-
-
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; it replaces `path` only when the block ends well.

@@ -40,12 +40,11 @@ def predict(
     """Predict with a trained run. Drugs and cell lines that it was not trained with are predicted from their profile
     vector in the run's store, and from what --entities says of them, where its backbone can read that."""
     from l2aco.entities import read_entities
-    from l2aco.files import refuse_overwriting
-    from l2aco.recommend.lines import check_output, write_rows
     from l2aco.runs.evaluate import warnings_of
     from l2aco.runs.pairs import pairs_from
     from l2aco.runs.predict import predict_pairs
     from l2aco.runs.run import best_run, open_run
+    from l2aco.writing import check_output, refuse_overwriting, write_table
 
     if output is not None:
         check_output(output)
@@ -60,7 +59,7 @@ def predict(
         found, wanted, given=given, measured=measured, held_out=held_out, device=device, progress=shell
     )
     if output is not None:
-        write_rows(frame.to_dicts(), output)
+        write_table(frame, output)
         shell.made(
             {"run": found.id, "path": output, "rows": len(frame)}, f"{len(frame):,} predictions in {output}", json=json
         )

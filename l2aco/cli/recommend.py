@@ -83,12 +83,12 @@ def recommend(
     A line may be one that nobody screened: its profile is looked up in the run's stores, or told with --describe,
     --profile or --llm.
     """
-    from l2aco.files import refuse_overwriting
     from l2aco.recommend.asked import Only
-    from l2aco.recommend.lines import across, check_output, write, write_rows
+    from l2aco.recommend.lines import across, write
     from l2aco.recommend.rank import open_desk
     from l2aco.recommend.told import read_told
     from l2aco.runs.run import best_run, open_run
+    from l2aco.writing import check_output, refuse_overwriting, write_table
 
     if design is not None and (reasons or table or html):
         raise UsageError("--design proposes pairs, and ranks none: --reasons, --table and --html belong to a ranking")
@@ -118,16 +118,17 @@ def recommend(
         return
     found = [desk.recommend(line, top) for line in desk.lines]
     _print(shell, found, reasons, json)
-    if len(found) > 1 and not json:
-        best = across(desk, top).drop("drug_a_id", "drug_b_id")
-        shell.table(best.to_dicts(), title="The best by the mean over the lines: probability of synergy in each")
+    shown = len(found) > 1 and not json
+    best = across(desk, top) if shown or table else None
+    if best is not None and shown:
+        rows = best.drop("drug_a_id", "drug_b_id").to_dicts()
+        shell.table(rows, title="The best by the mean over the lines: probability of synergy in each")
     if output:
         write(found, output)
         shell.say(f"Wrote {sum(len(one.pairs) for one in found)} pairs to {output}.")
-    if table:
-        rows = across(desk, top).to_dicts()
-        write_rows(rows, table)
-        shell.say(f"Wrote {len(rows)} pairs to {table}.")
+    if best is not None and table:
+        write_table(best, table)
+        shell.say(f"Wrote {len(best)} pairs to {table}.")
     if html:
         from l2aco.recommend.page import write_pages
 
@@ -136,9 +137,11 @@ def recommend(
 
 
 def _design(shell: Shell, desk: Desk, count: int, output: Path | None, json: bool) -> None:
+    import polars as pl
+
     from l2aco.recommend.design import design_rows
-    from l2aco.recommend.lines import write_rows
     from l2aco.recommend.recommendation import hint_of_few
+    from l2aco.writing import write_table
 
     rows = []
     for line in desk.lines:
@@ -152,7 +155,7 @@ def _design(shell: Shell, desk: Desk, count: int, output: Path | None, json: boo
     shell.say("left: the share that is uncertain after it and those above it")
     shell.table(rows, json=json)
     if output is not None:
-        write_rows(rows, output)
+        write_table(pl.DataFrame(rows, infer_schema_length=None), output)
         shell.say(f"Wrote {len(rows)} pairs to {output}.")
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from l2aco.errors import UsageError
-from l2aco.files import atomic_path, plain, refuse_folder, write_text
+from l2aco.files import write_json
+from l2aco.writing import write_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,32 +15,15 @@ if TYPE_CHECKING:
     from l2aco.recommend.rank import Desk
     from l2aco.recommend.recommendation import Recommendation
 
-KINDS = (".csv", ".parquet", ".json")
-
-
-def check_output(path: Path) -> None:
-    """Raises UsageError for a folder, and for a file of no kind that is written."""
-    refuse_folder(path)
-    if path.suffix.lower() not in KINDS:
-        raise UsageError(f"cannot write {path.name}", remedy=f"End its name in {', '.join(KINDS)}.")
-
 
 def write(found: Sequence[Recommendation], path: Path) -> None:
     """Every list whole as JSON, or a row for each pair of each line as CSV or Parquet."""
-    if path.suffix.lower() == ".json":
-        write_text(path, _json([one.as_dict() for one in found]))
-    else:
-        write_rows(_long(found), path)
-
-
-def write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Rows of the same names as CSV, Parquet or JSON."""
     import polars as pl
 
     if path.suffix.lower() == ".json":
-        write_text(path, _json(list(rows)))
+        write_json(path, [one.as_dict() for one in found])
     else:
-        _write_table(pl.DataFrame(rows, infer_schema_length=None), path)
+        write_table(pl.DataFrame(_long(found), infer_schema_length=None), path)
 
 
 def across(desk: Desk, top: int) -> pl.DataFrame:
@@ -72,15 +54,3 @@ def _long(found: Sequence[Recommendation]) -> list[dict[str, Any]]:
         for one in found
         for pair in one.pairs
     ]
-
-
-def _write_table(table: pl.DataFrame, path: Path) -> None:
-    with atomic_path(path) as partial:
-        if path.suffix.lower() == ".parquet":
-            table.write_parquet(partial)
-        else:
-            table.write_csv(partial)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"

@@ -58,7 +58,7 @@ def reasons_of(
 def _elsewhere(one: Entity, other: Entity, line: Entity, record: Record) -> list[tuple[bool, str]]:
     known = record.of(one, other, line, ())
     total, good = known["elsewhere_measured"], known["elsewhere_synergistic"]
-    if not record.here:
+    if not known["recorded"]:
         return []
     if not total or record.share is None:
         return [(False, "Nobody measured the pair in another line of the data set.")]

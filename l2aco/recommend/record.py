@@ -22,20 +22,19 @@ if TYPE_CHECKING:
 
 
 class Record:
-    """Labels by pair and cell line: what `told` says, else the data set. here: whether that is there still. hash: its
-    own, as it is today. share: of all that are synergistic. A score alone is labelled by the data set's rule, and has
+    """Labels by pair and cell line: what `told` says, else the data set. hash: of that as it is today, None where it is
+    gone. share: of all that are synergistic. A score alone is labelled by the data set's rule, and has
     no label where there is none."""
 
     def __init__(self, run: Run, told: Measured | None = None) -> None:
         self.share: float | None = None
-        self.here = False
         self.hash: str | None = None
         self._labels: dict[frozenset[str], dict[str, int]] = {}
         self._scores: dict[frozenset[str], dict[str, float]] = {}
         rule = LabelRule(kind="shipped")
         with suppress(UnknownNameError):
             dataset = open_dataset(str(run.spec.dataset), run.workspace)
-            rule, self.here, self.hash = dataset.label_rule, True, dataset.hash
+            rule, self.hash = dataset.label_rule, dataset.hash
             self._read(dataset)
         if told is not None:
             self._hear(told, told.labels(rule))
@@ -80,7 +79,7 @@ class Record:
         elsewhere = [label for name, label in labels.items() if name != line.id]
         nearby = list(self.near(one, other, near).values())
         return {
-            "recorded": self.here,
+            "recorded": self.hash is not None,
             "measured": labels.get(line.id),
             "measured_score": self._scores.get(frozenset((one.id, other.id)), {}).get(line.id),
             "elsewhere_synergistic": sum(elsewhere),

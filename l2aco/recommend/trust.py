@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LEVEL = 0.05
 SHARE = 0.2
 """Of validation rows that count as too uncertain."""
+KNOWS_NOTHING = NO_LLM - {"facts"}
+"""What `--llm` takes and is no model: `facts` at least tells what data sets do."""
 
 
 def abstains(
@@ -37,7 +39,7 @@ def abstains(
     found = []
     if correlation is not None and correlation > SAME:
         found.append(f"nothing that the model reads is known of {line.name}")
-    if newcomer and told.llm in NO_LLM:
+    if newcomer and told.llm in KNOWS_NOTHING:
         found.append(f"{told.llm} wrote what it reads of {line.name}, and knows nothing")
     if newcomer and told.text and not (told.fields or told.response):
         found.append(f"no data set and no profile set holds {line.name}: all rests on the words that were told of it")

@@ -164,5 +164,5 @@ def describe_newcomer(predictor: Predictor, entity: Entity) -> str:
     unknown, kinds = f"{entity.name} is not in the run's data set", entity.kind.value.replace("_", " ") + "s"
     if not predictor.scorer.reads(entity.kind):
         return f"{unknown}; the model reads nothing of {kinds}, so that all unknown ones are predicted alike"
-    lacking = ", ".join(dict.fromkeys(predictor.newcomers.lacking(entity)))
-    return f"{unknown}; it is predicted from what is known of it{', without ' if lacking else ''}{lacking}"
+    lacking = predictor.newcomers.lacking(entity)
+    return f"{unknown}; it is predicted from what is known of it{', without ' if lacking else ''}{', '.join(lacking)}"
