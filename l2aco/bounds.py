@@ -46,14 +46,6 @@ def read_whole(path: Path) -> bytes:
     return data
 
 
-def check_parquet(path: Path) -> None:
-    """Raises InputError for a Parquet file whose own words promise too much; what polars raises where it is none."""
-    import polars as pl
-
-    table = pl.scan_parquet(path, glob=False)
-    check_size(path, int(table.select(pl.len()).collect().item()), len(table.collect_schema()))
-
-
 def check_excel(path: Path) -> None:
     """Raises InputError for an Excel file of which one sheet reaches too far: its reader lays out every cell between
     the first and the last one that is used. What zipfile raises where it is none."""

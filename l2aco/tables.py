@@ -15,9 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from l2aco.bounds import check_bytes, check_excel, check_parquet
+from l2aco.bounds import check_bytes, check_excel
 from l2aco.columns import Fit, Roles, pick_columns
 from l2aco.errors import DamagedError, InputError
+from l2aco.parquet import read_parquet
 
 if TYPE_CHECKING:
     import polars as pl
@@ -254,18 +255,16 @@ def read_binary(path: Path) -> pl.DataFrame:
     """The frame of a Parquet or Excel file; raises InputError where it is none, or too large."""
     import polars as pl
 
-    excel = path.suffix.casefold() == ".xlsx"
+    if path.suffix.casefold() != ".xlsx":
+        return read_parquet(path)
     try:
-        (check_excel if excel else check_parquet)(path)
-        if not excel:
-            return pl.read_parquet(path, glob=False)
+        check_excel(path)
         with path.open("rb") as book:  # in a path, polars takes brackets and stars for patterns
             return pl.read_excel(book, engine="calamine", infer_schema_length=None)
     except InputError:
         raise
     except (Exception, pl.exceptions.PanicException) as error:
-        what = f"is not a readable {path.suffix[1:].casefold()} file ({_first_line(error)})"
-        raise InputError(what, where=path) from None
+        raise InputError(f"is not a readable xlsx file ({_first_line(error)})", where=path) from None
 
 
 def read_written(path: Path, schema: Mapping[str, Any], remedy: str) -> pl.DataFrame:

@@ -21,7 +21,8 @@ def listened(tab: Any, but: str | None = None) -> list[str]:
 
 
 def fits(tab: Any) -> bool:
-    """Whether nothing stands beyond the right edge."""
+    """Whether nothing stands beyond the right edge of the page as it is with its style sheet."""
+    tab.wait_for_load_state()
     return bool(tab.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
@@ -32,6 +33,7 @@ def open_all(tab: Any) -> None:
 
 def serious(tab: Any) -> list[tuple[str, str]]:
     """What axe finds serious or critical, with all unfolded: the rule, and an element."""
+    tab.wait_for_load_state()
     axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
     open_all(tab)
     tab.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())

@@ -32,6 +32,7 @@ from l2aco.files import (
     write_json,
 )
 from l2aco.llm.journal import RECORDS
+from l2aco.parquet import open_parquet
 from l2aco.profiles.prompt import load_templates
 from l2aco.profiles.record import RECORD_FIELDS, Place, ProfileRecord
 from l2aco.profiles.schema import infer_schema, join_schemas
@@ -327,10 +328,9 @@ def _read_csv(source: Path) -> Iterator[ProfileRecord]:
 
 def _read_parquet(source: Path) -> Iterator[ProfileRecord]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(source) as file:
+        with open_parquet(source) as file:
             check_size(source, file.metadata.num_rows, file.metadata.num_columns)
             row = 0
             for batch in file.iter_batches(_BATCH):
@@ -338,7 +338,7 @@ def _read_parquet(source: Path) -> Iterator[ProfileRecord]:
                     row += 1
                     yield _unflat(value, f"{source}:{row}")
     except (OSError, ValueError, RuntimeError, MemoryError, OverflowError, pa.ArrowException) as error:
-        raise InputError(f"is not a readable Parquet file ({error})", where=source) from None
+        raise InputError(f"cannot be read: {error}", where=source) from None
 
 
 def _unflat(row: Mapping[str, Any], where: str) -> ProfileRecord:

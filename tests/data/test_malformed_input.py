@@ -139,7 +139,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
         r"scores_0_10\.csv:4: is about another triple",
     ),
     "huge cell": (table(GOOD + f"{HUGE},B,X,1\n"), r"t\.csv:5: column 'drug_a' holds more than 100,000 characters"),
-    "Parquet that is text": (table(GOOD, "t.parquet"), r"t\.parquet: is not a readable parquet"),
+    "Parquet that is text": (table(GOOD, "t.parquet"), r"t\.parquet: is not a readable Parquet"),
     "Excel that is text": (table(GOOD, "t.xlsx"), r"t\.xlsx: is not a readable xlsx"),
     "only self-pairs": (table("drug_a,drug_b,cell_line,score\nA,A,X,1\n"), "no labelled triple is left"),
     "unknown layout": (lambda folder: folder, "no layout that is known"),

@@ -49,7 +49,6 @@ READERS = {
         "embeddings/test_any_input.py::test_an_index_that_is_not_as_written_never_reaches_faiss"
     ),
     "embeddings/store/manifest.py": "embeddings/test_any_input.py::test_any_manifest",
-    "embeddings/store/parquet.py": "embeddings/test_any_input.py::test_an_import_of_any_bytes",
     "embeddings/store/repair.py": "embeddings/test_any_input.py::test_files_with_any_bytes",
     "embeddings/store/segments.py": "embeddings/test_any_input.py::test_files_with_any_array",
     "entities.py": "data/test_any_source.py::test_any_table_of_entities_or_pairs",
@@ -68,6 +67,7 @@ READERS = {
     "llm/vllm.py": SHIPPED,
     "locks.py": SHIPPED,
     "names/synonyms.py": SHIPPED,
+    "parquet.py": "data/test_any_data_set.py::test_files_with_any_bytes",
     "profiles/audit/response.py": "profiles/test_profile_panels.py::test_any_response_table",
     "profiles/exchange.py": "profiles/test_profile_any_input.py::test_any_imported_bytes",
     "profiles/generate.py": "profiles/test_profile_any_input.py::test_any_manifest",

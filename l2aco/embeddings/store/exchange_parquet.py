@@ -16,12 +16,12 @@ import numpy as np
 from pydantic import ValidationError
 
 from l2aco.embeddings.encoders.spec import EncoderSpec
-from l2aco.embeddings.store.parquet import open_parquet, require
 from l2aco.embeddings.store.segments import HEAVY, LIGHT, NULLABLE, StoreRecord, schema
 from l2aco.embeddings.store.store import EmbeddingStore
 from l2aco.entities import EntityKind
 from l2aco.errors import DamagedError, InputError, MismatchError
 from l2aco.files import atomic_folder, atomic_path, describe_validation
+from l2aco.parquet import frame_of, open_parquet, require
 from l2aco.progress import Progress
 
 if TYPE_CHECKING:
@@ -139,9 +139,7 @@ def _pieces(file: pq.ParquetFile, source: Path, dimension: int) -> Iterator[tupl
         for batch in file.iter_batches(_piece_rows(dimension), columns=[*_COLUMNS, "vector"]):
             batch.validate(full=True)
             table = pa.table({name: _bounded(batch.column(name), name) for name in _COLUMNS})
-            frame = pl.from_arrow(table)
-            assert isinstance(frame, pl.DataFrame)
-            frame = frame.select(pl.col(name).cast(kind) for name, kind in schema(_COLUMNS).items())
+            frame = frame_of(table).select(pl.col(name).cast(kind) for name, kind in schema(_COLUMNS).items())
             for name in _COLUMNS:
                 if name not in NULLABLE and frame[name].null_count():
                     raise ValueError(f"a record without {name}")

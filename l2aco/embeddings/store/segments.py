@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2aco.embeddings.store.manifest import FileInfo, SegmentInfo, repair_words
-from l2aco.embeddings.store.parquet import open_parquet, require
 from l2aco.errors import DamagedError, InputError
 from l2aco.files import atomic_path, sha256_bytes, stable_hash
+from l2aco.parquet import frame_of, open_parquet, require
 
 if TYPE_CHECKING:
     import polars as pl
@@ -278,11 +278,7 @@ class Segment:
 
         path = self._root / self.info.records.path
         try:
-            table = read()
-            table.validate(full=True)  # polars trusts that text is UTF-8
-            frame = pl.from_arrow(table)
-            assert isinstance(frame, pl.DataFrame)
-            frame = frame.select(pl.col(name).cast(kind) for name, kind in schema(columns).items())
+            frame = frame_of(read()).select(pl.col(name).cast(kind) for name, kind in schema(columns).items())
         except (OSError, ValueError, MemoryError, pa.ArrowException, pl.exceptions.PolarsError) as error:
             raise self._damaged(path, str(error)) from None
         empty = [name for name in columns if name not in NULLABLE and frame[name].null_count()]
