@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -9,15 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from l2aco.data.features import table_in
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.errors import L2aCoError
+from l2aco.profiles.exchange import import_set
 from l2aco.runs.pairs import read_pairs
+from l2aco.tables import read_raw
 from l2aco.workspace import Workspace
 
 GOOD = "drug_a,drug_b,cell_line,score\nA,B,X,1\nA,C,X,-1\nB,C,Y,2\n"
+
+
+def profiles_in(path: Path) -> object:
+    return import_set(path, "p", Workspace(path.parent), form="parquet")
 
 
 class Bomb:
@@ -231,6 +240,33 @@ def test_only_a_table_of_triples_is_told_of_columns(workspace: Workspace) -> Non
         assert "--columns" not in str(caught.value)
     with pytest.raises(L2aCoError, match="--columns drug_a=NAME"):
         import_dataset(ImportSpec(path=other, name="d"), workspace)
+
+
+def _by_polars(frame: pl.DataFrame, path: Path) -> None:
+    frame.write_parquet(path)
+
+
+def _by_arrow(frame: pl.DataFrame, path: Path) -> None:
+    pq.write_table(frame.to_arrow(), path)
+
+
+@pytest.mark.parametrize("write", [_by_polars, _by_arrow])
+@pytest.mark.parametrize("read", [read_raw, read_pairs, profiles_in])
+def test_a_page_of_less_than_no_values(
+    write: Callable[[pl.DataFrame, Path], None], read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    """A reader that believes it asks for exabytes, and takes the process with it."""
+    path = tmp_path / "t.parquet"
+    write(pl.read_csv(io.StringIO(GOOD)), path)
+    data = path.read_bytes()
+    said = []
+    for place in range(4, 40):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        try:
+            read(path)
+        except L2aCoError as error:
+            said.append(error.message)
+    assert any("negative number of values" in message for message in said)
 
 
 def test_a_failed_replacement_keeps_the_old_data_set(workspace: Workspace) -> None:
