@@ -5,7 +5,7 @@ Always through Arrow: a damaged page makes the reader of polars ask for exabytes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,12 +55,13 @@ def open_parquet(path: Path, **options: Any) -> pq.ParquetFile:
     return file
 
 
-def read_parquet(path: Path) -> pl.DataFrame:
-    """The whole table. Raises InputError where it is none, is damaged, or unfolds to too much."""
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The whole table, or those of these columns that it has. Raises InputError where it is none, is damaged, or
+    unfolds to too much."""
     try:
         with open_parquet(path) as file, _readable():
             check_size(path, file.metadata.num_rows, file.metadata.num_columns)
-            return frame_of(file.read())
+            return frame_of(file.read(columns))
     except (OSError, ValueError) as error:
         raise InputError(str(error), where=path) from None
 

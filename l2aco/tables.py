@@ -272,7 +272,7 @@ def read_written(path: Path, schema: Mapping[str, Any], remedy: str) -> pl.DataF
     import polars as pl
 
     try:
-        return read_binary(path).select(pl.col(column).cast(kind) for column, kind in schema.items())
+        return read_parquet(path, list(schema)).select(pl.col(column).cast(kind) for column, kind in schema.items())
     except (InputError, pl.exceptions.PolarsError) as error:
         what = error.message if isinstance(error, InputError) else _first_line(error)
         raise DamagedError(f"is not what was written there ({what})", where=path, remedy=remedy) from None

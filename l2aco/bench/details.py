@@ -88,7 +88,8 @@ class Details:
 
 
 def details(scored: Scored) -> Details:
-    """Measured from the rows; a control counts as the mean of its draws, as everywhere."""
+    """Measured from the rows; a control counts as the mean of its draws, as everywhere, but where its probabilities
+    themselves are shown (calibration and abstention): there the first draw stands for all."""
     predicted = {arm: _finished(scored, arm) for arm in scored.predictions}
     everything = scored.together(scored.rows)
     return Details(
@@ -132,16 +133,22 @@ def _strata(scored: Scored, rows: Rows, predicted: dict[str, tuple[Rows, Array]]
 def _of_lines(scored: Scored, rows: Rows, predicted: dict[str, tuple[Rows, Array]]) -> list[OfLine]:
     """The lines with the most triples first."""
     by_arm = {arm: [auroc_of_lines(own, draw) for draw in draws] for arm, (own, draws) in predicted.items()}
+    of_arm = {arm: _shares(own.line, draws, len(scored.lines)) for arm, (own, draws) in predicted.items()}
     found = []
     for line in np.unique(rows.line):
         values = {arm: _mean(one.get(line) for one in draws) for arm, draws in by_arm.items()}
         name, tissue, triples = scored.lines[line]
-        shares = {
-            arm: float(draws[:, at].mean()) for arm, (own, draws) in predicted.items() if (at := own.line == line).any()
-        }
+        shares = {arm: float(of[line]) for arm, of in of_arm.items() if np.isfinite(of[line])}
         positive = float(rows.label[rows.line == line].mean())
         found.append(OfLine(name, tissue, triples, values, positive, shares))
     return sorted(found, key=lambda line: (-line.triples, line.name))
+
+
+def _shares(line: Array, draws: Array, lines: int) -> Array:
+    """(lines,): the mean probability of the rows of each line, NaN where there are none."""
+    count = np.bincount(line, minlength=lines)
+    total = np.bincount(line, draws.mean(axis=0), minlength=lines)
+    return np.divide(total, count, out=np.full(lines, np.nan), where=count > 0)
 
 
 def _mean(values: Iterable[float | None]) -> float:
@@ -150,19 +157,17 @@ def _mean(values: Iterable[float | None]) -> float:
 
 
 def _calibration(arm: str, rows: Rows, draws: Array) -> Iterator[Bin]:
-    for one in calibration(np.tile(rows.label, len(draws)), draws.ravel()):
+    for one in calibration(rows.label, draws[0]):
         yield Bin(arm, int(one["rows"]), one["predicted"], one["observed"])
 
 
 def _kept(arm: str, rows: Rows, draws: Array) -> Iterator[Kept]:
-    for one in risk_coverage(np.tile(rows.label, len(draws)), draws.ravel()):
+    for one in risk_coverage(rows.label, draws[0]):
         yield Kept(arm, one["coverage"], int(one["rows"]), one["error"])
 
 
 def _ranked(rows: Rows, draws: Array) -> Iterator[tuple[int, dict[str, float]]]:
-    split = rows.seed * (int(rows.fold.max()) + 1) + rows.fold
-    line = split * (int(rows.line.max()) + 1) + rows.line
-    found = [ranking(rows.label, draw, line) for draw in draws]
+    found = [ranking(rows.label, draw, rows.lines) for draw in draws]
     for of_k in zip(*found, strict=True):
         if of_k[0]["lines"]:
             yield int(of_k[0]["k"]), {name: float(np.mean([row[name] for row in of_k])) for name in NAMES}

@@ -178,7 +178,8 @@ def _different(vectors: Any, columns: Sequence[str]) -> Array:
 
 
 def _plane(values: Array) -> Array:
-    """(n, 2): the first two principal components."""
-    from sklearn.decomposition import PCA
-
-    return np.asarray(PCA(2, svd_solver="full").fit_transform(values))
+    """(n, 2): the first two principal components, the largest weight of each positive."""
+    centred = values - values.mean(axis=0)
+    axes = np.linalg.eigh(centred.T @ centred)[1][:, :-3:-1]
+    signs = np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
+    return np.asarray(centred @ (axes * signs))

@@ -10,7 +10,7 @@ from l2aco.bench.rows import Array, Rows
 
 FEWEST = 5
 """Lines of a pair."""
-AT_ONCE = 2**18
+AT_ONCE = 2**16
 """Numbers of a table of pairs by draws: several such stay in a processor's cache."""
 FLAT = 1e-5
 """Share of a spread that rounding alone may make."""
@@ -49,13 +49,14 @@ def _of_seed(rows: Rows, values: Array, drawn: Array) -> Array:
         spread_y = syy - sy * sy * inverse
         defined = (n >= 2) & (spread_y > FLAT * syy)
         count += defined.sum(axis=0)
+        mean_y, weight = sy * inverse, 1 / np.sqrt(np.where(defined, spread_y, 1))
         for number, value in enumerate(values):
             x = _centred(value[at], pair)
             sx, sxx = over_draws(x), over_draws(x * x)
             spread_x = sxx - sx * sx * inverse
             known = defined & (spread_x > FLAT * sxx)
-            square = np.where(known, spread_x * spread_y, 1)
-            total[number] += np.where(known, (over_draws(x * y) - sx * sy * inverse) / np.sqrt(square), 0).sum(axis=0)
+            found = (over_draws(x * y) - sx * mean_y) * weight
+            total[number] += np.where(known, found / np.sqrt(np.where(known, spread_x, 1)), 0).sum(axis=0)
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 

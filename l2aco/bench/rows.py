@@ -46,6 +46,11 @@ class Rows:
         """The rows of every seed and fold."""
         return by_group(self.seed * (self.fold.max() + 1) + self.fold)
 
+    @cached_property
+    def lines(self) -> list[Array]:
+        """The rows of every cell line of every seed and fold."""
+        return [at[part] for at in self.splits for part in by_group(self.line[at])]
+
 
 Measure = Callable[[Rows, Array, Array], Array]
 """Of rows, predictions (n,) or (k, n), and weights (w, groups): (w,) or (k, w)."""

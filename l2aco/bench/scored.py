@@ -116,9 +116,8 @@ def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:
             scored.predictions.setdefault(name_of_one, {})[seed, fold] = probability[None]
         splits.setdefault((name, setting), []).append(split)
     for (name, setting), scored in found.items():
-        stores = {
-            store for cell, run in outcome.runs if cell.where[:2] == (name, setting) for store in run.spec.store or ()
-        }
+        of_arm = {cell.arm: run for cell, run in outcome.runs if cell.where[:2] == (name, setting)}
+        stores = {store for run in of_arm.values() for store in run.spec.store or ()}
         scored.known = known_of(datasets[name], stores, workspace)
         scored.groupings = groupings(datasets[name], splits[name, setting], scored.known)
         scored.noise = _noise(datasets[name])
@@ -167,7 +166,7 @@ def rows_of(dataset: DataSet, split: Split) -> Rows:
 def _of_runs(runs: list[tuple[Cell, Run]], split: Split) -> Mapping[str, Array]:
     draws: dict[str, dict[int, Array]] = {}
     for cell, run in runs:
-        table = run.predictions()
+        table = run.predictions(columns=["row", "probability"])
         if not np.array_equal(table["row"].to_numpy(), split.test):
             raise MismatchError(
                 "its test rows are not those of the split",

@@ -11,7 +11,7 @@ import numpy as np
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import DamagedError
 from l2aco.files import checked_spec, read_json, stable_hash, with_nan, write_json
-from l2aco.metrics import best_threshold, compute
+from l2aco.metrics import best_threshold, by_group, compute
 from l2aco.runs.breakdown import breakdown, strata
 from l2aco.runs.contents import NaiveRows, checked
 from l2aco.runs.ensemble import EQUAL_WEIGHTS
@@ -152,7 +152,7 @@ def evaluate_run(run: Run | str, device: str = "auto") -> dict[str, Any]:
     lines = predictor.entities(EntityKind.cell_line)
     test = rows_of("test", anew=True)
     return test_metrics(lines, triples, rows_of("valid", anew=False), test) | {
-        "ranking": ranking(*test),
+        "ranking": ranking(test.label, test.probability, by_group(test.cell_line)),
         "abstention": risk_coverage(test.label, test.probability),
         "calibration": calibration(test.label, test.probability),
     }

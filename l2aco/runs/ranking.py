@@ -1,12 +1,14 @@
-"""A predictor as a recommender of pairs for a cell line, and as one that may abstain."""
+"""A predictor as a recommender of pairs for a cell line, and as one that may abstain. Rows of equal probability share
+what is counted of them, so that their order decides nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from l2aco.metrics import by_group, ndcg_curve
+from l2aco.metrics import ndcg_of_gain, shared_by_equals
 
 Array = np.ndarray[Any, np.dtype[Any]]
 TOPS = (5, 10, 20, 50, 100)
@@ -20,16 +22,18 @@ def top(label: Array, value: Array) -> Array:
     positive, the share of the positives among them, NDCG, and how many times more positives than in as many rows drawn
     by lot."""
     positives = int(label.sum())
-    found = np.cumsum(label[np.argsort(-value, kind="stable")])
+    gain, _ = shared_by_equals(label, value)
+    found = np.cumsum(gain)
     counts = np.minimum(TOPS, len(label))
     precision = found[counts - 1] / counts
-    ndcg = ndcg_curve(label, value)[counts - 1]
+    ndcg = ndcg_of_gain(gain, positives)[counts - 1]
     return np.stack([precision, found[counts - 1] / positives, ndcg, precision * len(label) / positives], axis=1)
 
 
-def ranking(label: Array, value: Array, line: Array) -> list[dict[str, float]]:
-    """For every k of `TOPS` the means over the cell lines that hold both labels, `lines` of them. Arrays (n,)."""
-    found = [top(label[at], value[at]) for at in by_group(line) if 0 < label[at].sum() < len(at)]
+def ranking(label: Array, value: Array, lines: Iterable[Array]) -> list[dict[str, float]]:
+    """For every k of `TOPS` the means over the cell lines that hold both labels, `lines` of them. Arrays (n,), and the
+    rows of each line."""
+    found = [top(label[at], value[at]) for at in lines if 0 < label[at].sum() < len(at)]
     means = np.mean(found, axis=0) if found else np.full((len(TOPS), len(NAMES)), np.nan)
     return [
         {"k": k, "lines": len(found)} | dict(zip(NAMES, row, strict=True))
@@ -40,20 +44,23 @@ def ranking(label: Array, value: Array, line: Array) -> list[dict[str, float]]:
 def risk_coverage(label: Array, value: Array) -> list[dict[str, float]]:
     """What abstaining buys: of the share `coverage` of the rows whose probability is the furthest from a half, `error`
     is the share whose label lies on its other side."""
-    order = np.argsort(-np.abs(value - 0.5), kind="stable")
-    wrong = np.cumsum((value[order] >= 0.5) != (label[order] == 1))
-    counts = [max(1, round(share * len(label))) for share in COVERAGES] if len(label) else []
+    if not len(label):
+        return []
+    wrong = np.cumsum(shared_by_equals((value >= 0.5) != (label == 1), np.abs(value - 0.5))[0])
+    counts = [max(1, round(share * len(label))) for share in COVERAGES]
     return [
         {"coverage": share, "rows": count, "error": float(wrong[count - 1] / count)}
-        for share, count in zip(COVERAGES, counts, strict=False)
+        for share, count in zip(COVERAGES, counts, strict=True)
     ]
 
 
 def calibration(label: Array, value: Array) -> list[dict[str, float]]:
     """By tenths of the rows, the least probable first: the mean probability and the share of positives."""
-    parts = np.array_split(np.argsort(value, kind="stable"), BINS)
+    if not len(label):
+        return []
+    observed, predicted = (np.array_split(part[::-1], BINS) for part in shared_by_equals(label, value))
     return [
-        {"rows": len(at), "predicted": float(value[at].mean()), "observed": float(label[at].mean())}
-        for at in parts
-        if len(at)
+        {"rows": len(p), "predicted": float(p.mean()), "observed": float(y.mean())}
+        for p, y in zip(predicted, observed, strict=True)
+        if len(p)
     ]

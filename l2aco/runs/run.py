@@ -16,7 +16,7 @@ history.png, .svg     loss and validation metric over epochs, beside the best me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -154,14 +154,15 @@ class Run(Shown):
         except pl.exceptions.PolarsError as error:
             raise DamagedError(f"cannot be read ({error})", where=path, remedy=self.again) from None
 
-    def predictions(self, part: Literal["valid", "test"] = "test") -> pl.DataFrame:
-        """The validation or test rows: ids, score, label, probability, calibrated probability."""
+    def predictions(self, part: Literal["valid", "test"] = "test", columns: Sequence[str] = ()) -> pl.DataFrame:
+        """The validation or test rows: ids, score, label, probability, calibrated probability; or these columns."""
         import polars as pl
 
         texts = dict.fromkeys(("part", "drug_a", "drug_b", "cell_line"), pl.String)
         numbers = dict.fromkeys(("score", "probability", "calibrated"), pl.Float64)
         schema = texts | {"row": pl.Int64, "label": pl.Int8} | numbers
-        table = read_written(self.file("predictions.parquet"), schema, self.again)
+        read = {"part": pl.String} | {name: schema[name] for name in columns} if columns else schema
+        table = read_written(self.file("predictions.parquet"), read, self.again)
         return table.filter(pl.col("part") == part).drop("part")
 
     def tested(self) -> pl.DataFrame:
