@@ -13,8 +13,6 @@ from l2aco.bench.suite import Budget, Cell, Suite, cells
 from l2aco.data.catalog import open_dataset
 from l2aco.errors import InputError, L2aCoError, PartlyDoneError, UsageError
 from l2aco.files import read_json, sha256_file, stable_hash, write_json
-from l2aco.models.assemble import parse_config
-from l2aco.models.backbones import backbones
 from l2aco.progress import Progress, Silent
 from l2aco.runs.run import FORMAT, Run
 from l2aco.runs.spec import TrainSpec
@@ -57,7 +55,7 @@ def run_suite(
             missing.append(cell)
         else:
             outcome.runs.append((cell, run))
-    _refuse_wrong_settings(missing)
+    _refuse_wrong_settings(missing, workspace)
     begun = _within(suite.budget, [cell.spec for cell in missing])
     done = set[int]()
     with progress.task(suite.name, total=len(missing), unit="runs") as advance:
@@ -88,11 +86,11 @@ def refuse_failures(outcome: Outcome) -> None:
         )
 
 
-def _refuse_wrong_settings(asked: Iterable[Cell]) -> None:
-    """Raises InputError for a hyper-parameter of an arm that its backbone does not have."""
+def _refuse_wrong_settings(asked: Iterable[Cell], workspace: Workspace) -> None:
+    """Raises InputError for an arm that asks for what its backbone does not have."""
     for arm, spec in {cell.arm: cell.spec for cell in asked}.items():
         try:
-            parse_config(backbones.load(str(spec.backbone)), spec.config)
+            complete(spec, workspace)
         except UsageError as error:
             raise InputError(f"arm '{arm}': {error.message}", remedy=error.remedy) from None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from l2aco.errors import InputError, UsageError
 from l2aco.models.backbones import backbones
 from l2aco.models.estimator import Estimator
+from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.spec import TrainSpec
 
@@ -43,6 +44,11 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
     if issubclass(kind, Estimator):
         align = AlignSpec(loss="none", standardise=False, vectors=spec.align.vectors, draw=spec.align.draw)
         found |= {"store": _stores_at_hand(spec, dataset, workspace) if reads else (), "align": align}
+        if unread := [name for name in Recipe.model_fields if getattr(spec, name) is not None]:
+            raise UsageError(
+                f"{found['backbone']} is fitted at once and has no {', '.join(unread)}",
+                remedy=f"Leave that out; `l2aco backbones {found['backbone']}` shows its settings.",
+            )
         if spec.offset != "none":
             raise UsageError(
                 f"an offset is for networks to stand on, and {found['backbone']} is fitted at once",

@@ -83,11 +83,6 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
 
 def _of_estimator(setup: Setup, kind: type[Estimator]) -> Setup:
     spec = setup.spec
-    if unread := [name for name in Recipe.model_fields if getattr(spec, name) is not None]:
-        raise UsageError(
-            f"{kind.__name__} is fitted at once and has no {', '.join(unread)}",
-            remedy=f"Leave that out; `l2aco backbones {spec.backbone}` shows its settings.",
-        )
     config = parse_config(kind, spec.config).model_dump(mode="json", exclude_none=True)
     return replace(setup, spec=spec.model_copy(update={"config": config}))
 

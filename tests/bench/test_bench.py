@@ -19,6 +19,7 @@ from l2aco.bench.suite import cells, load_suite, shipped_suites
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
 from l2aco.runs.run import list_runs
+from l2aco.training.choose import complete
 from l2aco.workspace import Workspace
 
 SUITE = """
@@ -67,7 +68,10 @@ def test_every_shipped_suite_can_be_planned(lab: Workspace) -> None:
     for name in shipped_suites():
         suite = load_suite(name, dataset=("demo",))
         assert suite.title
-        assert {cell.arm for cell in cells(suite, lab)} == {arm.name for arm in suite.arms}
+        asked = {cell.arm: cell.spec for cell in cells(suite, lab)}
+        assert asked.keys() == {arm.name for arm in suite.arms}
+        for spec in asked.values():
+            complete(spec, lab)
 
 
 def test_a_suite_from_end_to_end(cli: Any, suite: Path, workspace: Workspace) -> None:
@@ -121,7 +125,7 @@ def test_a_cell_that_was_changed_is_trained_alone(cli: Any, suite: Path, workspa
 
 
 def test_a_cell_that_fails_stops_no_other(cli: Any, suite: Path) -> None:
-    broken = '\n[[arms]]\nname = "broken"\nspec.learning_rate = 0.1\n'
+    broken = '\n[[arms]]\nname = "broken"\nspec.config.knowledge = "response"\n'
     claim = '\n[[claims]]\ntext = "broken wins"\narm = "broken"\nover = ["pair mean"]\n'
     suite.write_text(SUITE.replace("\n[[claims]]", broken + "\n[[claims]]", 1) + claim)
     found = cli("bench", "run", str(suite), "--json", code=3)
@@ -130,17 +134,26 @@ def test_a_cell_that_fails_stops_no_other(cli: Any, suite: Path) -> None:
     assert len(report["runs"]) == 8
     failed = [line for line in report["checks"] if line.startswith("failed: ")]
     assert len(failed) == 2
-    assert all("has no learning_rate" in line for line in failed)
+    assert all("the data set has no response" in line for line in failed)
     assert "cannot be judged: broken wins: no run of broken." in report["checks"]
 
 
-def test_a_setting_that_a_backbone_lacks_is_refused_before_anything_is_trained(
-    cli: Any, suite: Path, workspace: Workspace
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ('config.knowlege = "none"', "did you mean knowledge"),
+        ("learning_rate = 0.1", "is fitted at once and has no learning_rate"),
+        ("patience = 3", "is fitted at once and has no patience"),
+        ('offset = "mixed"', "is fitted at once"),
+    ],
+)
+def test_what_a_backbone_lacks_is_refused_before_anything_is_trained(
+    cli: Any, suite: Path, workspace: Workspace, setting: str, words: str
 ) -> None:
-    broken = '\n[[arms]]\nname = "broken"\nspec.config.knowlege = "none"\n'
+    broken = f'\n[[arms]]\nname = "broken"\nspec.{setting}\n'
     suite.write_text(SUITE.replace("\n[[claims]]", broken + "\n[[claims]]", 1))
     said = cli("bench", "run", str(suite), code=1).stderr
-    assert "arm 'broken'" in said and "did you mean knowledge" in said.replace("\n", " ")
+    assert "arm 'broken'" in said and words in said.replace("\n", " ")
     assert not list_runs(workspace)
 
 
@@ -322,10 +335,10 @@ def test_a_report_replaces_nobody_elses_files(cli: Any, suite: Path, workspace: 
 
 
 def test_a_suite_of_which_no_run_is_there_says_why(cli: Any, suite: Path) -> None:
-    suite.write_text(SUITE.split("[[arms]]")[0] + '[[arms]]\nname = "broken"\nspec.learning_rate = 1\n')
+    suite.write_text(SUITE.split("[[arms]]")[0] + '[[arms]]\nname = "broken"\nspec.config.knowledge = "response"\n')
     found = cli("bench", "run", str(suite), code=1)
     assert "no run of the suite small is there" in found.stderr.replace("\n", " ")
-    assert "has no learning_rate" in found.stderr.replace("\n", " ")
+    assert "the data set has no response" in found.stderr.replace("\n", " ")
 
 
 def test_a_damaged_run_is_trained_again(cli: Any, suite: Path, workspace: Workspace) -> None:
