@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -129,6 +129,17 @@ class EntityIndex:
 
     def __len__(self) -> int:
         return len(self.entities)
+
+
+def join_entities(first: Entity | None, second: Entity) -> Entity:
+    """One entity of two with the same id: names of both, each once, facts of the first before those of the second."""
+    one = first or second
+    names = (*one.aliases, *(() if first is None else (second.name, *second.aliases)))
+    facts = {**second.facts, **one.facts}
+    if "xrefs" in facts:
+        facts["xrefs"] = {**second.facts.get("xrefs", {}), **one.facts.get("xrefs", {})}
+    aliases = tuple(name for name in dict.fromkeys(names) if name not in (one.name, one.id))
+    return replace(one, aliases=aliases, facts=facts)
 
 
 def unknown_entity(what: str, name: str, known: Iterable[Entity], *, remedy: str | None = None) -> UnknownNameError:

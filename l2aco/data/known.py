@@ -11,7 +11,7 @@ from pathlib import Path
 from l2aco.data.catalog import list_datasets, open_or_simulate
 from l2aco.data.dataset import DataSet
 from l2aco.data.spellings import contradiction
-from l2aco.entities import Entity, EntityIndex, EntityKind, key_of_id, parse_kind, read_entities
+from l2aco.entities import Entity, EntityIndex, EntityKind, join_entities, key_of_id, parse_kind, read_entities
 from l2aco.errors import UsageError
 from l2aco.names.synonyms import name_key
 from l2aco.profiles.sets import BUNDLED, ProfileSet
@@ -65,9 +65,9 @@ def _is_text(name: str) -> bool:
 
 def _of_data_sets(workspace: Workspace, progress: Progress) -> list[Entity]:
     data_sets = list_datasets(workspace) or [open_or_simulate("demo", workspace)]
-    by_key = {entity.key: entity for data_set in data_sets for entity in entities_with_targets(data_set)}
-    chosen = [entity for entity in by_key.values() if not _is_nameless(entity)]
-    left_out = f" ({len(by_key) - len(chosen):,} without a name left out)" if len(chosen) < len(by_key) else ""
+    everyone = _each_once(data_sets)
+    chosen = [entity for entity in everyone if not _is_nameless(entity)]
+    left_out = f" ({len(everyone) - len(chosen):,} without a name left out)" if len(chosen) < len(everyone) else ""
     progress.say(f"{len(chosen):,} entities of {', '.join(data_set.name for data_set in data_sets)}{left_out}")
     return chosen
 
@@ -132,8 +132,18 @@ def reference_entities() -> Sequence[Entity]:
 
 def imported_entities(workspace: Workspace) -> list[Entity]:
     """Those of all data sets of the workspace, each once."""
-    data_sets = list_datasets(workspace)
-    return list({item.key: item for data_set in data_sets for item in entities_with_targets(data_set)}.values())
+    return _each_once(list_datasets(workspace))
+
+
+def _each_once(data_sets: Iterable[DataSet]) -> list[Entity]:
+    """With what any of the data sets tells of it; where several tell a fact, the first of them. What a simulated one
+    tells of somebody that a real one has is made up, and is not taken."""
+    found: dict[tuple[str, str], Entity] = {}
+    for data_set in sorted(data_sets, key=lambda one: one.simulated):
+        for entity in entities_with_targets(data_set):
+            if not data_set.simulated or entity.key not in found:
+                found[entity.key] = join_entities(found.get(entity.key), entity)
+    return list(found.values())
 
 
 def entities_with_targets(data_set: DataSet) -> list[Entity]:

@@ -14,11 +14,11 @@ from l2aco.data.features import brought_features, table_in
 from l2aco.data.features.table import FeatureRows, FeatureTable
 from l2aco.data.labels import LabelRule
 from l2aco.data.name_notes import name_notes
-from l2aco.data.resolution import join_entities, match_to, rename
+from l2aco.data.resolution import match_to, rename
 from l2aco.data.sources.base import Edges, SourceData
 from l2aco.data.spellings import contradiction
 from l2aco.data.write import write_dataset
-from l2aco.entities import Entity, EntityIndex, EntityKind
+from l2aco.entities import Entity, EntityIndex, EntityKind, join_entities
 from l2aco.errors import InputError, UsageError
 from l2aco.workspace import Workspace
 

@@ -17,7 +17,7 @@ from l2aco.data.known import reference_entities
 from l2aco.data.name_notes import alike_but_apart, left_over, misnamed, name_notes
 from l2aco.data.sources.base import SourceData
 from l2aco.data.spellings import joined_spellings
-from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind, read_entities
+from l2aco.entities import Entity, EntityIndex, EntityKind, join_entities, parse_kind, read_entities
 from l2aco.errors import InputError
 from l2aco.names.synonyms import name_of_id
 from l2aco.tables import read_table
@@ -255,22 +255,6 @@ def rename(data: SourceData, kind: EntityKind, renames: Mapping[str, str]) -> So
     return dataclasses.replace(data, **changes)
 
 
-def join_entities(first: Entity | None, second: Entity) -> Entity:
-    """One entity of two with the same id: names of both, facts of the first before those of the second."""
-    if first is None:
-        return _unrepeated(second)
-    facts = {**second.facts, **first.facts}
-    if "xrefs" in second.facts or "xrefs" in first.facts:
-        facts["xrefs"] = {**second.facts.get("xrefs", {}), **first.facts.get("xrefs", {})}
-    aliases = (*first.aliases, second.name, *second.aliases)
-    return _unrepeated(dataclasses.replace(first, aliases=aliases, facts=facts))
-
-
-def _unrepeated(entity: Entity) -> Entity:
-    aliases = tuple(name for name in dict.fromkeys(entity.aliases) if name not in (entity.name, entity.id))
-    return dataclasses.replace(entity, aliases=aliases)
-
-
 def _renamed(rows: Any, columns: Iterable[str], renames: Mapping[str, str]) -> Any:
     return rows.with_columns(rows[column].replace(dict(renames)) for column in columns)
 
@@ -329,7 +313,7 @@ def _new(row: Entity, known: EntityIndex | None) -> Entity:
     called = known.match(row) if known is not None else None
     if called is None:
         return row
-    return _unrepeated(dataclasses.replace(row, id=called.id, aliases=(*row.aliases, row.id, *called.aliases)))
+    return join_entities(None, dataclasses.replace(row, id=called.id, aliases=(*row.aliases, row.id, *called.aliases)))
 
 
 def with_shaped_xrefs(entity: Entity) -> Entity:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from l2aco.data.catalog import open_or_simulate
 from l2aco.data.dataset import DataSet
 from l2aco.data.importing import ImportSpec, import_dataset
+from l2aco.data.known import entities_with_targets, gather_entities, known_entities
 from l2aco.data.merging import merge_datasets
 from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import SplitSpec
@@ -291,3 +293,20 @@ def test_a_primekg_like_table_joins_the_graph(workspace: Workspace) -> None:
 def test_a_graph_table_without_types_is_refused(workspace: Workspace) -> None:
     with pytest.raises(L2aCoError, match="has no column 'x_type'"):
         load(workspace, "A,B,X,1\nA,C,X,-1\n", files={"graph": "relation,x_id,y_id\nr,A,B\n"})
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_what_any_data_set_tells_of_somebody_is_told(names: tuple[str, str], workspace: Workspace) -> None:
+    """Whichever of them is listed first; of what both tell, the first counts, and a simulated one tells nothing."""
+    lines = "id,name,tissue,depmap\nA375,A375,skin,ACH-000219\n"
+    load(workspace, "A,B,A375,1\nA,C,A375,-1\n", names[0], files={"cell_lines": lines})
+    load(workspace, "A,B,A375,1\nA,C,A375,-1\n", names[1])
+    screen = open_or_simulate("demo", workspace)
+    (line,) = (one for one in gather_entities(workspace, kind="cell_line") if one.id == "A375")
+    assert line.facts == {"tissue": "skin", "xrefs": {"depmap": "ACH-000219"}}
+    (known,) = (one for one in known_entities(workspace) if one.key == line.key)
+    assert known.facts == line.facts
+    shared = next(one for one in entities_with_targets(screen) if one.facts.get("targets"))
+    load(workspace, f"{shared.name},B,A375,1\n{shared.name},C,A375,-1\n", "c")
+    (drug,) = (one for one in gather_entities(workspace, kind="drug") if one.id == shared.id)
+    assert "targets" not in drug.facts
