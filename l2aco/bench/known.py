@@ -58,13 +58,13 @@ class Map:
 
 @dataclass(frozen=True)
 class Known:
-    """Of one data set. `coverage`: (store, kind, entities with a vector, entities)."""
+    """Of one data set. `coverage`: (store, kind, entities with a vector, entities, different vectors)."""
 
     knowledge: list[Knowledge]
     classes: list[str]
     confidence: list[str]
     maps: list[Map]
-    coverage: list[tuple[str, str, int, int]]
+    coverage: list[tuple[str, str, int, int, int]]
 
 
 def known_of(dataset: DataSet, stores: Iterable[str], workspace: Workspace) -> Known:
@@ -79,7 +79,8 @@ def known_of(dataset: DataSet, stores: Iterable[str], workspace: Workspace) -> K
             ("drug", one.drug_vectors, one.drug_mask, classes),
         ):
             entities = dataset.cell_lines if kind == "cell line" else dataset.drugs
-            coverage.append((one.store, kind, int(mask.sum()), len(mask)))
+            different = len(np.unique(vectors[mask], axis=0))
+            coverage.append((one.store, kind, int(mask.sum()), len(mask), different))
             if (values := _different(vectors[mask], one.columns)).shape[1] > 1:
                 x, y = _plane(values).T.tolist()
                 names = [entity.name for entity, known in zip(entities, mask, strict=True) if known]

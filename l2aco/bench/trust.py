@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 from l2aco.bench.execute import Outcome, describe
@@ -12,8 +13,9 @@ COLLAPSED = 0.1
 
 
 def trust(outcome: Outcome, everything: Sequence[Scored]) -> list[str]:
-    """Sentences: leaks, coverage, collapsed adapters, noise."""
-    return [*_leaks(everything), *_coverage(everything), *_adapters(outcome), *_noise(everything)]
+    """Sentences: leaks, coverage, models that are one, collapsed adapters, noise."""
+    checks = (_leaks(everything), _coverage(everything), _alike(everything), _adapters(outcome), _noise(everything))
+    return [sentence for found in checks for sentence in found]
 
 
 def _leaks(everything: Sequence[Scored]) -> Iterator[str]:
@@ -25,8 +27,23 @@ def _leaks(everything: Sequence[Scored]) -> Iterator[str]:
 def _coverage(everything: Sequence[Scored]) -> Iterator[str]:
     for scored in everything:
         found = scored.known.coverage if scored.known else []
-        said = [f"{store} has {known} of {count} {kind}s" for store, kind, known, count in found]
+        said = [
+            f"{store} has {known} of {count} {kind}s" + (f" ({different} different)" if different < known else "")
+            for store, kind, known, count, different in found
+        ]
         yield f"vectors of {scored.dataset}, {scored.setting}: {'; '.join(said) or 'none are read'}"
+
+
+def _alike(everything: Sequence[Scored]) -> Iterator[str]:
+    for scored in everything:
+        same: dict[bytes, list[str]] = {}
+        for arm in scored.predictions:
+            places = scored.common([arm])
+            said = repr(places).encode() + scored.predicted(arm, places).mean(axis=0).round(6).tobytes()
+            same.setdefault(hashlib.sha256(said).digest(), []).append(arm)
+        found = [" = ".join(arms) for arms in same.values() if len(arms) > 1]
+        where = f"models that say the same of every row of {scored.dataset}, {scored.setting}"
+        yield f"{where}: {'; '.join(found) or 'none'}" + (" (what they differ in is not known there)" if found else "")
 
 
 def _adapters(outcome: Outcome) -> Iterator[str]:

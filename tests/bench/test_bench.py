@@ -138,6 +138,17 @@ def test_a_cell_that_fails_stops_no_other(cli: Any, suite: Path) -> None:
     assert "cannot be judged: broken wins: no run of broken." in report["checks"]
 
 
+def test_models_that_differ_in_name_alone_are_said(cli: Any, suite: Path) -> None:
+    """As where a suite asks for what a data set does not know."""
+    again = '[[arms]]\nname = "nothing else"\nspec.config.knowledge = "none"\n'
+    suite.write_text("[[arms]]".join(SUITE.split("[[arms]]")[:3]) + again)
+    checks = json.loads(cli("bench", "run", str(suite), "--json").stdout)["checks"]
+    assert [line for line in checks if "nothing = nothing else (what" in line]
+    suite.write_text("[[arms]]".join(SUITE.split("[[arms]]")[:3]))
+    checks = json.loads(cli("bench", "run", str(suite), "--json").stdout)["checks"]
+    assert [line for line in checks if line.startswith("models that say the same") and line.endswith(": none")]
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
