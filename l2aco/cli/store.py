@@ -167,11 +167,17 @@ def compact(
 def export(
     shell: Shell,
     store: Annotated[str, typer.Argument(help="A store.")],
-    target: Annotated[Path, typer.Argument(help="x.parquet, x.faiss, or a folder for the paper's layout.")],
+    target: Annotated[
+        Path,
+        typer.Argument(help="x.parquet, x.faiss, or a folder for the paper's layout."),
+    ],
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Write a store for others: Parquet keeps everything, a folder follows the paper's release."""
+    """Write a store for others: Parquet keeps everything, a folder follows the paper's release.
+
+    A folder called LLM_DATA follows that of its feature part.
+    """
     from l2aco.embeddings.store.exchange import export_store
     from l2aco.embeddings.store.store import open_store
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,6 +175,7 @@ def exported(sound, tmp_path_factory):
     dense = EmbeddingStore.open(shutil.copytree(sound.path, folder / "s"))
     dense.compact()
     export_store(dense, folder / "paper")
+    export_store(dense, folder / "LLM_DATA")
     return folder
 
 
@@ -201,14 +203,17 @@ def test_an_import_of_any_table(tmp_path):
     feed(st.tuples(tables, encoders, vectors), read)
 
 
-@pytest.mark.parametrize("what", ["drug_embed_all.npy", "drug_map.tsv", "cell_ids.tsv"])
+@pytest.mark.parametrize(
+    "what", ["paper/drug_embed_all.npy", "paper/drug_map.tsv", "paper/cell_ids.tsv", "LLM_DATA/cell_map.csv"]
+)
 def test_an_import_of_the_papers_layout_with_any_bytes(exported, tmp_path, what):
-    shutil.copytree(exported / "paper", tmp_path / "paper")
-    valid = (tmp_path / "paper" / what).read_bytes()
+    part = Path(what).parent
+    shutil.copytree(exported / part, tmp_path / part)
+    valid = (tmp_path / what).read_bytes()
 
     def read(data):
-        (tmp_path / "paper" / what).write_bytes(data)
-        imported(tmp_path / "paper", tmp_path / "s")
+        (tmp_path / what).write_bytes(data)
+        imported(tmp_path / part, tmp_path / "s")
 
     feed(mutated(valid) | some_bytes(), read)
 

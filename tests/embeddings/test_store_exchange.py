@@ -35,6 +35,46 @@ def test_the_papers_layout_round_trips(make_store, tmp_path):
     assert sorted(back.records().select(columns).rows()) == sorted(store.records().select(columns).rows())
 
 
+def test_the_layout_of_the_feature_part_round_trips(make_store, tmp_path):
+    store = make_store(11)
+    export_store(store, tmp_path / "LLM_DATA")
+    assert {path.name for path in (tmp_path / "LLM_DATA").iterdir()} == {
+        *("5_l_drug_embeddings.npy", "5_l_cell_embeddings.npy", "drug_map_with_smiles.csv", "cell_map.csv"),
+        *("drug_ids.tsv", "cell_ids.tsv"),
+    }
+    drugs = (tmp_path / "LLM_DATA" / "drug_map_with_smiles.csv").read_text()
+    assert drugs.startswith("name,processed_smiles,index\nEntity 1,,0\nEntity 3,,1\n")
+    back = import_store(tmp_path / "LLM_DATA", tmp_path / "back", encoder=SPEC)
+    columns = ("kind", "id", "name", "llm")
+    assert sorted(back.records().select(columns).rows()) == sorted(store.records().select(columns).rows())
+    for kind in ("drug", "cell_line"):
+        ids = store.records().filter(kind=kind)["id"].to_list()
+        np.testing.assert_array_equal(back.vectors(kind, ids)[0], store.vectors(kind, ids)[0])
+    export_store(store, tmp_path / "LLM_DATA", force=True)
+
+
+def test_the_feature_part_of_a_release(tmp_path):
+    """As it is published: rows in any order, and no ids of ours."""
+    release = tmp_path / "LLM_DATA"
+    release.mkdir()
+    vectors = some_vectors(3)
+    np.save(release / "5_l_drug_embeddings.npy", vectors)
+    table = 'name,processed_smiles,index\nb,CC,1\n"c, d",,2\na,C,0\n'
+    (release / "drug_map_with_smiles.csv").write_text(table)
+    store = import_store(release, tmp_path / "s", llm="gpt-5")
+    np.testing.assert_allclose(store.vectors("drug", ["a", "b", "c, d"])[0], vectors, atol=1e-6)
+    for wrong, words in (
+        (table.replace(",1\n", ",2\n"), r"smiles\.csv:3: holds the index 2 twice"),
+        (table.replace(",1\n", ",3\n"), r"smiles\.csv:2: holds the index 3, and there are 3 vectors"),
+        (table.replace("a,C,0\n", ""), r"smiles\.csv: names no row 0 of 5_l_drug_embeddings\.npy"),
+        ("name\na\n", "has no column"),
+    ):
+        (release / "drug_map_with_smiles.csv").write_text(wrong)
+        with pytest.raises(InputError, match=words):
+            import_store(release, tmp_path / "t")
+        assert not (tmp_path / "t").exists()
+
+
 def test_a_release_without_our_ids_takes_them_from_a_profile_set(tmp_path, workspace):
     release = tmp_path / "gpt-4o-mini"
     release.mkdir()

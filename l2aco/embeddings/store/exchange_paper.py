@@ -3,12 +3,18 @@
     drug_embed_all.npy, cell_embed_all.npy      float32, rows x D (`*_embed_bge.npy` is read, too)
     drug_map.tsv, cell_map.tsv                  row <tab> name
 
+or, in its feature part, the folder DeepDDS/data/LLM_DATA:
+
+    5_l_drug_embeddings.npy, 5_l_cell_embeddings.npy
+    drug_map_with_smiles.csv, cell_map.csv      with the columns name and index
+
 Beside them an export writes drug_ids.tsv and cell_ids.tsv (row <tab> id <tab> LLM), which the paper's code does
 not look at, so that an import gives back the same entities.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,13 +28,24 @@ from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.files import atomic_folder, sha256_file
 from l2aco.profiles.sets import ProfileSet
+from l2aco.tables import read_table
 
 _PREFIX = {"drug": "drug", "cell_line": "cell"}
-_FILES = {f"{prefix}_{what}" for prefix in _PREFIX.values() for what in ("embed_all.npy", "map.tsv", "ids.tsv")}
+FEATURE_PART = "LLM_DATA"
+"""What the folder of the feature part's layout is called."""
+_FEATURES = {
+    "drug": ("5_l_drug_embeddings.npy", "drug_map_with_smiles.csv"),
+    "cell": ("5_l_cell_embeddings.npy", "cell_map.csv"),
+}
+_COLUMNS = {"drug": ("name", "processed_smiles", "index"), "cell": ("name", "index")}
+_GRAPH = {prefix: (f"{prefix}_embed_all.npy", f"{prefix}_map.tsv") for prefix in _PREFIX.values()}
+_IDS = {prefix: f"{prefix}_ids.tsv" for prefix in _PREFIX.values()}
+_FILES = {*_IDS.values(), *(name for part in (_GRAPH, _FEATURES) for names in part.values() for name in names)}
 
 
 def write_paper(store: EmbeddingStore, target: Path, force: bool) -> None:
-    """Raises UsageError where the target is there, and `force` is not given or it holds anything but an export."""
+    """In the layout of the feature part where the folder is called LLM_DATA. Raises UsageError where the target is
+    there, and `force` is not given or it holds anything but an export."""
     frame = store.records()
     sources = frame.select("set", "llm", "sample").unique()
     if sources.height > 1:
@@ -39,6 +56,7 @@ def write_paper(store: EmbeddingStore, target: Path, force: bool) -> None:
         )
     if force:
         _check_is_export(target)
+    features = target.name == FEATURE_PART
     with atomic_folder(target, replace=force) as folder:
         for kind, prefix in _PREFIX.items():
             part = frame.filter(kind=kind)
@@ -46,10 +64,14 @@ def write_paper(store: EmbeddingStore, target: Path, force: bool) -> None:
             for name in names:
                 if "\t" in name or "\n" in name:
                     raise InputError(f"the name {name!r} cannot stand in a tab-separated file", where=store.path)
-            write_array(folder / f"{prefix}_embed_all.npy", store.rows(part["row"].to_numpy()))
-            _write_lines(folder / f"{prefix}_map.tsv", [f"{row}\t{name}" for row, name in enumerate(names)])
+            vectors, named = (_FEATURES if features else _GRAPH)[prefix]
+            write_array(folder / vectors, store.rows(part["row"].to_numpy()))
+            if features:
+                _write_map(folder / named, _COLUMNS[prefix], names)
+            else:
+                _write_lines(folder / named, [f"{row}\t{name}" for row, name in enumerate(names)])
             known = zip(part["id"], part["llm"].fill_null(""), strict=True)
-            _write_lines(folder / f"{prefix}_ids.tsv", [f"{row}\t{id_}\t{llm}" for row, (id_, llm) in enumerate(known)])
+            _write_lines(folder / _IDS[prefix], [f"{row}\t{id_}\t{llm}" for row, (id_, llm) in enumerate(known)])
 
 
 def _check_is_export(folder: Path) -> None:
@@ -61,6 +83,14 @@ def _check_is_export(folder: Path) -> None:
             where=folder,
             remedy="Name another folder.",
         )
+
+
+def _write_map(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:
+    """A store knows no SMILES: that column stays empty."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({"name": name, "index": row} for row, name in enumerate(names))
 
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:
@@ -81,7 +111,8 @@ def import_paper(
             tables.append(found[1])
             hashes.append(found[2])
     if not tables:
-        raise InputError("holds neither drug_embed_all.npy nor cell_embed_all.npy", where=source)
+        looked = " nor ".join(sorted(name for name in _FILES if name.endswith(".npy")))
+        raise InputError(f"holds neither {looked}", where=source)
     sizes = {table.shape[1] for table in tables}
     if len(sizes) > 1:
         raise InputError(f"drugs and cell lines have vectors of different sizes {sorted(sizes)}", where=source)
@@ -103,10 +134,12 @@ def _read_kind(
     source: Path, kind: EntityKind, profiles: ProfileSet | None, llm: str | None
 ) -> tuple[list[StoreRecord], np.ndarray, str] | None:
     prefix = _PREFIX[kind.value]
-    paths = [source / f"{prefix}_embed_{name}.npy" for name in ("all", "bge")]
-    path = next((item for item in paths if item.exists()), None)
+    (graph, graph_map), (feature, feature_map) = _GRAPH[prefix], _FEATURES[prefix]
+    maps = {graph: graph_map, f"{prefix}_embed_bge.npy": graph_map, feature: feature_map}
+    path = next((source / name for name in maps if (source / name).exists()), None)
     if path is None:
         return None
+    named = source / maps[path.name]
     try:
         vectors = read_array(path)
     except (OSError, ValueError) as error:
@@ -114,11 +147,11 @@ def _read_kind(
     is_table = vectors.ndim == 2 and np.issubdtype(vectors.dtype, np.floating)
     if not is_table or not 0 < vectors.shape[1] <= MOST_DIMENSIONS:
         raise InputError(f"holds {vectors.dtype} {vectors.shape}, not rows of floats", where=path)
-    names = dict(_mapped(source / f"{prefix}_map.tsv", len(vectors), 2))
+    names = dict(_in_table(named, len(vectors)) if named.suffix == ".csv" else _mapped(named, len(vectors), 2))
     if len(names) < len(vectors):
         missing = next(row for row in range(len(vectors)) if row not in names)
-        raise InputError(f"names no row {missing} of {path.name}", where=source / f"{prefix}_map.tsv")
-    ids = source / f"{prefix}_ids.tsv"
+        raise InputError(f"names no row {missing} of {path.name}", where=named)
+    ids = source / _IDS[prefix]
     known = dict(_mapped(ids, len(vectors), 3)) if ids.exists() else {}
     index = EntityIndex(kind, _entities(profiles, kind)) if profiles is not None else None
     records = []
@@ -145,6 +178,16 @@ def _entities(profiles: ProfileSet, kind: EntityKind) -> Iterator[Entity]:
     for record in profiles.records():
         if record.kind == kind.value and record.sample == 0:
             yield Entity(record.entity_id, kind, record.entity_name, tuple(record.aliases))
+
+
+def _in_table(path: Path, rows: int) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """(row, (name,)) of a map with the columns name and index; raises InputError with the line that is wrong."""
+    table = read_table(path, {"name": ("name",), "index": ("index",)})
+    table.require("name", "index")
+    index = table.whole_numbers("index")
+    table.refuse(~index.is_first_distinct(), "holds the {column} {value} twice", "index")
+    table.refuse(index >= rows, f"holds the {{column}} {{value}}, and there are {rows:,} vectors", "index")
+    yield from ((row, (name,)) for row, name in zip(index, table.frame["name"], strict=True))
 
 
 def _mapped(path: Path, rows: int, columns: int) -> Iterator[tuple[int, tuple[str, ...]]]:
