@@ -23,7 +23,7 @@ def recommend(
     run: Annotated[
         str | None, typer.Argument(help="Run, or a part of its name (default: one that reads profiles).")
     ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many pairs.")] = 10,
+    top: Annotated[int | None, typer.Option("--top", min=1, help="How many pairs (default: 10).")] = None,
     drug: Annotated[
         list[str] | None,
         typer.Option("--drug", help="One: all pairs of it. Several: the pairs among them, or of any with --drugs."),
@@ -90,8 +90,11 @@ def recommend(
     from l2aco.runs.run import best_run, open_run
     from l2aco.writing import check_output, refuse_overwriting, write_table
 
-    if design is not None and (reasons or table or html):
-        raise UsageError("--design proposes pairs, and ranks none: --reasons, --table and --html belong to a ranking")
+    if design is not None and (reasons or table or html or top is not None or unmeasured is False):
+        raise UsageError(
+            "--design proposes pairs, and ranks none: --reasons, --table, --html, --top and --all-pairs belong to a "
+            "ranking"
+        )
     for path in (output, table):
         if path is not None:
             check_output(path)
@@ -116,10 +119,11 @@ def recommend(
     if design is not None:
         _design(shell, desk, design, output, json)
         return
-    found = [desk.recommend(line, top) for line in desk.lines]
+    count = top or 10
+    found = [desk.recommend(line, count) for line in desk.lines]
     _print(shell, found, reasons, json)
     shown = len(found) > 1 and not json
-    best = across(desk, top) if shown or table else None
+    best = across(desk, count) if shown or table else None
     if best is not None and shown:
         rows = best.drop("drug_a_id", "drug_b_id").to_dicts()
         shell.table(rows, title="The best by the mean over the lines: probability of synergy in each")

@@ -137,6 +137,8 @@ def test_classes_and_targets_are_met_by_the_drugs_of_a_pair(ask, mixed):
         (("--design", "3", "--table", "wide.csv"), "belong to a ranking"),
         (("--design", "3", "--html", "pages"), "belong to a ranking"),
         (("--design", "3", "--reasons"), "belong to a ranking"),
+        (("--design", "3", "--top", "5"), "belong to a ranking"),
+        (("--design", "3", "--all-pairs"), "belong to a ranking"),
     ],
 )
 def test_what_cannot_be_asked(ask, options, words):
