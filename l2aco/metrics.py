@@ -185,9 +185,9 @@ def by_group(groups: Array) -> list[Array]:
 
 
 def precision_at(labels: Array, probabilities: Array, k: int) -> float:
-    """Share of positives among the `k` highest probabilities (fewer where there are fewer rows)."""
-    top = np.argsort(-np.asarray(probabilities), kind="stable")[:k]
-    return float(np.asarray(labels)[top].mean()) if len(top) else math.nan
+    """Share of positives among the `k` highest probabilities (fewer where there are fewer rows), equal ones sharing
+    theirs."""
+    return float(shared_by_equals(labels, probabilities)[0][:k].mean()) if len(labels) and k > 0 else math.nan
 
 
 def ndcg_at(labels: Array, probabilities: Array, k: int) -> float:

@@ -51,7 +51,9 @@ def open_parquet(path: Path, **options: Any) -> pq.ParquetFile:
     if (sizes < 0).any() or sizes[:, 0].sum() != file.metadata.num_rows:
         raise ValueError(f"says {file.metadata.num_rows:,} rows, and its row groups {sizes[:, 0].sum():,}")
     if sizes[:, 1].max(initial=0) > MOST_GROUP_BYTES:
-        raise ValueError(f"has a row group of {sizes[:, 1].max():,} bytes, more than {MOST_GROUP_BYTES:,}")
+        raise ValueError(
+            f"has a row group of {sizes[:, 1].max():,} bytes, more than {MOST_GROUP_BYTES:,}: write smaller ones"
+        )
     return file
 
 
@@ -72,8 +74,9 @@ def frame_of(table: pa.Table) -> pl.DataFrame:
     import polars as pl
 
     table.validate(full=True)
-    frame = pl.from_arrow(table)
+    frame = pl.from_arrow(table.rename_columns([str(number) for number in range(table.num_columns)]))
     assert isinstance(frame, pl.DataFrame)
+    frame.columns = table.column_names  # polars would call a column without a name something
     return frame
 
 

@@ -53,7 +53,8 @@ def begin(suite: Path, workspace: Path) -> None:
 def timed(command: list[str]) -> tuple[float, float]:
     """Seconds by the clock and of the processor."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=one_thread)
     _, status, used = os.wait4(process.pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0, command
     return time.perf_counter() - start, used.ru_utime + used.ru_stime
@@ -86,7 +87,7 @@ def main() -> None:
             given.turns,
         )
     if given.workspace:
-        command = [*L2ACO, "bench", "run", given.suite, "--workspace", str(given.workspace), "-o"]
+        command = [*L2ACO, "bench", "run", given.suite, "--workspace", str(given.workspace), "--hours", "0", "-o"]
         with tempfile.TemporaryDirectory() as folder:
             least(f"`bench run {given.suite}`, all of it there", [*command, f"{folder}/report"], given.turns)
 

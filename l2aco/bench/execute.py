@@ -88,11 +88,13 @@ def refuse_failures(outcome: Outcome) -> None:
 
 def _refuse_wrong_settings(asked: Iterable[Cell], workspace: Workspace) -> None:
     """Raises InputError for an arm that asks for what its backbone does not have."""
-    for arm, spec in {cell.arm: cell.spec for cell in asked}.items():
+    for (arm, _), spec in {(cell.arm, cell.spec.dataset): cell.spec for cell in asked}.items():
         try:
             complete(spec, workspace)
         except UsageError as error:
             raise InputError(f"arm '{arm}': {error.message}", remedy=error.remedy) from None
+        except L2aCoError:
+            continue  # what is not there, or damaged, is the matter of its cells alone
 
 
 def _within(budget: Budget, specs: list[TrainSpec]) -> Iterator[TrainSpec]:

@@ -79,7 +79,7 @@ def known_of(dataset: DataSet, stores: Iterable[str], workspace: Workspace) -> K
             ("drug", one.drug_vectors, one.drug_mask, classes),
         ):
             entities = dataset.cell_lines if kind == "cell line" else dataset.drugs
-            different = len(np.unique(vectors[mask], axis=0))
+            different = len(np.unique(np.nan_to_num(vectors[mask], nan=np.inf), axis=0))
             coverage.append((one.store, kind, int(mask.sum()), len(mask), different))
             if (values := _different(vectors[mask], one.columns)).shape[1] > 1:
                 x, y = _plane(values).T.tolist()
@@ -181,6 +181,6 @@ def _different(vectors: Any, columns: Sequence[str]) -> Array:
 def _plane(values: Array) -> Array:
     """(n, 2): the first two principal components, the largest weight of each positive."""
     centred = values - values.mean(axis=0)
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, :-3:-1]
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:2].T
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     return np.asarray(centred @ (axes * signs))

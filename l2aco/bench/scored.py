@@ -20,7 +20,7 @@ from l2aco.data.splits import SETTINGS
 from l2aco.data.splits.make import held_out_groups, make_split
 from l2aco.data.splits.spec import Split
 from l2aco.entities import EntityKind
-from l2aco.errors import MismatchError
+from l2aco.errors import DamagedError, MismatchError
 from l2aco.runs.naive import predictions, predictors_of
 from l2aco.runs.run import Run
 from l2aco.workspace import Workspace
@@ -173,5 +173,7 @@ def _of_runs(runs: list[tuple[Cell, Run]], split: Split) -> Mapping[str, Array]:
                 where=run.path,
                 remedy="Delete the run; it is trained again.",
             )
+        if not table["probability"].is_finite().fill_null(False).all():
+            raise DamagedError("holds probabilities that are no numbers", where=run.path, remedy=run.again)
         draws.setdefault(cell.arm, {})[cell.draw] = table["probability"].to_numpy()
     return {arm: np.stack([of_draw[draw] for draw in sorted(of_draw)]) for arm, of_draw in draws.items()}

@@ -73,7 +73,7 @@ def _won(value: Array, positive: Array, group: Array, groups: int) -> Array:
     level = np.cumsum(np.r_[0, ordered[1:] != ordered[:-1]])
     levels = int(level[-1]) + 1
     counts, below = np.zeros((groups, groups)), np.zeros(groups)
-    size = max(1, AT_ONCE // groups)
+    size = max(64, AT_ONCE // groups)
     for start in range(0, levels, size):
         here = slice(*np.searchsorted(level, [start, start + size]))
         shape = (min(size, levels - start), 2, groups)

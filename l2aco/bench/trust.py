@@ -36,14 +36,22 @@ def _coverage(everything: Sequence[Scored]) -> Iterator[str]:
 
 def _alike(everything: Sequence[Scored]) -> Iterator[str]:
     for scored in everything:
-        same: dict[bytes, list[str]] = {}
-        for arm in scored.predictions:
-            places = scored.common([arm])
-            said = repr(places).encode() + scored.predicted(arm, places).mean(axis=0).round(6).tobytes()
-            same.setdefault(hashlib.sha256(said).digest(), []).append(arm)
-        found = [" = ".join(arms) for arms in same.values() if len(arms) > 1]
+        said = {
+            arm: {place: hashlib.sha256(of.mean(axis=0).round(6).tobytes()).digest() for place, of in of_place.items()}
+            for arm, of_place in scored.predictions.items()
+        }
+        found: list[list[str]] = []
+        for arm, own in said.items():
+            for group in found:
+                shared = own.keys() & said[group[0]].keys()
+                if shared and all(own[place] == said[group[0]][place] for place in shared):
+                    group.append(arm)
+                    break
+            else:
+                found.append([arm])
+        same = "; ".join(" = ".join(group) for group in found if len(group) > 1)
         where = f"models that say the same of every row of {scored.dataset}, {scored.setting}"
-        yield f"{where}: {'; '.join(found) or 'none'}" + (" (what they differ in is not known there)" if found else "")
+        yield f"{where}: {same or 'none'}" + (" (perhaps what they differ in is not known there)" if same else "")
 
 
 def _adapters(outcome: Outcome) -> Iterator[str]:

@@ -90,10 +90,10 @@ def recommend(
     from l2aco.runs.run import best_run, open_run
     from l2aco.writing import check_output, refuse_overwriting, write_table
 
-    if design is not None and (reasons or table or html or top is not None or unmeasured is False):
+    if design is not None and (reasons or table or html or diverse or top is not None or unmeasured is not None):
         raise UsageError(
-            "--design proposes pairs, and ranks none: --reasons, --table, --html, --top and --all-pairs belong to a "
-            "ranking"
+            "--design proposes pairs, and ranks none: --reasons, --table, --html, --top, --diverse and --all-pairs "
+            "belong to a ranking"
         )
     for path in (output, table):
         if path is not None:

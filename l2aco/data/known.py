@@ -19,6 +19,7 @@ from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
 
 REFERENCE = "reference"
+_ACCESSION = re.compile(r"(DB|CHEMBL|CID)?\d+")
 
 
 def gather_entities(
@@ -74,7 +75,7 @@ def _of_data_sets(workspace: Workspace, progress: Progress) -> list[Entity]:
 
 def _is_nameless(entity: Entity) -> bool:
     """Whether a data set knows no more of it than an accession number, of which no model can write a profile."""
-    return bool(re.fullmatch(r"(DB|CHEMBL|CID)?\d+", entity.name)) and not entity.facts.get("smiles")
+    return bool(_ACCESSION.fullmatch(entity.name)) and not entity.facts.get("smiles")
 
 
 def with_known_ids(entities: Iterable[Entity], workspace: Workspace) -> tuple[list[Entity], list[str]]:
@@ -136,13 +137,19 @@ def imported_entities(workspace: Workspace) -> list[Entity]:
 
 
 def _each_once(data_sets: Iterable[DataSet]) -> list[Entity]:
-    """With what any of the data sets tells of it; where several tell a fact, the first of them. What a simulated one
-    tells of somebody that a real one has is made up, and is not taken."""
+    """With what any of the data sets tells of it; where several tell a fact, the first of them. Not taken is what a
+    simulated one tells of somebody that a real one has, for it is made up, and what is told of an id that is somebody
+    else's before."""
     found: dict[tuple[str, str], Entity] = {}
     for data_set in sorted(data_sets, key=lambda one: one.simulated):
+        indexes = {kind: EntityIndex(kind, [one for one in found.values() if one.kind is kind]) for kind in EntityKind}
         for entity in entities_with_targets(data_set):
-            if not data_set.simulated or entity.key not in found:
-                found[entity.key] = join_entities(found.get(entity.key), entity)
+            known = found.get(entity.key)
+            if known is None:
+                found[entity.key] = entity
+            elif not (data_set.simulated or indexes[entity.kind].misnamed(entity) or contradiction(known, entity)):
+                first = replace(known, name=entity.name) if _ACCESSION.fullmatch(known.name) else known
+                found[entity.key] = join_entities(first, entity)
     return list(found.values())
 
 

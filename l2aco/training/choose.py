@@ -42,8 +42,6 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
     config = parse_config(kind, spec.config)
     reads = config.reads_vectors
     if issubclass(kind, Estimator):
-        align = AlignSpec(loss="none", standardise=False, vectors=spec.align.vectors, draw=spec.align.draw)
-        found |= {"store": _stores_at_hand(spec, dataset, workspace) if reads else (), "align": align}
         if unread := [name for name in Recipe.model_fields if getattr(spec, name) is not None]:
             raise UsageError(
                 f"{found['backbone']} is fitted at once and has no {', '.join(unread)}",
@@ -54,6 +52,8 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
                 f"an offset is for networks to stand on, and {found['backbone']} is fitted at once",
                 remedy="Leave out --offset, or name another --backbone.",
             )
+        align = AlignSpec(loss="none", standardise=False, vectors=spec.align.vectors, draw=spec.align.draw)
+        found |= {"store": _stores_at_hand(spec, dataset, workspace) if reads else (), "align": align}
     elif reads or spec.align.active:
         panel_alone = config.reads_panel and not (spec.align.active or spec.store or spec.llm or spec.encoder)
         found["store"] = _panels(dataset, workspace) if panel_alone else _named_stores(spec, dataset, workspace)

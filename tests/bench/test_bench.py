@@ -138,12 +138,20 @@ def test_a_cell_that_fails_stops_no_other(cli: Any, suite: Path) -> None:
     assert "cannot be judged: broken wins: no run of broken." in report["checks"]
 
 
+def test_an_arm_without_its_store_fails_alone(cli: Any, suite: Path) -> None:
+    arm = '[[arms]]\nname = "no store"\nspec.backbone = "MLP"\nspec.encoder = "minilm"\n'
+    suite.write_text("[[arms]]".join(SUITE.replace("config = {draws = 4}", "").split("[[arms]]")[:2]) + arm)
+    report = json.loads(cli("bench", "run", str(suite), "--json", code=3).stdout)
+    assert len(report["runs"]) == 2
+    assert [line for line in report["checks"] if line.startswith("failed: no store")]
+
+
 def test_models_that_differ_in_name_alone_are_said(cli: Any, suite: Path) -> None:
     """As where a suite asks for what a data set does not know."""
-    again = '[[arms]]\nname = "nothing else"\nspec.config.knowledge = "none"\n'
+    again = '[[arms]]\nname = "nothing else"\nfolds = [0]\nspec.config.knowledge = "none"\n'
     suite.write_text("[[arms]]".join(SUITE.split("[[arms]]")[:3]) + again)
     checks = json.loads(cli("bench", "run", str(suite), "--json").stdout)["checks"]
-    assert [line for line in checks if "nothing = nothing else (what" in line]
+    assert [line for line in checks if "nothing = nothing else (perhaps" in line]
     suite.write_text("[[arms]]".join(SUITE.split("[[arms]]")[:3]))
     checks = json.loads(cli("bench", "run", str(suite), "--json").stdout)["checks"]
     assert [line for line in checks if line.startswith("models that say the same") and line.endswith(": none")]

@@ -12,7 +12,7 @@ import pytest
 from excel import table_cells, write_excel
 
 from l2aco.data.dataset import DataSet
-from l2aco.tables import read_raw
+from l2aco.tables import read_binary, read_raw
 from l2aco.workspace import Workspace
 
 Cli = Callable[..., Any]
@@ -328,3 +328,10 @@ def test_json_that_spells_half_a_letter_is_refused(cli: Cli, workspace: Workspac
     told = cli("data", "import", "dffndds", "--name", "mine", code=1).stderr
     assert "drug_set.json: is not JSON of a data set" in told
     assert not (workspace.data / "mine").exists()
+
+
+def test_a_column_without_a_name_stays_without_one(tmp_path: Path) -> None:
+    """As of a CSV with row names that was made Parquet."""
+    frame = pl.DataFrame({"": [1, 2], "name": ["a", "b"]})
+    frame.write_parquet(tmp_path / "t.parquet")
+    assert read_binary(tmp_path / "t.parquet").equals(frame)

@@ -310,3 +310,20 @@ def test_what_any_data_set_tells_of_somebody_is_told(names: tuple[str, str], wor
     load(workspace, f"{shared.name},B,A375,1\n{shared.name},C,A375,-1\n", "c")
     (drug,) = (one for one in gather_entities(workspace, kind="drug") if one.id == shared.id)
     assert "targets" not in drug.facts
+
+
+def test_an_id_that_is_somebody_elses_elsewhere_tells_nothing_of_the_first(workspace: Workspace) -> None:
+    """As where each data set counts its drugs."""
+    for name, called, smiles in (("a", "lapatinib", ""), ("b", "cisplatin", "N.N.Cl[Pt]Cl")):
+        drugs = f"id,name,smiles\n7,{called},{smiles}\n"
+        load(workspace, "7,B,A375,1\n7,C,A375,-1\n", name, files={"drugs": drugs})
+    (drug,) = (one for one in gather_entities(workspace, kind="drug") if one.id == "7")
+    assert (drug.name, drug.aliases, drug.facts) == ("lapatinib", (), {})
+
+
+def test_what_two_data_sets_tell_is_the_firsts_and_a_name_is_anybodys(workspace: Workspace) -> None:
+    for name, called, phase in (("a", "CID99999999", 1), ("b", "newdrug", 2)):
+        drugs = f"id,name,phase\nCID99999999,{called},{phase}\n"
+        load(workspace, "CID99999999,B,A375,1\nCID99999999,C,A375,-1\n", name, files={"drugs": drugs})
+    (drug,) = (one for one in gather_entities(workspace, kind="drug") if one.id == "CID99999999")
+    assert (drug.name, drug.facts["phase"]) == ("newdrug", "1")

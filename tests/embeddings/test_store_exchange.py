@@ -11,6 +11,8 @@ from small_stores import SPEC, profile, some_records, some_vectors, write_set
 from l2aco.embeddings.encoders.spec import UNKNOWN
 from l2aco.embeddings.encoders.trust import trusted_encoder
 from l2aco.embeddings.store.exchange import export_store, import_store
+from l2aco.embeddings.store.segments import StoreRecord
+from l2aco.embeddings.store.store import EmbeddingStore
 from l2aco.errors import InputError, MismatchError, UnavailableError, UsageError
 from l2aco.profiles.sets import open_profile_set
 
@@ -53,6 +55,26 @@ def test_the_layout_of_the_feature_part_round_trips(make_store, tmp_path):
     export_store(store, tmp_path / "LLM_DATA", force=True)
 
 
+def test_the_feature_part_keeps_any_name_and_may_lack_a_kind(tmp_path):
+    names = ["NA", "none", "5.0", 'a "b", c', "-"]
+    store = EmbeddingStore.create(tmp_path / "s", SPEC)
+    records = [StoreRecord(kind="drug", id=f"D{n}", name=name, text=name, set="x") for n, name in enumerate(names)]
+    store.upsert(records, some_vectors(len(names)))
+    export_store(store, tmp_path / "LLM_DATA")
+    assert not list((tmp_path / "LLM_DATA").glob("*cell*"))
+    back = import_store(tmp_path / "LLM_DATA", tmp_path / "back", encoder=SPEC)
+    assert sorted(back.records()["name"]) == sorted(names)
+
+
+def test_the_release_itself_is_not_taken_for_an_export(make_store, tmp_path):
+    release = tmp_path / "LLM_DATA"
+    release.mkdir()
+    (release / "cell_map.csv").write_text("name,index\na,0\n")
+    with pytest.raises(UsageError, match="not exported from here"):
+        export_store(make_store(3), release, force=True)
+    assert (release / "cell_map.csv").read_text() == "name,index\na,0\n"
+
+
 def test_the_feature_part_of_a_release(tmp_path):
     """As it is published: rows in any order, and no ids of ours."""
     release = tmp_path / "LLM_DATA"
@@ -64,10 +86,11 @@ def test_the_feature_part_of_a_release(tmp_path):
     store = import_store(release, tmp_path / "s", llm="gpt-5")
     np.testing.assert_allclose(store.vectors("drug", ["a", "b", "c, d"])[0], vectors, atol=1e-6)
     for wrong, words in (
-        (table.replace(",1\n", ",2\n"), r"smiles\.csv:3: holds the index 2 twice"),
-        (table.replace(",1\n", ",3\n"), r"smiles\.csv:2: holds the index 3, and there are 3 vectors"),
+        (table.replace(",1\n", ",2\n"), r"smiles\.csv:3: row 2 stands twice"),
+        (table.replace(",1\n", ",3\n"), r"smiles\.csv:2: row 3 is beyond the 3 vectors"),
+        (table.replace(",1\n", ",one\n"), r"smiles\.csv:2: does not give a name"),
         (table.replace("a,C,0\n", ""), r"smiles\.csv: names no row 0 of 5_l_drug_embeddings\.npy"),
-        ("name\na\n", "has no column"),
+        ("name\na\n", "has no columns name and index"),
     ):
         (release / "drug_map_with_smiles.csv").write_text(wrong)
         with pytest.raises(InputError, match=words):

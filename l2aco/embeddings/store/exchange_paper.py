@@ -28,9 +28,9 @@ from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.files import atomic_folder, sha256_file
 from l2aco.profiles.sets import ProfileSet
-from l2aco.tables import read_table
 
 _PREFIX = {"drug": "drug", "cell_line": "cell"}
+_NUMBER = re.compile("[0-9]{1,12}")
 FEATURE_PART = "LLM_DATA"
 """What the folder of the feature part's layout is called."""
 _FEATURES = {
@@ -61,6 +61,8 @@ def write_paper(store: EmbeddingStore, target: Path, force: bool) -> None:
         for kind, prefix in _PREFIX.items():
             part = frame.filter(kind=kind)
             names = part["name"].to_list()
+            if features and not names:
+                continue
             for name in names:
                 if "\t" in name or "\n" in name:
                     raise InputError(f"the name {name!r} cannot stand in a tab-separated file", where=store.path)
@@ -77,6 +79,8 @@ def write_paper(store: EmbeddingStore, target: Path, force: bool) -> None:
 def _check_is_export(folder: Path) -> None:
     """Raise UsageError where replacing a folder would take more with it than an earlier export."""
     found = list(folder.iterdir()) if folder.is_dir() else []
+    if found and not {path.name for path in found} & {*_IDS.values()}:
+        raise UsageError("was not exported from here", where=folder, remedy="Name another folder.")
     if others := sorted(path.name for path in found if path.name not in _FILES or path.is_dir()):
         raise UsageError(
             f"holds '{others[0]}', which is not of an export, and --force would remove it",
@@ -180,35 +184,50 @@ def _entities(profiles: ProfileSet, kind: EntityKind) -> Iterator[Entity]:
             yield Entity(record.entity_id, kind, record.entity_name, tuple(record.aliases))
 
 
-def _in_table(path: Path, rows: int) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """(row, (name,)) of a map with the columns name and index; raises InputError with the line that is wrong."""
-    table = read_table(path, {"name": ("name",), "index": ("index",)})
-    table.require("name", "index")
-    index = table.whole_numbers("index")
-    table.refuse(~index.is_first_distinct(), "holds the {column} {value} twice", "index")
-    table.refuse(index >= rows, f"holds the {{column}} {{value}}, and there are {rows:,} vectors", "index")
-    yield from ((row, (name,)) for row, name in zip(index, table.frame["name"], strict=True))
-
-
 def _mapped(path: Path, rows: int, columns: int) -> Iterator[tuple[int, tuple[str, ...]]]:
     """(row, the other columns) of a tab-separated map; raises InputError with the line that is wrong."""
+    seen: set[int] = set()
+    for number, line in enumerate(_lines(path), start=1):
+        parts = [part.strip() for part in line.split("\t")]
+        if len(parts) != columns or not _NUMBER.fullmatch(parts[0]) or not parts[1]:
+            raise InputError(f"is not {columns} columns, a row number first", where=f"{path}:{number}")
+        yield _once(int(parts[0]), rows, seen, f"{path}:{number}"), tuple(parts[1:])
+
+
+def _in_table(path: Path, rows: int) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The same of a comma-separated map with the columns name and index, and perhaps others. Names are no data: NA is
+    one."""
+    seen: set[int] = set()
+    reader = csv.DictReader(_lines(path))
+    try:
+        if not {"name", "index"} <= {*(reader.fieldnames or ())}:
+            raise InputError("has no columns name and index", where=path)
+        for line in reader:
+            name, index = ((line[column] or "").strip() for column in ("name", "index"))
+            where = f"{path}:{reader.line_num}"
+            if not name or not _NUMBER.fullmatch(index):
+                raise InputError("does not give a name and the number of a row", where=where)
+            yield _once(int(index), rows, seen, where), (name,)
+    except csv.Error as error:
+        raise InputError(f"is no table ({error})", where=f"{path}:{reader.line_num}") from None
+
+
+def _once(row: int, rows: int, seen: set[int], where: str) -> int:
+    """A row that is among the `rows` and not yet `seen`."""
+    if row >= rows or row in seen:
+        what = "stands twice" if row in seen else f"is beyond the {rows:,} vectors"
+        raise InputError(f"row {row} {what}", where=where)
+    seen.add(row)
+    return row
+
+
+def _lines(path: Path) -> list[str]:
     try:
         with path.open(encoding="utf-8", newline="\n") as stream:
-            lines = stream.readlines()
+            return stream.readlines()
     except FileNotFoundError:
         raise InputError("is missing", where=path) from None
     except UnicodeDecodeError as error:
         raise InputError(f"is not UTF-8 text (byte {error.start})", where=path) from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path) from None
-    seen: set[int] = set()
-    for number, line in enumerate(lines, start=1):
-        parts = [part.strip() for part in line.split("\t")]
-        if len(parts) != columns or not re.fullmatch("[0-9]{1,12}", parts[0]) or not parts[1]:
-            raise InputError(f"is not {columns} columns, a row number first", where=f"{path}:{number}")
-        row = int(parts[0])
-        if row >= rows or row in seen:
-            what = "stands twice" if row in seen else f"is beyond the {rows:,} vectors"
-            raise InputError(f"row {row} {what}", where=f"{path}:{number}")
-        seen.add(row)
-        yield row, tuple(parts[1:])
