@@ -12,10 +12,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add README.md, the pages of benchmarks/results and docs/notebooks/*.ipynb."""
+    """Add README.md, the pages and figures of benchmarks/results, and docs/notebooks/*.ipynb."""
     pages = {"index.md": (ROOT / "README.md").read_text(encoding="utf-8").replace("](docs/", "](")}
     results = ROOT / "benchmarks" / "results"
-    for path in sorted(results.rglob("*.md")):
+    for path in sorted((*results.rglob("*.md"), *results.rglob("*.svg"))):
         pages[f"results/{path.relative_to(results).as_posix()}"] = path.read_text(encoding="utf-8")
     for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
         pages[f"notebooks/{path.stem}.md"] = notebook(path)
