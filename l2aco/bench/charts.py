@@ -181,6 +181,7 @@ def _differences(number: int, verdict: Verdict) -> Chart:
     axes.errorbar(value, range(len(names)), xerr=reach, fmt="o", color=COLOURS[0], capsize=3)
     axes.set_yticks(range(len(names)), [f"minus {name}" for name in names])
     axes.set(ylim=(-0.6, len(names) - 0.4), xlabel=f"difference in {TITLES[verdict.claim.measure]}")
+    axes.locator_params(axis="x", nbins=4)  # more would run into each other beside the names
     return Chart(
         f"claim-{number}",
         f"{verdict.claim.arm} minus its rivals",

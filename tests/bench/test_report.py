@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -15,11 +16,12 @@ import polars as pl
 import pytest
 from screen import fits, listened, serious
 
-from l2aco.bench.charts import charts_of
+from l2aco.bench.charts import STYLE, charts_of
 from l2aco.bench.details import details
 from l2aco.bench.execute import run_suite
 from l2aco.bench.page import page
 from l2aco.bench.report import Report, make_report
+from l2aco.bench.statistics import Difference
 from l2aco.bench.suite import load_suite
 from l2aco.bench.table import Table, markdown_text, number, text
 from l2aco.workspace import Workspace
@@ -128,6 +130,24 @@ def test_the_same_suite_gives_the_same_report(report: Report, saved: Path, tmp_p
     assert {"report.html", "report.md", "results.tex", "charts/claim-1.svg", "charts/claim-1.png"} <= set(names)
     for name in names:
         assert (tmp_path / name).read_bytes() == (saved / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("length", range(8, 33, 3))
+def test_numbers_below_a_chart_do_not_run_into_each_other(report: Report, length: int) -> None:
+    """Small differences to rivals of names of any length."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    found = Difference(0.0058, 0.0015, 0.0099, 0.0021, 0.003)
+    verdict = replace(report.verdicts[0], over={f"{n}{'x' * length}": found for n in range(5)})
+    (chart,) = charts_of(replace(report, verdicts=[verdict]))["claims"]
+    with matplotlib.rc_context(STYLE):
+        FigureCanvasAgg(chart.figure).draw()
+    (axes,) = chart.figure.axes
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    inside = sorted((box.x0, box.x1) for box in boxes if axes.bbox.x0 <= (box.x0 + box.x1) / 2 <= axes.bbox.x1)
+    assert len(inside) > 2
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(inside))
 
 
 def test_strata_and_lines_are_measured_from_the_rows(saved: Path) -> None:
