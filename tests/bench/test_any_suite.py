@@ -21,13 +21,13 @@ settings = ["novel-cell"]
 seeds = [0]
 folds = 2
 naive = ["pair mean"]
-spec.epochs = 1
 
 [[arms]]
 name = "one"
 profiles = ["reference"]
 draws = 2
 spec.backbone = "MLP"
+spec.epochs = 1
 spec.align.vectors = "shuffled"
 
 [[models]]

@@ -79,14 +79,14 @@ def write_paper(store: EmbeddingStore, target: Path, force: bool) -> None:
 def _check_is_export(folder: Path) -> None:
     """Raise UsageError where replacing a folder would take more with it than an earlier export."""
     found = list(folder.iterdir()) if folder.is_dir() else []
-    if found and not {path.name for path in found} & {*_IDS.values()}:
-        raise UsageError("was not exported from here", where=folder, remedy="Name another folder.")
     if others := sorted(path.name for path in found if path.name not in _FILES or path.is_dir()):
         raise UsageError(
             f"holds '{others[0]}', which is not of an export, and --force would remove it",
             where=folder,
             remedy="Name another folder.",
         )
+    if found and not {path.name for path in found} & {*_IDS.values()}:
+        raise UsageError("was not exported from here", where=folder, remedy="Name another folder.")
 
 
 def _write_map(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:
