@@ -87,7 +87,7 @@ def main() -> None:
             given.turns,
         )
     if given.workspace:
-        command = [*L2ACO, "bench", "run", given.suite, "--workspace", str(given.workspace), "--hours", "0", "-o"]
+        command = [*L2ACO, "bench", "run", given.suite, "--workspace", str(given.workspace), "--hours", "1e-9", "-o"]
         with tempfile.TemporaryDirectory() as folder:
             least(f"`bench run {given.suite}`, all of it there", [*command, f"{folder}/report"], given.turns)
 
