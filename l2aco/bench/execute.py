@@ -55,7 +55,7 @@ def run_suite(
             missing.append(cell)
         else:
             outcome.runs.append((cell, run))
-    _refuse_wrong_settings(missing, workspace)
+    _refuse_wrong_settings(missing, index)
     begun = _within(suite.budget, [cell.spec for cell in missing])
     done = set[int]()
     with progress.task(suite.name, total=len(missing), unit="runs") as advance:
@@ -86,13 +86,13 @@ def refuse_failures(outcome: Outcome) -> None:
         )
 
 
-def _refuse_wrong_settings(asked: Iterable[Cell], workspace: Workspace) -> None:
+def _refuse_wrong_settings(asked: Iterable[Cell], index: Index) -> None:
     """Raises InputError for an arm that asks for what its backbone does not have."""
-    for (arm, _), spec in {(cell.arm, cell.spec.dataset): cell.spec for cell in asked}.items():
+    for cell in asked:
         try:
-            complete(spec, workspace)
+            index.complete(cell.spec)
         except UsageError as error:
-            raise InputError(f"arm '{arm}': {error.message}", remedy=error.remedy) from None
+            raise InputError(f"arm '{cell.arm}': {error.message}", remedy=error.remedy) from None
         except L2aCoError:
             continue  # what is not there, or damaged, is the matter of its cells alone
 
@@ -136,11 +136,11 @@ class Index:
         write_json(self._folder / f"{self._key(cell)}.json", run.id)
 
     def _key(self, cell: Cell) -> str:
-        spec, of = self._complete(cell.spec)
+        spec, of = self.complete(cell.spec)
         same: Any = {"device": True, "threads": True}
         return stable_hash([FORMAT, spec.model_dump(mode="json", exclude=same), *of], 32)
 
-    def _complete(self, spec: TrainSpec) -> tuple[TrainSpec, list[Any]]:
+    def complete(self, spec: TrainSpec) -> tuple[TrainSpec, list[Any]]:
         """The spec with its choices made, and hashes of the data and the stores: read once for all splits of an arm."""
         of_split = {"seed": spec.seed, "split": spec.split}
         key = spec.model_dump_json(exclude={*of_split})
