@@ -191,7 +191,5 @@ def _gap(first: _Model, second: _Model) -> Difference | None:
 
 
 def _measurable(table: pl.DataFrame) -> tuple[Rows, np.ndarray]:
-    import polars as pl
-
-    numbered = table.with_columns(pl.col("group").rank("dense").cast(pl.Int64) - 1)
-    return Rows(*(numbered[name].to_numpy() for name in Rows.__dataclass_fields__)), table["prediction"].to_numpy()
+    rows = Rows(*(table[name].to_numpy() for name in Rows.__dataclass_fields__))
+    return rows.numbered(), table["prediction"].to_numpy()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2aco.bench.outside import TRIPLE, Names, read_predictions
 from l2aco.bench.rows import Rows
-from l2aco.bench.statistics import MEASURES, UNDEFINED, Difference, difference, resampled
+from l2aco.bench.statistics import FEWEST_GROUPS, MEASURES, UNDEFINED, Difference, difference, resampled
 from l2aco.entities import EntityIndex, EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.runs.evaluate import warnings_of
-from l2aco.runs.pairs import read_pairs
 from l2aco.runs.run import Run, open_run
 from l2aco.workspace import Workspace
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 FILES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
-PREDICTED = ("probability", "prediction", "predicted", "calibrated", "y_pred")
-"""Columns of a file that may hold what it predicts, the first that is there."""
-TRIPLE = ["drug_a", "drug_b", "cell_line"]
 
 
 @dataclass(frozen=True)
@@ -82,9 +79,8 @@ def compare(first: str, second: str, workspace: Workspace) -> Comparison:
     found = _compared(names, tables, _of_run(known, "label", "score"))
     called = {entity.key: entity.name for kind in EntityKind for entity in known.entities(kind)}
     lines, rows = ([_named(row, called) for row in part] for part in (found.lines, found.rows))
-    return replace(
-        found, lines=lines, rows=rows, warnings=tuple(warnings_of(*(run for run in runs if run is not None)))
-    )
+    warnings = warnings_of(*(run for run in runs if run is not None))
+    return replace(found, lines=lines, rows=rows, warnings=(*warnings, *found.warnings))
 
 
 def _named(row: dict[str, Any], called: dict[tuple[str, str], str]) -> dict[str, Any]:
@@ -99,33 +95,13 @@ def _of_run(run: Run, *columns: str) -> pl.DataFrame:
 
 
 def _of_file(path: Path, run: Run) -> pl.DataFrame:
-    """The triples of a file by the run's ids, with what it predicts."""
-    import polars as pl
-
-    pairs = read_pairs(path)
-    column = next((name for name in PREDICTED if pairs and name in pairs[0].more), None)
-    if column is None:
-        raise InputError(f"has no column of predictions ({', '.join(PREDICTED)})", where=path)
-    drugs, lines = (EntityIndex(kind, run.entities(kind)) for kind in EntityKind)
-    found: dict[tuple[str, str, str], float] = {}
-    for pair in pairs:
-        one, other = sorted(drugs.resolve(name).id for name in (pair.drug_a, pair.drug_b))
-        triple = (one, other, lines.resolve(pair.cell_line).id)
-        if triple in found:
-            raise InputError("the same triple stands there twice", where=pair.where, remedy="Keep one of the rows.")
-        found[triple] = _number(pair.more[column], column, pair.where)
-    rows = [(*sorted(triple[:2]), triple[2], value) for triple, value in found.items()]
-    return pl.DataFrame(rows, schema=[*TRIPLE, "probability"], orient="row")
-
-
-def _number(text: str, column: str, where: str | None) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not np.isfinite(value):
-        raise InputError(f"column '{column}' holds '{text}', which is no finite number", where=where)
-    return value
+    """The triples of a file by the run's ids, with what it predicts; of several splits those of the run's."""
+    names = Names(*(EntityIndex(kind, run.entities(kind)) for kind in EntityKind))
+    table = read_predictions(path, names)
+    for name, value in (("seed", run.spec.split.seed), ("fold", run.spec.split.fold)):
+        if name in table.columns:
+            table = table.filter(table[name] == value)
+    return table.select([*TRIPLE, "probability"])
 
 
 def _compared(names: list[str], tables: list[pl.DataFrame], measured: pl.DataFrame) -> Comparison:
@@ -165,6 +141,9 @@ def _compared(names: list[str], tables: list[pl.DataFrame], measured: pl.DataFra
         _by_line(both, rows, values),
         _most_different(both, values),
         {name: UNDEFINED[name] for name, (*_, gap) in measures.items() if np.isnan(gap.p)},
+        (f"They share {rows.groups} cell lines: of so few no interval can be trusted.",)
+        if rows.groups < FEWEST_GROUPS
+        else (),
     )
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import numpy as np
+
+from l2aco.bench.outside import brought
 from l2aco.bench.suite import Budget, Cell, Suite, cells
 from l2aco.data.catalog import open_dataset
 from l2aco.errors import InputError, L2aCoError, PartlyDoneError, UsageError
@@ -30,6 +33,8 @@ class Outcome:
     failed: list[tuple[Cell, str]] = field(default_factory=list)
     unfinished: list[Cell] = field(default_factory=list)
     """Those that were not begun before the budget was spent."""
+    brought: dict[str, dict[tuple[int, int], np.ndarray]] = field(default_factory=dict)
+    """What models from elsewhere say, by arm and by seed and fold."""
 
     @property
     def cells(self) -> int:
@@ -49,6 +54,7 @@ def run_suite(
     index = Index(workspace)
     missing = []
     asked = cells(suite, workspace)
+    outcome.brought = brought(suite, asked, workspace)
     for cell in asked:
         run = index.find(cell)
         if run is None:

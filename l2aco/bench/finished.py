@@ -58,6 +58,8 @@ class Origin(_Written):
     date: str
     commit: str | None
     datasets: dict[str, str]
+    suite: str | None = None
+    """Which of those of its name; None in a report that does not tell."""
 
 
 class Told(_Written):
@@ -77,7 +79,7 @@ class Finished:
     predictions: pl.DataFrame
 
 
-def open_finished(folder: Path) -> Finished:
+def told_of(folder: Path) -> Told:
     """Raises InputError for a folder without a report, MismatchError for one of another version, DamagedError."""
     path = folder / "report.json"
     if not path.is_file():
@@ -91,6 +93,12 @@ def open_finished(folder: Path) -> Finished:
         raise DamagedError(describe_validation(error), where=path, remedy=REMEDY) from None
     if lacking := {table.dataset for table in told.tables} - told.provenance.datasets.keys():
         raise DamagedError(f"tells no hash of {', '.join(sorted(lacking))}", where=path, remedy=REMEDY)
+    return told
+
+
+def open_finished(folder: Path) -> Finished:
+    """Raises what `told_of` raises, and DamagedError for predictions that are not what it tells."""
+    told = told_of(folder)
     return Finished(told, _predictions(folder / "predictions.parquet", told))
 
 

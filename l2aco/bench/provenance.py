@@ -12,14 +12,16 @@ from typing import Any
 
 import l2aco
 from l2aco.bench.execute import Outcome
-from l2aco.files import stable_hash
+from l2aco.files import sha256_file, stable_hash
 from l2aco.runs.environment import describe_machine
+from l2aco.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Provenance:
     """`commit`: of the checkout that ran, with -dirty where it was changed; None where L2aCo was installed. Hashes are
-    of the content: data sets by name, splits by what they are, vectors by their stores."""
+    of the content: data sets by name, splits by what they are, vectors by their stores, predictions from elsewhere by
+    their arms. `suite`: which of those of its name, as `Suite.origin`."""
 
     command: str
     date: str
@@ -28,6 +30,8 @@ class Provenance:
     datasets: dict[str, str]
     splits: dict[str, str]
     vectors: dict[str, str]
+    predictions: dict[str, str]
+    suite: str
 
     def facts(self) -> list[tuple[str, str]]:
         """What and its value, in words; the splits as one hash of them all."""
@@ -38,13 +42,14 @@ class Provenance:
             ("commit", self.commit or "installed, not a checkout"),
             *((f"data set {name}", value) for name, value in self.datasets.items()),
             *((f"vectors of {name}", value) for name, value in self.vectors.items()),
+            *((f"predictions of {name}", value) for name, value in self.predictions.items()),
             (f"{len(self.splits)} splits together", stable_hash(self.splits)),
             ("machine", f"{self.machine['platform']}, {self.machine['cpu_count']} CPU cores"),
             ("versions", f"python {self.machine['python']}, {packages}"),
         ]
 
 
-def provenance(outcome: Outcome, command: str) -> Provenance:
+def provenance(outcome: Outcome, workspace: Workspace, command: str) -> Provenance:
     """Of a suite that has run."""
     datasets, splits, vectors = {}, {}, {}
     for cell, run in outcome.runs:
@@ -58,7 +63,11 @@ def provenance(outcome: Outcome, command: str) -> Provenance:
         datetime.now(UTC).isoformat(timespec="seconds"),
         commit_of(Path(l2aco.__file__).parents[1]),
         describe_machine(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)),
-        *(dict(sorted(found.items())) for found in (datasets, splits, vectors)),
+        dict(sorted(datasets.items())),
+        dict(sorted(splits.items())),
+        dict(sorted(vectors.items())),
+        {arm.name: sha256_file(arm.predictions) for arm in outcome.suite.arms if arm.predictions is not None},
+        outcome.suite.origin(workspace),
     )
 
 

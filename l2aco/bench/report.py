@@ -6,22 +6,24 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l2aco.bench.details import Details, details
 from l2aco.bench.execute import Outcome, describe
-from l2aco.bench.finished import FORMAT
+from l2aco.bench.finished import FORMAT, told_of
 from l2aco.bench.provenance import Provenance, provenance
 from l2aco.bench.scored import Scored, gather
 from l2aco.bench.statistics import DRAWS
+from l2aco.bench.suite import Suite
 from l2aco.bench.table import heading, markdown_text
 from l2aco.bench.tables import coverage_table, differences_table, ranking_table, standings_table, strata_table, where
 from l2aco.bench.trust import trust
 from l2aco.bench.verdict import Standing, Verdict, judge, standings
-from l2aco.errors import InputError
-from l2aco.files import atomic_path, plain, refuse_others, write_json, write_text
+from l2aco.errors import InputError, L2aCoError, UsageError
+from l2aco.files import atomic_path, partial_path, plain, refuse_others, write_json, write_text
 from l2aco.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -67,10 +69,7 @@ class Report:
             lines += [f"**SIMULATED data ({names}): the numbers say nothing of biology.**", ""]
         if self.verdicts:
             lines += ["## Verdicts", "", "What each comparison can resolve, before what it found:", ""]
-            lines += [
-                _item(f"{one.claim.text}: {one.resolves} ({one.dataset}, {one.setting}, {one.splits} splits)")
-                for one in self.verdicts
-            ]
+            lines += [_item(f"{one.claim.text}: {one.resolves} ({one.basis})") for one in self.verdicts]
             lines += ["", *(_item(one.sentence()) for one in self.verdicts), ""]
         lines += ["## Checks", "", *map(_item, self.checks()), ""]
         for one in self.sections:
@@ -209,10 +208,28 @@ class Report:
 WRITTEN = frozenset({"report.html", "report.md", "report.json", "results.csv", "results.tex", "predictions.parquet"})
 
 
-def check_folder(folder: Path) -> None:
-    """Raises UsageError where a report would be written over files of somebody else, or through a link."""
+def check_folder(folder: Path, suite: Suite, workspace: Workspace) -> None:
+    """Raises UsageError where the report of `suite` cannot be written, or would be written over files of somebody else,
+    over the report of another suite of its name, or through a link."""
     ours = (folder / "report.json").is_file() and not folder.is_symlink()
     refuse_others(folder, lambda name: ours and (name in WRITTEN or name.startswith("charts/")), "l2aco bench")
+    there = None
+    with suppress(L2aCoError):  # a damaged one is written anew
+        there = told_of(folder).provenance.suite
+    if there not in (None, suite.origin(workspace)):
+        raise UsageError(
+            "holds the report of another suite of this name",
+            where=folder,
+            remedy='Name another folder (--output), or the suite (name = "..." in its file).',
+        )
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        with partial_path(nearest / "report.json"):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"the report cannot be written: {error.strerror}", where=folder, remedy="Name another folder: --output."
+        ) from None
 
 
 def make_report(outcome: Outcome, workspace: Workspace, command: str) -> Report:
@@ -225,7 +242,7 @@ def make_report(outcome: Outcome, workspace: Workspace, command: str) -> Report:
         outcome,
         [Section(one, standings(one), details(one)) for one in scored],
         judge(outcome.suite, scored),
-        provenance(outcome, command),
+        provenance(outcome, workspace, command),
     )
 
 

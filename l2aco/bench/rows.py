@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -36,6 +36,10 @@ class Rows:
     @property
     def groups(self) -> int:
         return int(self.group.max()) + 1
+
+    def numbered(self) -> Rows:
+        """The same, their groups numbered without gaps: who is in none of the rows is not drawn again."""
+        return replace(self, group=np.unique(self.group, return_inverse=True)[1])
 
     def take(self, at: Array) -> Rows:
         """Some of the rows: their numbers, or a mask (n,)."""

@@ -85,7 +85,7 @@ class Scored:
 
     def _measure(self, measure: str, places: tuple[Place, ...]) -> None:
         """Of all that have finished these splits at once: much of what is counted is the same for all."""
-        rows = self.together(places)
+        rows = self.together(places).numbered()
         arms = [arm for arm, of_place in self.predictions.items() if of_place.keys() >= set(places)]
         drawn = [self.predicted(arm, places) for arm in arms]
         values = MEASURES[measure](rows, np.concatenate(drawn), resampled(rows.groups))
@@ -111,6 +111,9 @@ def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:
         scored.rows[seed, fold] = rows_of(dataset, split)
         for arm, predicted in _of_runs(runs, split).items():
             scored.predictions.setdefault(arm, {})[seed, fold] = predicted
+        for arm, of_place in outcome.brought.items():
+            if (seed, fold) in of_place:
+                scored.predictions.setdefault(arm, {})[seed, fold] = of_place[seed, fold][None]
         naive = {name: known for name, known in predictors_of(dataset, split).items() if name in outcome.suite.naive}
         for name_of_one, probability in predictions(naive, dataset, split).items():
             scored.predictions.setdefault(name_of_one, {})[seed, fold] = probability[None]

@@ -24,6 +24,8 @@ AT_ONCE = 2**13
 """Numbers of a table that is counted from: several such stay in a processor's cache."""
 CONFIDENCE = 0.95
 POWER = 0.8
+FEWEST_GROUPS = 10
+"""Of what is drawn again: an interval from fewer is narrower than it says."""
 
 
 def resampled(groups: int, draws: int = DRAWS, seed: int = 0) -> Array:
@@ -156,9 +158,12 @@ UNDEFINED = {
 
 @dataclass(frozen=True)
 class Difference:
-    """One predictor minus another on the same rows: the value, its interval, its standard error, the share of draws in
-    which it is not above 0, and the smallest true difference that would be found four times of five. NaN is what is
-    not defined."""
+    """One predictor minus another on the same rows: the value, its interval, its standard error, p, and the smallest
+    true difference that would be found four times of five. NaN is what is not defined.
+
+    p, two-sided: twice the share of draws in which it is not above 0, so that it is above 0.05 where the interval
+    reaches down to 0.
+    """
 
     value: float
     low: float
@@ -170,19 +175,19 @@ class Difference:
     def resolution(self) -> float:
         from scipy.stats import norm
 
-        return float((norm.ppf(CONFIDENCE) + norm.ppf(POWER)) * self.error)
+        return float((norm.ppf((1 + CONFIDENCE) / 2) + norm.ppf(POWER)) * self.error)
 
 
 def difference(first: Array, second: Array) -> Difference:
-    """From the measures (1 + draws,) of two predictors on the same draws. One-sided p, by the smoothed share."""
+    """From the measures (1 + draws,) of two predictors on the same draws; p by the smoothed share."""
     gap = first - second
     drawn = gap[1:][np.isfinite(gap[1:])]
     if not len(drawn):
         return Difference(float(gap[0]), *[float("nan")] * 4)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
-    p = (1 + int((drawn <= 0).sum())) / (1 + len(drawn))
-    return Difference(float(gap[0]), float(low), float(high), float(drawn.std()), p)
+    p = 2 * (1 + int((drawn <= 0).sum())) / (1 + len(drawn))
+    return Difference(float(gap[0]), float(low), float(high), float(drawn.std()), min(p, 1.0))
 
 
 def holm(p: Array) -> Array:

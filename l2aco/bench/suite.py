@@ -42,7 +42,7 @@ from l2aco.data.splits.make import num_folds
 from l2aco.data.splits.spec import SplitSpec
 from l2aco.embeddings.embed import store_of_set
 from l2aco.errors import InputError, UnknownNameError, UsageError, in_file
-from l2aco.files import describe_validation, is_name, read_toml
+from l2aco.files import describe_validation, is_name, read_toml, stable_hash
 from l2aco.runs.naive import naive_predictors
 from l2aco.runs.spec import TrainSpec
 from l2aco.strict import Strict
@@ -56,7 +56,10 @@ COLUMNS = ("dataset", "setting", "seed", "fold", "group", "cell_line", "line", "
 
 
 class Arm(Strict):
-    """A model of a suite. `profiles` names profile sets, whose newest store is taken; None leaves it to the spec."""
+    """A model of a suite. `profiles` names profile sets, whose newest store is taken; None leaves it to the spec.
+
+    `predictions`: instead of a spec, a file of what a model from elsewhere says of the test rows (`bench.outside`).
+    """
 
     name: str
     profiles: tuple[str, ...] | None = None
@@ -67,6 +70,13 @@ class Arm(Strict):
     """The folds that it is trained on; None: all."""
     seeds: tuple[int, ...] | None = None
     spec: dict[str, Any] = Field(default_factory=dict)
+    predictions: Path | None = None
+
+    @model_validator(mode="after")
+    def _trained_or_brought(self) -> Self:
+        if self.predictions is not None and (more := self.model_fields_set - {"name", "predictions"}):
+            raise UsageError(f"arm '{self.name}' has predictions, and so no {', '.join(sorted(more))}")
+        return self
 
 
 class Claim(Strict):
@@ -133,12 +143,28 @@ class Suite(Strict):
     spec: dict[str, Any] = Field(default_factory=dict)
     arms: tuple[Arm, ...] = Field(min_length=1)
     claims: tuple[Claim, ...] = ()
+    _file: Path | None = None
+
+    def origin(self, workspace: Workspace) -> str:
+        """Which of the suites of this name it is: the path of its file in the workspace, a hash of one elsewhere, or
+        that it is shipped."""
+        if self._file is None or self._file.is_relative_to(bundled("benchmarks/suites")):
+            return "shipped"
+        file, root = self._file.resolve(), workspace.root.resolve()
+        return str(file.relative_to(root)) if file.is_relative_to(root) else stable_hash(str(file), 16)
 
     @model_validator(mode="after")
     def _names_lead_somewhere(self) -> Self:
         if not is_name(self.name):
             raise UsageError(f"'{self.name}' cannot be the name of a suite: it names the folder of its report")
         names = [arm.name for arm in self.arms]
+        brought = [arm.name for arm in self.arms if arm.predictions is not None]
+        if brought and (len(self.dataset) > 1 or len(self.settings) > 1 or len(self.shots) > 1):
+            raise UsageError(f"predictions, as of '{brought[0]}', are of one data set and one setting")
+        if len(brought) == len(names):
+            raise UsageError(
+                "no arm is trained", remedy="Add one: its splits are those of which predictions are judged."
+            )
         for what, values in (
             ("dataset", self.dataset),
             ("settings", self.settings),
@@ -202,7 +228,7 @@ def load_suite(name: str, **changes: Any) -> Suite:
         if "models" in values:
             values |= _OfModels.model_validate(values).spelled_out()
             del values["models"]
-        return Suite.model_validate(values)
+        return _beside(path, Suite.model_validate(values))
     except ValidationError as error:
         raise InputError(describe_validation(error), where=path) from None
     except UsageError as error:
@@ -212,12 +238,23 @@ def load_suite(name: str, **changes: Any) -> Suite:
         raise in_file(error, path) from None
 
 
+def _beside(path: Path, suite: Suite) -> Suite:
+    """The suite of this file; its predictions lie where it says, seen from its own folder."""
+    arms = [
+        arm.model_copy(update={"predictions": path.parent / arm.predictions}) if arm.predictions else arm
+        for arm in suite.arms
+    ]
+    found = suite.model_copy(update={"arms": tuple(arms)})
+    found._file = path
+    return found
+
+
 def cells(suite: Suite, workspace: Workspace) -> list[Cell]:
     """Every run of the suite, those of a split together. Raises what unknown names, stores and spec values raise."""
     from l2aco.data.catalog import open_or_simulate
 
     found: list[Cell] = []
-    arms = [(arm, _values(arm, suite.spec, workspace)) for arm in suite.arms]
+    arms = [(arm, _values(arm, suite.spec, workspace)) for arm in suite.arms if arm.predictions is None]
     for dataset in suite.dataset:
         opened = open_or_simulate(dataset, workspace)
         for split in _splits(suite):

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from l2aco.bench.scored import Scored
-from l2aco.bench.statistics import CONFIDENCE, MEASURES, UNDEFINED, Difference, difference, holm
+from l2aco.bench.scored import Place, Scored
+from l2aco.bench.statistics import CONFIDENCE, FEWEST_GROUPS, MEASURES, UNDEFINED, Difference, difference, holm
 from l2aco.bench.suite import Claim, Suite
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -39,12 +39,15 @@ class Standing:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim on one data set and setting, with what it rests on. `over`: the differences to every rival."""
+    """A claim on one data set and setting, with what it rests on. `drawn`: how many cell lines, or drugs, are drawn
+    again, in words; `caution`: what makes that doubtful, or nothing. `over`: the differences to every rival."""
 
     claim: Claim
     dataset: str
     setting: str
     splits: int
+    drawn: str
+    caution: str
     over: dict[str, Difference]
     p: float
     """Of the claim as a whole (the largest of its rivals'), after Holm's correction for all claims of the suite."""
@@ -73,20 +76,25 @@ class Verdict:
         """`resolution` in words."""
         return "nothing" if self.undefined else f"{self.resolution:.3f} {TITLES[self.claim.measure]}"
 
+    @property
+    def basis(self) -> str:
+        """What it rests on, in words."""
+        return f"{self.dataset}, {self.setting}, {self.splits} split{'s' * (self.splits > 1)}, {self.drawn}"
+
     def sentence(self) -> str:
         """The verdict in words."""
         said = f"Yes: {self.claim.text}" if self.holds else f"No evidence that {self.claim.text}"
-        more = "" if self.undefined else f"; this comparison resolves {self.resolution:.3f}"
-        return f"{said}. {self.finding()[:-1]}{more}."
+        more = "" if self.undefined else f" This comparison resolves {self.resolution:.3f} ({self.basis})."
+        return f"{said}. {self.finding()}{more}"
 
     def finding(self) -> str:
-        """What was measured, in words."""
+        """What was measured, in words, and what makes it doubtful."""
         found, rival = self.over[self.hardest], self.hardest
-        what = f"{TITLES[self.claim.measure]} of {self.claim.arm} on {self.dataset}, {self.setting}"
+        what = f"{TITLES[self.claim.measure]} of {self.claim.arm}"
         size = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}] over {rival}, its hardest rival"
         if self.undefined:
-            return f"{what} is undefined: {UNDEFINED[self.claim.measure]}."
-        return f"{what}: {size} (p = {self.p:.3g})."
+            return f"{what} is undefined ({self.basis}): {UNDEFINED[self.claim.measure]}."
+        return f"{what}: {size} (p = {self.p:.3g}).{self.caution}"
 
 
 def measures_of(scored: Scored) -> list[str]:
@@ -133,4 +141,14 @@ def _of_scored(suite: Suite, scored: Scored) -> Iterator[Verdict]:
             ours, *theirs = (scored.measured(claim.measure, arm, places) for arm in (claim.arm, *claim.over))
             over = {rival: difference(ours, values) for rival, values in zip(claim.over, theirs, strict=True)}
             p = float(np.max([item.p for item in over.values()]))  # undefined where one of them is
-            yield Verdict(claim, scored.dataset, scored.setting, len(places), over, p)
+            drawn, caution = _drawn(scored, places)
+            yield Verdict(claim, scored.dataset, scored.setting, len(places), drawn, caution, over, p)
+
+
+def _drawn(scored: Scored, places: Sequence[Place]) -> tuple[str, str]:
+    """How many of what are drawn again, in words, and a caution where these or the splits are few."""
+    rows = scored.together(places)
+    what = "cell lines" if np.array_equal(rows.group, rows.line) else "drugs"
+    count = rows.numbered().groups
+    few = f" Of {count} {what} no interval can be trusted." if count < FEWEST_GROUPS else ""
+    return f"{count} {what}", few + (" It is one split: others may say otherwise." if len(places) == 1 else "")

@@ -53,7 +53,7 @@ def run(
 
     pool = partial(ray_pool, address=address) if executor == "ray" else None
     folder = out or shell.workspace.bench / asked.name
-    check_folder(folder)
+    check_folder(folder, asked, shell.workspace)
     outcome = run_suite(asked, shell.workspace, shell, jobs=jobs, pool=pool)
     changed = [word for name in dataset or () for word in ("--dataset", name)]
     changed += [word for number in seed or () for word in ("--seed", str(number))]

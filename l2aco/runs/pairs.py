@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 from l2aco.columns import repeated
 from l2aco.data.sources.table import FITS, ROLES
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UnknownNameError, UsageError
-from l2aco.runs.newcomers import Acquaintances
 from l2aco.tables import read_raw
 
 COLUMNS = ("drug_a", "drug_b", "cell_line")
@@ -73,7 +73,14 @@ def read_pairs(path: Path) -> list[Pair]:
     ]
 
 
-def resolve_pairs(pairs: Sequence[Pair], acquaintances: Acquaintances) -> list[tuple[Entity, Entity, Entity]]:
+class Resolver(Protocol):
+    """Who knows drugs and cell lines by name."""
+
+    def resolve(self, kind: EntityKind, name: str) -> Entity:
+        """Raises UnknownNameError or InputError."""
+
+
+def resolve_pairs(pairs: Sequence[Pair], acquaintances: Resolver) -> list[tuple[Entity, Entity, Entity]]:
     """Both drugs and the cell line of every pair; raises InputError with the line and the nearest names."""
     resolve = cache(acquaintances.resolve)
     found: list[tuple[Entity, Entity, Entity]] = []

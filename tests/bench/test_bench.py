@@ -366,3 +366,94 @@ def test_a_damaged_run_is_trained_again(cli: Any, suite: Path, workspace: Worksp
     (list_runs(workspace)[0].path / "predictions.parquet").write_text("garbage")
     after = json.loads(cli("bench", "run", str(suite), "--json").stdout)
     assert after["tables"] == before["tables"]
+
+
+def _theirs(run: Any, **more: Any) -> pl.DataFrame:
+    """What a model from elsewhere might send: other names, the drugs the other way round."""
+    table = run.predictions("test").with_columns(fold=pl.lit(run.spec.split.fold), **more)
+    return table.select("fold", *more, drug_a="drug_b", drug_b="drug_a", cell="cell_line", prediction="probability")
+
+
+def _suite_with(theirs: str) -> str:
+    arm = f'[[arms]]\nname = "theirs"\npredictions = "{theirs}"\n\n'
+    claim = '\n[[claims]]\ntext = "theirs is better"\narm = "theirs"\nover = ["nothing", "pair mean"]\n'
+    return SUITE.replace("[[claims]]", f"{arm}[[claims]]", 1) + claim
+
+
+def test_somebody_elses_predictions_stand_in_the_report(cli: Any, suite: Path, workspace: Workspace) -> None:
+    """Those of `panel`, on one of two splits: the same figures, a verdict of their own, and a place on the board."""
+    cli("bench", "run", str(suite))
+    (run,) = (run for run in list_runs(workspace) if _of_panel(run) and run.spec.split.fold == 1)
+    _theirs(run).sample(fraction=1.0, shuffle=True, seed=1).write_csv(workspace.root / "theirs.csv")
+    suite.write_text(_suite_with("theirs.csv"))
+    report = json.loads(cli("bench", "run", str(suite), "--json").stdout)
+    rows = {row["model"]: row for row in report["tables"][0]["rows"]}
+    assert (rows["theirs"]["splits"], rows["panel"]["splits"]) == (1, 2)
+    verdict = next(verdict for verdict in report["verdicts"] if verdict["claim"] == "theirs is better")
+    assert verdict["splits"] == 1 and "It is one split: others may say otherwise." in verdict["sentence"]
+    assert [line for line in report["checks"] if "theirs = panel" in line or "panel = theirs" in line]
+    assert len(report["provenance"]["predictions"]["theirs"]) == 64
+    assert "theirs" in cli("bench", "board", str(workspace.bench / "small")).stdout
+
+
+def _of_panel(run: Any) -> bool:
+    return bool(run.spec.store) and run.spec.align.vectors == "profiles"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda table: table.tail(-3), "says nothing of 3 of the"),
+        (lambda table: table.with_columns(fold=7), "says nothing of any test row"),
+        (lambda table: table.with_columns(fold=pl.lit("first")), "which is no finite number"),
+        (lambda table: table.with_columns(cell=pl.lit("NOBODY-7")), "theirs.csv:2"),
+        (lambda table: pl.concat([table, table.head(1)]), "twice"),
+    ],
+)
+def test_wrong_predictions_are_refused_before_anything_is_trained(
+    cli: Any, suite: Path, workspace: Workspace, change: Any, words: str
+) -> None:
+    cli("bench", "run", str(suite))
+    (run,) = (run for run in list_runs(workspace) if _of_panel(run) and run.spec.split.fold == 1)
+    change(_theirs(run)).write_csv(workspace.root / "theirs.csv")
+    more = '[[arms]]\nname = "more"\nspec.config = {knowledge = "none", draws = 3}\n\n'
+    suite.write_text(_suite_with("theirs.csv").replace("[[claims]]", f"{more}[[claims]]", 1))
+    before = len(list_runs(workspace))
+    assert words in cli("bench", "run", str(suite), code=1).stderr.replace("\n", " ")
+    assert len(list_runs(workspace)) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("predictions =", 'profiles = ["reference"]\npredictions =', "has predictions, and so no profiles"),
+        ('dataset = ["demo"]', 'dataset = ["demo", "oneil"]', "one data set and one setting"),
+    ],
+)
+def test_an_arm_is_trained_or_brought(suite: Path, old: str, new: str, words: str) -> None:
+    suite.write_text(_suite_with("theirs.csv").replace(old, new))
+    with pytest.raises(InputError, match=words):
+        load_suite(str(suite))
+
+
+def test_another_suite_of_the_same_name_replaces_no_report(cli: Any, suite: Path, workspace: Workspace) -> None:
+    cli("bench", "run", str(suite))
+    before = (workspace.bench / "small" / "results.csv").read_bytes()
+    other = workspace.root / "other" / "small.toml"
+    other.parent.mkdir()
+    other.write_text(SUITE.replace("folds = 2", "folds = 3"))
+    runs = len(list_runs(workspace))
+    assert "another suite of this name" in cli("bench", "run", str(other), code=2).stderr
+    assert (workspace.bench / "small" / "results.csv").read_bytes() == before and len(list_runs(workspace)) == runs
+    suite.write_text(SUITE.replace("A small one", "The same, changed"))
+    assert "The same, changed" in cli("bench", "run", str(suite), "--json").stdout
+
+
+@pytest.mark.parametrize("where", ["a file", "a file/below"])
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_trained(
+    cli: Any, suite: Path, workspace: Workspace, where: str
+) -> None:
+    (workspace.root / "a file").write_text("mine")
+    said = cli("bench", "run", str(suite), "--output", str(workspace.root / where), code=2).stderr
+    assert "--output" in said and not list_runs(workspace)
+    assert (workspace.root / "a file").read_text() == "mine"

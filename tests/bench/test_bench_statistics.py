@@ -106,6 +106,24 @@ def test_resampled_is_the_same_for_the_same_seed() -> None:
     assert (resampled(9)[1:].sum(axis=1) == 9).all()
 
 
+@given(st.integers(0, 10_000), st.floats(-1, 4))
+def test_what_is_claimed_has_an_interval_above_zero(seed: int, gain: float) -> None:
+    drawn = np.random.default_rng(seed).normal(gain, 1.0, 501)
+    found = difference(drawn, np.zeros(501))
+    assert found.low > 0 if found.p <= 0.05 else found.low < 0.5
+    assert 0 < found.p <= 1
+
+
+def test_who_is_not_tested_is_not_drawn() -> None:
+    """Lines of the data set that no split here holds change no interval."""
+    rows = rows_of(6)
+    apart = replace(rows, group=7 * rows.group + 3)
+    assert apart.groups == 7 * rows.groups - 3 and apart.numbered().groups == rows.groups
+    for measure in (auroc, pair_correlation):
+        one, other = (measure(part, guesses(rows, 6), resampled(8, 50)) for part in (rows, apart.numbered()))
+        assert np.array_equal(one, other, equal_nan=True)
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_holm_is_between_the_p_and_bonferroni(p: list[float]) -> None:
     found = holm(np.array(p))
