@@ -101,7 +101,7 @@ def test_many_profiles_overnight(cli, workspace):
 
 def test_a_result_with_its_uncertainty(cli, workspace):
     ((_, found),) = followed("uncertainty", cli)
-    yes, no = (line for line in found.stdout.splitlines() if "this comparison resolves" in line)
+    yes, no = (line for line in found.stdout.splitlines() if "This comparison resolves" in line)
     assert yes.startswith("Yes: the panel helps on unseen cell lines.")
     assert no.startswith("No evidence that a panel of somebody else helps.")
     assert (workspace.bench / "panel" / "report.html").exists()
