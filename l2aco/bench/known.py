@@ -58,7 +58,8 @@ class Map:
 
 @dataclass(frozen=True)
 class Known:
-    """Of one data set. `coverage`: (store, kind, entities with a vector, entities, different vectors)."""
+    """Of one data set. `coverage`: (store, kind, entities with a vector, entities, different vectors), of those that
+    stand in triples."""
 
     knowledge: list[Knowledge]
     classes: list[str]
@@ -79,8 +80,10 @@ def known_of(dataset: DataSet, stores: Iterable[str], workspace: Workspace) -> K
             ("drug", one.drug_vectors, one.drug_mask, classes),
         ):
             entities = dataset.cell_lines if kind == "cell line" else dataset.drugs
-            different = len(np.unique(np.nan_to_num(vectors[mask], nan=np.inf), axis=0))
-            coverage.append((one.store, kind, int(mask.sum()), len(mask), different))
+            measured = dataset.measured(EntityKind.cell_line if kind == "cell line" else EntityKind.drug)
+            has = mask & measured
+            different = len(np.unique(np.nan_to_num(vectors[has], nan=np.inf), axis=0))
+            coverage.append((one.store, kind, int(has.sum()), int(measured.sum()), different))
             if (values := _different(vectors[mask], one.columns)).shape[1] > 1:
                 x, y = _plane(values).T.tolist()
                 names = [entity.name for entity, known in zip(entities, mask, strict=True) if known]

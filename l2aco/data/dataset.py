@@ -117,6 +117,12 @@ class DataSet(Shown):
         """`drugs` or `cell_lines`."""
         return self._entities[0 if kind is EntityKind.drug else 1]
 
+    def measured(self, kind: EntityKind) -> np.ndarray[Any, Any]:
+        """bool (Nd,) or (Nc,): who of `entities` stands in a triple; a source may know of others."""
+        triples = self.triples
+        rows = triples.cell_line if kind is EntityKind.cell_line else np.append(triples.drug_a, triples.drug_b)
+        return np.bincount(rows, minlength=len(self.entities(kind))) > 0
+
     @cached_property
     def triples(self) -> Triples:
         import polars as pl
