@@ -91,14 +91,17 @@ class _Model:
         return frozenset(self.rows.select("seed", "fold").unique().iter_rows())
 
     def repeats(self, other: _Model) -> bool:
-        """Whether both are the same, on some splits at least."""
-        return (self.suite, self.name) == (other.suite, other.name) and not self.splits.isdisjoint(other.splits)
+        """Whether both are the same, on some splits at least: of one suite, or with the same predictions in another."""
+        if self.name != other.name or self.splits.isdisjoint(other.splits):
+            return False
+        both = self.rows.join(other.rows.select(*ROW, other="prediction"), on=ROW)
+        return self.suite == other.suite or both["prediction"].equals(both["other"].alias("prediction"))
 
 
 def boards(folders: Sequence[Path]) -> list[Board]:
     """From the folders of finished suites. Controls that are drawn several times are no candidates and left out. What
-    several suites of a name hold (and a naive predictor, which is the same in all) on splits that they share stands
-    once, with the most splits. The best is one of those with the most splits; models that share none with it have a
+    several suites of a name hold on splits that they share, or several suites with the same predictions, stands once,
+    with the most splits. The best is one of those with the most splits; models that share none with it have a
     board of their own.
 
     Raises InputError for a folder without a report, MismatchError for one of another version, DamagedError.

@@ -75,7 +75,7 @@ def run_suite(
             else:
                 outcome.failed.append((cell, result.message))
                 progress.say(f"{describe(cell)} failed: {result.message}")
-            advance(1, describe(cell))
+            advance(1, f"done: {describe(cell)}")
     outcome.unfinished = [cell for number, cell in enumerate(missing) if number not in done]
     order = {describe(cell): at for at, cell in enumerate(asked)}
     for found in (outcome.runs, outcome.failed):
