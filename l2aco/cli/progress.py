@@ -59,6 +59,8 @@ class Standing:
 
     def words(self) -> str:
         """Count, time, and then what was said last, cost before all else."""
+        if not (self.total or self.unit or self.done):  # one piece: there is nothing to count or to wait for
+            return self._times()
         whole = f" of {self.total:,} ({self.done / self.total:.0%})" if self.total else ""
         parts = [f"{self.done:,}{whole}", self._times(), self.note]
         now = self._clock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from l2aco.data.features import fit_feature, has_feature, table_in
+from l2aco.data.features.base import Feature
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.files import describe_validation
@@ -62,8 +63,8 @@ def load_inputs(
     train_cells: np.ndarray | None = None,
 ) -> Inputs:
     """What `cls.requires` names, and what `config` makes of those in `cls.uses` that the data set has, fitted on the
-    entities at these rows; no vectors yet. Raises InputError for what is missing, UnknownNameError for a feature that
-    `config` names and nobody knows."""
+    entities at these rows; no vectors yet. Raises InputError for what is missing and for a feature that `config` names
+    and no entity has, UnknownNameError for one that nobody knows."""
     graph = None
     if "graph" in cls.requires:
         graph = dataset.graph
@@ -73,38 +74,60 @@ def load_inputs(
                 where=dataset.name,
                 remedy="`--backbone MLP` needs none; `l2aco data import ... --graph FILE` brings one (docs/data.md).",
             )
+    settings = parse_config(cls, config)
     at_hand = [name for name in cls.uses if has_feature(dataset, name)]
-    chosen = parse_config(cls, config).features(at_hand, lambda name: bool(table_in(dataset, name).mask.any()))
+    chosen = settings.features(at_hand, lambda name: bool(table_in(dataset, name).mask.any()))
     names = (cls.requires - {"graph"}) | chosen
     rows = {EntityKind.drug: train_drugs, EntityKind.cell_line: train_cells}
     fitted = {name: fit_feature(dataset, name, rows) for name in sorted(names)}
+    features = {name: table_in(dataset, name, feature) for name, feature in fitted.items()}
+    for name in (asked for kind in EntityKind for asked in settings.asked(kind)):
+        if name in features and not features[name].mask.any():
+            raise _of_nobody(name, fitted[name], dataset)
     return Inputs(
         drugs=dataset.drugs,
         cell_lines=dataset.cell_lines,
         graph=graph,
-        features={name: table_in(dataset, name, feature) for name, feature in fitted.items()},
+        features=features,
         fitted=fitted,
         train_drugs=train_drugs,
         train_cells=train_cells,
     )
 
 
-def with_vectors(inputs: Inputs, align: AlignSpec, knowledge: Sequence[Knowledge], *, seed: int = 0) -> Inputs:
-    """`inputs` with the profile vectors of its entities out of every store, as `align` wants them.
+def _of_nobody(name: str, feature: Feature, dataset: DataSet) -> InputError:
+    kind = feature.kind.value.replace("_", " ")
+    return InputError(
+        f"none of the {len(dataset.entities(feature.kind)):,} {kind}s has the feature {name}, which is asked for",
+        where=f"the data set {dataset.name}",
+        remedy=f"`l2aco data import` brings it by {feature.brought_by.format(name=name)}; or read something else of a "
+        f"{kind}, such as one_hot.",
+    )
+
+
+def with_vectors(
+    inputs: Inputs,
+    align: AlignSpec,
+    knowledge: Sequence[Knowledge],
+    *,
+    seed: int = 0,
+    kinds: Collection[EntityKind] = tuple(EntityKind),
+) -> Inputs:
+    """`inputs` with the profile vectors of its entities of these kinds out of every store, as `align` wants them.
 
     A store that knows none of a kind brings none of that kind. Raises InputError for vectors that are not finite.
     """
     drugs, lines = (
         {
             known.store: prepare_vectors(
-                entities, values(known), mask(known), align, seed=seed, train=train, columns=known.columns
+                inputs.entities(kind), values(known), mask(known), align, seed=seed, train=train, columns=known.columns
             )
             for known in knowledge
-            if mask(known).any()
+            if kind in kinds and mask(known).any()
         }
-        for entities, values, mask, train in (
-            (inputs.drugs, attrgetter("drug_vectors"), attrgetter("drug_mask"), inputs.train_drugs),
-            (inputs.cell_lines, attrgetter("cell_vectors"), attrgetter("cell_mask"), inputs.train_cells),
+        for kind, values, mask, train in (
+            (EntityKind.drug, attrgetter("drug_vectors"), attrgetter("drug_mask"), inputs.train_drugs),
+            (EntityKind.cell_line, attrgetter("cell_vectors"), attrgetter("cell_mask"), inputs.train_cells),
         )
     )
     return replace(inputs, drug_vectors=drugs, cell_vectors=lines)

@@ -54,6 +54,8 @@ class Backbone(nn.Module, ABC):
     uses: ClassVar[frozenset[str]] = frozenset()
     """Names of features that are read where the data set has them."""
     citation: ClassVar[str] = ""
+    unread: ClassVar[str] = "it knows them by their ids alone"
+    """What becomes of entities of which nothing is read, in words."""
     recipe: ClassVar[Recipe] = Recipe(batch_size=128)
     """How it is trained where nothing else is asked for."""
     recipe_faithful: ClassVar[Recipe | None] = None

@@ -14,7 +14,6 @@ from pydantic import Field
 
 from l2aco.data.features.table import FeatureTable
 from l2aco.data.triples import Triples
-from l2aco.errors import InputError
 from l2aco.files import part_of, under
 from l2aco.models.config import CELL_FEATURES, BackboneConfig, FeaturesConfig
 from l2aco.models.estimator import Array, Estimator
@@ -54,6 +53,7 @@ class Classical(Estimator):
     """A predictor of scikit-learn that learns from one row of columns a triple, and is fitted again to take rows up."""
 
     Config: ClassVar[type[BackboneConfig]] = ClassicalConfig
+    unread: ClassVar[str] = "it takes the average of the others for them"
     uses: ClassVar[frozenset[str]] = frozenset({*CELL_FEATURES, *ClassicalConfig.usual_drugs})
 
     inputs: Inputs
@@ -89,12 +89,6 @@ class Classical(Estimator):
 
     def _learned(self) -> Self:
         rows = self.rows
-        if len(np.unique(rows.label)) < 2:
-            which = "positive" if rows.label.any() else "negative"
-            raise InputError(
-                f"all {len(rows.label):,} training rows are {which}: there is nothing to tell apart",
-                remedy="Choose another fold or setting, or another label rule when importing the data set.",
-            )
         x = self._columns(rows.a, rows.b, rows.c)
         return replace(self, learned=self.learn(x, rows.label, self.config, self.seed))
 

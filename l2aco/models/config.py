@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, field_validator, model_validator
 
+from l2aco.entities import EntityKind
 from l2aco.strict import Strict
 
 
@@ -34,15 +35,31 @@ class BackboneConfig(Strict):
         that these settings name. `known` says of which of `uses` anything is known of anybody."""
         return frozenset(uses)
 
+    def sees(self, kind: EntityKind) -> bool:
+        """Whether features or vectors of a kind are read at all, where there are any."""
+        return True
+
+    def usual(self, kind: EntityKind) -> tuple[str, ...]:
+        """The sources of a kind of which the first that is known of anybody is read, where none is asked for."""
+        return ()
+
+    def asked(self, kind: EntityKind) -> tuple[str, ...]:
+        """The sources of a kind that are asked for by name."""
+        return ()
+
+    def vectors_of(self, kind: EntityKind) -> bool:
+        """Whether profile vectors of a kind are read apart from alignment and fusion."""
+        return not OF_STORES.isdisjoint(self.asked(kind))
+
     @property
     def reads_vectors(self) -> bool:
-        """Whether profile vectors are read apart from alignment and fusion."""
-        return False
+        """Whether those of any kind are."""
+        return any(self.vectors_of(kind) for kind in EntityKind)
 
     @property
     def reads_panel(self) -> bool:
         """Whether numbers of a panel are among them."""
-        return False
+        return any(PANEL in self.asked(kind) for kind in EntityKind)
 
 
 CELL_FEATURES = ("expression", "cell_proteins", "tissue")
@@ -50,7 +67,8 @@ CELL_FEATURES = ("expression", "cell_proteins", "tissue")
 DRUG_FEATURES = ("descriptors",)
 """The same of drugs; where a backbone says nothing else."""
 PROFILE, PANEL, ONE_HOT = "profile", "panel", "one_hot"
-OF_NO_TABLE = frozenset({PROFILE, PANEL, ONE_HOT})
+OF_STORES = frozenset({PROFILE, PANEL})
+OF_NO_TABLE = OF_STORES | {ONE_HOT}
 """What is read of an entity apart from features of the data set."""
 
 
@@ -78,25 +96,19 @@ class FeatureConfig(BackboneConfig):
 
     def features(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
         at_hand = frozenset(uses)
-        source = self.of_cells(lambda name: name in at_hand and known(name))
-        return (at_hand - {*CELL_FEATURES}) | ({*sources(source)} - OF_NO_TABLE)
+        usual = {name for kind in EntityKind for name in self.usual(kind)}
+        chosen = {name for kind in EntityKind for name in self.read(kind, lambda name: name in at_hand and known(name))}
+        return (at_hand - usual) | (chosen - OF_NO_TABLE)
 
-    def of_cells(self, known: Callable[[str], bool]) -> str:
-        """What `cell_features` stands for where `known` says of which features anything is known."""
-        return _chosen(self.cell_features, CELL_FEATURES, known)
+    def read(self, kind: EntityKind, known: Callable[[str], bool]) -> tuple[str, ...]:
+        """The sources that are read of a kind where `known` says of which features anything is known."""
+        return self.asked(kind) or (next(filter(known, self.usual(kind)), ONE_HOT),)
 
-    @property
-    def read(self) -> frozenset[str]:
-        """The names of all sources that are read."""
-        return frozenset(sources(self.cell_features))
+    def usual(self, kind: EntityKind) -> tuple[str, ...]:
+        return CELL_FEATURES if kind is EntityKind.cell_line else ()
 
-    @property
-    def reads_vectors(self) -> bool:
-        return not self.read.isdisjoint({PROFILE, PANEL})
-
-    @property
-    def reads_panel(self) -> bool:
-        return PANEL in self.read
+    def asked(self, kind: EntityKind) -> tuple[str, ...]:
+        return _named(self.cell_features) if kind is EntityKind.cell_line else ()
 
 
 class FeaturesConfig(FeatureConfig):
@@ -108,19 +120,12 @@ class FeaturesConfig(FeatureConfig):
     it is known of any drug, else one_hot."""
     usual_drugs: ClassVar[tuple[str, ...]] = DRUG_FEATURES
 
-    def features(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
-        at_hand = frozenset(uses)
-        source = self.of_drugs(lambda name: name in at_hand and known(name))
-        return (super().features(at_hand, known) - {*self.usual_drugs}) | ({*sources(source)} - OF_NO_TABLE)
+    def usual(self, kind: EntityKind) -> tuple[str, ...]:
+        return self.usual_drugs if kind is EntityKind.drug else super().usual(kind)
 
-    def of_drugs(self, known: Callable[[str], bool]) -> str:
-        """What `drug_features` stands for."""
-        return _chosen(self.drug_features, self.usual_drugs, known)
-
-    @property
-    def read(self) -> frozenset[str]:
-        return super().read | {*sources(self.drug_features)}
+    def asked(self, kind: EntityKind) -> tuple[str, ...]:
+        return _named(self.drug_features) if kind is EntityKind.drug else super().asked(kind)
 
 
-def _chosen(named: str, usual: Iterable[str], known: Callable[[str], bool]) -> str:
-    return named if named != "auto" else next((name for name in usual if known(name)), ONE_HOT)
+def _named(setting: str) -> tuple[str, ...]:
+    return () if setting == "auto" else tuple(sources(setting))

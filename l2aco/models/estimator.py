@@ -44,6 +44,7 @@ class Estimator(ABC):
     requires: ClassVar[frozenset[str]] = frozenset()
     uses: ClassVar[frozenset[str]] = frozenset()
     citation: ClassVar[str] = ""
+    unread: ClassVar[str] = "it knows them by their ids alone"
 
     @classmethod
     def defaults_for(cls, setting: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -93,16 +93,17 @@ class Reading:
 
 def cell_reading(inputs: Inputs, config: FeatureConfig, *, unit: bool = False) -> Reading:
     """What `config.cell_features` says of the cell lines of a model's inputs."""
-    return Reading.fit(inputs, EntityKind.cell_line, config.of_cells(_known(inputs)), unit=unit)
+    return _reading(inputs, config, EntityKind.cell_line, unit=unit)
 
 
 def drug_reading(inputs: Inputs, config: FeaturesConfig) -> Reading:
     """What `config.drug_features` says of the drugs of a model's inputs."""
-    return Reading.fit(inputs, EntityKind.drug, config.of_drugs(_known(inputs)))
+    return _reading(inputs, config, EntityKind.drug)
 
 
-def _known(inputs: Inputs) -> Callable[[str], bool]:
-    return {name for name, table in inputs.features.items() if table.mask.any()}.__contains__
+def _reading(inputs: Inputs, config: FeatureConfig, kind: EntityKind, *, unit: bool = False) -> Reading:
+    known = {name for name, table in inputs.features.items() if table.mask.any()}
+    return Reading.fit(inputs, kind, "+".join(config.read(kind, known.__contains__)), unit=unit)
 
 
 def _of_vectors(kind: EntityKind, vectors: Mapping[str, Vectors], *, numbers: bool) -> FeatureTable:

@@ -32,6 +32,7 @@ class WrappedModule(Backbone):
     """What `wrap_module` fills in."""
 
     encodes_all = False
+    unread = "it is given zeros, or no atoms, of them"
     drug_feature: ClassVar[str]
     cell_feature: ClassVar[str]
     make: ClassVar[Make]

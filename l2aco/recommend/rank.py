@@ -30,7 +30,7 @@ from l2aco.recommend.recommendation import RankedPair, Recommendation
 from l2aco.recommend.record import Record
 from l2aco.recommend.told import Told, vectors_told
 from l2aco.recommend.trust import abstains, margin
-from l2aco.runs.measured import held_out_rows, read_measured
+from l2aco.runs.measured import check_takes_up, held_out_rows, read_measured
 from l2aco.runs.newcomers import Acquaintances, describe_newcomer
 from l2aco.runs.run import Run, open_run
 
@@ -291,6 +291,8 @@ def open_desk(
     progress: Progress = Silent(),
 ) -> Desk:
     """Everybody that is asked for, found, then the model loaded and told of them; arguments as `rank_lines`."""
+    if measured is not None or held_out:
+        check_takes_up(run)
     acquaintances = Acquaintances(run)
     listed = listed_drugs(only)
     given = [*listed, *new_drugs(drugs, only, acquaintances)]
@@ -312,7 +314,7 @@ def open_desk(
         new = [line for line in lines if line.key not in known_lines]
         vectors = {line.key: vectors_told(line, told, acquaintances.stores, run.workspace, progress) for line in new}
         acquaintances = Acquaintances(run, [*new, *given], vectors)
-    known = None if measured is None else read_measured(Path(measured), acquaintances)
+    known = None if measured is None else read_measured(Path(measured), acquaintances, progress)
     predictor = _introduced(run, acquaintances, [*lines, *pairs.drugs, *(known.everybody if known else [])], device)
     tested = held_out_rows(run, predictor) if held_out else None
     if tested is not None:

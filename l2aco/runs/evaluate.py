@@ -169,11 +169,11 @@ def _telling(run: Run) -> list[dict[str, Any]]:
 
 
 def better_naive(run: Run) -> dict[str, Any] | None:
-    """The best naive predictor among those whose AUROC on the run's test rows is above the run's, as its row. The
-    members of an ensemble, whose rows stand beside its own, are not naive."""
+    """The best naive predictor among those whose AUROC on the run's test rows is above the run's by what three digits
+    show, as its row. The members of an ensemble, whose rows stand beside its own, are not naive."""
     ours = run.metrics["test"]["pooled"]["auroc"]
     members = {*run.metrics["training"].get("weights", ()), EQUAL_WEIGHTS}
-    better = [row for row in _telling(run) if row["auroc"] > ours and row["model"] not in members]
+    better = [row for row in _telling(run) if round(row["auroc"], 3) > round(ours, 3) and row["model"] not in members]
     return max(better, key=lambda row: row["auroc"], default=None)
 
 

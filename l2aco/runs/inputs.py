@@ -16,7 +16,7 @@ from l2aco.data.features.base import Feature, Listed
 from l2aco.data.features.table import table_of
 from l2aco.data.graph import KnowledgeGraph
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import DamagedError, L2aCoError
+from l2aco.errors import DamagedError, L2aCoError, MismatchError
 from l2aco.files import part_of, read_arrays, under, write_arrays
 from l2aco.models.inputs import Inputs
 from l2aco.models.vectors import Vectors
@@ -41,6 +41,7 @@ def _arrays(inputs: Inputs) -> dict[str, Array]:
         "entities": entities,
         "features": list(inputs.features),
         "listed": listed,
+        "versions": {name: feature.version for name, feature in inputs.fitted.items()},
         "stores": stores,
         "below": len(inputs.below),
     }
@@ -62,7 +63,8 @@ def _arrays(inputs: Inputs) -> dict[str, Array]:
 
 
 def read_inputs(path: Path) -> Inputs:
-    """What `save_inputs` wrote; raises DamagedError where it cannot be read.
+    """What `save_inputs` wrote; raises DamagedError where it cannot be read, MismatchError where a feature was computed
+    otherwise then.
 
     A feature is looked up by its name in the registry: the file names no code.
     """
@@ -74,7 +76,7 @@ def read_inputs(path: Path) -> Inputs:
 def _inputs(arrays: Mapping[str, Array]) -> Inputs:
     described = json.loads(arrays["described"].tobytes())
     entities = _entities(described)
-    fitted = {name: _restored(name, name in described["listed"], arrays) for name in described["features"]}
+    fitted = {name: _restored(name, described, arrays) for name in described["features"]}
     graph = part_of("graph", arrays)
     found = Inputs(
         drugs=entities[EntityKind.drug],
@@ -129,6 +131,8 @@ def _entities(described: Mapping[str, Any]) -> dict[EntityKind, list[Entity]]:
 def _damage_told(path: Path) -> Iterator[None]:
     try:
         yield
+    except MismatchError as error:
+        raise MismatchError(error.message, where=path, remedy=AGAIN) from None
     except Exception as error:  # whatever zipfile, zlib, json and numpy find wrong with bytes
         what = error.message if isinstance(error, L2aCoError) else error or type(error).__name__
         raise DamagedError(f"cannot be read ({what})", where=path, remedy=AGAIN) from error
@@ -138,8 +142,13 @@ def _vectors(name: str, described: Mapping[str, Any], arrays: Mapping[str, Array
     return {store: Vectors.of_arrays(part_of(f"{name}/{store}", arrays)) for store in described["stores"][name]}
 
 
-def _restored(name: str, listed: bool, arrays: Mapping[str, Array]) -> Feature:
-    kind: type[Feature] = Listed if listed else feature_class(name)
+def _restored(name: str, described: Mapping[str, Any], arrays: Mapping[str, Array]) -> Feature:
+    kind: type[Feature] = Listed if name in described["listed"] else feature_class(name)
+    made = described.get("versions", {}).get(name, Feature.version)
+    if made != kind.version:
+        raise MismatchError(
+            f"read {name} as another version of L2aCo computes it ({made}, not {kind.version}) and cannot predict"
+        )
     return kind.restore(part_of(f"state/{name}", arrays))
 
 

@@ -15,7 +15,12 @@ from l2aco.data.splits.make import make_split
 from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, MismatchError, UnknownNameError
+from l2aco.models.backbones import backbones
+from l2aco.models.estimator import Estimator
+from l2aco.progress import Progress, Silent
+from l2aco.runs.ensemble import ENSEMBLE
 from l2aco.runs.pairs import COLUMNS, Pair, resolve_pairs
+from l2aco.runs.predictor import needs_training
 from l2aco.tables import read_raw
 
 if TYPE_CHECKING:
@@ -54,15 +59,30 @@ class Measured:
         return predictor.learned(Triples(first, second, c, self.score, self.label, whole, whole == 0))
 
 
-def read_measured(path: Path, acquaintances: Acquaintances) -> Measured:
+def check_takes_up(run: Run) -> None:
+    """Raises UsageError where a run takes up no measurements: before names are looked up and the model is loaded."""
+    if run.spec.backbone == ENSEMBLE or not issubclass(backbones.load(str(run.spec.backbone)), Estimator):
+        raise needs_training()
+
+
+def read_measured(path: Path, acquaintances: Acquaintances, progress: Progress = Silent()) -> Measured:
     """Measurements out of a table with columns for two drugs, a cell line and a score, or a label, called as `l2aco
     data import` knows them. Raises InputError with file and line for what is empty, no number, twice there or not
-    known."""
+    known, and where the run models what the table does not have. A column of scores that is called otherwise is named
+    to `progress`."""
     roles = [*COLUMNS, "score", "label"]
     table = read_raw(path).by_role({role: ROLES[role] for role in roles}, optional=("score", "label"), fits=FITS)
     said = [role for role in ("score", "label") if table.names.get(role) is not None]
     if not said:
         raise InputError("has neither a score nor a label", where=path, remedy="Add a column called score.")
+    modelled = "label" if acquaintances.run.metrics["training"].get("target", "label") == "label" else "score"
+    if modelled not in said:
+        raise InputError(
+            f"has {said[0]}s and no {modelled}s, and the run models {modelled}s",
+            where=path,
+            remedy=f"Add a column called {modelled}, or name a run that models {said[0]}s "
+            f"(`l2aco train --backbone Mixed --set target={said[0]}`).",
+        )
     if not len(table):
         raise InputError("holds no measurement", where=path, remedy="Add a line for each, or leave --measured out.")
     table.require(*COLUMNS, *said)
@@ -78,6 +98,8 @@ def read_measured(path: Path, acquaintances: Acquaintances) -> Measured:
         same = first.setdefault((frozenset((one.id, other.id)), line.id), pair.where)
         if same != pair.where:
             raise InputError(f"measures the same as {same}", where=pair.where, remedy="Give their mean on one line.")
+    if (column := table.names.get("score")) is not None and column.casefold() != "score":
+        progress.say(f"column '{column}' of {path} is read as the score")
     return Measured(entities, score, label)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from l2aco.entities import Entity, EntityKind
 from l2aco.progress import Progress, Silent
-from l2aco.runs.measured import held_out_rows, read_measured
+from l2aco.runs.measured import check_takes_up, held_out_rows, read_measured
 from l2aco.runs.newcomers import Acquaintances, describe_newcomers
 from l2aco.runs.pairs import Pair, resolve_pairs
 
@@ -44,10 +44,12 @@ def predict_pairs(
     """
     import polars as pl
 
+    if measured is not None or held_out:
+        check_takes_up(run)
     acquaintances = Acquaintances(run, given)
     resolved = resolve_pairs(pairs, acquaintances)
     asked = [entity for three in resolved for entity in three]
-    known = None if measured is None else read_measured(measured, acquaintances)
+    known = None if measured is None else read_measured(measured, acquaintances, progress)
     asked += [] if known is None else known.everybody
     predictor = acquaintances.admit(run.predictor(device), asked)
     if held_out:

@@ -138,10 +138,7 @@ class Predictor:
         """A predictor that also knows these measurements, rows of `entities`; calibration and threshold stay. new: a
         user has just made them (`Estimator.take_up`). Raises UsageError where the model has to be trained for that."""
         if not isinstance(self.scorer, Estimator):
-            raise UsageError(
-                "the run's model takes up measurements only by training",
-                remedy="Use a run of Mixed or Boosted (`l2aco train --backbone Mixed`).",
-            )
+            raise needs_training()
         return replace(self, scorer=self.scorer.take_up(triples) if new else self.scorer.refit(triples))
 
     def predict_rows(self, a: np.ndarray, b: np.ndarray, c: np.ndarray, *, calibrated: bool = False) -> np.ndarray:
@@ -157,6 +154,14 @@ class Predictor:
                 remedy="Train the run again.",
             )
         return self.calibration.apply(probabilities) if calibrated else probabilities
+
+
+def needs_training() -> UsageError:
+    """What is said where somebody has measurements for a model that is fitted by training alone."""
+    return UsageError(
+        "the run's model takes up measurements only by training",
+        remedy="Use a run of Mixed or Boosted (`l2aco train --backbone Mixed`).",
+    )
 
 
 def load_predictor(run: Run, *, device: str = "auto") -> Predictor:

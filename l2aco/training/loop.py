@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from l2aco.errors import InputError, L2aCoError, UnavailableError
+from l2aco.errors import L2aCoError, UnavailableError
 from l2aco.metrics import compute, get_metric
 from l2aco.models.base import ScoringModel
 from l2aco.models.losses import correlation_loss
@@ -55,7 +55,6 @@ class Fit:
     """
 
     def __init__(self, model: ScoringModel, train: Rows, valid: Rows, recipe: Recipe, seed: int) -> None:
-        check_rows(train, valid)
         self.model, self.train_rows, self.valid_rows = model, train, valid
         self.recipe, self.seed = recipe, seed
         self.metric = get_metric(recipe.metric)
@@ -155,22 +154,6 @@ class Fit:
 def epoch_seed(seed: int, epoch: int) -> int:
     """A seed for one epoch of one run; neighbouring seeds and epochs share no stream."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def check_rows(train: Rows, valid: Rows) -> None:
-    """Raises InputError where nothing can be learned: no rows, or one class only, in training or validation."""
-    for name, rows in (("training", train), ("validation", valid)):
-        if not len(rows):
-            raise InputError(
-                f"the split leaves no {name} rows", remedy="Choose another setting or fold, or fewer folds."
-            )
-    positives = int(train.y.sum())
-    if positives in (0, len(train)):
-        which = "positive" if positives else "negative"
-        raise InputError(
-            f"all {len(train):,} training rows are {which}: there is nothing to tell apart",
-            remedy="Choose another fold or setting, or another label rule when importing the data set.",
-        )
 
 
 def not_finite(what: str, epoch: int, fit: Fit, parts: Sequence[str] = ()) -> L2aCoError:

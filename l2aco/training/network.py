@@ -18,6 +18,7 @@ from l2aco.models.mixed.target import fit_target
 from l2aco.progress import Progress
 from l2aco.runs.calibration import logit
 from l2aco.runs.device import choose_device, computing, describe_environment
+from l2aco.runs.evaluate import naive_rows
 from l2aco.runs.scoring import Rows, score_rows
 from l2aco.runs.weights import save_weights
 from l2aco.training.callbacks import Callback
@@ -82,7 +83,7 @@ def train_network(
                 **({} if offset is None else {"share_of_network": share}),
             },
             environment=describe_environment(device, setup.spec.threads),
-            beside={} if offset is None else {f"offset ({setup.spec.offset})": 1 / (1 + np.exp(-offset.test))},
+            beside=[] if offset is None else _of_offset(setup, offset),
             write=write,
         )
 
@@ -110,6 +111,11 @@ def make_fit(setup: Setup, device: torch.device, offset: Offset | None = None) -
     train_rows = Rows.of(triples, split.train, device, offset=None if offset is None else offset.train, target=target)
     valid_rows = Rows.of(triples, split.valid, device, offset=None if offset is None else offset.valid)
     return Fit(setup.model, train_rows, valid_rows, setup.recipe, setup.spec.seed)
+
+
+def _of_offset(setup: Setup, offset: Offset) -> list[dict[str, Any]]:
+    probabilities = {f"offset ({setup.spec.offset})": 1 / (1 + np.exp(-offset.test))}
+    return naive_rows(setup.dataset, setup.split, probabilities)
 
 
 def _share(setup: Setup, fit: Fit, offset: Offset) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,16 @@ from l2aco.data.dataset import DataSet
 from l2aco.data.features.response import RESPONSE, origin
 from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import Split
-from l2aco.errors import UsageError
+from l2aco.entities import EntityKind
+from l2aco.errors import InputError, UsageError
 from l2aco.models.alignment import Aligner
 from l2aco.models.assemble import build_model, load_inputs, parse_config, with_vectors
 from l2aco.models.backbones import backbones
 from l2aco.models.base import Backbone
+from l2aco.models.config import BackboneConfig
 from l2aco.models.estimator import Estimator
 from l2aco.models.inputs import Inputs
-from l2aco.models.offset import inputs_of_offset
+from l2aco.models.offset import inputs_of_offset, offset_config
 from l2aco.models.recipe import Recipe
 from l2aco.models.vectors import Knowledge
 from l2aco.progress import Progress, Silent
@@ -60,11 +62,11 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
         spec = spec.model_copy(update={"config": config})
     dataset = open_dataset(str(spec.dataset), workspace)
     split = make_split(dataset, spec.split)
+    _check_rows(dataset, split)
     knowledge = load_knowledge(spec.store or (), dataset, workspace, progress)
+    config = parse_config(kind, spec.config)
     for known in knowledge:
-        _report_missing(known, dataset, progress, aligned=not issubclass(kind, Estimator))
-        if spec.align.loss == "regression" and not known.columns:
-            progress.say(f"{known.store} holds text and no numbers: regression leaves it out")
+        _report_missing(known, dataset, spec, config, progress)
     triples, train = dataset.triples, split.train
     inputs = load_inputs(
         kind,
@@ -73,12 +75,34 @@ def prepare(spec: TrainSpec, workspace: Workspace, progress: Progress = Silent()
         train_drugs=np.union1d(triples.drug_a[train], triples.drug_b[train]),
         train_cells=np.unique(triples.cell_line[train]),
     )
+    setting = str(spec.split.setting)
     if spec.offset != "none":
-        inputs = replace(inputs, below=[inputs_of_offset(inputs, spec.align, knowledge, seed=spec.seed)])
-    if spec.align.active or parse_config(kind, spec.config).reads_vectors:
-        inputs = with_vectors(inputs, spec.align, knowledge, seed=spec.seed)
+        below = inputs_of_offset(spec.offset, setting, inputs, spec.align, knowledge, seed=spec.seed)
+        inputs = replace(inputs, below=[below])
+    kinds = [each for each in EntityKind if spec.align.active or config.vectors_of(each)]
+    inputs = with_vectors(inputs, spec.align, knowledge, seed=spec.seed, kinds=kinds)
     setup = Setup(spec, kind, dataset, split, knowledge, inputs)
-    return _of_estimator(setup, kind) if issubclass(kind, Estimator) else _of_network(setup, progress)
+    setup = _of_estimator(setup, kind) if issubclass(kind, Estimator) else _of_network(setup)
+    for each in EntityKind:
+        _report_unread(setup, config, each, progress)
+    return setup
+
+
+def _check_rows(dataset: DataSet, split: Split) -> None:
+    """Raises InputError where nothing can be learned: no rows to train on or to validate, or one class only."""
+    for name, rows in (("training", split.train), ("validation", split.valid)):
+        if not len(rows):
+            raise InputError(
+                f"the split leaves no {name} rows", remedy="Choose another setting or fold, or fewer folds."
+            )
+    label = dataset.triples.label[split.train]
+    if label.min() == label.max():
+        which = "positive" if label.any() else "negative"
+        raise InputError(
+            f"all {len(label):,} training rows are {which}: there is nothing to tell apart",
+            where=f"the data set {dataset.name}",
+            remedy="Choose another fold or setting, or another label rule when importing the data set.",
+        )
 
 
 def _of_estimator(setup: Setup, kind: type[Estimator]) -> Setup:
@@ -87,10 +111,9 @@ def _of_estimator(setup: Setup, kind: type[Estimator]) -> Setup:
     return replace(setup, spec=spec.model_copy(update={"config": config}))
 
 
-def _of_network(setup: Setup, progress: Progress) -> Setup:
+def _of_network(setup: Setup) -> Setup:
     spec = setup.spec
     model = build_model(str(spec.backbone), spec.config, setup.inputs, spec.align, seed=spec.seed)
-    _report_unmeasured(model, setup.dataset, progress)
     recipe = spec.recipe(model.recipe)
     config = model.backbone.config.model_dump(mode="json", exclude_none=True)
     if recipe.compile and "neighbours" in config:
@@ -107,35 +130,54 @@ def response_origin(setup: Setup) -> str | None:
     return origin(setup.dataset) if RESPONSE in setup.inputs.features else None
 
 
-def _report_missing(knowledge: Knowledge, dataset: DataSet, progress: Progress, *, aligned: bool) -> None:
+def _report_missing(
+    knowledge: Knowledge, dataset: DataSet, spec: TrainSpec, config: BackboneConfig, progress: Progress
+) -> None:
+    """Who has no vector in a store, of the kinds whose vectors are read there."""
+    align, refuse = spec.align, "(--set align.missing=refuse to stop instead)"
+    aligned = align.active and (align.loss != "regression" or bool(knowledge.columns))
+    if align.loss == "regression" and not aligned:
+        progress.say(f"{knowledge.store} holds text and no numbers: regression leaves it out")
+    reads = [config] if spec.offset == "none" else [config, offset_config(spec.offset, str(spec.split.setting))]
     what_then = "nothing is known of them there"
     if aligned:
-        what_then = (
-            "they take the mean vector and are left out of alignment (--set align.missing=refuse to stop instead)"
-        )
-    for lacking in _lacking(dataset, knowledge.drug_mask, knowledge.cell_mask):
-        progress.say(f"{lacking} have no vector in {knowledge.store}: {what_then}")
+        left_out = "" if align.loss == "none" else " and are left out of alignment"
+        what_then = f"they take the mean vector{left_out} {refuse}"
+    for kind, mask in ((EntityKind.drug, knowledge.drug_mask), (EntityKind.cell_line, knowledge.cell_mask)):
+        read = aligned or any(each.vectors_of(kind) for each in reads)
+        if read and (lacking := _lacking(dataset, kind, mask)):
+            progress.say(f"{lacking} have no vector in {knowledge.store}: {what_then}")
 
 
-def _report_unmeasured(model: Aligner, dataset: DataSet, progress: Progress) -> None:
-    masks = model.backbone.measured()
-    if masks is not None:
-        reads = ", ".join(sorted(name.replace("_", " ") for name in model.backbone.requires))
-        for lacking in _lacking(dataset, masks[0].numpy(), masks[1].numpy()):
-            progress.say(
-                f"{lacking} have nothing of what {type(model.backbone).__name__} reads ({reads}): it knows them by "
-                "their ids alone"
-            )
+def _report_unread(setup: Setup, config: BackboneConfig, kind: EntityKind, progress: Progress) -> None:
+    """Who has nothing of what the model reads of a kind; `_report_missing` tells it where that is vectors alone."""
+    inputs = setup.inputs
+    tables = {name: table.mask for name, table in inputs.features.items() if table.kind is kind and config.sees(kind)}
+    usual = () if config.asked(kind) else config.usual(kind)
+    by_id = "one_hot" in config.asked(kind) or bool(usual and tables.keys().isdisjoint(usual))
+    names, masks = list(dict.fromkeys([*tables, *(usual if by_id else ())])), list(tables.values())
+    if "graph" in setup.kind.requires and setup.model is not None:
+        measured = setup.model.backbone.measured()
+        masks += [] if measured is None else [measured[kind is EntityKind.cell_line].numpy()]
+        names += [] if measured is None else ["graph"]
+    if not names:
+        return
+    if config.vectors_of(kind):
+        vectors = inputs.drug_vectors if kind is EntityKind.drug else inputs.cell_vectors
+        masks += [known.known for known in vectors.values()]
+        names.append("profile vectors")
+    nobody = np.zeros(len(inputs.entities(kind)), dtype=bool)
+    if lacking := _lacking(setup.dataset, kind, np.logical_or.reduce([nobody, *masks])):
+        then = Estimator.unread if by_id else setup.kind.unread
+        read = f"what {setup.spec.backbone} reads of them ({', '.join(names)})"
+        progress.say(f"{lacking} have nothing of {read}: {then}")
 
 
-def _lacking(dataset: DataSet, drug_mask: np.ndarray, cell_mask: np.ndarray) -> Iterator[str]:
-    """For each kind, how many and which of the entities with triples a mask (n,) leaves out."""
-    triples = dataset.triples
-    for what, entities, mask, rows in (
-        ("drugs", dataset.drugs, drug_mask, np.concatenate([triples.drug_a, triples.drug_b])),
-        ("cell lines", dataset.cell_lines, cell_mask, triples.cell_line),
-    ):
-        measured = np.unique(rows)
-        if names := [entities[row].name for row in measured if not mask[row]]:
-            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            yield f"{len(names)} of {len(measured)} {what} ({shown})"
+def _lacking(dataset: DataSet, kind: EntityKind, mask: np.ndarray) -> str:
+    """How many and which of the entities with triples a mask (n,) leaves out; empty where none."""
+    triples, entities = dataset.triples, dataset.entities(kind)
+    of_drugs = np.concatenate([triples.drug_a, triples.drug_b])
+    there = np.unique(of_drugs if kind is EntityKind.drug else triples.cell_line)
+    names = [entities[row].name for row in there if not mask[row]]
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f"{len(names)} of {len(there)} {kind.value.replace('_', ' ')}s ({shown})" if names else ""

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from l2aco.data.features.base import Feature
 from l2aco.errors import DamagedError
 from l2aco.files import stable_hash
 from l2aco.locks import WriterLock
@@ -88,13 +89,17 @@ def _finished(name: str, workspace: Workspace, progress: Progress) -> Run | None
 
 
 def identity(setup: Setup) -> dict[str, Any]:
-    """What the numbers of a run depend on: the complete spec, the data, the vectors, and the models' format."""
+    """What the numbers of a run depend on: the complete spec, the data, the vectors, the models' format, and versions
+    of features whose numbers have changed."""
     same_numbers: Any = {"device": True, "threads": True, "config": setup.kind.Config.same_numbers}
     if setup.spec.offset == "none":
         same_numbers["offset"] = True
     if setup.recipe is not None and setup.recipe.target == "label":
         same_numbers |= {"target": True, "target_weight": True}
+    fitted = setup.inputs.fitted
+    versions = {name: found.version for name, found in fitted.items() if found.version != Feature.version}
     return {
+        **({"features": versions} if versions else {}),
         "format": FORMAT,
         "spec": setup.spec.model_dump(mode="json", exclude=same_numbers),
         "dataset": setup.dataset.hash,

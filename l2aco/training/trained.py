@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from l2aco.data.splits.make import held_out_groups
 from l2aco.entities import EntityKind
 from l2aco.files import atomic_folder, sha256_file, write_json, write_toml
 from l2aco.runs.calibration import fit_calibration
-from l2aco.runs.evaluate import Scored, naive_baselines, naive_rows, test_metrics
+from l2aco.runs.evaluate import Scored, naive_baselines, test_metrics
 from l2aco.runs.inputs import save_inputs
 from l2aco.runs.knowledge import combined_hash
 from l2aco.runs.predictions import counts_frame, predictions_frame
@@ -22,20 +22,22 @@ from l2aco.runs.run import FORMAT, Run, free_path
 from l2aco.training.prepare import Setup
 
 if TYPE_CHECKING:
+    from l2aco.data.dataset import DataSet
+    from l2aco.data.splits.spec import Split
     from l2aco.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Trained:
     """valid, test: float64 probabilities of the split's rows. facts: `training` of metrics.json. write: puts the
-    model's own files into a folder. beside: probabilities of the test rows by what stands beside it, by name."""
+    model's own files into a folder. beside: rows of the table (`runs.evaluate.result_row`) that stand with it."""
 
     valid: np.ndarray
     test: np.ndarray
     facts: dict[str, Any]
     environment: dict[str, Any]
     write: Callable[[Path], None]
-    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
+    beside: Sequence[dict[str, Any]] = ()
 
 
 def save_run(setup: Setup, trained: Trained, name: str, workspace: Workspace, suite: str | None = None) -> Run:
@@ -43,20 +45,13 @@ def save_run(setup: Setup, trained: Trained, name: str, workspace: Workspace, su
     import polars as pl
 
     dataset, split = setup.dataset, setup.split
-    triples = dataset.triples
-    valid, test = (
-        Scored(triples.label[rows], probabilities, triples.cell_line[rows])
-        for rows, probabilities in ((split.valid, trained.valid), (split.test, trained.test))
-    )
+    valid, test = with_labels(dataset, split, trained.valid, trained.test)
     groups = held_out_groups(dataset, split, split.valid)
     calibration = fit_calibration(valid.label, valid.probability, groups)
     counts = counts_frame(dataset, split.train)
     of_lines = counts.filter(kind=EntityKind.cell_line.value)["triples"].to_numpy()
     metrics = test_metrics(dataset.cell_lines, of_lines, valid, test) | {
-        "baselines": [
-            *naive_baselines(dataset, split, setup.knowledge),
-            *naive_rows(dataset, split, trained.beside),
-        ],
+        "baselines": [*naive_baselines(dataset, split, setup.knowledge), *trained.beside],
         "calibration": {"slope": calibration.slope, "intercept": calibration.intercept},
         "training": trained.facts,
     }
@@ -75,6 +70,16 @@ def save_run(setup: Setup, trained: Trained, name: str, workspace: Workspace, su
         trained.write(folder)
         write_json(folder / "manifest.json", describe_run(setup, folder, path.name, suite))
     return Run(path, workspace)
+
+
+def with_labels(dataset: DataSet, split: Split, valid: np.ndarray, test: np.ndarray) -> tuple[Scored, Scored]:
+    """Probabilities (n,) of validation and of test rows, with what was measured of these."""
+    triples = dataset.triples
+    of_valid, of_test = (
+        Scored(triples.label[rows], found, triples.cell_line[rows])
+        for rows, found in ((split.valid, valid), (split.test, test))
+    )
+    return of_valid, of_test
 
 
 def describe_run(setup: Setup, folder: Path, name: str, suite: str | None) -> dict[str, Any]:

@@ -26,6 +26,10 @@ class Feature(ABC):
     """
 
     kind: EntityKind
+    version: ClassVar[int] = 3
+    """Of what it computes: tables that another one computed are made again, and runs that read them predict no more."""
+    brought_by: ClassVar[str] = "--features {name}=FILE"
+    """The option of `l2aco data import` that brings what is read, {name} being the feature's."""
     learns: ClassVar[bool] = False
     """Whether `fit` depends on the rows given."""
 

@@ -18,7 +18,6 @@ from l2aco.registry import Entry, Registry
 if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
 
-VERSION = 3
 _HERE = "l2aco.data.features"
 FEATURES = Registry(
     "feature",
@@ -72,8 +71,8 @@ def fit_feature(dataset: DataSet, name: str, training: Mapping[EntityKind, Array
 def table_in(dataset: DataSet | str, name: str, fitted: Feature | None = None) -> Table:
     """The feature called `name` of every drug or every cell line of the data set, as `fitted` (None: on all of them).
 
-    A computed one is cached in `features/cache/`, by the content of the data set, the version of the code and what was
-    learned; a damaged cache is made again.
+    A computed one is cached in `features/cache/`, by the content of the data set, the version of the feature and what
+    was learned; a damaged cache is made again.
     """
     from l2aco.data.catalog import open_or_simulate
 
@@ -86,10 +85,11 @@ def table_in(dataset: DataSet | str, name: str, fitted: Feature | None = None) -
         return brought
     entry = _entry(dataset, name)
     learned = None
-    if entry.load().learns:
+    kind: type[Feature] = entry.load()
+    if kind.learns:
         fitted = fitted or fit_feature(dataset, name)
         learned = {part: array.tolist() for part, array in fitted.state().items()}
-    key = stable_hash([VERSION, entry.name, entry.target, dataset.hash, learned], 16)
+    key = stable_hash([kind.version, entry.name, entry.target, dataset.hash, learned], 16)
     path = dataset.path / "features" / "cache" / f"{entry.name}-{key}.npz"
     if path.exists():
         with suppress(DamagedError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from l2aco.data.features.base import Array, Feature
-from l2aco.data.features.molecules import molecule
+from l2aco.data.features.molecules import SMILES, molecule
 from l2aco.data.features.table import GraphTable
 from l2aco.entities import Entity, EntityKind
 
@@ -31,6 +31,7 @@ class MoleculeGraphs(Feature):
     """
 
     kind = EntityKind.drug
+    brought_by = SMILES
 
     @classmethod
     def fit(cls, dataset: DataSet, rows: Array | None = None) -> Self:

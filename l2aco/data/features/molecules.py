@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
 
 BITS = 1024
-DESCRIPTOR_LIMIT = 1e6
-"""Descriptors beyond are clipped: one of them, Ipc, grows exponentially with the molecule."""
+SMILES = "--drugs FILE (a table with SMILES)"
+OVERFLOWING = frozenset({"Ipc", "AvgIpc"})
+"""Descriptors whose time and value grow exponentially with the molecule: no number of a peptide, and no end."""
 
 
 class Molecular(Feature):
     """A row of numbers that RDKit computes of a molecule."""
 
     kind = EntityKind.drug
+    brought_by = SMILES
     dtype: ClassVar[Any] = np.uint8
 
     @classmethod
@@ -64,21 +66,29 @@ class AtomPair(Molecular):
 
 
 class MolecularDescriptors(Molecular):
-    """float32 (drugs, about 217): all of RDKit's 2-D descriptors, unscaled; what cannot be computed is 0."""
+    """float32 (drugs, about 215): RDKit's 2-D descriptors but those that overflow, unscaled; what cannot be computed,
+    such as charges of a metal, is 0."""
 
+    version = 4
     dtype = np.float32
 
     def computation(self) -> tuple[Callable[[Any], Any], int, tuple[str, ...]]:
         from rdkit.Chem import Descriptors
 
-        names = tuple(name for name, _ in Descriptors.descList)
+        known = {name: describe for name, describe in Descriptors.descList if name not in OVERFLOWING}
 
         def compute(molecule: Any) -> Any:
-            given = Descriptors.CalcMolDescriptors(molecule, missingVal=0.0).values()
-            values = np.array(list(given), dtype=np.float64)
-            return np.clip(np.nan_to_num(values), -DESCRIPTOR_LIMIT, DESCRIPTOR_LIMIT)
+            values = np.array([_number(describe, molecule) for describe in known.values()])
+            return np.where(np.isfinite(values), values, 0.0)
 
-        return compute, len(names), names
+        return compute, len(known), tuple(known)
+
+
+def _number(describe: Callable[[Any], Any], molecule: Any) -> float:
+    try:
+        return float(describe(molecule))
+    except Exception:  # whatever one of two hundred functions finds wrong with a molecule
+        return 0.0
 
 
 def molecule(drug: Entity) -> Any:

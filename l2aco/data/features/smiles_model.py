@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from l2aco.data.features.base import Array, Feature
-from l2aco.data.features.molecules import canonical
+from l2aco.data.features.molecules import SMILES, canonical
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import UnavailableError, UsageError
@@ -29,6 +29,7 @@ class SmilesModel(Feature):
     """
 
     kind = EntityKind.drug
+    brought_by = SMILES
     learns = True  # what is kept of it depends on the model
 
     def __init__(self, model: str) -> None:

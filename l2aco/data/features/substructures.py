@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from l2aco.data.features.base import Array, Feature
-from l2aco.data.features.molecules import canonical
+from l2aco.data.features.molecules import SMILES, canonical
 from l2aco.data.features.table import FeatureTable
 from l2aco.entities import Entity, EntityKind
 
@@ -33,6 +33,7 @@ class Substructures(Feature):
     """
 
     kind = EntityKind.drug
+    brought_by = SMILES
     learns = True
 
     def __init__(self, codes: str, columns: tuple[str, ...]) -> None:

@@ -48,8 +48,14 @@ backbones = Registry(
             "Guo et al. 2024",
         ),
         _entry("Logistic", "logistic", "logistic regression on features, profiles or ids", (), "Cox 1958"),
-        _entry("Forest", "forest", "random forest on the same", (), "Breiman 2001"),
-        _entry("GradientBoosting", "gradient_boosting", "histogram gradient boosting on the same", (), "Friedman 2001"),
+        _entry("Forest", "forest", "random forest on features, profiles or ids", (), "Breiman 2001"),
+        _entry(
+            "GradientBoosting",
+            "gradient_boosting",
+            "histogram gradient boosting on features, profiles or ids",
+            (),
+            "Friedman 2001",
+        ),
         _entry("MLP", "mlp", "fingerprints, tissue, expression; no graph", ("morgan", "tissue"), "Preuer et al. 2018"),
     ),
     bases=(

@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from l2aco.data.triples import Triples
+from l2aco.entities import EntityKind
 from l2aco.files import part_of, under
 from l2aco.models.backbones.mixed import Mixed, MixedConfig
 from l2aco.models.config import BackboneConfig
@@ -57,8 +58,7 @@ class BoostedConfig(BackboneConfig):
     mixed: float = Field(default=0.5, ge=0, le=1)
     """Share of the mixed model in the logit; the rest is the trees'."""
 
-    @property
-    def reads_vectors(self) -> bool:
+    def vectors_of(self, kind: EntityKind) -> bool:
         return True
 
     def features(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:

@@ -10,7 +10,7 @@ they are standardised, and are not standardised again; cross-entropy of labels i
 scores; an eighth of the width. `faithful` has two networks, one order and the published widths (2048, 4096, 2048; 2048,
 1024).
 
-Shapes: descriptors (Nd, 217) -> (Nd, 1, 256), cell line (Nc, F) -> (Nc, 1, 256); their sum (pairs, 256) -> 512 -> 256;
+Shapes: descriptors (Nd, 215) -> (Nd, 1, 256), cell line (Nc, F) -> (Nc, 1, 256); their sum (pairs, 256) -> 512 -> 256;
 both (B, 512) -> 256 -> 128 -> (B,).
 """
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator
 
+from l2aco.data.features import kind_of
 from l2aco.data.triples import Triples
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
@@ -54,9 +55,15 @@ class MixedConfig(BackboneConfig):
     draws: int = Field(default=24, ge=2)
     """Simulated data sets by which variances are chosen; more are surer and slower."""
 
-    @property
-    def reads_vectors(self) -> bool:
-        return self.reads("stores")
+    def sees(self, kind: EntityKind) -> bool:
+        return kind is EntityKind.cell_line or self.share_drugs
+
+    def asked(self, kind: EntityKind) -> tuple[str, ...]:
+        named = FEATURES.intersection(self.knowledge.split("+")) if self.effects == "all" else ()
+        return tuple(name for name in sorted(named) if kind_of(name) is kind)
+
+    def vectors_of(self, kind: EntityKind) -> bool:
+        return self.reads("stores") and self.sees(kind)
 
     def features(self, uses: Iterable[str], known: Callable[[str], bool]) -> frozenset[str]:
         return frozenset(name for name in uses if self.reads(name))
@@ -238,7 +245,7 @@ class Mixed(Estimator):
 def _entities(inputs: Inputs, kind: EntityKind, config: MixedConfig) -> Entities:
     """The entities of a kind with a kernel for each store and each feature of theirs."""
     kernels: dict[str, Knowledge] = {}
-    if kind is EntityKind.drug and not config.share_drugs:
+    if not config.sees(kind):
         return Entities(len(inputs.entities(kind)))
     if config.reads("stores"):
         vectors = inputs.drug_vectors if kind is EntityKind.drug else inputs.cell_vectors

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from l2aco.errors import UsageError
+from l2aco.errors import InputError, UsageError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 TargetName = Literal["label", "score", "rank"]
@@ -69,7 +69,7 @@ def fit_target(name: TargetName, score: Array | None, label: Array | None) -> Ta
 
     score: the centre is the median and the width the median absolute deviation from it (3 on DrugCombDB, 15 on O'Neil's
     Loewe scores), so half of the rows lie where tanh is nearly straight, and the rest cannot outweigh them.
-    Raises UsageError for a target that is not known, has no values, or the same for all rows.
+    Raises UsageError for a target that is not known or has no values, InputError for one that is the same for all rows.
     """
     if name not in TARGETS:
         raise UsageError(f"there is no target '{name}'", remedy=f"Choose one of {', '.join(TARGETS)}.")
@@ -82,9 +82,10 @@ def fit_target(name: TargetName, score: Array | None, label: Array | None) -> Ta
             remedy="Learn the labels: --set target=label." if name != "label" else "Choose another target.",
         )
     if values.min() == values.max():
-        raise UsageError(
-            f"the target {name} needs training rows that differ in their {'label' if name == 'label' else 'score'}",
-            remedy="Choose another target, or other training rows.",
+        what = "label" if name == "label" else "score"
+        raise InputError(
+            f"all {len(values):,} training rows have the {what} {values[0]:g}: there is nothing to tell apart",
+            remedy="Learn the labels: --set target=label." if name != "label" else "Choose other training rows.",
         )
     centre = float(np.median(values))
     width = float(np.median(np.abs(values - centre))) or float(np.std(values))

@@ -41,7 +41,8 @@ def update(
     y = state.target(score, label)
     measured = np.flatnonzero(~np.isnan(y))
     if not len(measured):
-        raise UsageError("none of the new rows is measured", remedy="Give scores, or labels where the target is label.")
+        needed = "label" if state.target.name == "label" else "score"
+        raise UsageError(f"none of the new rows has a {needed}, which the model is of", remedy=f"Give {needed}s.")
     a, b, c, y = (np.asarray(x)[measured] for x in (a, b, c, y))
     if surprising:
         y = y + state.target.beyond(expect(state, a, b, c, drugs=drugs, lines=lines))
