@@ -101,7 +101,7 @@ def _of_nobody(name: str, feature: Feature, dataset: DataSet) -> InputError:
         f"none of the {len(dataset.entities(feature.kind)):,} {kind}s has the feature {name}, which is asked for",
         where=f"the data set {dataset.name}",
         remedy=f"`l2aco data import` brings it by {feature.brought_by.format(name=name)}; or read something else of a "
-        f"{kind}, such as one_hot.",
+        f"{kind}.",
     )
 
 

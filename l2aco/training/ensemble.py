@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,12 +27,12 @@ from l2aco.progress import Progress, Silent
 from l2aco.runs.calibration import fit_calibration, logit
 from l2aco.runs.ensemble import ENSEMBLE, EQUAL_WEIGHTS, MEMBERS, Member, blend
 from l2aco.runs.environment import describe_machine
-from l2aco.runs.evaluate import result_row, test_metrics
+from l2aco.runs.evaluate import result_row
 from l2aco.runs.knowledge import load_knowledge
 from l2aco.runs.run import FORMAT, Run, open_run, run_id
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.prepare import Setup
-from l2aco.training.trained import Trained, save_run, with_labels
+from l2aco.training.trained import Trained, row_beside, save_run
 from l2aco.workspace import Workspace
 
 
@@ -76,7 +75,7 @@ def _ensemble(runs: Sequence[Run], workspace: Workspace, progress: Progress) -> 
         write=lambda folder: _write(members, folder),
         beside=[
             *(result_row(run.id, run.metrics["test"]) for run in runs),
-            _row(EQUAL_WEIGHTS, dataset, split, blend(valid, even), blend(test, even)),
+            row_beside(EQUAL_WEIGHTS, dataset, split, blend(valid, even), blend(test, even)),
         ],
     )
     name = run_id(setup.spec, stable_hash([FORMAT, [member.model_dump() for member in members]], 7))
@@ -166,13 +165,6 @@ def _setup(runs: Sequence[Run], dataset: DataSet, split: Split, workspace: Works
     )
     knowledge = load_knowledge(stores, dataset, workspace, progress)
     return Setup(spec, Estimator, dataset, split, knowledge, Inputs(dataset.drugs, dataset.cell_lines))
-
-
-def _row(name: str, dataset: DataSet, split: Split, valid: np.ndarray, test: np.ndarray) -> dict[str, Any]:
-    """A row of the table for probabilities (n,) of validation rows, which choose its threshold, and of test rows."""
-    of_lines = np.bincount(dataset.triples.cell_line, minlength=len(dataset.cell_lines))
-    of_valid, of_test = with_labels(dataset, split, valid, test)
-    return result_row(name, test_metrics(dataset.cell_lines, of_lines, of_valid, of_test)["test"])
 
 
 def _write(members: Sequence[Member], folder: Path) -> None:

@@ -18,7 +18,6 @@ from l2aco.models.mixed.target import fit_target
 from l2aco.progress import Progress
 from l2aco.runs.calibration import logit
 from l2aco.runs.device import choose_device, computing, describe_environment
-from l2aco.runs.evaluate import naive_rows
 from l2aco.runs.scoring import Rows, score_rows
 from l2aco.runs.weights import save_weights
 from l2aco.training.callbacks import Callback
@@ -27,7 +26,7 @@ from l2aco.training.loop import Fit, Record
 from l2aco.training.offset import Offset, choose_share, make_offset
 from l2aco.training.plot import best_naive, plot_history
 from l2aco.training.prepare import Setup
-from l2aco.training.trained import Trained
+from l2aco.training.trained import Trained, row_beside
 
 if TYPE_CHECKING:
     from l2aco.workspace import Workspace
@@ -114,8 +113,8 @@ def make_fit(setup: Setup, device: torch.device, offset: Offset | None = None) -
 
 
 def _of_offset(setup: Setup, offset: Offset) -> list[dict[str, Any]]:
-    probabilities = {f"offset ({setup.spec.offset})": 1 / (1 + np.exp(-offset.test))}
-    return naive_rows(setup.dataset, setup.split, probabilities)
+    valid, test = (1 / (1 + np.exp(-logits)) for logits in (offset.valid, offset.test))
+    return [row_beside(f"offset ({setup.spec.offset})", setup.dataset, setup.split, valid, test)]
 
 
 def _share(setup: Setup, fit: Fit, offset: Offset) -> float:

@@ -13,8 +13,10 @@ import numpy as np
 from l2aco.data.splits.make import held_out_groups
 from l2aco.entities import EntityKind
 from l2aco.files import atomic_folder, sha256_file, write_json, write_toml
+from l2aco.metrics import best_threshold
+from l2aco.runs.breakdown import breakdown
 from l2aco.runs.calibration import fit_calibration
-from l2aco.runs.evaluate import Scored, naive_baselines, test_metrics
+from l2aco.runs.evaluate import Scored, naive_baselines, result_row, test_metrics
 from l2aco.runs.inputs import save_inputs
 from l2aco.runs.knowledge import combined_hash
 from l2aco.runs.predictions import counts_frame, predictions_frame
@@ -45,7 +47,7 @@ def save_run(setup: Setup, trained: Trained, name: str, workspace: Workspace, su
     import polars as pl
 
     dataset, split = setup.dataset, setup.split
-    valid, test = with_labels(dataset, split, trained.valid, trained.test)
+    valid, test = _scored(dataset, split.valid, trained.valid), _scored(dataset, split.test, trained.test)
     groups = held_out_groups(dataset, split, split.valid)
     calibration = fit_calibration(valid.label, valid.probability, groups)
     counts = counts_frame(dataset, split.train)
@@ -72,14 +74,14 @@ def save_run(setup: Setup, trained: Trained, name: str, workspace: Workspace, su
     return Run(path, workspace)
 
 
-def with_labels(dataset: DataSet, split: Split, valid: np.ndarray, test: np.ndarray) -> tuple[Scored, Scored]:
-    """Probabilities (n,) of validation and of test rows, with what was measured of these."""
-    triples = dataset.triples
-    of_valid, of_test = (
-        Scored(triples.label[rows], found, triples.cell_line[rows])
-        for rows, found in ((split.valid, valid), (split.test, test))
-    )
-    return of_valid, of_test
+def _scored(dataset: DataSet, rows: np.ndarray, probabilities: np.ndarray) -> Scored:
+    return Scored(dataset.triples.label[rows], probabilities, dataset.triples.cell_line[rows])
+
+
+def row_beside(name: str, dataset: DataSet, split: Split, valid: np.ndarray, test: np.ndarray) -> dict[str, Any]:
+    """A row of the table for probabilities (n,) of validation rows, which choose its threshold, and of test rows."""
+    of_valid, of_test = _scored(dataset, split.valid, valid), _scored(dataset, split.test, test)
+    return result_row(name, breakdown(*of_test, threshold=best_threshold(of_valid.label, of_valid.probability)))
 
 
 def describe_run(setup: Setup, folder: Path, name: str, suite: str | None) -> dict[str, Any]:

@@ -87,6 +87,13 @@ def test_a_wait_is_said() -> None:
     assert "waiting for 11 s · 64 in flight" in standing.words()
 
 
+def test_what_has_one_piece_shows_its_time_alone() -> None:
+    clock = Clock()
+    standing = Standing("fitting Forest", None, "", clock)
+    clock.now = 30
+    assert standing.words() == "0:30"
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (3723, "1:02:03"), (50 * 3600 + 60, "2 d 02:01")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -249,6 +249,77 @@ def test_a_damaged_run_is_trained_again_among_several(lab, cli):
     assert json.loads(cli("train", *QUICK, *more).stdout) == second
 
 
+ONE_CLASS = [("Mixed",), ("Mixed", "--set", "target=score"), ("Boosted",), ("Logistic",), ("MLP", "--align", "none")]
+
+
+@pytest.mark.parametrize("backbone", ONE_CLASS, ids=" ".join)
+def test_one_class_only_in_training_rows_is_refused_alike(lab, cli, backbone):
+    lines = [f"d{a},d{b},c{c},{a + b * c + 1}" for c in range(6) for a in range(6) for b in range(a)]
+    (lab.root / "s.csv").write_text("drug1,drug2,cell,score\n" + "\n".join(lines) + "\n")
+    cli("data", "import", "s.csv", "--name", "bare")
+    said = cli("train", "--dataset", "bare", "--setting", "random", "--backbone", *backbone, code=1).stderr
+    assert "the data set bare: all " in said and "training rows are positive: there is nothing to tell apart" in said
+
+
+@pytest.mark.parametrize("backbone", [("Mixed", "--store", "none"), ("MLP", "--align", "none")], ids=" ".join)
+def test_scores_that_are_all_the_same_are_no_target(lab, cli, backbone):
+    lines = [f"d{a},d{b},c{c},3,{(a * b + c) % 2}" for c in range(6) for a in range(6) for b in range(a)]
+    (lab.root / "s.csv").write_text("drug1,drug2,cell,score,label\n" + "\n".join(lines) + "\n")
+    cli("data", "import", "s.csv", "--name", "bare")
+    told = ("train", "--dataset", "bare", "--setting", "random", "--backbone", *backbone, "--set", "target=score")
+    said = cli(*told, code=1).stderr
+    assert "training rows have the score 3: there is nothing to tell apart" in said and "target=label" in said
+
+
+NOBODY = [
+    ("Logistic", "--drug-features", "descriptors", "--cell-features", "one_hot"),
+    ("GradientBoosting", "--drug-features", "morgan", "--cell-features", "tissue"),
+    ("DeepDDS", "--cell-features", "cell_proteins", "--align", "none"),
+    ("MatchMaker", "--cell-features", "tissue+cell_proteins", "--align", "none"),
+    ("Mixed", "--set", "knowledge=cell_proteins"),
+]
+
+
+@pytest.mark.parametrize("backbone", NOBODY, ids=" ".join)
+def test_a_feature_that_is_asked_for_and_that_nobody_has_is_refused(lab, cli, backbone, recwarn):
+    said = cli("train", "--backbone", *backbone, code=1).stderr
+    kind, option = (
+        ("36 cell lines", "--graph FILE") if "cell_proteins" in str(backbone) else ("40 drugs", "--drugs FILE")
+    )
+    assert f"the data set demo: none of the {kind} has the feature" in said and option in said
+    assert not [warning for warning in recwarn if "zero-element" in str(warning.message)]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "reads"),
+    [
+        ("MatchMaker", "descriptors"),
+        ("DeepDDS", "molecule_graphs"),
+        ("DFFNDDS", "atom_pair, descriptors"),
+        ("Logistic", "morgan"),
+        ("MLP", "morgan"),
+    ],
+)
+def test_a_kind_of_which_nothing_is_known_is_told_once_by_the_names_of_its_features(lab, cli, backbone, reads):
+    network = () if backbone == "Logistic" else ("--align", "none", "--set", "epochs=1")
+    said = cli("train", "--backbone", backbone, *network).stderr
+    assert f"have nothing of what {backbone} reads of them ({reads}): it knows them by their ids alone" in said
+    assert said.count("40 of 40 drugs") == 1 and "cell lines (" not in said
+
+
+def test_who_lacks_a_feature_that_others_have_is_counted(lab, cli):
+    lines = [f"d{a},d{b},c{c},{(a * b + c) % 3 - 1}" for c in range(6) for a in range(6) for b in range(a)]
+    (lab.root / "s.csv").write_text("drug1,drug2,cell,score\n" + "\n".join(lines) + "\n")
+    (lab.root / "d.csv").write_text("name,smiles\n" + "".join(f"d{n},{'C' * (n + 1)}O\n" for n in range(4)))
+    (lab.root / "c.csv").write_text("name,tissue\nc0,lung\nc1,skin\n")
+    cli("data", "import", "s.csv", "--name", "some", "--drugs", "d.csv", "--cell-lines", "c.csv")
+    told = ("--dataset", "some", "--setting", "random", "--cell-features", "tissue")
+    for backbone, then in (("Logistic", "the average of the others"), ("MatchMaker --align none", "their ids alone")):
+        said = cli("train", "--backbone", *backbone.split(), *told).stderr
+        assert "2 of 6 drugs (d4, d5)" in said and "4 of 6 cell lines (c2, c3, c4, c5)" in said
+        assert "reads of them (tissue)" in said and said.count(then) == 2
+
+
 def test_a_model_without_inputs_says_that_it_knows_ids_alone(lab, cli, tmp_path):
     lines = [f"d{a},d{b},c{c},{(a * b + c) % 3 - 1}" for c in range(6) for a in range(6) for b in range(a)]
     (tmp_path / "s.csv").write_text("drug1,drug2,cell,score\n" + "\n".join(lines) + "\n")

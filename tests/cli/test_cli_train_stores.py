@@ -50,6 +50,19 @@ def test_a_store_that_nothing_reads_is_said(lab, cli):
     assert "not used" not in cli("train", *QUICK, "--align", "none").stderr
 
 
+def test_nothing_is_said_of_vectors_that_are_not_read(lab, cli):
+    from l2aco.embeddings.store.store import open_store
+
+    open_store("reference--toy", lab).delete(where={"kind": "drug"})
+    for backbone in ("Mixed", "MatchMaker --align none --cell-features profile --set epochs=1"):
+        said = cli("train", "--backbone", *backbone.split(), "--store", "reference--toy").stderr
+        assert "have no vector" not in said and "mean vector" not in said
+    run = open_run("MatchMaker", lab)
+    assert not run.predictor().inputs.drug_vectors and run.predictor().inputs.cell_vectors
+    said = cli("train", "--backbone", "Mixed", "--setting", "novel-drug", "--store", "reference--toy").stderr
+    assert "40 of 40 drugs" in said and "have no vector in reference--toy: nothing is known of them there" in said
+
+
 def test_what_several_runs_have_in_common_is_said_once(lab, cli):
     from l2aco.embeddings.store.store import open_store
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from hypothesis import strategies as st
 
 from l2aco.data.dataset import DataSet
 from l2aco.data.features import FEATURES, table_in
-from l2aco.data.features.molecules import canonical
+from l2aco.data.features.molecule_graphs import MoleculeGraphs
+from l2aco.data.features.molecules import AtomPair, MolecularDescriptors, Morgan, canonical
+from l2aco.data.features.substructures import Substructures
 from l2aco.data.features.table import FeatureRows, FeatureTable, GraphTable
 from l2aco.data.importing import ImportSpec, import_dataset
 from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import SplitSpec
-from l2aco.entities import EntityKind
+from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, L2aCoError, UnknownNameError
 from l2aco.workspace import Workspace
 
@@ -61,6 +64,38 @@ def test_fingerprints_are_those_of_rdkit(dataset: DataSet) -> None:
 def test_descriptors_are_named(dataset: DataSet) -> None:
     table = table_in(dataset, "descriptors")
     assert table.values[0, table.columns.index("MolWt")] == pytest.approx(180.16, abs=0.01)
+
+
+def test_a_peptide_of_two_hundred_residues_has_every_feature() -> None:
+    smiles = "NCC(=O)" * 199 + "NCC(=O)O"
+    peptide = Entity("p", EntityKind.drug, "p", facts={"smiles": smiles})
+    glycine = Entity("g", EntityKind.drug, "g", facts={"smiles": "NCC(=O)O"})
+    for feature in (Morgan(), AtomPair(), MolecularDescriptors()):
+        table = feature.of([peptide, glycine])
+        assert table.mask.all() and np.isfinite(table.values).all() and (table.values[0] != table.values[1]).any()
+    assert not {"Ipc", "AvgIpc"} & {*table.columns} and len(table.columns) == table.values.shape[1]
+    assert table.values[0, table.columns.index("MolWt")] == pytest.approx(200 * 57.05 + 18, abs=1)
+    assert np.diff(MoleculeGraphs().of([peptide]).start).tolist() == [200 * 4 + 1]
+    pieces = Substructures.fit(Known([peptide, glycine])).of([peptide])  # type: ignore[arg-type]
+    assert pieces.mask.all() and (pieces.values > 0).any()
+
+
+@dataclass
+class Known:
+    """What `Substructures` asks of a data set."""
+
+    drugs: list[Entity]
+
+
+def test_a_table_of_another_version_of_a_feature_is_made_again(
+    dataset: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table_in(dataset, "descriptors")
+    kept = lambda: sorted((dataset.path / "features" / "cache").glob("descriptors-*.npz"))  # noqa: E731
+    before = kept()
+    monkeypatch.setattr(MolecularDescriptors, "version", MolecularDescriptors.version + 1)
+    table_in(dataset, "descriptors")
+    assert len(before) == 1 and len(kept()) == 2
 
 
 def test_a_molecular_graph_has_78_features_an_atom_and_every_bond_twice(dataset: DataSet) -> None:

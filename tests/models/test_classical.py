@@ -11,7 +11,6 @@ from small_data import CELLS, DRUGS, knowledge, small_data
 
 from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityKind
-from l2aco.errors import InputError
 from l2aco.metrics import compute
 from l2aco.models.assemble import parse_config, with_vectors
 from l2aco.models.backbones import backbones
@@ -108,10 +107,3 @@ def test_newcomers_are_read_and_those_of_whom_nothing_is_known_are_average(name:
     one = np.zeros(1, dtype=np.int64)
     assert np.isfinite(grown.probabilities(one, one + DRUGS, one + CELLS)).all()
     assert np.array_equal(grown.probabilities(one, one + 1, one), model.probabilities(one, one + 1, one))
-
-
-@every_one
-def test_rows_of_one_class_are_refused(name: str) -> None:
-    triples = rows()
-    with pytest.raises(InputError, match="training rows are positive"):
-        fitted(name, triples.take(np.flatnonzero(triples.label)))

@@ -317,10 +317,28 @@ def screen(folder: Path) -> Path:
     return folder
 
 
+def test_a_run_that_read_a_feature_as_it_was_computed_before_predicts_no_more(
+    lab: Any, cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("data", "import", screen(lab.root / "screen"), "--name", "screen")
+    brief = ("train", "--backbone", "Logistic", "--dataset", "screen", "--setting", "random")
+    asked = ("--drug-a", "urea", "--drug-b", "aspirin", "--cell", "A375")
+    with monkeypatch.context() as before:
+        before.setattr(MolecularDescriptors, "version", Feature.version)
+        old = cli(*brief, "--drug-features", "descriptors").stdout
+        cli("predict", *asked)
+    said = cli("predict", *asked, code=1).stderr
+    assert "read descriptors as another version of L2aCo computes it" in said and "Train the run again" in said
+    assert "auroc" in cli("runs", "show").stdout
+    new = cli(*brief, "--drug-features", "descriptors").stdout
+    assert old.splitlines()[-2:] != new.splitlines()[-2:] and "there already" not in new
+    cli("predict", *asked)
+
+
 @every_one
 def test_it_runs_where_no_drug_has_a_smiles_on_whatever_is_read_of_lines(name: str, lab: Any, cli: Any) -> None:
     brief = ("train", "--backbone", name, "--dataset", "demo", "--align", "none", "--set", "epochs=1")
-    cli(*brief, "--set", "batch_size=4096", "--cell-features", "cell_proteins+panel")
+    cli(*brief, "--set", "batch_size=4096", "--cell-features", "tissue+panel")
 
 
 def test_the_smiles_of_dffndds_may_be_read_by_a_chemical_language_model(lab: Any, cli: Any, tmp_path: Path) -> None:

@@ -80,6 +80,10 @@ def test_ninety_percent_intervals_hold_most_measurements_of_held_out_lines(mixed
         ("drug_a,drug_b,cell_line,score\nDB00530,DB00317,{line},3\nDB00317,DB00530,{line},4\n", "few.csv:3"),
         ("drug_a,drug_b,cell_line\nDB00530,DB00317,{line}\n", "score"),
         ("drug_a,drug_b,cell_line,score\n", "few.csv"),
+        (
+            "drug_a,drug_b,cell_line,label\nDB00530,DB00317,{line},1\n",
+            "few.csv: has labels and no scores, and the run mo",
+        ),
     ],
 )
 def test_a_bad_row_of_measurements_is_named(mixed, cli, text, said):
@@ -88,8 +92,34 @@ def test_a_bad_row_of_measurements_is_named(mixed, cli, text, said):
     assert said in result.stderr and not result.stdout
 
 
+def test_a_column_of_scores_that_is_called_otherwise_is_named(mixed, cli):
+    line, rows = held_out(mixed)
+    few = rows.head(3).select("drug_a", "drug_b", "cell_line", Bliss=pl.lit(9.0))
+    few.write_csv("few.csv")
+    few.rename({"Bliss": "Score"}).write_csv("same.csv")
+    one, other = few.select("drug_a", "drug_b").row(0)
+    for ask in (("predict", "--drug-a", one, "--drug-b", other), ("recommend", "--top", 1)):
+        said = cli(*ask, "--cell", line, "--measured", "few.csv").stderr
+        assert "column 'Bliss' of few.csv is read as the score" in said
+        assert "is read as the score" not in cli(*ask, "--cell", line, "--measured", "same.csv").stderr
+
+
+def test_a_run_of_labels_asks_for_labels(lab, cli):
+    cli("train", "--backbone", "Mixed", "--set", "draws=4", "--set", "target=label")
+    line, rows = held_out(lab)
+    rows.head(3).select("drug_a", "drug_b", "cell_line", "score").write_csv("few.csv")
+    one, other = rows.select("drug_a", "drug_b").row(0)
+    ask = ("predict", "--drug-a", one, "--drug-b", other, "--cell", line, "--measured", "few.csv")
+    assert "has scores and no labels, and the run models labels" in cli(*ask, code=1).stderr
+    rows.head(3).select("drug_a", "drug_b", "cell_line", "label").write_csv("few.csv")
+    assert "3 measurements of few.csv are taken up" in cli(*ask).stderr
+
+
 def test_a_network_says_that_it_takes_no_measurements(lab, cli):
     cli("train", "--backbone", "MLP", "--align", "none", "--set", "epochs=1")
+    ask = ("predict", "--drug-a", "nobody", "--drug-b", "no one", "--cell", "nowhere", "--measured", "few.csv")
+    (lab.root / "few.csv").write_text("drug_a,drug_b,cell_line,score\n")
+    assert "Mixed" in cli(*ask, code=2).stderr  # before names are looked up
     line, rows = held_out(lab)
     rows.select("drug_a", "drug_b", "cell_line", "score").write_csv("few.csv")
     assert "Mixed" in cli("recommend", "--cell", line, "--measured", "few.csv", code=2).stderr

@@ -13,7 +13,7 @@ from l2aco.embeddings.store.store import open_store
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
 from l2aco.runs.calibration import logit
-from l2aco.runs.evaluate import better_naive, comparison
+from l2aco.runs.evaluate import better_naive, comparison, result_row
 from l2aco.runs.naive import naive_predictors
 from l2aco.runs.run import open_run
 from l2aco.runs.spec import TrainSpec
@@ -48,9 +48,9 @@ def test_it_is_the_weighted_mean_of_calibrated_logits_and_stands_in_the_table_be
     assert list(weights) == [run.id for run in members] and sum(weights.values()) == pytest.approx(1, abs=1e-5)
     expected = sum(weights[run.id] * logit(run.predictions()["calibrated"].to_numpy()) for run in members)
     np.testing.assert_allclose(logit(made.predictions()["probability"].to_numpy()), expected, atol=1e-6)
-    table = {row["model"]: row["auroc"] for row in made.metrics["baselines"]}
+    table = {row["model"]: row for row in made.metrics["baselines"]}
     for run in members:
-        assert table[run.id] == run.metrics["test"]["pooled"]["auroc"] and run.id in said.stdout
+        assert table[run.id] == result_row(run.id, run.metrics["test"]) and run.id in said.stdout
     assert {"equal weights", "pair mean"} <= set(table) and "Ensemble" in said.stdout
     assert f"again: l2aco ensemble {members[0].id} {members[1].id}" in cli("runs", "show", made.id).stdout
     assert "Ensemble" in cli("runs", "list").stdout and "weights" not in cli("runs", "compare").stderr
@@ -87,6 +87,20 @@ def test_a_member_that_ranks_better_is_no_naive_predictor(runs):
     made.metrics["test"]["pooled"]["auroc"] = 0.0
     naive = better_naive(made)
     assert naive is not None and naive["model"] in naive_predictors()
+    made.metrics["test"]["pooled"]["auroc"] = round(naive["auroc"], 3)  # the same by what is shown
+    assert better_naive(made) is None
+
+
+def test_a_run_that_is_all_of_an_ensemble_or_all_of_an_offset_has_the_same_threshold_there(runs, monkeypatch):
+    monkeypatch.setattr("l2aco.training.ensemble.choose_weights", lambda *given: np.array([1.0, 0.0]))
+    members = [open_run(name, runs) for name in ("demo-Mixed", "on-pair")]
+    made = make_ensemble(members, runs)
+    for name in ("balanced_accuracy", "f1", "mcc", "auroc"):
+        assert made.metrics["test"]["pooled"][name] == pytest.approx(members[0].metrics["test"]["pooled"][name])
+    monkeypatch.setattr("l2aco.training.network.choose_share", lambda *given: 0.0)
+    run = train(TrainSpec(backbone="MLP", epochs=1, offset="pair", align={"loss": "none"}, seed=1), runs)
+    (row,) = [row for row in run.metrics["baselines"] if row["model"] == "offset (pair)"]
+    assert row == pytest.approx(result_row("offset (pair)", run.metrics["test"]), abs=1e-6)
 
 
 def test_labels_of_test_rows_choose_nothing(runs):

@@ -9,7 +9,7 @@ from any_bytes import feed, mutated
 from torch import nn
 from torch.nn import functional as F
 
-from l2aco.errors import InputError, L2aCoError
+from l2aco.errors import L2aCoError
 from l2aco.models.base import Output
 from l2aco.models.recipe import Recipe
 from l2aco.runs.scoring import Rows, score_rows
@@ -203,14 +203,6 @@ def test_every_row_is_seen_once_an_epoch():
     run = fit(Recipe(epochs=1, batch_size=8), train=Rows(numbered.a, numbered.b, numbered.c, torch.arange(50.0)))
     seen = torch.cat([batch.y for group in run._groups() for batch in group])
     assert sorted(seen.tolist()) == list(range(50)) and seen.tolist() != list(range(50))
-
-
-@pytest.mark.parametrize("constant", [0.0, 1.0])
-def test_one_class_only_in_training_is_refused(constant):
-    one = rows(30, one_class=True)
-    labels = torch.full((30,), constant)
-    with pytest.raises(InputError, match=r"training rows are (positive|negative)"):
-        fit(train=Rows(one.a, one.b, one.c, labels))
 
 
 def test_one_class_only_in_validation_trains_to_the_end_on_the_last_weights():
