@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from l2aco.errors import InputError, UsageError
+from l2aco.errors import InputError
 from l2aco.models.mixed import covariance as covariance_module
 from l2aco.models.mixed.model import fit, score
 from l2aco.models.mixed.posterior import Prediction, draw_posterior, predict
@@ -302,7 +302,7 @@ def test_one_line_alone_is_fitted_and_two_rows_are_enough():
     state = fit(a, b, 0 * c, score=scores, draws=4, **about)
     assert set(state.ignored) == {"panel", "text"}
     assert np.isfinite(score(state, *all_triples(DRUGS, LINES), **about)).all()
-    with pytest.raises(UsageError, match="differ"):
+    with pytest.raises(InputError, match="nothing to tell apart"):
         fit(a[:1], b[:1], c[:1], score=scores[:1], **about)
 
 

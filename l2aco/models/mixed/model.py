@@ -44,7 +44,7 @@ def fit(
     on the entities of these rows alone; one that does not tell them apart is named in `State.ignored`. terms: effects
     (None: `default_terms`). variances: of the terms and `noise`; None: chosen by restricted maximum likelihood on at
     most 200,000 of the rows, with `draws` simulated data sets. told: hears the number and the variances of each step.
-    Raises UsageError where there are no rows, or the target is the same for all.
+    Raises UsageError where there are no rows, InputError where the target is the same for all.
     """
     fitted = fit_target(target, score, label)
     y = fitted(score, label)
