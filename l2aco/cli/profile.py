@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -153,6 +153,7 @@ def profile(
     """
     from l2aco.data.known import gather_entities
     from l2aco.profiles.generate import generate_profiles
+    from l2aco.profiles.plan import plan_costs
     from l2aco.workspace import Workspace
 
     _refuse_alone(dry_run=dry_run, probe=probe)
@@ -192,7 +193,7 @@ def profile(
     if dry_run:
         if probe and not _probe(shell, workspace, spec, chosen, probe):
             return 3
-        _tell_plan(shell, workspace, spec, chosen, json)
+        _tell_plan(shell, plan_costs(spec, chosen, workspace, None if probe else shell), spec, json)
         return None
     return _tell(shell, generate_profiles(spec, chosen, workspace, shell), json)
 
@@ -229,10 +230,8 @@ def _spec(workspace: Workspace, **values: object) -> ProfileSpec:
     return checked_spec(ProfileSpec, {name: value for name, value in values.items() if value is not None})
 
 
-def _tell_plan(shell: Shell, workspace: Workspace, spec: ProfileSpec, entities: list[Entity], json: bool) -> None:
-    from l2aco.profiles.plan import plan_costs
-
-    plan, rows = plan_costs(spec, entities[: spec.limit], workspace)
+def _tell_plan(shell: Shell, planned: tuple[Plan, list[dict[str, Any]]], spec: ProfileSpec, json: bool) -> None:
+    plan, rows = planned
     if json:
         shell.json(
             {
@@ -271,7 +270,7 @@ def _probe(shell: Shell, workspace: Workspace, spec: ProfileSpec, entities: list
     """Whether something was measured, or nothing had to be."""
     from l2aco.profiles.plan import probe
 
-    run = probe(spec, entities[: spec.limit], workspace, number, shell).run
+    run = probe(spec, entities, workspace, number, shell).run
     if run.stopped:
         shell.warn(f"The probe stopped: {run.stopped}\n{run.remedy}")
     if not run.answered:

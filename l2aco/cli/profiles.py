@@ -155,7 +155,7 @@ def audit(
 
     In the table of --response the first column names the drugs; smaller values mean more sensitive, as of IC50 and AUC.
     """
-    from l2aco.profiles.audit.compare import compare_samples, compare_sets
+    from l2aco.profiles.audit.compare import DEALINGS, compare_samples, compare_sets
     from l2aco.profiles.audit.report import audit_set
     from l2aco.profiles.audit.response import check_response
     from l2aco.profiles.sets import open_profile_set
@@ -179,10 +179,12 @@ def audit(
         shell.json({name: item for name, item in value.items() if item is not None or name == "dataset"})
         return 1 if strict and found.faults else None
     shell.table(found.rows())
+    by_chance = f"by chance: the mean of {DEALINGS} random dealings; of ranks it is 0"
     if compared is not None:
-        shell.table(compared, title=f"\nAgreement of {profiles.name} with {against}", empty="No entity in common.")
+        title = f"\nAgreement of {profiles.name} with {against} ({by_chance})"
+        shell.table(compared, title=title, empty="No entity in common.")
     if samples:
-        shell.table(samples, title="\nAgreement of the samples of an entity")
+        shell.table(samples, title=f"\nAgreement of the samples of an entity ({by_chance})")
     if measured is not None:
         known = f"{measured.lines} cell lines, {measured.drugs} drugs"
         left = f"{measured.unknown_lines} and {measured.unknown_drugs} of the table have no grades or no class"

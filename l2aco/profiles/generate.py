@@ -30,7 +30,7 @@ from l2aco.llm.request import Request
 from l2aco.llm.runner import Recording, run_requests
 from l2aco.llm.spent import Spent, spent_in
 from l2aco.llm.vllm import vllm_command
-from l2aco.profiles.job import Job, plan_job, refuse_other, set_name
+from l2aco.profiles.job import Job, of_kinds, plan_job, refuse_other, set_name
 from l2aco.profiles.sets import BUNDLED, MANIFEST, ProfileSet, opened, refuse_foreign
 from l2aco.profiles.spec import ProfileSpec
 from l2aco.progress import Advance, Progress, default
@@ -66,17 +66,19 @@ def generate_profiles(
 
     `entities` may be a stream of any length. The bundled set `reference` is copied whole. Raises
     UnavailableError with the ways out where the model cannot be reached, LockedError where another process
-    writes the same set; failures of single entities are counted in the report.
+    writes the same set, InputError where the prompt speaks of none of the entities; failures of single entities are
+    counted in the report.
     """
     workspace = Workspace.at(workspace)
     progress = progress or default()
     job = plan_job(spec, workspace)
+    entities = job.asked_of(entities, progress)
     length = len(entities) if isinstance(entities, Sized) else None
     if spec.limit is not None:
         entities = islice(entities, spec.limit)
         length = None if length is None else min(length, spec.limit)
     if job.model.engine == BUNDLED_ENGINE:
-        return _install_bundled(job.model, entities, workspace)
+        return _install_bundled(job.model, entities, workspace, progress)
     name = set_name(job, workspace)
     folder = workspace.child(workspace.profiles, name)
     refuse_foreign(folder)
@@ -255,12 +257,15 @@ def _write_manifest(
     )
 
 
-def _install_bundled(model: Model, entities: Iterable[Entity], workspace: Workspace) -> ProfileReport:
+def _install_bundled(
+    model: Model, entities: Iterable[Entity], workspace: Workspace, progress: Progress
+) -> ProfileReport:
     """Copy a bundled set into the workspace, and say which of the entities it covers."""
     target = workspace.child(workspace.profiles, model.model)
     source = opened(BUNDLED, model.model)
     if source is None:
         raise UnknownNameError("bundled profile set", model.model, names_in(BUNDLED, MANIFEST))
+    entities = of_kinds(entities, source.schemas, f"profile set {source.name}", progress)
     refuse_foreign(target)
     try:
         with atomic_folder(target) as partial:

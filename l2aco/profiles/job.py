@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from l2aco.profiles.prompt import Template, load_templates
 from l2aco.profiles.record import ProfileRecord, render_text
 from l2aco.profiles.sets import MANIFEST, ProfileSet, list_profile_sets
 from l2aco.profiles.spec import ProfileSpec
+from l2aco.progress import Progress
 from l2aco.workspace import Workspace, names_in
 
 Subject = tuple[Entity, int]
@@ -52,23 +54,21 @@ class Job:
             **{name: value for name, value in more.items() if value},
         }
 
+    def asked_of(self, entities: Iterable[Entity], progress: Progress) -> Iterable[Entity]:
+        """The entities that the prompt has a template for; see `of_kinds`."""
+        return of_kinds(entities, self.templates, f"prompt {next(iter(self.templates.values())).name}", progress)
+
     @property
     def schemas(self) -> dict[str, Any]:
         return {kind: template.schema for kind, template in self.templates.items()}
 
     def requests(self, entities: Iterable[Entity]) -> Iterator[Request]:
-        """One request for each distinct entity and sample, as a stream.
-
-        Raises InputError where the prompt has no template for an entity's kind.
-        """
+        """One request for each distinct entity and sample, as a stream; of `asked_of` these entities."""
         identity = {**self.identity, "llm": None}
         shared = {kind: stable_hash({**identity, "prompt": item.sha256}) for kind, item in self.templates.items()}
         pieces = {kind: pieces_of(item.schema, self.spec.pieces) for kind, item in self.templates.items()}
         for entity in entities:
-            template = self.templates.get(entity.kind.value)
-            if template is None:
-                prompt = self.spec.prompt or self.model.prompt
-                raise InputError(f"prompt {prompt} has no template for {entity.kind.value}")
+            template = self.templates[entity.kind.value]
             messages = template.render(entity)
             for sample in range(self.spec.samples):
                 what = [shared[entity.kind.value], entity.kind.value, entity.id, messages, sample]
@@ -137,6 +137,28 @@ class Job:
             "attempts": attempts,
             "failed_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
+
+
+def of_kinds(entities: Iterable[Entity], kinds: Collection[str], who: str, progress: Progress) -> Iterable[Entity]:
+    """The entities of the kinds that a prompt or a profile set speaks of; how many are left out is said.
+
+    Raises InputError where nobody is left.
+    """
+    if len(kinds) == len(EntityKind):
+        return entities
+    everyone = list(entities)
+    chosen = [entity for entity in everyone if entity.kind in kinds]
+    if len(chosen) < len(everyone):
+        spoken_of = " and ".join(f"{kind.replace('_', ' ')}s" for kind in kinds)
+        others = Counter(entity.kind.replace("_", " ") for entity in everyone if entity.kind not in kinds)
+        left_out = " and ".join(f"{n:,} {kind}{' is' if n == 1 else 's are'}" for kind, n in others.items())
+        if not chosen:
+            raise InputError(
+                f"{who} speaks of {spoken_of} alone, and {left_out} asked for",
+                remedy=f"Ask for {spoken_of}, or name another --prompt: `plain` speaks of both.",
+            )
+        progress.say(f"{who} speaks of {spoken_of} alone: {left_out} left out")
+    return chosen
 
 
 def plan_job(spec: ProfileSpec, workspace: Workspace) -> Job:

@@ -51,6 +51,13 @@ def is_numeric(field: Mapping[str, Any]) -> bool:
     return _is_number(field) or bool(_group(field))
 
 
+def fixed_words(field: Mapping[str, Any]) -> list[str]:
+    """The fixed words that a field may hold or list."""
+    listed = field.get("items", {}) if field.get("type") == "array" else field
+    words = listed.get("enum") if isinstance(listed, Mapping) else None
+    return [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
+
+
 def _fields(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, field in schema["properties"].items():
         if name != NOT_EMBEDDED and isinstance(field, Mapping):
@@ -68,7 +75,7 @@ def _columns(name: str, field: Mapping[str, Any]) -> list[str]:
         return [name]
     if group := _group(field):
         return [f"{name}.{word}" for word in group]
-    return [f"{name}={word}" for word in _words(field)]
+    return [f"{name}={word}" for word in fixed_words(field)]
 
 
 def _values(name: str, field: Mapping[str, Any], value: Any) -> Iterator[tuple[str, float | None]]:
@@ -81,7 +88,7 @@ def _values(name: str, field: Mapping[str, Any], value: Any) -> Iterator[tuple[s
             raise InputError(f"field '{name}' holds '{_shown(unknown[0])}', which is not of its vocabulary")
         for word, item in group.items():
             yield f"{name}.{word}", _number(f"{name}.{word}", item, (value or {}).get(word))
-    elif words := _words(field):
+    elif words := fixed_words(field):
         held = [] if value is None else value if field.get("type") == "array" else [value]
         if not isinstance(held, list) or any(word not in words for word in held):
             raise InputError(f"field '{name}' holds {_shown(value)}, which is not of its vocabulary")
@@ -98,13 +105,6 @@ def _is_number(field: Any) -> bool:
 def _types(field: Mapping[str, Any]) -> list[Any]:
     kinds = field.get("type")
     return kinds if isinstance(kinds, list) else [kinds]
-
-
-def _words(field: Mapping[str, Any]) -> list[str]:
-    """The fixed words that a field may hold or list."""
-    listed = field.get("items", {}) if field.get("type") == "array" else field
-    words = listed.get("enum") if isinstance(listed, Mapping) else None
-    return [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
 
 
 def _number(name: str, field: Mapping[str, Any], value: Any) -> float | None:

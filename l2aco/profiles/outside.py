@@ -88,6 +88,7 @@ def write_requests(
     """
     progress = progress or Silent()
     job = outside_job(spec, workspace)
+    entities = job.asked_of(entities, progress)
     name = spec.set_name or job.model.alias
     home = workspace.child(workspace.profiles, name)
     refuse_foreign(home)

@@ -18,7 +18,7 @@ from l2aco.profiles.generate import ProfileReport, generate_profiles
 from l2aco.profiles.job import plan_job, set_name
 from l2aco.profiles.sets import BUNDLED, ProfileSet, opened
 from l2aco.profiles.spec import ProfileSpec
-from l2aco.progress import Progress
+from l2aco.progress import Progress, Silent
 from l2aco.workspace import Workspace
 
 _TOKENS_OF_A_NUMBER = 8
@@ -69,19 +69,23 @@ class Plan:
 
 
 def plan_costs(
-    spec: ProfileSpec, entities: Iterable[Entity], workspace: Workspace
+    spec: ProfileSpec, entities: Iterable[Entity], workspace: Workspace, progress: Progress | None = None
 ) -> tuple[Plan, list[dict[str, Any]]]:
-    """Count what is missing and its price with the chosen model and with every other that has one."""
+    """Count what the first `spec.limit` entities lack, and its price with the chosen model and every other priced one.
+
+    `progress` hears who is left out; see `Job.asked_of`.
+    """
     job = plan_job(spec, workspace)
     if job.model.engine == BUNDLED_ENGINE:
-        count = sum(1 for _ in entities)
+        count = sum(1 for _ in islice(entities, spec.limit))
         return Plan(job.model.model, count, count, 0, 0, 0, None), []
     name = set_name(job, workspace)
     known = opened(workspace.profiles, name)
     done, seconds = _finished(known)
     requested = finished = calls = tokens_in = tokens_out = 0
     per_answer = {kind: _usual_tokens(template.schema) for kind, template in job.templates.items()}
-    for request in job.requests(entities):
+    asked_of = job.asked_of(entities, progress or Silent())
+    for request in job.requests(islice(asked_of, spec.limit)):
         requested += 1
         if request.key in done:
             finished += 1
@@ -115,7 +119,8 @@ def probe(
     stay in the set."""
     job = plan_job(spec, workspace)
     done, _ = _finished(opened(workspace.profiles, set_name(job, workspace)))
-    missing = (request.subject[0] for request in job.requests(entities) if request.key not in done)
+    asked_of = islice(job.asked_of(entities, progress or Silent()), spec.limit)
+    missing = (request.subject[0] for request in job.requests(asked_of) if request.key not in done)
     chosen = islice({entity.key: entity for entity in missing}.values(), number)
     return generate_profiles(spec, list(chosen), workspace, progress)
 

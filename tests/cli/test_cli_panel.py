@@ -36,7 +36,7 @@ def test_a_panel_from_the_fake_model_is_shown_and_audited(cli: Cli, made: str) -
     assert len(fields["sensitivity"]) == 58
     found = json.loads(cli("profiles", "audit", made, "--against", "reference-panel", "--strict", "--json").stdout)
     checks = {row["check"]: row for row in found["checks"]}
-    assert checks["numbers, cell_line"]["result"] == "3 x 61" and checks["numbers, drug"]["result"] == "2 x 59"
+    assert checks["numbers, cell_line"]["result"] == "3 x 61" and checks["numbers, drug"]["result"] == "2 x 2"
     assert found["faults"] == []
     assert {(row["kind"], row["field"]) for row in found["agreement"]} >= {
         ("cell_line", "sensitivity"), ("cell_line", "doubling_time_hours"), ("drug", "sensitivity_class")
@@ -103,8 +103,44 @@ def test_the_plan_of_a_panel_counts_its_numbers(cli: Cli, workspace: Workspace) 
         for prompt in ("panel", "molecular")
     }
     assert 400 < tokens["panel"] < 600 < tokens["molecular"] < 900, "as the reference panels take"
-    error = cli("profile", "--llm", "fake", "--prompt", "molecular", "--name", "x", "--kind", "drug", code=1).stderr
-    assert "no template for drug" in error
+
+
+@pytest.mark.parametrize("ways", [(), ("--dry-run",), ("--dry-run", "--probe", "1"), ("--limit", "2")])
+def test_a_prompt_of_one_kind_leaves_the_others_out(cli: Cli, workspace: Workspace, ways: tuple[str, ...]) -> None:
+    who = {"x": "drug", "A375": "cell_line", "y": "drug", "MCF7": "cell_line", "HT29": "cell_line"}
+    (workspace.root / "who.csv").write_text("name,kind\n" + "".join(f"{name},{kind}\n" for name, kind in who.items()))
+    asked = ("profile", "--llm", "fake", "--prompt", "molecular", "--set", "m", "--entities", "who.csv")
+    said = cli(*asked, *ways)
+    assert said.stderr.count("prompt molecular speaks of cell lines alone: 2 drugs are left out") == 1
+    number = 2 if "--limit" in ways else 3
+    assert (f"Covers {number} of {number} requested" if not ways or "--limit" in ways else "3 requested") in said.stdout
+
+
+def test_a_prompt_of_one_kind_asks_nobody_of_others(cli: Cli, workspace: Workspace) -> None:
+    alone = ("--prompt", "molecular", "--name", "x", "--kind", "drug")
+    for ways in (("profile", "--llm", "fake"), ("profiles", "requests", "fake", "-o", "out")):
+        error = cli(*ways, *alone, code=1).stderr
+        assert "prompt molecular speaks of cell lines alone, and 1 drug is asked for" in error
+    assert not workspace.profiles.exists() and not (workspace.root / "out").exists()
+
+
+def test_a_prompt_of_ones_own_for_drugs_alone_goes_out_in_files(cli: Cli, workspace: Workspace) -> None:
+    folder = workspace.prompts / "mine@1"
+    folder.mkdir(parents=True)
+    (folder / "drug.toml").write_text(
+        'name = "mine"\nversion = 1\nkind = "drug"\nsystem = "s"\nuser = "{{ entity.name }}"\n'
+        '[schema.properties.text]\ntype = "string"\n'
+    )
+    (workspace.root / "who.csv").write_text("name,kind\nx,drug\nA375,cell_line\n")
+    said = cli("profiles", "requests", "m", "-o", "out", "--llm", "fake", "--prompt", "mine", "--entities", "who.csv")
+    assert "prompt mine speaks of drugs alone: 1 cell line is left out" in said.stderr
+    assert "1 requested" in said.stdout
+
+
+def test_nobody_was_asked_for_a_kind_that_the_prompt_does_not_speak_of(cli: Cli, workspace: Workspace) -> None:
+    rows = json.loads(cli("profiles", "audit", "reference-molecular", "--dataset", "demo", "--json").stdout)
+    found = {row["check"]: row for row in rows["checks"]}["coverage, drug"]
+    assert (found["result"], found["verdict"]) == ("not asked", "") and rows["faults"] == []
 
 
 def test_the_bundled_panels_can_be_embedded_as_text(cli: Cli, workspace: Workspace) -> None:

@@ -33,7 +33,11 @@ SCHEMA = {
 def profile(
     name: str, summary: str = "A kinase inhibitor that stops growth.", kind: str = "drug", **changes: Any
 ) -> ProfileRecord:
-    fields = {"summary": summary, "primary_targets": changes.pop("targets", []), "confidence": "high"}
+    fields = {
+        "summary": summary,
+        "primary_targets": changes.pop("targets", []),
+        "confidence": changes.pop("confidence", "high"),
+    }
     values = {"key": name.encode().hex(), "entity_id": name, "entity_name": name, "kind": kind, "fields": fields}
     return ProfileRecord(**{**values, "text": render_text(fields, SCHEMA), **changes})
 
@@ -225,6 +229,22 @@ def test_two_sets_are_compared_field_by_field(tmp_path: Path) -> None:
         "agreement": 1.0,
         "by_chance": 1.0,
     }
+
+
+def test_chance_is_the_mean_over_different_entities(tmp_path: Path) -> None:
+    many = [profile(f"E{n}", f"Says {n}.", confidence="high" if n % 4 else "low") for n in range(40)]
+    rows = {row["field"]: row for row in compare_sets(a_set(tmp_path / "one", many), a_set(tmp_path / "two", many))}
+    assert rows["confidence"]["by_chance"] == pytest.approx((30 * 29 + 10 * 9) / (40 * 39), abs=0.03)
+
+
+def test_words_of_the_schema_name_no_drugs() -> None:
+    grades = {"type": "object", "properties": {"AZACYTIDINE": {"type": "number"}}}
+    schema = {"properties": {"grades": grades, "like": {"enum": ["Gefitinib"]}}}
+    drugs = [("A", ["Azacytidine"]), ("B", ["Gefitinib"])]
+    said = profile("LINE", "grades: AZACYTIDINE 1; like: Gefitinib", kind="cell_line")
+    records = [said, profile("B", "like azacytidine", entity_id="B")]
+    found = check_leakage(records, drugs, {"cell_line": schema, "drug": schema})
+    assert (found.drugs_naming_others, found.cell_lines_naming_drugs) == (1, 0)
 
 
 def test_what_the_fake_model_says_has_an_end(cli: Callable[..., Any], workspace: Workspace) -> None:

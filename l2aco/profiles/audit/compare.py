@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,13 @@ from l2aco.profiles.sets import ProfileSet
 if TYPE_CHECKING:
     import numpy as np
 
-Pairs = list[tuple[Any, Any]]
+Pair = tuple[str, Any, Any]
+"""An entity, and what two profiles of it say."""
+Likeness = Callable[[Sequence[int]], list[float]]
+"""How like the first value of each pair is to the second one of another, by the places of these."""
 _FEWEST = 3
 """Entities that a rank correlation needs."""
+DEALINGS = 20
 
 
 def compare_sets(first: ProfileSet, second: ProfileSet) -> list[dict[str, Any]]:
@@ -24,33 +29,34 @@ def compare_sets(first: ProfileSet, second: ProfileSet) -> list[dict[str, Any]]:
 
     Numbers: Spearman's rank correlation over entities; of a group the median over its columns. Fields with a choice:
     the share of equal values. Lists: the mean Jaccard index of their items without case. Texts: the mean cosine of
-    TF-IDF vectors. Each beside the same of values of different entities (`by_chance`).
+    TF-IDF vectors. `by_chance`: the mean of the same over DEALINGS random dealings of the values to other entities;
+    None of ranks, where it is 0.
     """
-    shared: dict[str, Pairs] = {}
+    shared: dict[str, list[Pair]] = {}
     for record in first.records():
         if record.sample:
             continue
         entity = Entity(record.entity_id, EntityKind(record.kind), record.entity_name, record.aliases)
         if (other := second.find(entity)) is not None:
-            shared.setdefault(record.kind, []).append((record.fields, other.fields))
+            shared.setdefault(record.kind, []).append((record.entity_id, record.fields, other.fields))
     return _rows(shared, first.schemas)
 
 
 def compare_samples(profiles: ProfileSet) -> list[dict[str, Any]]:
     """Rows as of `compare_sets`: the first sample of each entity beside each other one; none where one is all."""
-    shared: dict[str, Pairs] = {}
+    shared: dict[str, list[Pair]] = {}
     for record in profiles.records():
         first = profiles.get(record.kind, record.entity_id)
         if first is not None and first.sample != record.sample:
-            shared.setdefault(record.kind, []).append((first.fields, record.fields))
+            shared.setdefault(record.kind, []).append((record.entity_id, first.fields, record.fields))
     return _rows(shared, profiles.schemas)
 
 
-def _rows(shared: Mapping[str, Pairs], schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(shared: Mapping[str, list[Pair]], schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for kind, pairs in shared.items():
         for name, schema in schemas.get(kind, {"properties": {}})["properties"].items():
-            values = [(one[name], two[name]) for one, two in pairs if name in one and name in two]
+            values = [(key, one[name], two[name]) for key, one, two in pairs if name in one and name in two]
             if values:
                 agreement, chance = _agreement(values, schema)
                 rows.append(
@@ -59,19 +65,31 @@ def _rows(shared: Mapping[str, Pairs], schemas: Mapping[str, Any]) -> list[dict[
     return rows
 
 
-def _agreement(values: Pairs, schema: Mapping[str, Any]) -> tuple[float, float]:
-    score: Callable[[Pairs], float]
+def _agreement(values: list[Pair], schema: Mapping[str, Any]) -> tuple[float, float | None]:
     if is_numeric(schema):
-        values = [pair for pair in (_numbers(pair, schema) for pair in values) if pair is not None]
-        score = _ranks
-    elif "enum" in schema:
-        score = _equal
+        both = (_numbers((one, two), schema) for _, one, two in values)
+        return _ranks([pair for pair in both if pair is not None]), None
+    if "enum" in schema:
+        likeness = _by_pair(_equal, values)
     elif schema.get("type") == "array":
-        score = _jaccard
+        likeness = _by_pair(_overlap, values)
     else:
-        return _text_agreement(values)
-    turned = [(one, values[(place + 1) % len(values)][1]) for place, (one, _) in enumerate(values)]
-    return score(values), score(turned)
+        likeness = _of_texts(values)
+    return _mean(likeness(range(len(values)))), _by_chance(likeness, [key for key, _, _ in values])
+
+
+def _by_chance(likeness: Likeness, whose: list[str]) -> float:
+    """The mean over dealings, of values of different entities."""
+    dealt, found = random.Random(0), list[float]()
+    for _ in range(DEALINGS):
+        others = dealt.sample(range(len(whose)), len(whose))
+        scores = zip(likeness(others), whose, others, strict=True)
+        found += [score for score, key, other in scores if key != whose[other]]
+    return _mean(found) if found else float("nan")
+
+
+def _by_pair(score: Callable[[Any, Any], float], values: list[Pair]) -> Likeness:
+    return lambda others: [score(one, values[other][2]) for (_, one, _), other in zip(values, others, strict=True)]
 
 
 def _numbers(pair: tuple[Any, Any], schema: Mapping[str, Any]) -> tuple[Sequence[Any], Sequence[Any]] | None:
@@ -82,7 +100,7 @@ def _numbers(pair: tuple[Any, Any], schema: Mapping[str, Any]) -> tuple[Sequence
     return None
 
 
-def _ranks(values: Pairs) -> float:
+def _ranks(values: Sequence[tuple[Sequence[Any], Sequence[Any]]]) -> float:
     import numpy as np
 
     if not values:
@@ -105,12 +123,8 @@ def spearman(one: np.ndarray, two: np.ndarray) -> float:
     return float(spearmanr(one[both], two[both]).statistic)
 
 
-def _equal(values: Pairs) -> float:
-    return _mean([float(one == two) for one, two in values])
-
-
-def _jaccard(values: Pairs) -> float:
-    return _mean([_overlap(*pair) for pair in values])
+def _equal(one: Any, two: Any) -> float:
+    return float(one == two)
 
 
 def _overlap(one: Any, two: Any) -> float:
@@ -118,19 +132,17 @@ def _overlap(one: Any, two: Any) -> float:
     return len(a & b) / len(a | b) if a | b else 1.0
 
 
-def _text_agreement(values: Pairs) -> tuple[float, float]:
+def _of_texts(values: list[Pair]) -> Likeness:
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = [str(one) for one, _ in values] + [str(two) for _, two in values]
+    texts = [str(one) for _, one, _ in values] + [str(two) for _, _, two in values]
     try:
         vectors = TfidfVectorizer(sublinear_tf=True).fit_transform(texts)
     except ValueError:  # nothing but signs and single letters
-        return _equal(values), float("nan")
+        return _by_pair(_equal, values)
     one, two = vectors[: len(values)], vectors[len(values) :]
-    own = np.asarray(one.multiply(two).sum(axis=1)).ravel()
-    turned = np.asarray(one.multiply(two[np.roll(np.arange(len(values)), -1)]).sum(axis=1)).ravel()
-    return float(own.mean()), float(turned.mean())
+    return lambda others: np.asarray(one.multiply(two[list(others)]).sum(axis=1)).ravel().tolist()
 
 
 def _mean(numbers: list[float]) -> float:

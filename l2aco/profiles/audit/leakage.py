@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from l2aco.entities import EntityKind, normalise_name
+from l2aco.profiles.numbers import fixed_words
 from l2aco.profiles.record import ProfileRecord
 
 _COMBINATION = re.compile(
@@ -35,8 +38,13 @@ class Leakage:
     cell_lines_naming_drugs: int = 0
 
 
-def check_leakage(records: Iterable[ProfileRecord], drug_names: Sequence[tuple[str, Sequence[str]]]) -> Leakage:
-    """Search every text. `drug_names` are (id, names) of the drugs whose combinations are to be predicted."""
+def check_leakage(
+    records: Iterable[ProfileRecord],
+    drug_names: Sequence[tuple[str, Sequence[str]]],
+    schemas: Mapping[str, Any] = MappingProxyType({}),
+) -> Leakage:
+    """Search every text. `drug_names` are (id, names) of the drugs whose combinations are to be predicted. The names of
+    fields and words of vocabularies in `schemas` (by kind) were given to the model: they name no drug."""
     found = Leakage()
     names = {
         written.casefold(): (drug, normalise_name(written, EntityKind.drug))
@@ -44,30 +52,45 @@ def check_leakage(records: Iterable[ProfileRecord], drug_names: Sequence[tuple[s
         for written in all_names
         if len(written) >= _SHORTEST_NAME and not written.isdigit()
     }
-    pattern = _any_of(names)
+    pattern = _any_of(names, re.IGNORECASE)
+    given = {kind: _any_of(_words(schema)) for kind, schema in schemas.items()}
     for record in records:
         for kind, target in ((_COMBINATION, found.combination), (_DATA_SET, found.data_sets)):
             target += [
                 (record.entity_name, match.group(), _around(record.text, match)) for match in kind.finditer(record.text)
             ]
         if pattern is not None:
-            _count_mentions(found, record, pattern, names)
+            _count_mentions(found, record, pattern, names, given.get(record.kind))
     return found
 
 
-def _any_of(names: Iterable[str]) -> re.Pattern[str] | None:
+def _words(schema: Mapping[str, Any]) -> Iterator[str]:
+    """The names of fields and of what they group, and the words of vocabularies, as they stand in a text."""
+    for name, item in schema["properties"].items():
+        grouped = item.get("properties")
+        for label in (name, *(grouped if isinstance(grouped, Mapping) else ())):
+            yield label.replace("_", " ")
+        yield from fixed_words(item)
+
+
+def _any_of(names: Iterable[str], flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str] | None:
     written = sorted(names, key=len, reverse=True)
     if not written:
         return None
-    return re.compile(r"(?<![\w-])(?:" + "|".join(map(re.escape, written)) + r")(?![\w-])", re.IGNORECASE)
+    return re.compile(r"(?<![\w-])(?:" + "|".join(map(re.escape, written)) + r")(?![\w-])", flags)
 
 
 def _count_mentions(
-    found: Leakage, record: ProfileRecord, pattern: re.Pattern[str], names: dict[str, tuple[str, str]]
+    found: Leakage,
+    record: ProfileRecord,
+    pattern: re.Pattern[str],
+    names: dict[str, tuple[str, str]],
+    given: re.Pattern[str] | None,
 ) -> None:
+    searched = given.sub(lambda word: " " * len(word.group()), record.text) if given else record.text
     own = {normalise_name(name, EntityKind.drug) for name in (record.entity_name, *record.aliases)}
     others = []
-    for match in pattern.finditer(record.text):
+    for match in pattern.finditer(searched):
         drug, folded = names[match.group().casefold()]
         if drug != record.entity_id and folded not in own:
             others.append((record.entity_name, match.group(), _around(record.text, match)))

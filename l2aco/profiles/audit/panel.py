@@ -10,24 +10,28 @@ from l2aco.errors import InputError
 from l2aco.profiles.numbers import is_numeric, number_columns, numbers_of
 from l2aco.profiles.sets import ProfileSet
 
-_ENOUGH = 8
-"""Numbers of a profile; two entities may well have fewer in common by chance."""
+ENOUGH = 8
+"""Amounts of a profile; two entities may well have fewer in common by chance."""
 
 
 @dataclass
 class Panel:
-    """The numbers of one kind. `missing` counts those that profiles leave out; `constant` and `alike` are about amounts
-    in the first sample of each entity: words are alike by nature."""
+    """The numbers of one kind: the columns of its amounts, and its fields of fixed words, each with their number.
+
+    `missing` counts what profiles leave out, words as one; `constant` and `alike` are about amounts in the first sample
+    of each entity: words are alike by nature.
+    """
 
     kind: str
-    columns: list[str]
+    amounts: list[str]
+    words: dict[str, int]
     profiles: int = 0
     broken: list[str] = field(default_factory=list)
     """Entities whose values break the schema, with the reason."""
     missing: int = 0
     constant: list[str] = field(default_factory=list)
-    alike: list[tuple[str, ...]] = field(default_factory=list)
-    """Entities with the same numbers."""
+    alike: list[tuple[str, ...]] | None = None
+    """Entities with the same numbers; None where they are too few to tell."""
 
 
 def check_panels(profiles: ProfileSet) -> list[Panel]:
@@ -37,8 +41,10 @@ def check_panels(profiles: ProfileSet) -> list[Panel]:
 
 
 def _check(kind: str, schema: Mapping[str, Any], profiles: ProfileSet) -> Panel:
-    panel = Panel(kind, number_columns(schema))
-    amounts = number_columns({"properties": {name: it for name, it in schema["properties"].items() if is_numeric(it)}})
+    columns = {name: number_columns({"properties": {name: it}}) for name, it in schema["properties"].items()}
+    words = {name: len(its) for name, its in columns.items() if its and not is_numeric(schema["properties"][name])}
+    amounts = [column for name, its in columns.items() if name not in words for column in its]
+    panel = Panel(kind, amounts, words)
     held: list[tuple[str, tuple[float | None, ...]]] = []
     for record in profiles.records():
         if record.kind != kind:
@@ -49,13 +55,14 @@ def _check(kind: str, schema: Mapping[str, Any], profiles: ProfileSet) -> Panel:
         except InputError as error:
             panel.broken.append(f"{record.entity_name}: {error.message}")
             continue
-        panel.missing += sum(value is None for value in numbers.values())
+        panel.missing += sum(numbers[column] is None for column in amounts)
+        panel.missing += sum(record.fields.get(name) is None for name in words)
         if record.sample == 0:
             held.append((record.entity_name, tuple(numbers[column] for column in amounts)))
     if len(held) > 1:
-        columns = zip(*(values for _, values in held), strict=True)
-        panel.constant = [name for name, values in zip(amounts, columns, strict=True) if len(set(values)) == 1]
-    if len(amounts) >= _ENOUGH:
+        held_by_column = zip(*(values for _, values in held), strict=True)
+        panel.constant = [name for name, values in zip(amounts, held_by_column, strict=True) if len(set(values)) == 1]
+    if len(amounts) >= ENOUGH:
         panel.alike = _alike(held)
     return panel
 

@@ -9,7 +9,7 @@ from typing import Any
 from l2aco.entities import Entity, EntityKind
 from l2aco.profiles.audit.duplicates import Group, find_groups
 from l2aco.profiles.audit.leakage import Leakage, check_leakage
-from l2aco.profiles.audit.panel import Panel, check_panels
+from l2aco.profiles.audit.panel import ENOUGH, Panel, check_panels
 from l2aco.profiles.audit.targets import TargetAgreement, check_targets
 from l2aco.profiles.audit.wording import Wording, check_wording
 from l2aco.profiles.numbers import has_text
@@ -40,6 +40,7 @@ class Audit:
     failures: int
     wanted: Mapping[str, int]
     missing: Mapping[str, Sequence[str]]
+    """Names by kind; not of a kind that nobody was asked for."""
     wording: Wording
     alike: Sequence[Group]
     leakage: Leakage
@@ -63,7 +64,9 @@ class Audit:
     def _coverage_rows(self) -> list[dict[str, Any]]:
         rows = [_row("profiles", self.profiles), _fault("recorded failures", self.failures)]
         for kind, wanted in self.wanted.items():
-            missing = self.missing[kind]
+            if (missing := self.missing.get(kind)) is None:
+                rows.append(_row(f"coverage, {kind}", "not asked", "", f"its profiles are of others, none of {wanted}"))
+                continue
             verdict = "fault" if missing else "ok"
             covered = f"{wanted - len(missing)} of {wanted}"
             rows.append(_row(f"coverage, {kind}", covered, verdict, _examples(missing)))
@@ -89,15 +92,24 @@ class Audit:
     def _panel_rows(self) -> list[dict[str, Any]]:
         rows = []
         for panel in self.panels:
-            filled = panel.profiles * len(panel.columns)
-            missing = f"{panel.missing:,} of {filled:,} left out" if panel.missing else ""
+            size = panel.profiles, len(panel.amounts) + len(panel.words)
+            missing = [f"{panel.missing:,} of {size[0] * size[1]:,} left out"] if panel.missing else []
+            words = [f"{name}: of {number} words" for name, number in panel.words.items()]
             rows += [
-                _row(f"numbers, {panel.kind}", f"{panel.profiles:,} x {len(panel.columns)}", "", missing),
+                _row(f"numbers, {panel.kind}", f"{size[0]:,} x {size[1]}", "", "; ".join([*missing, *words])),
                 _fault(f"out of range, {panel.kind}", len(panel.broken), _examples(panel.broken)),
                 _look(f"constant columns, {panel.kind}", len(panel.constant), _examples(panel.constant)),
-                _look(f"same numbers, {panel.kind}", len(panel.alike), _examples(map(_together, panel.alike))),
+                self._alike_row(panel),
             ]
         return rows
+
+    @staticmethod
+    def _alike_row(panel: Panel) -> dict[str, Any]:
+        check, alike = f"same numbers, {panel.kind}", panel.alike
+        if alike is None:
+            why = f"{len(panel.amounts)} amounts: below {ENOUGH}, two may be the same by chance"
+            return _row(check, "not looked at", "", why)
+        return _look(check, len(alike), _examples(map(_together, alike)))
 
     def _leakage_rows(self) -> list[dict[str, Any]]:
         leaks = self.leakage
@@ -136,9 +148,10 @@ def audit_set(profiles: ProfileSet | str, known: Known | None = None) -> Audit:
     missing: dict[str, list[str]] = {}
     for entity in known.entities:
         wanted[entity.kind.value] = wanted.get(entity.kind.value, 0) + 1
-        absent = missing.setdefault(entity.kind.value, [])
-        if profiles.find(entity) is None:
-            absent.append(entity.name)
+        if entity.kind in profiles.schemas:
+            absent = missing.setdefault(entity.kind.value, [])
+            if profiles.find(entity) is None:
+                absent.append(entity.name)
     drugs = [item for item in known.entities if item.kind is EntityKind.drug]
     worded = [kind for kind, schema in profiles.schemas.items() if has_text(schema)]
     return Audit(
@@ -149,7 +162,9 @@ def audit_set(profiles: ProfileSet | str, known: Known | None = None) -> Audit:
         missing=missing,
         wording=check_wording(profiles.records()),
         alike=find_groups(record for record in profiles.records() if record.kind in worded),
-        leakage=check_leakage(profiles.records(), [(drug.id, (drug.name, *drug.aliases)) for drug in drugs]),
+        leakage=check_leakage(
+            profiles.records(), [(drug.id, (drug.name, *drug.aliases)) for drug in drugs], profiles.schemas
+        ),
         targets=check_targets(profiles.records(), known.targets, known.symbols),
         panels=check_panels(profiles),
     )
