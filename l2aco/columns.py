@@ -37,7 +37,12 @@ def pick_columns(
     column. `text` gives a column's content. Raises InputError, with the `remedy`, where a role has no column.
     """
     twice = repeated(found)
-    sure = {column for names in roles.values() if len(names) == 1 for column in columns_called(found, names)}
+    sure: dict[str, str] = {}
+    for role, names in roles.items():
+        for column in columns_called(found, names) if len(names) == 1 else ():
+            if column in sure:
+                raise _two_roles(path, column, sure[column], role)
+            sure[column] = role
     columns: dict[str, str | None] = {}
     for role, names in roles.items():
         there = columns_called(found, names)
@@ -48,6 +53,8 @@ def pick_columns(
                 there = fitting or [item for item in there if role not in optional or _fold(item) == _fold(role)]
         column = there[0] if there else None
         if column is None and role not in optional:
+            if taken := [item for item in columns_called(found, names) if item in sure]:
+                raise _two_roles(path, taken[0], sure[taken[0]], role)
             raise InputError(
                 f"has no column {' or '.join(repr(name) for name in names[:3])}",
                 where=path,
@@ -57,6 +64,14 @@ def pick_columns(
             raise InputError(f"has the column '{column}' twice", where=f"{path}:1", remedy="Rename one of them.")
         columns[role] = column
     return columns
+
+
+def _two_roles(path: Path, column: str, one: str, other: str) -> InputError:
+    return InputError(
+        f"the column '{column}' is given two roles, {one} and {other}",
+        where=path,
+        remedy="Name another for one of them.",
+    )
 
 
 def shown(columns: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Errors that are meant for people: what is wrong, where, and what to do next.
 
 Everything a user can cause ends in an `L2aCoError`. The command line prints `str(error)` without a
-traceback and exits with `error.exit_code` (1 failed, 2 bad usage, 3 partly done, 130 interrupted).
+traceback and exits with `error.exit_code` (1 failed, 2 bad usage, 3 partly done, 130 interrupted, 143 terminated).
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 import tomllib
@@ -293,8 +294,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise InputError("is nested too deep", where=path) from None
     except ValueError as error:  # not TOML, not UTF-8, or a number too long for Python
-        remedy = 'Text stands in quotes: name = "value".' if "Invalid value" in str(error) else None
-        raise InputError(f"is not valid TOML: {error}", where=path, remedy=remedy) from None
+        raise InputError(f"is not valid TOML: {error}", where=path, remedy=_toml_remedy(str(error))) from None
+
+
+def _toml_remedy(said: str) -> str | None:
+    if twice := re.search(r"Cannot declare \((.+?),?\) twice", said):
+        name = ".".join(part.strip(" '\"") for part in twice[1].split(","))
+        return f"A table of which there are several begins with [[{name}]] each time; any other stands once."
+    return 'Text stands in quotes: name = "value".' if "Invalid value" in said else None
 
 
 def write_toml(path: Path, value: dict[str, Any]) -> None:
@@ -335,7 +342,11 @@ def describe_validation(error: ValidationError) -> str:
 
 def _worded(item: Mapping[str, Any]) -> str:
     said = str(item["ctx"]["error"]) if item["type"] == "value_error" else str(item["msg"])
+    for pydantic, ours in (("a valid tuple", "a list"), ("Tuple should", "List should"), (" after validation", "")):
+        said = said.replace(pydantic, ours)  # no file knows tuples
     key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "tuple_type" and isinstance(item["input"], dict):
+        said += f": each of its tables begins with [[{key}]]"
     return f"{key}: {said}" if key else said
 
 

@@ -165,11 +165,25 @@ def _encoder_runs_code(entry: dict[str, Any]) -> bool:
     return ":" in str(entry.get("runtime", ""))
 
 
-def names_in(folder: Path, marker: str = "manifest.json") -> list[str]:
-    """The sub-folders of `folder` that hold `marker`, sorted; none when the folder is missing."""
+_CONTENTS = {
+    "profiles": "records.jsonl",
+    "embeddings": "generations",
+    "data": "triples.parquet",
+    "runs": "metrics.json",
+}
+"""What is never written before the manifest: by it a folder is known that has lost its own, and is damaged."""
+
+
+def names_in(folder: Path, marker: str | None = None) -> list[str]:
+    """The sub-folders of `folder` that hold `marker`, sorted; none when the folder is missing.
+
+    Without a marker those with a manifest, and those that lost it: to open one of these raises DamagedError.
+    """
     if not folder.is_dir():
         return []
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and (path / marker).exists())
+    markers = [marker] if marker else ["manifest.json", *filter(None, [_CONTENTS.get(folder.name)])]
+    found = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(path.name for path in found if any((path / name).exists() for name in markers))
 
 
 def bundled(kind: str) -> Path:

@@ -81,6 +81,7 @@ def import_(
         replace=force,
     )
     dataset = import_dataset(spec, shell.workspace, shell)
+    _warn_of_one_class(shell, dataset)
     if json:
         shell.json(dataset.manifest)
         return
@@ -111,6 +112,8 @@ def fetch(
         agree("Fetch under these terms?")
     spec = FetchSpec(public=known, origin=origin, name=name, drugs=drugs, cell_lines=cell_lines, replace=force)
     datasets = fetch_dataset(spec, shell.workspace, shell)
+    for dataset in datasets:
+        _warn_of_one_class(shell, dataset)
     if json:
         shell.json([dataset.manifest for dataset in datasets])
         return
@@ -244,11 +247,19 @@ def merge(
     merged = merge_datasets(datasets, name, shell.workspace, keep_apart=keep_apart, replace=force)
     for note in merged.manifest["notes"]:
         shell.say(note)
+    _warn_of_one_class(shell, merged)
     if json:
         shell.json(merged.manifest)
         return
     shell.table(import_report(merged), title=f"merged {merged.name}")
     _next(shell, merged)
+
+
+def _warn_of_one_class(shell: Shell, dataset: DataSet) -> None:
+    labels = dataset.triples.label
+    if labels.min() == labels.max():
+        which, rule = "synergistic" if labels[0] else "not synergistic", dataset.manifest["label_rule"]["text"]
+        shell.warn(f"All {len(labels):,} triples are {which} by the rule '{rule}': nothing can be learned from that.")
 
 
 def _next(shell: Shell, dataset: DataSet) -> None:

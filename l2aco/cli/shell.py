@@ -28,6 +28,7 @@ from l2aco.cli.columns import fitting, widths
 from l2aco.cli.complete import VALUES, completer
 from l2aco.errors import L2aCoError, UsageError
 from l2aco.progress import Advance
+from l2aco.signals import interrupted_by_sigterm
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -231,7 +232,8 @@ def verb(function: Callable[..., Any] | None = None, *, resumes: bool = False) -
 
     Adds --workspace, --quiet, --verbose and --wide, lets the shell complete the parameters that `complete.VALUES`
     names, hands over a Shell, and turns an L2aCoError into its message and exit code, what the system refuses (a full
-    disk, a folder without permission) into its reason, an interrupt into exit code 130. A verb may return an exit code.
+    disk, a folder without permission) into its reason, an interrupt into exit code 130; SIGTERM, which batch
+    systems send, ends it in the same way, with 143. A verb may return an exit code.
     """
     if function is None:
         return functools.partial(verb, resumes=resumes)
@@ -249,8 +251,9 @@ def verb(function: Callable[..., Any] | None = None, *, resumes: bool = False) -
     @functools.wraps(function)
     def run(*, workspace: Path | None, quiet: bool, verbose: bool, wide: bool, **values: Any) -> None:
         shell = Shell(workspace, quiet, verbose, wide)
+        terminated: list[int] = []
         try:
-            with redirect_stdout(sys.stderr):
+            with redirect_stdout(sys.stderr), interrupted_by_sigterm(terminated):
                 code = function(shell, **values)
         except L2aCoError as error:
             shell.fail(str(error))
@@ -263,7 +266,7 @@ def verb(function: Callable[..., Any] | None = None, *, resumes: bool = False) -
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             shell.err.print("Interrupted." + (" The same command goes on where this one stopped." if resumes else ""))
-            raise typer.Exit(130) from None
+            raise typer.Exit(143 if terminated else 130) from None
         if code:
             raise typer.Exit(int(code))
 

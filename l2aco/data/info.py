@@ -44,6 +44,8 @@ REPORT_WORDS = {
     "scores_left_out": "scores left out, for want of one rule on all",
     "drugs_with_several_names": "drug ids with several names",
 }
+LEFT_OUT = ("nothing_said", "unmeasured", "self_pairs", "ties", "unlabelled")
+"""Of these, what becomes no triple."""
 ALWAYS = {"rows", "self_pairs", "repeats", "repeats_swapped", "triples"}
 
 
@@ -75,9 +77,10 @@ def import_report(dataset: DataSet) -> Rows:
 def describe_dataset(dataset: DataSet, workspace: Workspace, progress: Progress = Silent()) -> dict[str, Rows]:
     """Tables by title: overview, noise, label balance by line, coverage, graph. `progress` hears of damaged sets."""
     triples = dataset.triples
+    note = dataset.manifest.get("note", "")
     known = triples.score[~np.isnan(triples.score)]
     overview: Rows = [
-        *([{"what": "SIMULATED", "value": dataset.manifest.get("note", "")}] if dataset.simulated else []),
+        *([{"what": "SIMULATED", "value": note.removeprefix("SIMULATED: ")}] if dataset.simulated else []),
         {"what": "label rule", "value": dataset.manifest["label_rule"]["text"]},
         {"what": "positive share", "value": round(float(triples.label.mean()), 4)},
         *([{"what": "response measured in", "value": screen}] if (screen := origin(dataset)) else []),
@@ -148,7 +151,8 @@ def _long_tail(dataset: DataSet, kind: EntityKind) -> dict[str, Any]:
 
 
 def _coverage(dataset: DataSet, workspace: Workspace, progress: Progress) -> Rows:
-    """Share of entities and of rows (all three members known) that have a profile, SMILES, expression, graph edges."""
+    """Share of entities and of rows that have a profile, SMILES, expression, graph edges: rows whose members are all
+    known, of the kinds that it is about."""
     triples = dataset.triples
     rows: Rows = []
     for what, drugs, cells in _known(dataset, workspace, progress):
@@ -173,7 +177,7 @@ def _known(dataset: DataSet, workspace: Workspace, progress: Progress) -> list[t
 
     found: list[tuple[str, Any, Any]] = []
     for profiles in list_profile_sets(workspace, progress=progress):
-        both = [has(kind, profiles.find) for kind in EntityKind]
+        both = [has(kind, profiles.find) if kind in profiles.schemas else None for kind in EntityKind]
         found.append((f"profile set {profiles.name}", both[0], both[1]))
     found.append(("SMILES", has(EntityKind.drug, molecule), None))
     found.append(("tissue", None, has(EntityKind.cell_line, lambda entity: entity.facts.get("tissue"))))

@@ -72,7 +72,7 @@ def write_dataset(
     _check_rows(rows, ordered)
     merged = merge_rows(rows, rule)
     if not len(merged.table):
-        raise InputError("no labelled triple is left", remedy="Check the columns and the label rule.")
+        raise _nothing_left({**(extra or {}).get("report", {}), **merged.report})
     graph = None
     if graph_nodes is not None or graph_edges is not None:
         graph = _graph(ordered, graph_nodes or {}, graph_edges or {})
@@ -88,6 +88,16 @@ def write_dataset(
         write_json(folder / "manifest.json", manifest)
         refuse_but_for_case(name, workspace)  # another may have been written meanwhile
     return DataSet(path)
+
+
+def _nothing_left(report: Mapping[str, Any]) -> InputError:
+    from l2aco.data.info import LEFT_OUT, REPORT_WORDS
+
+    counts = ", ".join(f"{report[key]:,} {REPORT_WORDS[key]}" for key in LEFT_OUT if report.get(key))
+    return InputError(
+        f"no labelled triple is left of {report['rows']:,} rows: {counts or 'there are none'}",
+        remedy="A triple is of two different drugs: check the columns and the label rule.",
+    )
 
 
 def refuse_but_for_case(name: str, workspace: Workspace) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -35,6 +33,7 @@ from l2aco.llm.request import (
 )
 from l2aco.llm.structured import explain, parse_reply, repair_messages
 from l2aco.llm.tokens import count_tokens
+from l2aco.signals import interrupt, is_unhandled
 
 Deliver = Callable[[Request, Answer | CallFailed, int, tuple[int, int]], None]
 """Takes a request, how it ended, the number of its calls, and their tokens in and out."""
@@ -228,10 +227,10 @@ class _Abandoned(Exception):  # noqa: N818  (an end, not an error)
 
 
 def end_gently() -> None:
-    """Let SIGTERM, which batch systems send, end the run like Ctrl-C: journal closed, servers stopped."""
-    if threading.current_thread() is threading.main_thread():
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, os.kill, os.getpid(), signal.SIGINT)
+    """Let SIGTERM, which batch systems send, end the run like Ctrl-C: journal closed, servers stopped. Who handles it
+    already does so."""
+    if is_unhandled():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, interrupt)
 
 
 class _Spent:

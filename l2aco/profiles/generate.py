@@ -264,7 +264,7 @@ def _install_bundled(
     target = workspace.child(workspace.profiles, model.model)
     source = opened(BUNDLED, model.model)
     if source is None:
-        raise UnknownNameError("bundled profile set", model.model, names_in(BUNDLED, MANIFEST))
+        raise UnknownNameError("bundled profile set", model.model, names_in(BUNDLED))
     entities = of_kinds(entities, source.schemas, f"profile set {source.name}", progress)
     refuse_foreign(target)
     try:

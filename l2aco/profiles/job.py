@@ -16,7 +16,7 @@ from l2aco.llm.pieces import pieces_of
 from l2aco.llm.request import Answer, CallFailed, Request
 from l2aco.profiles.prompt import Template, load_templates
 from l2aco.profiles.record import ProfileRecord, render_text
-from l2aco.profiles.sets import MANIFEST, ProfileSet, list_profile_sets
+from l2aco.profiles.sets import ProfileSet, list_profile_sets
 from l2aco.profiles.spec import ProfileSpec
 from l2aco.progress import Progress
 from l2aco.workspace import Workspace, names_in
@@ -199,7 +199,7 @@ def set_name(job: Job, workspace: Workspace) -> str:
     """
     if name := job.spec.set_name:
         Workspace.child(workspace.profiles, name)
-        known = names_in(workspace.profiles, MANIFEST)
+        known = names_in(workspace.profiles)
         return next((other for other in known if other.casefold() == name.casefold()), name)
     alias = job.model.alias
     made = {item.name: item.manifest for item in list_profile_sets(workspace, bundled=False)}

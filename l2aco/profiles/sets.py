@@ -295,8 +295,8 @@ def list_profile_sets(workspace: Workspace, bundled: bool = True, progress: Prog
 
     With a `progress`, a damaged set is named to it and left out; without, its DamagedError is raised.
     """
-    own = names_in(workspace.profiles, MANIFEST)
-    shipped = [name for name in names_in(BUNDLED, MANIFEST) if name not in own] if bundled else []
+    own = names_in(workspace.profiles)
+    shipped = [name for name in names_in(BUNDLED) if name not in own] if bundled else []
     found = []
     for path in [*(workspace.profiles / name for name in own), *(BUNDLED / name for name in shipped)]:
         try:
@@ -322,5 +322,5 @@ def open_profile_set(name: str | ProfileSet, workspace: Workspace | str | Path |
 
 def opened(folder: Path, name: str) -> ProfileSet | None:
     """The set called `name`, in any case, of one folder of sets, or None."""
-    known = next((item for item in names_in(folder, MANIFEST) if item.casefold() == name.casefold()), None)
+    known = next((item for item in names_in(folder) if item.casefold() == name.casefold()), None)
     return ProfileSet(folder / known) if known else None

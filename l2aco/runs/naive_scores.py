@@ -12,7 +12,6 @@ from typing import Self
 import numpy as np
 
 from l2aco.data.triples import Triples
-from l2aco.models.mixed.model import fit, score
 from l2aco.models.mixed.state import Entities
 from l2aco.models.mixed.target import TargetName, cut_at, fit_target, probability_above
 from l2aco.models.mixed.terms import NOISE
@@ -59,6 +58,8 @@ class MixedWithoutKernels:
     target: TargetName
 
     def fit(self, triples: Triples, rows: Array) -> Self:
+        from l2aco.models.mixed.model import fit
+
         a, b, c = triples.drug_a[rows], triples.drug_b[rows], triples.cell_line[rows]
         drugs, lines = _entities(a, b), _entities(c)
         label = triples.label[rows]
@@ -69,6 +70,8 @@ class MixedWithoutKernels:
         return self
 
     def predict(self, a: Array, b: Array, c: Array) -> Array:
+        from l2aco.models.mixed.model import score
+
         mean = score(self.state, a, b, c, drugs=_entities(a, b), lines=_entities(c))
         return probability_above(self.cut, mean, self.state.variances[NOISE])
 

@@ -52,6 +52,35 @@ def test_a_name_that_is_taken_needs_force(cli: Cli, table: Path) -> None:
     assert json.loads(cli("data", "list", "--json").stdout)[0]["label"] == "score > 2"
 
 
+def test_what_left_no_triple_is_counted(cli: Cli, workspace: Workspace) -> None:
+    rows = [*("X,X,L,1" for _ in range(12)), "X,Y,L,", "X,Y,M,0.5"]
+    (workspace.root / "t.csv").write_text("drug_a,drug_b,cell_line,score\n" + "\n".join(rows) + "\n")
+    said = cli("data", "import", "t.csv", "--name", "x", "--label", ">= 1, <= 0", code=1).stderr
+    assert "left of 14 rows: 1 rows without score or label skipped, 12 self-pairs dropped, 1 triples in the gap" in said
+
+
+def test_labels_of_one_class_are_warned_of(cli: Cli, table: Path) -> None:
+    said = cli("data", "import", table, "--name", "mine", "--label", "> 99", "--quiet").stderr
+    assert "All 120 triples are not synergistic by the rule 'score > 99'" in said
+    assert "All 120" not in cli("data", "import", table, "--name", "other").stderr
+
+
+def test_info_tells_of_simulation_once_and_of_what_a_set_is_about(cli: Cli, workspace: Workspace) -> None:
+    assert "SIMULATED:" not in cli("data", "info", "demo").stdout
+    rows = {row["what"]: row for row in json.loads(cli("data", "info", "demo", "--json").stdout)["coverage"]}
+    assert rows["profile set reference-molecular"]["drugs"] is None
+    assert rows["profile set reference-molecular"]["share of triples"] == 1
+
+
+def test_the_hint_at_a_feature_that_is_not_there_can_be_followed(cli: Cli, table: Path) -> None:
+    train = ("train", "--backbone", "GradientBoosting", "--cell-features", "expression", "--align", "none")
+    hint = cli(*train, "--dataset", "demo", code=2).stderr
+    assert "l2aco data import TABLE.csv --name NAME --features expression=FILE" in hint
+    (table.parent / "x.csv").write_text("line,g1,g2\n" + "".join(f"L{n},{n},{n % 3}\n" for n in range(8)))
+    cli("data", "import", table, "--name", "mine", "--features", "expression=x.csv")
+    cli(*train, "--dataset", "mine", "-q")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -65,6 +94,7 @@ def test_a_name_that_is_taken_needs_force(cli: Cli, table: Path) -> None:
         (["import", "screen.csv", "--name", "x", "--columns", "drug_a"], 2, "name=VALUE"),
         (["import", "screen.csv", "--name", "x", "--columns", "drug=D"], 2, "unknown column role"),
         (["import", "screen.csv", "--name", "x", "--columns", "score=effect"], 1, "has no column 'effect'"),
+        (["import", "screen.csv", "--name", "x", "--columns", "score=cell_line"], 1, "two roles, score and cell_line"),
         (["info", "nothing"], 2, "unknown data set"),
         (["split", "demo", "--setting", "novel-cel"], 2, "novel-cell"),
         (["split", "demo", "--fold", "7"], 2, "no fold 7"),

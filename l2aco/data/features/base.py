@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+def how_to_bring(name: str) -> str:
+    """What to do where a data set lacks a feature that only an import brings."""
+    return f"`l2aco data import TABLE.csv --name NAME --features {name}=FILE` makes a data set with it (docs/data.md)."
+
+
 class Feature(ABC):
     """A feature of drugs or of cell lines.
 

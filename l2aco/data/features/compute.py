@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from l2aco.data.features.base import Array, Feature, Listed
+from l2aco.data.features.base import Array, Feature, Listed, how_to_bring
 from l2aco.data.features.table import FeatureTable, Table, load_table, save_table
 from l2aco.entities import EntityKind
 from l2aco.errors import DamagedError, UnknownNameError
@@ -118,7 +118,7 @@ def _entry(dataset: DataSet, name: str) -> Entry:
         "feature",
         name,
         [*brought_features(dataset), *(entry.name for entry in FEATURES)],
-        remedy=f"'{dataset.name}' came without it; `l2aco data import --features {name}=FILE` brings one.",
+        remedy=f"'{dataset.name}' came without it; {how_to_bring(name)}",
     )
 
 

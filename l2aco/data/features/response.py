@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from l2aco.data.features.base import Array, Listed
+from l2aco.data.features.base import Array, Listed, how_to_bring
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
 
@@ -29,7 +29,7 @@ class Response(Listed):
     def fit(cls, dataset: DataSet, rows: Array | None = None) -> Self:
         raise InputError(
             f"'{dataset.name}' has no measured response",
-            remedy="Import it with --features response=FILE (docs/data.md).",
+            remedy=how_to_bring(RESPONSE),
         )
 
 

@@ -23,7 +23,7 @@ from l2aco.embeddings.encoders.spec import EncoderSpec
 from l2aco.embeddings.store import write
 from l2aco.embeddings.store.generation import Generation
 from l2aco.embeddings.store.index import search
-from l2aco.embeddings.store.manifest import GENERATIONS, Manifest, Part
+from l2aco.embeddings.store.manifest import Manifest, Part
 from l2aco.embeddings.store.segments import HEAVY, LIGHT, StoreRecord
 from l2aco.embeddings.store.write import UpsertReport
 from l2aco.entities import Entity, EntityIndex, EntityKind, parse_kind
@@ -273,7 +273,7 @@ def find_store(name: str | None, workspace: Workspace) -> Path:
     Raises UnknownNameError with the nearest names.
     """
     folder = workspace.embeddings
-    known = sorted({*names_in(folder), *names_in(folder, GENERATIONS)})
+    known = names_in(folder)
     if name is None and len(known) == 1:
         return folder / known[0]
     for found in known:

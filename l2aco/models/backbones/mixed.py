@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from l2aco.data.features import kind_of
+from l2aco.data.features.base import how_to_bring
 from l2aco.data.triples import Triples
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
@@ -111,7 +112,7 @@ class Mixed(Estimator):
         if absent := sorted(wanted - set(inputs.features)) if config.effects == "all" else []:
             raise InputError(
                 f"knowledge={config.knowledge}: the data set has no {absent[0]}",
-                remedy=f"`l2aco data import ... --features {absent[0]}=FILE` brings it; docs/data.md.",
+                remedy=how_to_bring(absent[0]),
             )
         with progress.task("choosing variances") as advance:
             fitted = cls._fitted(
