@@ -39,10 +39,10 @@ def pick_columns(
     twice = repeated(found)
     sure: dict[str, str] = {}
     for role, names in roles.items():
-        for column in columns_called(found, names) if len(names) == 1 else ():
-            if column in sure:
-                raise _two_roles(path, column, sure[column], role)
-            sure[column] = role
+        for named in columns_called(found, names) if len(names) == 1 else ():
+            if named in sure:
+                raise _two_roles(path, named, sure[named], role)
+            sure[named] = role
     columns: dict[str, str | None] = {}
     for role, names in roles.items():
         there = columns_called(found, names)

@@ -19,6 +19,7 @@ from l2aco.data.labels import LabelRule
 from l2aco.data.manifest import FORMAT
 from l2aco.data.merge_rows import Merged, merge_rows
 from l2aco.data.replicates import replicate_statistics
+from l2aco.data.report_words import LEFT_OUT, REPORT_WORDS
 from l2aco.data.splits.released import write_released
 from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError, UsageError
@@ -91,8 +92,6 @@ def write_dataset(
 
 
 def _nothing_left(report: Mapping[str, Any]) -> InputError:
-    from l2aco.data.info import LEFT_OUT, REPORT_WORDS
-
     counts = ", ".join(f"{report[key]:,} {REPORT_WORDS[key]}" for key in LEFT_OUT if report.get(key))
     return InputError(
         f"no labelled triple is left of {report['rows']:,} rows: {counts or 'there are none'}",
