@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from l2aco.data.features import fit_feature, has_feature, table_in
-from l2aco.data.features.base import Feature
+from l2aco.data.features.base import Feature, how_to_bring
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.files import describe_validation
@@ -100,8 +100,7 @@ def _of_nobody(name: str, feature: Feature, dataset: DataSet) -> InputError:
     return InputError(
         f"none of the {len(dataset.entities(feature.kind)):,} {kind}s has the feature {name}, which is asked for",
         where=f"the data set {dataset.name}",
-        remedy=f"`l2aco data import` brings it by {feature.brought_by.format(name=name)}; or read something else of a "
-        f"{kind}.",
+        remedy=f"Read something else of a {kind}; {how_to_bring(name, feature.brought_by)}",
     )
 
 

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def how_to_bring(name: str) -> str:
-    """What to do where a data set lacks a feature that only an import brings."""
-    return f"`l2aco data import TABLE.csv --name NAME --features {name}=FILE` makes a data set with it (docs/data.md)."
+TABLE = "--features {name}=FILE"
+"""The option of an import that brings a feature which is computed of nothing else."""
+
+
+def how_to_bring(name: str, option: str = TABLE) -> str:
+    """What to do where a data set lacks a feature that only an import brings, by this option."""
+    option = option.format(name=name)
+    return f"`l2aco data import TABLE.csv --name NAME {option}` makes a data set with it (docs/data.md)."
 
 
 class Feature(ABC):
@@ -33,7 +38,7 @@ class Feature(ABC):
     kind: EntityKind
     version: ClassVar[int] = 3
     """Of what it computes: tables that another one computed are made again, and runs that read them predict no more."""
-    brought_by: ClassVar[str] = "--features {name}=FILE"
+    brought_by: ClassVar[str] = TABLE
     """The option of `l2aco data import` that brings what is read, {name} being the feature's."""
     learns: ClassVar[bool] = False
     """Whether `fit` depends on the rows given."""

@@ -22,7 +22,7 @@ class Tissue(Feature):
     """float32 (lines, tissues): one-hot, from the fact `tissue`; a tissue that the data set lacks is unknown."""
 
     kind = EntityKind.cell_line
-    brought_by = "--cell-lines FILE (a table with tissues)"
+    brought_by = "--cell-lines TABLE_WITH_TISSUES"
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         self.columns = columns
@@ -54,7 +54,7 @@ class CellProteins(Listed):
     """int8 (lines, proteins that any line over- or under-expresses): 1, -1 or 0, from the graph's signed relations."""
 
     kind = EntityKind.cell_line
-    brought_by = "--graph FILE (edges called " + " and ".join(SIGNS) + ")"
+    brought_by = "--graph FILE"
 
     @classmethod
     def fit(cls, dataset: DataSet, rows: Array | None = None) -> Self:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
 
 BITS = 1024
-SMILES = "--drugs FILE (a table with SMILES)"
+SMILES = "--drugs TABLE_WITH_SMILES"
 OVERFLOWING = frozenset({"Ipc", "AvgIpc"})
 """Descriptors whose time and value grow exponentially with the molecule: no number of a peptide, and no end."""
 
