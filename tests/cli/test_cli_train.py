@@ -284,7 +284,9 @@ NOBODY = [
 def test_a_feature_that_is_asked_for_and_that_nobody_has_is_refused(lab, cli, backbone, recwarn):
     said = cli("train", "--backbone", *backbone, code=1).stderr
     kind, option = (
-        ("36 cell lines", "--graph FILE") if "cell_proteins" in str(backbone) else ("40 drugs", "--drugs FILE")
+        ("36 cell lines", "--graph FILE")
+        if "cell_proteins" in str(backbone)
+        else ("40 drugs", "--drugs TABLE_WITH_SMILES")
     )
     assert f"the data set demo: none of the {kind} has the feature" in said and option in said
     assert not [warning for warning in recwarn if "zero-element" in str(warning.message)]
