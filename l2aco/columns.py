@@ -37,12 +37,7 @@ def pick_columns(
     column. `text` gives a column's content. Raises InputError, with the `remedy`, where a role has no column.
     """
     twice = repeated(found)
-    sure: dict[str, str] = {}
-    for role, names in roles.items():
-        for named in columns_called(found, names) if len(names) == 1 else ():
-            if named in sure:
-                raise _two_roles(path, named, sure[named], role)
-            sure[named] = role
+    sure = {column: role for role, names in roles.items() if len(names) == 1 for column in columns_called(found, names)}
     columns: dict[str, str | None] = {}
     for role, names in roles.items():
         there = columns_called(found, names)
@@ -54,7 +49,11 @@ def pick_columns(
         column = there[0] if there else None
         if column is None and role not in optional:
             if taken := [item for item in columns_called(found, names) if item in sure]:
-                raise _two_roles(path, taken[0], sure[taken[0]], role)
+                raise InputError(
+                    f"the column '{taken[0]}' is given two roles, {sure[taken[0]]} and {role}",
+                    where=path,
+                    remedy="Name another for one of them.",
+                )
             raise InputError(
                 f"has no column {' or '.join(repr(name) for name in names[:3])}",
                 where=path,
@@ -64,14 +63,6 @@ def pick_columns(
             raise InputError(f"has the column '{column}' twice", where=f"{path}:1", remedy="Rename one of them.")
         columns[role] = column
     return columns
-
-
-def _two_roles(path: Path, column: str, one: str, other: str) -> InputError:
-    return InputError(
-        f"the column '{column}' is given two roles, {one} and {other}",
-        where=path,
-        remedy="Name another for one of them.",
-    )
 
 
 def shown(columns: Sequence[str]) -> str:

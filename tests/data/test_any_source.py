@@ -6,6 +6,7 @@ import json
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -151,6 +152,8 @@ def test_any_table_of_entities_or_pairs(tmp_path: Path, suffix: str) -> None:
     columns = "name,kind,id,aliases,drug_a,drug_b,cell_line,score,label"
 
     class Everybody:
+        run = SimpleNamespace(metrics={"training": {"target": "score"}})
+
         def resolve(self, kind: EntityKind, name: str) -> Entity:
             return Entity(name, kind, name)
 
