@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2aco.bench.outside import TRIPLE, Names, read_predictions
+from l2aco.bench.outside import TRIPLE, Names, read_predictions, said_of
 from l2aco.bench.rows import Rows
-from l2aco.bench.statistics import FEWEST_GROUPS, MEASURES, UNDEFINED, Difference, difference, resampled
+from l2aco.bench.statistics import MEASURES, UNDEFINED, Difference, difference, few, resampled
 from l2aco.entities import EntityIndex, EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.runs.evaluate import warnings_of
@@ -97,11 +97,7 @@ def _of_run(run: Run, *columns: str) -> pl.DataFrame:
 def _of_file(path: Path, run: Run) -> pl.DataFrame:
     """The triples of a file by the run's ids, with what it predicts; of several splits those of the run's."""
     names = Names(*(EntityIndex(kind, run.entities(kind)) for kind in EntityKind))
-    table = read_predictions(path, names)
-    for name, value in (("seed", run.spec.split.seed), ("fold", run.spec.split.fold)):
-        if name in table.columns:
-            table = table.filter(table[name] == value)
-    return table.select([*TRIPLE, "probability"])
+    return said_of(read_predictions(path, names), run.spec.split)
 
 
 def _compared(names: list[str], tables: list[pl.DataFrame], measured: pl.DataFrame) -> Comparison:
@@ -141,9 +137,7 @@ def _compared(names: list[str], tables: list[pl.DataFrame], measured: pl.DataFra
         _by_line(both, rows, values),
         _most_different(both, values),
         {name: UNDEFINED[name] for name, (*_, gap) in measures.items() if np.isnan(gap.p)},
-        (f"They share {rows.groups} cell lines: of so few no interval can be trusted.",)
-        if rows.groups < FEWEST_GROUPS
-        else (),
+        tuple(filter(None, [few(rows.groups, "cell lines")])),
     )
 
 

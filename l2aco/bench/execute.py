@@ -17,6 +17,7 @@ from l2aco.data.catalog import open_dataset
 from l2aco.errors import InputError, L2aCoError, PartlyDoneError, UsageError
 from l2aco.files import read_json, sha256_file, stable_hash, write_json
 from l2aco.progress import Progress, Silent
+from l2aco.runs.inputs import check_features
 from l2aco.runs.run import FORMAT, Run
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.choose import complete
@@ -129,11 +130,12 @@ class Index:
         self._same: dict[str, tuple[TrainSpec, list[Any]]] = {}
 
     def find(self, cell: Cell) -> Run | None:
-        """The run of a cell, if it is whole."""
+        """The run of a cell, if it is whole and reads what its backbone reads today."""
         with suppress(L2aCoError):
             name = str(read_json(self._folder / f"{self._key(cell)}.json"))
             run = Run(self._workspace.child(self._workspace.runs, name), self._workspace)
             run.file("metrics.json"), run.file("predictions.parquet")
+            check_features(run.file("inputs.npz"))
             return run
         return None
 

@@ -13,7 +13,7 @@ from l2aco.bench.suite import Cell, Suite
 from l2aco.data.catalog import open_or_simulate
 from l2aco.data.dataset import DataSet
 from l2aco.data.splits.make import make_split
-from l2aco.data.splits.spec import Split
+from l2aco.data.splits.spec import Split, SplitSpec
 from l2aco.entities import Entity, EntityIndex, EntityKind
 from l2aco.errors import InputError
 from l2aco.runs.pairs import Pair, read_pairs, resolve_pairs
@@ -89,6 +89,14 @@ def brought(suite: Suite, asked: Iterable[Cell], workspace: Workspace) -> dict[s
     return found
 
 
+def said_of(predictions: pl.DataFrame, split: SplitSpec) -> pl.DataFrame:
+    """What is predicted for a split, by triple; all of it where a file tells no seed or fold."""
+    for name, value in (("seed", split.seed), ("fold", split.fold)):
+        if name in predictions.columns:
+            predictions = predictions.filter(predictions[name] == value)
+    return predictions.select([*TRIPLE, "probability"])
+
+
 def of_split(predictions: pl.DataFrame, path: Path, dataset: DataSet, split: Split) -> np.ndarray | None:
     """float64 (n,): what `predictions` say of the test rows of a split; None where they say nothing of it.
 
@@ -101,10 +109,7 @@ def of_split(predictions: pl.DataFrame, path: Path, dataset: DataSet, split: Spl
     ids = np.sort(np.stack([drugs[triples.drug_a], drugs[triples.drug_b]]), axis=0)
     lines = np.array([line.id for line in dataset.cell_lines])[triples.cell_line]
     asked = pl.DataFrame({"drug_a": ids[0], "drug_b": ids[1], "cell_line": lines})
-    for name, value in (("seed", split.spec.seed), ("fold", split.spec.fold)):
-        if name in predictions.columns:
-            predictions = predictions.filter(predictions[name] == value)
-    found = asked.join(predictions, on=TRIPLE, how="left", maintain_order="left")["probability"]
+    found = asked.join(said_of(predictions, split.spec), on=TRIPLE, how="left", maintain_order="left")["probability"]
     if lacking := found.null_count():
         if lacking == len(found):
             return None

@@ -28,6 +28,11 @@ FEWEST_GROUPS = 10
 """Of what is drawn again: an interval from fewer is narrower than it says."""
 
 
+def few(groups: int, what: str) -> str:
+    """A caution where so many of what is drawn again are too few; else nothing."""
+    return f"Of {groups} {what} no interval can be trusted." if groups < FEWEST_GROUPS else ""
+
+
 def resampled(groups: int, draws: int = DRAWS, seed: int = 0) -> Array:
     """float64 (1 + draws, groups): how often each group is drawn; the first row is the data as they are."""
     drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=draws)

@@ -148,9 +148,11 @@ class Suite(Strict):
     def origin(self, workspace: Workspace) -> str:
         """Which of the suites of this name it is: the path of its file in the workspace, a hash of one elsewhere, or
         that it is shipped."""
-        if self._file is None or self._file.is_relative_to(bundled("benchmarks/suites")):
+        if self._file is None:
             return "shipped"
         file, root = self._file.resolve(), workspace.root.resolve()
+        if file.is_relative_to(bundled("benchmarks/suites").resolve()):
+            return "shipped"
         return str(file.relative_to(root)) if file.is_relative_to(root) else stable_hash(str(file), 16)
 
     @model_validator(mode="after")

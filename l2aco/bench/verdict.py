@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from l2aco.bench.scored import Place, Scored
-from l2aco.bench.statistics import CONFIDENCE, FEWEST_GROUPS, MEASURES, UNDEFINED, Difference, difference, holm
+from l2aco.bench.statistics import CONFIDENCE, MEASURES, UNDEFINED, Difference, difference, few, holm
 from l2aco.bench.suite import Claim, Suite
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -94,7 +94,7 @@ class Verdict:
         size = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}] over {rival}, its hardest rival"
         if self.undefined:
             return f"{what} is undefined ({self.basis}): {UNDEFINED[self.claim.measure]}."
-        return f"{what}: {size} (p = {self.p:.3g}).{self.caution}"
+        return f"{what}: {size} (p = {self.p:.3g}). {self.caution}".rstrip()
 
 
 def measures_of(scored: Scored) -> list[str]:
@@ -150,5 +150,5 @@ def _drawn(scored: Scored, places: Sequence[Place]) -> tuple[str, str]:
     rows = scored.together(places)
     what = "cell lines" if np.array_equal(rows.group, rows.line) else "drugs"
     count = rows.numbered().groups
-    few = f" Of {count} {what} no interval can be trusted." if count < FEWEST_GROUPS else ""
-    return f"{count} {what}", few + (" It is one split: others may say otherwise." if len(places) == 1 else "")
+    cautions = few(count, what), "It is one split: others may say otherwise." if len(places) == 1 else ""
+    return f"{count} {what}", " ".join(filter(None, cautions))

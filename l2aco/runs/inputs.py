@@ -73,6 +73,15 @@ def read_inputs(path: Path) -> Inputs:
         return _inputs(arrays)
 
 
+def check_features(path: Path) -> None:
+    """Raises MismatchError where a feature was computed otherwise then, and DamagedError, by what describes the inputs
+    alone."""
+    with _damage_told(path), np.load(path) as arrays:
+        for described in (json.loads(arrays[name].tobytes()) for name in arrays.files if name.endswith("described")):
+            for name in described["features"]:
+                _class_of(name, described)
+
+
 def _inputs(arrays: Mapping[str, Array]) -> Inputs:
     described = json.loads(arrays["described"].tobytes())
     entities = _entities(described)
@@ -143,13 +152,17 @@ def _vectors(name: str, described: Mapping[str, Any], arrays: Mapping[str, Array
 
 
 def _restored(name: str, described: Mapping[str, Any], arrays: Mapping[str, Array]) -> Feature:
+    return _class_of(name, described).restore(part_of(f"state/{name}", arrays))
+
+
+def _class_of(name: str, described: Mapping[str, Any]) -> type[Feature]:
     kind: type[Feature] = Listed if name in described["listed"] else feature_class(name)
     made = described.get("versions", {}).get(name, Feature.version)
     if made != kind.version:
         raise MismatchError(
             f"read {name} as another version of L2aCo computes it ({made}, not {kind.version}) and cannot predict"
         )
-    return kind.restore(part_of(f"state/{name}", arrays))
+    return kind
 
 
 def _entity(entity: Entity) -> dict[str, Any]:

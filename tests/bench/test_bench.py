@@ -14,50 +14,14 @@ from typing import Any
 
 import polars as pl
 import pytest
+from small_suite import SUITE
 
 from l2aco.bench.suite import cells, load_suite, shipped_suites
-from l2aco.entities import EntityKind
+from l2aco.data.features.cells import Tissue
 from l2aco.errors import InputError
 from l2aco.runs.run import list_runs
 from l2aco.training.choose import complete
 from l2aco.workspace import Workspace
-
-SUITE = """
-title = "A small one"
-dataset = ["demo"]
-folds = 2
-naive = ["pair mean"]
-
-[spec]
-backbone = "Mixed"
-config = {draws = 4}
-
-[[arms]]
-name = "nothing"
-spec.config.knowledge = "none"
-
-[[arms]]
-name = "panel"
-profiles = ["reference-panel"]
-
-[[arms]]
-name = "shuffled"
-profiles = ["reference-panel"]
-draws = 2
-spec.align.vectors = "shuffled"
-
-[[claims]]
-text = "the panel helps"
-arm = "panel"
-over = ["nothing", "shuffled", "pair mean"]
-"""
-
-
-@pytest.fixture
-def suite(workspace: Workspace) -> Path:
-    path = workspace.root / "small.toml"
-    path.write_text(SUITE)
-    return path
 
 
 def test_every_shipped_suite_can_be_planned(lab: Workspace) -> None:
@@ -280,30 +244,6 @@ def test_a_wrong_spec_names_its_arm(cli: Any, suite: Path, workspace: Workspace)
     assert not list_runs(workspace)
 
 
-def test_somebody_elses_predictions(cli: Any, suite: Path, workspace: Workspace, tmp_path: Path) -> None:
-    """The pair mean, written by hand into a file with names instead of ids, in another order of drugs and rows."""
-    cli("bench", "run", str(suite))
-    run = next(run for run in list_runs(workspace) if "f0" in run.id and "none" in json.dumps(run.spec.config))
-    table = run.predictions().sample(fraction=1.0, shuffle=True, seed=1)
-    file = tmp_path / "theirs.csv"
-    table.select(
-        drug_a="drug_b", drug_b="drug_a", cell_line="cell_line", prediction=1.0 - pl.col("probability")
-    ).write_csv(file)
-    found = json.loads(cli("bench", "compare", run.id, str(file), "--json").stdout)
-    ours, theirs, gap = found["measures"]["auroc"]
-    assert found["common"] == len(table)
-    assert ours + theirs == pytest.approx(1.0)
-    assert gap["value"] == pytest.approx(ours - theirs)
-    assert found["rows"][0]["rank_gap"] ** 2 <= 1
-    names = {drug.id: drug.name for drug in run.entities(EntityKind.drug)}
-    assert all(names[row["drug_a_id"]] == row["drug_a"] for row in found["rows"])
-    shown = cli("bench", "compare", run.id, str(file)).stdout
-    assert f"first: {run.id}" in shown and "second: theirs.csv" in shown
-    head = next(line for line in shown.splitlines() if line.startswith("measure"))
-    assert head.split()[:4] == ["measure", "difference", "first", "second"]
-    assert f"{gap['value']:.3f} [{gap['low']:.3f}, {gap['high']:.3f}]" in shown
-
-
 def test_a_measure_that_is_undefined_is_called_so(cli: Any, suite: Path, workspace: Workspace, tmp_path: Path) -> None:
     suite.write_text(SUITE.split("[[arms]]")[0] + "[[arms]]" + SUITE.split("[[arms]]")[1])
     cli("bench", "run", str(suite))
@@ -368,72 +308,18 @@ def test_a_damaged_run_is_trained_again(cli: Any, suite: Path, workspace: Worksp
     assert after["tables"] == before["tables"]
 
 
-def _theirs(run: Any, **more: Any) -> pl.DataFrame:
-    """What a model from elsewhere might send: other names, the drugs the other way round."""
-    table = run.predictions("test").with_columns(fold=pl.lit(run.spec.split.fold), **more)
-    return table.select("fold", *more, drug_a="drug_b", drug_b="drug_a", cell="cell_line", prediction="probability")
-
-
-def _suite_with(theirs: str) -> str:
-    arm = f'[[arms]]\nname = "theirs"\npredictions = "{theirs}"\n\n'
-    claim = '\n[[claims]]\ntext = "theirs is better"\narm = "theirs"\nover = ["nothing", "pair mean"]\n'
-    return SUITE.replace("[[claims]]", f"{arm}[[claims]]", 1) + claim
-
-
-def test_somebody_elses_predictions_stand_in_the_report(cli: Any, suite: Path, workspace: Workspace) -> None:
-    """Those of `panel`, on one of two splits: the same figures, a verdict of their own, and a place on the board."""
-    cli("bench", "run", str(suite))
-    (run,) = (run for run in list_runs(workspace) if _of_panel(run) and run.spec.split.fold == 1)
-    _theirs(run).sample(fraction=1.0, shuffle=True, seed=1).write_csv(workspace.root / "theirs.csv")
-    suite.write_text(_suite_with("theirs.csv"))
-    report = json.loads(cli("bench", "run", str(suite), "--json").stdout)
-    rows = {row["model"]: row for row in report["tables"][0]["rows"]}
-    assert (rows["theirs"]["splits"], rows["panel"]["splits"]) == (1, 2)
-    verdict = next(verdict for verdict in report["verdicts"] if verdict["claim"] == "theirs is better")
-    assert verdict["splits"] == 1 and "It is one split: others may say otherwise." in verdict["sentence"]
-    assert [line for line in report["checks"] if "theirs = panel" in line or "panel = theirs" in line]
-    assert len(report["provenance"]["predictions"]["theirs"]) == 64
-    assert "theirs" in cli("bench", "board", str(workspace.bench / "small")).stdout
-
-
-def _of_panel(run: Any) -> bool:
-    return bool(run.spec.store) and run.spec.align.vectors == "profiles"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda table: table.tail(-3), "says nothing of 3 of the"),
-        (lambda table: table.with_columns(fold=7), "says nothing of any test row"),
-        (lambda table: table.with_columns(fold=pl.lit("first")), "which is no finite number"),
-        (lambda table: table.with_columns(cell=pl.lit("NOBODY-7")), "theirs.csv:2"),
-        (lambda table: pl.concat([table, table.head(1)]), "twice"),
-    ],
-)
-def test_wrong_predictions_are_refused_before_anything_is_trained(
-    cli: Any, suite: Path, workspace: Workspace, change: Any, words: str
+def test_a_run_that_read_a_feature_of_another_version_is_trained_again(
+    cli: Any, suite: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cli("bench", "run", str(suite))
-    (run,) = (run for run in list_runs(workspace) if _of_panel(run) and run.spec.split.fold == 1)
-    change(_theirs(run)).write_csv(workspace.root / "theirs.csv")
-    more = '[[arms]]\nname = "more"\nspec.config = {knowledge = "none", draws = 3}\n\n'
-    suite.write_text(_suite_with("theirs.csv").replace("[[claims]]", f"{more}[[claims]]", 1))
-    before = len(list_runs(workspace))
-    assert words in cli("bench", "run", str(suite), code=1).stderr.replace("\n", " ")
-    assert len(list_runs(workspace)) == before
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ("predictions =", 'profiles = ["reference"]\npredictions =', "has predictions, and so no profiles"),
-        ('dataset = ["demo"]', 'dataset = ["demo", "oneil"]', "one data set and one setting"),
-    ],
-)
-def test_an_arm_is_trained_or_brought(suite: Path, old: str, new: str, words: str) -> None:
-    suite.write_text(_suite_with("theirs.csv").replace(old, new))
-    with pytest.raises(InputError, match=words):
-        load_suite(str(suite))
+    arm = '[[arms]]\nname = "one"\nspec.config = {drug_features = "one_hot", cell_features = "tissue"}\n'
+    suite.write_text(SUITE.split("[spec]")[0] + '[spec]\nbackbone = "Logistic"\n\n' + arm)
+    for runs in (2, 2):
+        cli("bench", "run", str(suite))
+        assert len(list_runs(workspace)) == runs
+    monkeypatch.setattr(Tissue, "version", Tissue.version + 1)
+    for runs in (4, 4):
+        cli("bench", "run", str(suite))
+        assert len(list_runs(workspace)) == runs
 
 
 def test_another_suite_of_the_same_name_replaces_no_report(cli: Any, suite: Path, workspace: Workspace) -> None:
