@@ -239,7 +239,9 @@ def import_(
     from l2aco.profiles.exchange import import_set, parse_format
 
     chosen = parse_format(form, source)
-    done = import_set(source, name, shell.workspace, form=chosen, entities=lambda: known_entities(shell.workspace))
+    done = import_set(
+        source, name, shell.workspace, form=chosen, entities=lambda: known_entities(shell.workspace, shell)
+    )
     facts = {"set": done.set.name, "path": done.set.path, "profiles": done.profiles}
     left_out = {"repeated": done.repeated, "empty": done.empty, "unresolved": list(done.unresolved)}
     words = f"Profile set '{done.set.name}': {done.profiles:,} profiles in {done.set.path}"

@@ -41,7 +41,7 @@ def gather_entities(
         return [entity for entity in _of_data_sets(workspace, progress) if wanted is None or entity.kind is wanted]
     named = _named(names, wanted)
     listed = read_entities(file, wanted) if file is not None else []
-    chosen, renamed = with_known_ids([*listed, *named], workspace)
+    chosen, renamed = with_known_ids([*listed, *named], workspace, progress)
     if renamed:
         shown = ", ".join(renamed[:5]) + (", ..." if len(renamed) > 5 else "")
         progress.say(f"{len(renamed):,} of the names have a known id or name: {shown}")
@@ -65,7 +65,10 @@ def _is_text(name: str) -> bool:
 
 
 def _of_data_sets(workspace: Workspace, progress: Progress) -> list[Entity]:
-    data_sets = list_datasets(workspace) or [open_or_simulate("demo", workspace)]
+    data_sets = list_datasets(workspace, progress)
+    if not data_sets:
+        list_datasets(workspace)  # raises where all that there are are damaged: nobody asked for the demo
+        data_sets = [open_or_simulate("demo", workspace)]
     everyone = _each_once(data_sets)
     chosen = [entity for entity in everyone if not _is_nameless(entity)]
     left_out = f" ({len(everyone) - len(chosen):,} without a name left out)" if len(chosen) < len(everyone) else ""
@@ -78,11 +81,13 @@ def _is_nameless(entity: Entity) -> bool:
     return bool(_ACCESSION.fullmatch(entity.name)) and not entity.facts.get("smiles")
 
 
-def with_known_ids(entities: Iterable[Entity], workspace: Workspace) -> tuple[list[Entity], list[str]]:
+def with_known_ids(
+    entities: Iterable[Entity], workspace: Workspace, progress: Progress = Silent()
+) -> tuple[list[Entity], list[str]]:
     """Entities without an id of their own become the ones of the imported data sets that are called so, or get the id
     of the reference profile that is: as an import gives it to them. Each stands once, also under two names that nothing
     else is called like. Beside them "name = id" of those whose id is new."""
-    imported = imported_entities(workspace)
+    imported = imported_entities(workspace, progress)
     indexes = {kind: EntityIndex(kind, _with_reference(imported)) for kind in EntityKind}
     own = {entity.key for entity in imported}
     found: dict[tuple[str, str], Entity] = {}
@@ -103,9 +108,9 @@ def with_known_ids(entities: Iterable[Entity], workspace: Workspace) -> tuple[li
     return list(found.values()), renamed
 
 
-def known_entities(workspace: Workspace) -> list[Entity]:
+def known_entities(workspace: Workspace, progress: Progress = Silent()) -> list[Entity]:
     """The entities of the imported data sets, and those of the reference profiles that none of these is called like."""
-    return _with_reference(imported_entities(workspace))
+    return _with_reference(imported_entities(workspace, progress))
 
 
 def _with_reference(imported: list[Entity]) -> list[Entity]:
@@ -131,9 +136,9 @@ def reference_entities() -> Sequence[Entity]:
     return tuple(found.values())
 
 
-def imported_entities(workspace: Workspace) -> list[Entity]:
-    """Those of all data sets of the workspace, each once."""
-    return _each_once(list_datasets(workspace))
+def imported_entities(workspace: Workspace, progress: Progress = Silent()) -> list[Entity]:
+    """Those of all data sets of the workspace, each once; a damaged one is named to `progress` and left out."""
+    return _each_once(list_datasets(workspace, progress))
 
 
 def _each_once(data_sets: Iterable[DataSet]) -> list[Entity]:

@@ -14,8 +14,10 @@ from datasets_for_tests import screen, write
 
 from l2aco.data.catalog import list_datasets, open_dataset, open_or_simulate
 from l2aco.data.importing import ImportSpec, import_dataset
-from l2aco.errors import L2aCoError, LockedError, UsageError
+from l2aco.data.known import gather_entities
+from l2aco.errors import DamagedError, L2aCoError, LockedError, UsageError
 from l2aco.locks import WriterLock
+from l2aco.progress import Silent
 from l2aco.workspace import Workspace
 
 TABLE = "drug_a,drug_b,cell_line,score\nA,B,X,1\nA,C,X,-1\nB,C,Y,2\n"
@@ -137,3 +139,23 @@ def test_a_damaged_data_set_or_profile_set_does_not_hide_the_others(
     assert "Left out: " in listed.stderr and "--force" in listed.stderr
     assert "Import the data set again with --force" in cli("data", "info", "bad", code=1).stderr
     assert "worse" in cli("data", "info", "mine").stderr
+
+
+def test_who_is_known_comes_from_the_data_sets_that_can_be_read(
+    bring: Callable[..., str], workspace: Workspace
+) -> None:
+    bring(), bring("lost")
+    (workspace.data / "lost" / "manifest.json").unlink()
+    told: list[str] = []
+
+    class Told(Silent):
+        def say(self, text: str) -> None:
+            told.append(text)
+
+    assert {entity.id for entity in gather_entities(workspace, progress=Told())} == {"A", "B", "C", "X", "Y"}
+    (named,) = gather_entities(workspace, names=["b"], kind="drug", progress=Told())
+    assert named.id == "B"
+    assert len([text for text in told if text.startswith("Left out: ") and "lost" in text]) == 2
+    (workspace.data / "mine" / "manifest.json").unlink()
+    with pytest.raises(DamagedError):  # not the demo, of which nobody spoke
+        gather_entities(workspace, progress=Told())
