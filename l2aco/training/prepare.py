@@ -33,6 +33,10 @@ from l2aco.training.choose import complete
 if TYPE_CHECKING:
     from l2aco.workspace import Workspace
 
+PATIENT = 2
+"""On an offset, where a network gets no better for many epochs before it does (docs/lab.md), patience is at least the
+epochs divided by this."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -115,6 +119,8 @@ def _of_network(setup: Setup) -> Setup:
     spec = setup.spec
     model = build_model(str(spec.backbone), spec.config, setup.inputs, spec.align, seed=spec.seed)
     recipe = spec.recipe(model.recipe)
+    if spec.offset != "none" and spec.patience is None:
+        recipe = recipe.model_copy(update={"patience": max(recipe.patience, recipe.epochs // PATIENT)})
     config = model.backbone.config.model_dump(mode="json", exclude_none=True)
     if recipe.compile and "neighbours" in config:
         raise UsageError(

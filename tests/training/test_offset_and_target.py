@@ -20,6 +20,7 @@ from l2aco.models.losses import correlation_loss
 from l2aco.runs.run import open_run
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.offset import SHARES, choose_share
+from l2aco.training.prepare import prepare
 from l2aco.training.train import train
 
 QUICK = ("--backbone", "MLP", "--set", "epochs=1", "--set", "learning_rate=1e-12")
@@ -49,6 +50,21 @@ def test_the_run_repeats_its_own_numbers_without_data_set_and_store(lab, cli):
     shutil.rmtree(lab.embeddings / "reference--toy")
     again = run.predictor().predict(*(rows[name].to_list() for name in ("drug_a", "drug_b", "cell_line")))
     np.testing.assert_allclose(again, rows["probability"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "patience"),
+    [
+        ({"offset": "pair", "epochs": 100}, 50),
+        ({"offset": "pair", "patience": 7}, 7),
+        ({"offset": "pair", "epochs": 10}, 20),
+        ({}, 20),
+    ],
+)
+def test_a_network_on_an_offset_is_waited_for_longer(lab, given, patience):
+    spec = TrainSpec(backbone="GCN", align={"loss": "none"}, **given)
+    recipe = prepare(spec, lab).recipe
+    assert recipe is not None and recipe.patience == patience
 
 
 @pytest.mark.parametrize("setting", ["novel-drug", "novel-pair", "long-tail", "random"])
