@@ -88,16 +88,17 @@ class Details:
 
 
 def details(scored: Scored) -> Details:
-    """Measured from the rows; a control counts as the mean of its draws, as everywhere, but where its probabilities
-    themselves are shown (calibration and abstention): there the first draw stands for all."""
+    """Measured from the rows; a control counts as the mean of its draws, as everywhere, but where probabilities
+    themselves are shown (calibration and abstention), see `Scored.shown`."""
     predicted = {arm: _finished(scored, arm) for arm in scored.predictions}
     everything = scored.together(scored.rows)
+    shown = {arm: (rows, scored.shown(arm, scored.common([arm]))) for arm, (rows, _) in predicted.items()}
     return Details(
         list(_strata(scored, everything, predicted)),
-        _of_lines(scored, everything, predicted),
-        [one for arm, rows in predicted.items() for one in _calibration(arm, *rows)],
+        _of_lines(scored, everything, predicted, shown),
+        [one for arm, rows in shown.items() for one in _calibration(arm, *rows)],
         [Ranked(arm, k, **values) for arm, (rows, draws) in predicted.items() for k, values in _ranked(rows, draws)],
-        [one for arm, rows in predicted.items() for one in _kept(arm, *rows)],
+        [one for arm, rows in shown.items() for one in _kept(arm, *rows)],
     )
 
 
@@ -130,10 +131,12 @@ def _strata(scored: Scored, rows: Rows, predicted: dict[str, tuple[Rows, Array]]
                 yield Stratum(grouping.by, name, len(np.unique(rows.line[here])), int(here.sum()), found)
 
 
-def _of_lines(scored: Scored, rows: Rows, predicted: dict[str, tuple[Rows, Array]]) -> list[OfLine]:
+def _of_lines(
+    scored: Scored, rows: Rows, predicted: dict[str, tuple[Rows, Array]], shown: dict[str, tuple[Rows, Array]]
+) -> list[OfLine]:
     """The lines with the most triples first."""
     by_arm = {arm: [auroc_of_lines(own, draw) for draw in draws] for arm, (own, draws) in predicted.items()}
-    of_arm = {arm: _shares(own.line, draws, len(scored.lines)) for arm, (own, draws) in predicted.items()}
+    of_arm = {arm: _shares(own.line, said, len(scored.lines)) for arm, (own, said) in shown.items()}
     found = []
     for line in np.unique(rows.line):
         values = {arm: _mean(one.get(line) for one in draws) for arm, draws in by_arm.items()}
@@ -144,10 +147,10 @@ def _of_lines(scored: Scored, rows: Rows, predicted: dict[str, tuple[Rows, Array
     return sorted(found, key=lambda line: (-line.triples, line.name))
 
 
-def _shares(line: Array, draws: Array, lines: int) -> Array:
-    """(lines,): the mean probability of the rows of each line, NaN where there are none."""
+def _shares(line: Array, said: Array, lines: int) -> Array:
+    """(lines,): the mean of the probabilities (n,) of each line, NaN where there are none."""
     count = np.bincount(line, minlength=lines)
-    total = np.bincount(line, draws.mean(axis=0), minlength=lines)
+    total = np.bincount(line, said, minlength=lines)
     return np.divide(total, count, out=np.full(lines, np.nan), where=count > 0)
 
 
@@ -156,13 +159,13 @@ def _mean(values: Iterable[float | None]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _calibration(arm: str, rows: Rows, draws: Array) -> Iterator[Bin]:
-    for one in calibration(rows.label, draws[0]):
+def _calibration(arm: str, rows: Rows, said: Array) -> Iterator[Bin]:
+    for one in calibration(rows.label, said):
         yield Bin(arm, int(one["rows"]), one["predicted"], one["observed"])
 
 
-def _kept(arm: str, rows: Rows, draws: Array) -> Iterator[Kept]:
-    for one in risk_coverage(rows.label, draws[0]):
+def _kept(arm: str, rows: Rows, said: Array) -> Iterator[Kept]:
+    for one in risk_coverage(rows.label, said):
         yield Kept(arm, one["coverage"], int(one["rows"]), one["error"])
 
 

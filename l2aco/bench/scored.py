@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,10 @@ from l2aco.runs.naive import predictions, predictors_of
 from l2aco.runs.run import Run
 from l2aco.workspace import Workspace
 
+if TYPE_CHECKING:
+    import polars as pl
+
+PROBABILITIES = ("probability", "calibrated")
 Array = np.ndarray[Any, np.dtype[Any]]
 Place = tuple[int, int]
 """Seed and fold."""
@@ -42,7 +46,8 @@ class Line(NamedTuple):
 class Scored:
     """The test rows of one data set and setting, split by split, and what every predictor says of them.
 
-    `rows`: of one split each. `predictions` (draws, n): of every arm, of the splits that it has finished.
+    `rows`: of one split each. `predictions` (draws, n): of every arm, of the splits that it has finished. `calibrated`
+    (n,): of those that are runs, the first draw.
     """
 
     dataset: str
@@ -50,6 +55,7 @@ class Scored:
     simulated: bool
     rows: dict[Place, Rows] = field(default_factory=dict)
     predictions: dict[str, dict[Place, Array]] = field(default_factory=dict)
+    calibrated: dict[str, dict[Place, Array]] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     """The cell lines of the data set, by number."""
     groupings: list[Grouping] = field(default_factory=list)
@@ -74,6 +80,12 @@ class Scored:
         parts = [self.predictions[arm][place] for place in places]
         draws = min(len(part) for part in parts)
         return np.concatenate([part[:draws] for part in parts], axis=1)
+
+    def shown(self, arm: str, places: Iterable[Place]) -> Array:
+        """(n,): the probabilities that a user of an arm is shown, calibrated where it has any such; of a control the
+        first draw."""
+        own = self.calibrated.get(arm, {})
+        return np.concatenate([own[place] if place in own else self.predictions[arm][place][0] for place in places])
 
     def measured(self, measure: str, arm: str, places: Iterable[Place]) -> Array:
         """(1 + draws of what is resampled,): a measure of an arm on these splits, for the data as they are and for
@@ -109,8 +121,9 @@ def gather(outcome: Outcome, workspace: Workspace) -> list[Scored]:
         )
         split = make_split(dataset, runs[0][0].spec.split)
         scored.rows[seed, fold] = rows_of(dataset, split)
-        for arm, predicted in _of_runs(runs, split).items():
+        for arm, (predicted, calibrated) in _of_runs(runs, split).items():
             scored.predictions.setdefault(arm, {})[seed, fold] = predicted
+            scored.calibrated.setdefault(arm, {})[seed, fold] = calibrated
         for arm, of_place in outcome.brought.items():
             if (seed, fold) in of_place:
                 scored.predictions.setdefault(arm, {})[seed, fold] = of_place[seed, fold][None]
@@ -166,17 +179,22 @@ def rows_of(dataset: DataSet, split: Split) -> Rows:
     )
 
 
-def _of_runs(runs: list[tuple[Cell, Run]], split: Split) -> Mapping[str, Array]:
-    draws: dict[str, dict[int, Array]] = {}
+def _of_runs(runs: list[tuple[Cell, Run]], split: Split) -> Mapping[str, tuple[Array, Array]]:
+    """By arm: probabilities (draws, n), and those of the first draw calibrated (n,)."""
+    draws: dict[str, dict[int, pl.DataFrame]] = {}
     for cell, run in runs:
-        table = run.predictions(columns=["row", "probability"])
+        table = run.predictions(columns=["row", *PROBABILITIES])
         if not np.array_equal(table["row"].to_numpy(), split.test):
             raise MismatchError(
                 "its test rows are not those of the split",
                 where=run.path,
                 remedy="Delete the run; it is trained again.",
             )
-        if not table["probability"].is_finite().fill_null(False).all():
+        if not all(table[name].is_finite().fill_null(False).all() for name in PROBABILITIES):
             raise DamagedError("holds probabilities that are no numbers", where=run.path, remedy=run.again)
-        draws.setdefault(cell.arm, {})[cell.draw] = table["probability"].to_numpy()
-    return {arm: np.stack([of_draw[draw] for draw in sorted(of_draw)]) for arm, of_draw in draws.items()}
+        draws.setdefault(cell.arm, {})[cell.draw] = table
+    found = {}
+    for arm, of_draw in draws.items():
+        tables = [of_draw[draw] for draw in sorted(of_draw)]
+        found[arm] = np.stack([table["probability"].to_numpy() for table in tables]), tables[0]["calibrated"].to_numpy()
+    return found

@@ -132,8 +132,8 @@ def evaluate_naive(
 
 def evaluate_run(run: Run | str, device: str = "auto") -> dict[str, Any]:
     """`test`: the metrics of a run's test rows, computed anew from its weights; `valid` as they were, since a backbone
-    that is fitted at once has taken up those rows since; `ranking`, `abstention` and `calibration` of the test rows
-    (`runs.ranking`).
+    that is fitted at once has taken up those rows since; `ranking` of the test rows, `abstention` and `calibration` of
+    their calibrated probabilities (`runs.ranking`).
 
     Raises DamagedError for a corrupt file, MismatchError for a run of another version.
     """
@@ -151,10 +151,11 @@ def evaluate_run(run: Run | str, device: str = "auto") -> dict[str, Any]:
     triples = run.counts(EntityKind.cell_line)["triples"].to_numpy()
     lines = predictor.entities(EntityKind.cell_line)
     test = rows_of("test", anew=True)
+    shown = predictor.calibration.apply(test.probability)
     return test_metrics(lines, triples, rows_of("valid", anew=False), test) | {
         "ranking": ranking(test.label, test.probability, by_group(test.cell_line)),
-        "abstention": risk_coverage(test.label, test.probability),
-        "calibration": calibration(test.label, test.probability),
+        "abstention": risk_coverage(test.label, shown),
+        "calibration": calibration(test.label, shown),
     }
 
 

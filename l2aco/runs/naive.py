@@ -28,7 +28,7 @@ from l2aco.runs.naive_means import (
 )
 from l2aco.runs.naive_scores import MixedWithoutKernels, PairMeanOfScores
 
-VERSION = 2
+VERSION = 3
 """Of the predictors: what was kept of another version is computed again."""
 MEANS: dict[str, Callable[[], Predictor]] = {
     "global mean": GlobalMean,

@@ -1,7 +1,7 @@
 """Naive predictors of scores: what a score says more than its label, without any knowledge of drugs or lines.
 
-Both model a robust function of the score (`models.mixed.target`), and read off it the probability that a measurement
-lies where the share of training rows that is synergistic does.
+Both model a robust function of the score, and read off it the probability that a measurement is synergistic
+(`models.mixed.target`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from l2aco.data.triples import Triples
 from l2aco.models.mixed.state import Entities
-from l2aco.models.mixed.target import TargetName, cut_at, fit_target, probability_above
+from l2aco.models.mixed.target import TargetName, fit_cut, fit_target, probability_above
 from l2aco.models.mixed.terms import NOISE
 from l2aco.runs.naive_means import DRUG_K, PAIR_K, Array, smoothed
 
@@ -32,8 +32,9 @@ class PairMeanOfScores:
         self.drug = smoothed(np.bincount(drugs, np.tile(y, 2)), np.bincount(drugs), DRUG_K, 0.0)
         self.keys, pair = np.unique(_keys(a, b), return_inverse=True)
         self.total, self.count = np.bincount(pair, y), np.bincount(pair)
-        self.cut = cut_at(y, triples.label[rows])
-        self.variance = float(np.mean((y - self._mean(a, b)) ** 2)) or 1.0
+        fitted = self._mean(a, b)
+        self.variance = float(np.mean((y - fitted) ** 2)) or 1.0
+        self.cut = fit_cut(fitted, self.variance, triples.label[rows])
         return self
 
     def _mean(self, a: Array, b: Array) -> Array:
@@ -66,7 +67,7 @@ class MixedWithoutKernels:
         self.state = fit(
             a, b, c, drugs=drugs, lines=lines, score=triples.score[rows], label=label, target=self.target, draws=DRAWS
         )
-        self.cut = cut_at(self.state.y, label)
+        self.cut = fit_cut(self.state.fitted, self.state.variances[NOISE], label)
         return self
 
     def predict(self, a: Array, b: Array, c: Array) -> Array:

@@ -124,6 +124,17 @@ def test_who_is_not_tested_is_not_drawn() -> None:
         assert np.array_equal(one, other, equal_nan=True)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_correlation_lies_within_its_interval(seed: int) -> None:
+    """Also one far from 0: a line drawn twice agrees with itself, which draws know and the data do not."""
+    rows = rows_of(seed, lines=9, pairs=40, seeds=1)
+    noise = np.random.default_rng(seed + 100).standard_normal(len(rows))
+    for share in (-1.0, -0.3, 0.0, 1.0):
+        value, *drawn = pair_correlation(rows, share * rows.score + noise, resampled(9, 400))
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        assert low < value < high and abs(np.mean(drawn) - value) < 1e-6
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_holm_is_between_the_p_and_bonferroni(p: list[float]) -> None:
     found = holm(np.array(p))

@@ -12,6 +12,7 @@ from l2aco.models.mixed import covariance as covariance_module
 from l2aco.models.mixed.model import fit, score
 from l2aco.models.mixed.posterior import Prediction, draw_posterior, predict
 from l2aco.models.mixed.state import Entities, Knowledge, State
+from l2aco.models.mixed.target import fit_cut, probability_above
 from l2aco.models.mixed.terms import Term, default_terms
 from l2aco.models.mixed.update import update
 
@@ -253,6 +254,31 @@ def test_bounded_measurements_are_held_as_promised_once_others_were_judged():
 
 def found_part(found, rows):
     return Prediction(found.mean[rows], found.variance[rows])
+
+
+def test_the_fitted_values_are_what_is_said_of_the_training_rows():
+    a, b, c, scores, about = world()
+    state = fit(a, b, c, score=scores, variances=VARIANCES, terms=TERMS, **about)
+    np.testing.assert_allclose(state.fitted, score(state, a, b, c, **about), atol=1e-5)
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.5, 1.5])
+@pytest.mark.parametrize("wrong", [0, 12])
+def test_probabilities_of_new_lines_have_the_level_of_the_labels_where_scores_leave_a_gap(gap, wrong):
+    """A screen may leave out the scores next to its threshold, and give a few rows another label than their score."""
+    a, b, c, _, scores, known = planted(seed=4, lines=60)
+    keep = np.abs(scores + 0.3) > gap
+    a, b, c, scores, label = (rows[keep] for rows in (a, b, c, scores, (scores > -0.3).astype(np.int8)))
+    label[:wrong] = 1 - label[:wrong]
+    lines, drugs, train = Entities(60, {"true": Knowledge(known)}), Entities(24), c < 30
+    state = fit(a[train], b[train], c[train], score=scores[train], drugs=drugs, lines=lines)
+    cut = fit_cut(state.fitted, state.variances["noise"], label[train])
+    new = ~train
+    mean = score(state, a[new], b[new], c[new], drugs=drugs, lines=lines)
+    found = probability_above(cut, mean, state.variances["noise"])
+    assert abs(found.mean() - label[new].mean()) < 0.02
+    for part in np.array_split(np.argsort(found), 5):
+        assert abs(found[part].mean() - label[new][part].mean()) < 0.12
 
 
 def test_kernels_that_say_nothing_are_ignored_and_named():

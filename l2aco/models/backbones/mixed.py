@@ -29,7 +29,7 @@ from l2aco.models.mixed.kernels import Scaling
 from l2aco.models.mixed.model import fit, score
 from l2aco.models.mixed.posterior import Draws, Prediction, draw_posterior, predict
 from l2aco.models.mixed.state import Entities, Knowledge, State
-from l2aco.models.mixed.target import cut_at, probability_above, usual_target
+from l2aco.models.mixed.target import fit_cut, probability_above, usual_target
 from l2aco.models.mixed.terms import FEWER, NOISE
 from l2aco.models.mixed.update import update
 from l2aco.progress import Progress, Silent
@@ -96,7 +96,7 @@ class Mixed(Estimator):
     drugs: Entities
     lines: Entities
     cut: float
-    """Above it, on the standardised target, lies the share of training rows that is synergistic."""
+    """What is measured above it, on the standardised target, counts as synergistic (`target.fit_cut`)."""
     tails: Array = field(default_factory=lambda: np.zeros(0))
     """How far held-out measurements lay from what was expected (`Prediction.tails`); (0,): as a normal's."""
 
@@ -149,7 +149,8 @@ class Mixed(Estimator):
             draws=config.draws,
             **how,
         )
-        return cls(inputs, config, state, drugs, lines, cut_at(state.y, triples.label))
+        cut = fit_cut(state.fitted, state.variances[NOISE], triples.label)
+        return cls(inputs, config, state, drugs, lines, cut)
 
     def refit(self, triples: Triples) -> Self:
         return self._updated(triples)

@@ -13,7 +13,7 @@ from l2aco.files import refuse_not_finite
 from l2aco.models.mixed.covariance import Covariance, Rows
 from l2aco.models.mixed.kernels import FeatureMap, Scaling
 from l2aco.models.mixed.target import Target
-from l2aco.models.mixed.terms import Term
+from l2aco.models.mixed.terms import NOISE, Term
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -79,6 +79,11 @@ class State:
     def pair_keys(self) -> Array:
         """int64 (pairs,), ascending: the pairs that trained, as `Rows.pair_keys` numbers them."""
         return np.unique(self.rows.pair_keys)
+
+    @property
+    def fitted(self) -> Array:
+        """float64 (n,): the expected target of the training rows."""
+        return self.y - self.variances[NOISE] * self.alpha
 
     @cached_property
     def coefficients(self) -> dict[str, Array]:

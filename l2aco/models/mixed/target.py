@@ -103,9 +103,17 @@ def usual_target(score: Array, label: Array) -> TargetName | None:
     return "label" if len(label) and label.min() < label.max() else None
 
 
-def cut_at(y: Array, label: Array) -> float:
-    """Above it lies the share of the target's values y (n,) that is synergistic by `label`."""
-    return float(np.quantile(y, 1.0 - np.clip(label.mean(), 0.001, 0.999)))
+def fit_cut(fitted: Array, variance: float, label: Array) -> float:
+    """Above it measurements of the means `fitted` (n,) and this variance lie as often, together, as `label` (n,) says.
+
+    The value that parts the labels would do only for scores as smooth as a normal: where a screen leaves out those near
+    its threshold, any value in the gap parts them, and probabilities have the wrong level.
+    """
+    from scipy.optimize import brentq
+
+    share, reach = float(np.clip(label.mean(), 0.001, 0.999)), 10.0 * np.sqrt(variance)
+    ends = float(fitted.min() - reach), float(fitted.max() + reach)
+    return float(brentq(lambda cut: probability_above(cut, fitted, variance).mean() - share, *ends, xtol=1e-9))
 
 
 def probability_above(cut: float, mean: Array, variance: float) -> Array:
