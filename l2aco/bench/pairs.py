@@ -21,8 +21,8 @@ def pair_correlation(rows: Rows, prediction: Array, weights: Array) -> Array:
     the mean over pairs with at least five lines, and over seeds. A mean over the other lines is below 0: where a line
     is high, the others are low.
 
-    The first of `weights` is the data as they are. A line that is drawn twice agrees with itself: draws lie nearer to 0,
-    on the whole, than the data, and are moved by as much.
+    The first of `weights` is the data as they are. A line that is drawn twice agrees with itself, so that draws lie
+    nearer to 0, on the whole, than the data: they are moved by as much.
     """
     values, drawn = np.atleast_2d(prediction), np.ascontiguousarray(weights.T, dtype=np.float32)
     total, count = np.zeros((2, len(values), len(weights)))

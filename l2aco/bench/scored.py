@@ -146,8 +146,9 @@ def _noise(dataset: DataSet) -> str | None:
         return None
     share = float(dataset.triples.label.mean())
     at, low, high = (ceiling(r, share) for r in (found["correlation"], *found["correlation_interval"]))
+    same = f", {found['identical_scores']:,} of them with one and the same score" if found["identical_scores"] else ""
     return (
-        f"{found['triples']:,} triples of {found['pairs']} pairs were measured twice: scores correlate at "
+        f"{found['triples']:,} triples of {found['pairs']} pairs were measured twice{same}: scores correlate at "
         f"{found['correlation']:.2f}, labels agree in {found['label_agreement']:.1%}, one score predicts the "
         f"other label with AUROC {found['auroc_first_from_second']:.3f}; who knew the value without "
         f"its noise would reach about {at:.2f} [{low:.2f}, {high:.2f}] (Gaussian)"

@@ -157,7 +157,7 @@ def describe_own(correlation: float, line: str) -> str:
         return f"This is the list of any line of which nothing is known: the model reads nothing of {line}."
     shown, own = f"{correlation:.2f}", ""
     if correlation > 0.95:
-        own = f" ({'none' if shown == '1.00' else 'little'} of it is its own)"
+        own = f" ({'next to none' if shown == '1.00' else 'little'} of it is its own)"
     return f"Rank correlation with the list of a line of which nothing is known: {shown}{own}."
 
 

@@ -26,7 +26,7 @@ from l2aco.recommend.facts import Facts
 from l2aco.recommend.inside import interval, parts
 from l2aco.recommend.own import NOBODY, Neighbour, alike, neighbours, rank_correlation, told_by
 from l2aco.recommend.reasons import reasons_of
-from l2aco.recommend.recommendation import RankedPair, Recommendation
+from l2aco.recommend.recommendation import REASONED, RankedPair, Recommendation
 from l2aco.recommend.record import Record
 from l2aco.recommend.told import Told, vectors_told
 from l2aco.recommend.trust import abstains, margin
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 COMPARABLE = 30
 """Pairs from which the ranks of two lists are compared."""
-REASONED = 50
-"""Pairs at the top of a list whose reasons are written."""
 
 
 def rank_pairs(run: Run | str, cell_line: str, **asked: Any) -> Recommendation:

@@ -46,7 +46,9 @@ def reasons_of(
         (supports if is_good else against).append(text)
     if parts:
         ends = "; ".join(f"{parts[name]:+.2f} {said}" for name, said in PARTS.items() if abs(parts[name]) >= MODEST)
-        (supports if sum(parts.values()) > 0 else against).append(f"The model's score: {ends or 'the average'}.")
+        (supports if sum(parts.values()) > 0 else against).append(
+            f"The model's score, in standard deviations from that of anybody: {ends or 'nothing'}."
+        )
     for drug in (one, other):
         if trained.get(drug.id, 0) < FEW:
             against.append(f"The model was trained on {trained.get(drug.id, 0)} measurements of {drug.name}.")

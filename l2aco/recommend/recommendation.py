@@ -14,6 +14,8 @@ from l2aco.shown import Shown
 if TYPE_CHECKING:
     import polars as pl
 
+REASONED = 50
+"""Pairs at the top of a list whose reasons are written."""
 SHOWN = 10
 """Names in a note."""
 NAME = 17
@@ -202,6 +204,8 @@ class Recommendation(Shown):
             lines.append(f"Expected is {self.scale}, in files and JSON, with the interval of 90% of measurements.")
         if not all(pair.recorded for pair in self.pairs):
             lines.append("The run's data set is not here, so that what was measured of the pairs is not known (?).")
+        if len(self.pairs) > REASONED:
+            lines.append(f"Reasons are written for the first {REASONED} pairs.")
         if self.left_out:
             one = self.left_out == 1
             gone = "1 pair was measured in it and is" if one else f"{self.left_out:,} pairs were measured in it and are"

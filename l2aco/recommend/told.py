@@ -113,6 +113,8 @@ def vectors_told(
     Raises InputError for a name or a number that the profiles of a store do not know, and where what is told is of no
     use to any of them.
     """
+    from l2aco.embeddings.find import vectors_of
+
     found = {}
     for store in stores:
         if store.encoder.columns:
@@ -123,6 +125,9 @@ def vectors_told(
             text = told.text or _written(entity, told, store, workspace, progress, lambda record: record.text)
             if text:
                 found[store.name] = _of_text(text, store, workspace)
+    for store in stores:
+        if store.name in found and vectors_of(store, entity.kind, [entity])[1].any():
+            progress.say(f"What is told of {entity.name} takes the place of all that {store.name} holds of it.")
     read = {"numbers" if store.encoder.columns else "text" for store in stores}
     for kind, is_told in (("text", bool(told.text)), ("numbers", bool(told.fields))):
         if is_told and kind not in read:

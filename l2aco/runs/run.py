@@ -277,7 +277,8 @@ def run_rows(workspace: Workspace, progress: Progress = Silent()) -> list[dict[s
 
 def open_run(name: str | Run | None, workspace: Workspace | str | Path | None = None) -> Run:
     """The run called `name`, or the only one whose id contains it, as it is written or else in any case; a run is
-    itself, None the newest that is no control and of no fake profiles, of a suite only where there is no other.
+    itself, None the newest that is no control and of no fake profiles, of a suite or another data set than that of the
+    settings only where there is no other.
 
     Raises UnknownNameError with suggestions, UsageError where the name fits several, InputError where there is no run.
     """
@@ -305,8 +306,8 @@ def open_run(name: str | Run | None, workspace: Workspace | str | Path | None = 
 
 def best_run(workspace: Workspace, progress: Progress = Silent()) -> Run:
     """The newest run that is worth asking: one whose score reads profiles, else any other; never a control, nor one of
-    profiles that are a control or of no model, nor one of a suite where there is another. Says which. Raises InputError
-    where there is none."""
+    profiles that are a control or of no model, nor one of a suite, or of another data set than that of the settings,
+    where there is another. Says which. Raises InputError where there is none."""
     candidates = list(_worth_asking(workspace, progress))
     readers = (run for run in candidates if _reads_profiles(run.spec))
     chosen = next(readers, None) or next(iter(candidates), None) or _none_worth_asking(workspace)
@@ -319,10 +320,15 @@ def _reads_profiles(spec: TrainSpec) -> bool:
 
 
 def _worth_asking(workspace: Workspace, progress: Progress) -> Iterator[Run]:
-    """The runs that are no control and of no fake profiles, newest first; those of suites where there are no others."""
-    own = False
-    for run in sorted(list_runs(workspace, progress), key=lambda run: run.of_suite):
-        if own and run.of_suite:
+    """The runs that are no control and of no fake profiles, newest first: those of the settings' data set, or of all
+    where it has none; those of suites where there are no others."""
+
+    def place(run: Run) -> tuple[bool, bool]:
+        return not _of_data_set(run, workspace.settings.dataset), run.of_suite
+
+    found = None
+    for run in sorted(list_runs(workspace, progress), key=place):
+        if found not in (None, place(run)):
             return
         try:
             spec = run.spec
@@ -330,8 +336,18 @@ def _worth_asking(workspace: Workspace, progress: Progress) -> Iterator[Run]:
             progress.say(f"left out: {error}")
             continue
         if spec.align.vectors == "profiles" and not _of_stand_in(spec, workspace):
-            own = own or not run.of_suite
+            found = place(run)
             yield run
+
+
+def _of_data_set(run: Run, name: str | None) -> bool:
+    """By its id, whose second word is a backbone's name; a run is of no data set in particular where none is named."""
+    from l2aco.models.backbones import backbones
+    from l2aco.runs.ensemble import ENSEMBLE
+
+    prefix = f"{name or ''}-".casefold()
+    second = run.id[len(prefix) :].partition("-")[0]
+    return name is None or (run.id.casefold().startswith(prefix) and (second in backbones or second == ENSEMBLE))
 
 
 def _none_worth_asking(workspace: Workspace) -> Run:

@@ -118,6 +118,39 @@ def test_without_a_run_no_control_is_taken(panel, cli, tmp_path):
     assert "shuffled" not in said
 
 
+def test_what_is_told_of_a_line_that_a_store_knows_takes_the_place_of_what_it_holds(panel, cli, tmp_path):
+    run = open_run("knowledge-s0", panel)
+    known = {line.id for line in run.entities(EntityKind.cell_line)}
+    stored = [one for one in open_profile_set("reference-panel", panel).records() if one.kind == "cell_line"]
+    line = next(one.entity_name for one in stored if one.entity_id not in known)
+    path = write(tmp_path, "few.json", {"sensitivity": {"BRAF_V600": -3}})
+    asked = ("recommend", run.id, "--cell", line, "--workspace", panel.root)
+    said = cli(*asked, "--profile", path, "--top", "60").stderr.replace("\n", " ")
+    assert f"What is told of {line} takes the place of all that reference-panel--fields holds of it." in said
+    assert "Reasons are written for the first 50 pairs." in said
+    said = cli(*asked).stderr
+    assert "takes the place" not in said and "first 50" not in said
+
+
+def test_without_a_run_one_of_the_data_set_of_the_settings_is_taken(panel, cli, tmp_path):
+    from l2aco.data.importing import ImportSpec, import_dataset
+
+    root = tmp_path / "w"
+    shutil.copytree(panel.root, root)
+    table = "drug_a,drug_b,cell_line,score\n" + "".join(
+        f"{a},{b},{line},{number % 7 - 3}\n"
+        for number, (a, b, line) in enumerate((a, b, c) for a in "ABCD" for b in "EFGH" for c in "VWXYZ")
+    )
+    import_dataset(ImportSpec(path=Path(write(tmp_path, "t.csv", table)), name="demo-2"), Workspace(root))
+    cli("train", "--backbone", "Mixed", "--dataset", "demo-2", "--store", "none", "--workspace", root)
+    assert open_run(None, root).id.startswith("demo-2-Mixed")
+    for name in ("demo", "demo-2"):
+        (root / "l2aco.toml").write_text(f'dataset = "{name}"\n')
+        assert open_run(None, root).id.startswith(f"{name}-Mixed"), name
+    (root / "l2aco.toml").write_text('dataset = "other"\n')
+    assert open_run(None, root).id.startswith("demo-2-Mixed"), "where it has none, all are asked"
+
+
 def test_a_line_of_which_nothing_is_told_is_unknown(panel, cli):
     found = ask(cli, panel, code=2)
     assert "unknown cell line 'NEW-1'" in found.stderr

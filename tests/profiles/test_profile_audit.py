@@ -203,6 +203,18 @@ def test_coverage_names_what_is_missing(tmp_path: Path) -> None:
     assert "coverage, drug" in audit.faults
 
 
+def test_a_check_without_a_data_set_is_not_said_to_have_found_nothing(
+    cli: Callable[..., Any], workspace: Workspace
+) -> None:
+    def found() -> set[object]:
+        rows = json.loads(cli("profiles", "audit", "reference", "--json").stdout)["checks"]
+        return {row["result"] for row in rows if row["check"].endswith(("name other drugs", "that name drugs"))}
+
+    assert found() == {"not looked at"}
+    (workspace.root / "l2aco.toml").write_text('dataset = "demo"\n')
+    assert found() != {"not looked at"}
+
+
 def test_the_reference_profiles_have_no_faults(workspace: Workspace) -> None:
     audit = audit_set(open_profile_set("reference", workspace))
     assert audit.faults == []

@@ -115,13 +115,19 @@ class Audit:
         leaks = self.leakage
         words = _examples(f"{name}: ...{place}..." for name, _, place in leaks.combination)
         named = _examples(f"{name}: {word}" for name, word, _ in leaks.data_sets)
-        others = _examples(f"{name}: {word}" for name, word, _ in leaks.drug_names)
         return [
             _fault("words of combinations", len(leaks.combination), words),
             _fault("data sets of combinations", len(leaks.data_sets), named),
-            _row("drug profiles that name other drugs", leaks.drugs_naming_others, "", others),
-            _row("cell-line profiles that name drugs", leaks.cell_lines_naming_drugs),
+            *self._named_rows(),
         ]
+
+    def _named_rows(self) -> list[dict[str, Any]]:
+        leaks, names = self.leakage, ("drug profiles that name other drugs", "cell-line profiles that name drugs")
+        if not self.wanted.get(EntityKind.drug):
+            return [_row(name, "not looked at", "", "--dataset says whose drugs") for name in names]
+        others = _examples(f"{name}: {word}" for name, word, _ in leaks.drug_names)
+        counts = leaks.drugs_naming_others, leaks.cell_lines_naming_drugs
+        return [_row(name, count, "", more) for name, count, more in zip(names, counts, (others, ""), strict=True)]
 
     def _target_rows(self) -> list[dict[str, Any]]:
         found = self.targets
