@@ -150,7 +150,7 @@ def test_numbers_below_a_chart_do_not_run_into_each_other(report: Report, length
     assert all(end < start for (_, end), (start, _) in itertools.pairwise(inside))
 
 
-def test_strata_and_lines_are_measured_from_the_rows(saved: Path) -> None:
+def test_strata_and_lines_are_measured_from_the_rows(saved: Path, report: Report) -> None:
     from sklearn.metrics import roc_auc_score
 
     rows = pl.read_parquet(saved / "predictions.parquet")
@@ -168,6 +168,10 @@ def test_strata_and_lines_are_measured_from_the_rows(saved: Path) -> None:
     bins = [one for one in table["calibration"] if one["model"] == "panel"]
     assert sum(one["rows"] for one in bins) == len(rows)
     assert sum(one["rows"] * one["observed"] for one in bins) == pytest.approx(rows["label"].sum())
+    shown = pl.concat(run.predictions() for cell, run in report.outcome.runs if cell.arm == "panel")["calibrated"]
+    assert sum(one["rows"] * one["predicted"] for one in bins) == pytest.approx(shown.sum())
+    kept = {one["coverage"]: one for one in table["coverage"] if one["model"] == "panel"}
+    assert kept[1.0]["error"] == pytest.approx(((shown >= 0.5) != (rows["label"] == 1)).mean(), abs=0.01)
 
 
 def test_where_a_report_comes_from(saved: Path, report: Report) -> None:
