@@ -55,6 +55,9 @@ STYLE: Any = {
 }
 
 
+CALIBRATED = "Runs say what they do once calibrated; naive predictors and files are as they are."
+
+
 @dataclass(frozen=True)
 class Chart:
     """A figure with the table of what it shows. `name`: of its files."""
@@ -125,14 +128,14 @@ def _of_section(suite: Suite, section: Section) -> list[Chart]:
         Chart(
             f"{name}-calibration",
             "Calibration",
-            f"A mark is a tenth of the rows; on the diagonal a probability is what it says.{some}",
+            f"A mark is a tenth of the rows; on the diagonal a probability is what it says. {CALIBRATED}{some}",
             calibration(found, shown),
             calibration_table(scored, found),
         ),
         Chart(
             f"{name}-line-calibration",
             "Calibration of cell lines",
-            f"A mark is a cell line: its mean probability, and the share that was synergistic.{some}",
+            f"A mark is a cell line: its mean probability, and the share that was synergistic. {CALIBRATED}{some}",
             line_calibration(found, shown),
             line_calibration_table(scored, found, models),
         ),
@@ -146,7 +149,7 @@ def _of_section(suite: Suite, section: Section) -> list[Chart]:
         Chart(
             f"{name}-abstention",
             "Abstention",
-            f"Wrong answers where a model answers only for what it is the surest of; a half divides.{some}",
+            f"Wrong answers where a model answers only for what it is surest of; a half divides. {CALIBRATED}{some}",
             abstention(found, shown),
             coverage_table(scored, found),
         ),

@@ -41,7 +41,7 @@ class OfLine:
     positive: float
     """The share of synergies."""
     predicted: dict[str, float]
-    """The mean probability, by predictor."""
+    """The mean of `Scored.shown`, by predictor."""
 
 
 @dataclass(frozen=True)

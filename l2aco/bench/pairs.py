@@ -35,7 +35,7 @@ def pair_correlation(rows: Rows, prediction: Array, weights: Array) -> Array:
     mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     known = np.isfinite(mean[:, 1:])
     of_draws = np.where(known, mean[:, 1:], 0.0).sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1)[:, None], 1)
-    mean[:, 1:] += mean[:, :1] - of_draws
+    mean[:, 1:] = np.clip(mean[:, 1:] + mean[:, :1] - of_draws, -1.0, 1.0)
     return mean if prediction.ndim > 1 else mean[0]
 
 

@@ -51,8 +51,10 @@ def evaluate(
         return
     shell.table(comparison(found, metrics), title=f"{found.id}: test rows")
     shell.table(metrics["ranking"], title="the k first pairs of a line, means over lines that hold both labels")
-    shell.table(metrics["abstention"], title="wrong among the rows whose raw probability is furthest from a half")
-    shell.table(metrics["calibration"], title="calibration of the raw probabilities, by tenths of the rows")
+    shell.table(
+        metrics["abstention"], title="wrong among the rows whose calibrated probability is furthest from a half"
+    )
+    shell.table(metrics["calibration"], title="calibrated probabilities and what was found, by tenths of the rows")
 
 
 def register(app: typer.Typer) -> None:

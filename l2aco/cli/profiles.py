@@ -137,11 +137,7 @@ def audit(
     shell: Shell,
     set_name: SetArgument,
     dataset: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset",
-            help="Check coverage, targets and drug names against this data set (default: that of l2aco.toml).",
-        ),
+        str | None, typer.Option("--dataset", help="Check coverage, targets and drug names against this data set.")
     ] = None,
     against: Annotated[
         str | None, typer.Option("--against", help="Compare with another profile set, field by field.")
@@ -165,7 +161,6 @@ def audit(
     from l2aco.profiles.sets import open_profile_set
 
     profiles = open_profile_set(set_name, shell.workspace)
-    dataset = dataset or shell.workspace.settings.dataset
     other = open_profile_set(against, shell.workspace) if against else None
     measured = check_response(profiles, response) if response else None
     found = audit_set(profiles, _known(shell, dataset) if dataset else None)

@@ -35,7 +35,6 @@ def gather_entities(
     `kind` is the kind of `names` and of what a file does not say; of data sets it chooses. Raises UsageError, and
     InputError where the file cannot be read.
     """
-    progress = progress or Silent()
     wanted = parse_kind(kind) if kind else None
     if file is None and not names:
         return [entity for entity in _of_data_sets(workspace, progress) if wanted is None or entity.kind is wanted]
@@ -44,7 +43,7 @@ def gather_entities(
     chosen, renamed = with_known_ids([*listed, *named], workspace, progress)
     if renamed:
         shown = ", ".join(renamed[:5]) + (", ..." if len(renamed) > 5 else "")
-        progress.say(f"{len(renamed):,} of the names have a known id or name: {shown}")
+        (progress or Silent()).say(f"{len(renamed):,} of the names have a known id or name: {shown}")
     return chosen
 
 
@@ -64,7 +63,7 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _of_data_sets(workspace: Workspace, progress: Progress) -> list[Entity]:
+def _of_data_sets(workspace: Workspace, progress: Progress | None) -> list[Entity]:
     data_sets = list_datasets(workspace, progress)
     if not data_sets:
         list_datasets(workspace)  # raises where all that there are are damaged: nobody asked for the demo
@@ -72,7 +71,9 @@ def _of_data_sets(workspace: Workspace, progress: Progress) -> list[Entity]:
     everyone = _each_once(data_sets)
     chosen = [entity for entity in everyone if not _is_nameless(entity)]
     left_out = f" ({len(everyone) - len(chosen):,} without a name left out)" if len(chosen) < len(everyone) else ""
-    progress.say(f"{len(chosen):,} entities of {', '.join(data_set.name for data_set in data_sets)}{left_out}")
+    (progress or Silent()).say(
+        f"{len(chosen):,} entities of {', '.join(data_set.name for data_set in data_sets)}{left_out}"
+    )
     return chosen
 
 
@@ -82,7 +83,7 @@ def _is_nameless(entity: Entity) -> bool:
 
 
 def with_known_ids(
-    entities: Iterable[Entity], workspace: Workspace, progress: Progress = Silent()
+    entities: Iterable[Entity], workspace: Workspace, progress: Progress | None = None
 ) -> tuple[list[Entity], list[str]]:
     """Entities without an id of their own become the ones of the imported data sets that are called so, or get the id
     of the reference profile that is: as an import gives it to them. Each stands once, also under two names that nothing
@@ -108,7 +109,7 @@ def with_known_ids(
     return list(found.values()), renamed
 
 
-def known_entities(workspace: Workspace, progress: Progress = Silent()) -> list[Entity]:
+def known_entities(workspace: Workspace, progress: Progress | None = None) -> list[Entity]:
     """The entities of the imported data sets, and those of the reference profiles that none of these is called like."""
     return _with_reference(imported_entities(workspace, progress))
 
@@ -136,8 +137,8 @@ def reference_entities() -> Sequence[Entity]:
     return tuple(found.values())
 
 
-def imported_entities(workspace: Workspace, progress: Progress = Silent()) -> list[Entity]:
-    """Those of all data sets of the workspace, each once; a damaged one is named to `progress` and left out."""
+def imported_entities(workspace: Workspace, progress: Progress | None = None) -> list[Entity]:
+    """Those of all data sets of the workspace, each once; see `list_datasets` for damaged ones."""
     return _each_once(list_datasets(workspace, progress))
 
 

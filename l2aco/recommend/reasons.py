@@ -47,7 +47,7 @@ def reasons_of(
     if parts:
         ends = "; ".join(f"{parts[name]:+.2f} {said}" for name, said in PARTS.items() if abs(parts[name]) >= MODEST)
         (supports if sum(parts.values()) > 0 else against).append(
-            f"The model's score in parts, each in standard deviations of the measured scores: {ends or 'none'}."
+            f"The model's score in parts, each in standard deviations of what it models: {ends or 'none'}."
         )
     for drug in (one, other):
         if trained.get(drug.id, 0) < FEW:

@@ -205,7 +205,7 @@ class Recommendation(Shown):
         if not all(pair.recorded for pair in self.pairs):
             lines.append("The run's data set is not here, so that what was measured of the pairs is not known (?).")
         if len(self.pairs) > REASONED:
-            lines.append(f"Reasons are written for the first {REASONED} pairs.")
+            lines.append(f"Reasons and classes are written for the first {REASONED} pairs.")
         if self.left_out:
             one = self.left_out == 1
             gone = "1 pair was measured in it and is" if one else f"{self.left_out:,} pairs were measured in it and are"

@@ -63,11 +63,10 @@ class MixedWithoutKernels:
 
         a, b, c = triples.drug_a[rows], triples.drug_b[rows], triples.cell_line[rows]
         drugs, lines = _entities(a, b), _entities(c)
-        label = triples.label[rows]
-        self.state = fit(
-            a, b, c, drugs=drugs, lines=lines, score=triples.score[rows], label=label, target=self.target, draws=DRAWS
-        )
-        self.cut = fit_cut(self.state.fitted, self.state.variances[NOISE], label)
+        score, label = triples.score[rows], triples.label[rows]
+        self.state = fit(a, b, c, drugs=drugs, lines=lines, score=score, label=label, target=self.target, draws=DRAWS)
+        modelled = np.isfinite(self.state.target(score, label))
+        self.cut = fit_cut(self.state.fitted, self.state.variances[NOISE], label[modelled])
         return self
 
     def predict(self, a: Array, b: Array, c: Array) -> Array:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from l2aco.runs.spec import TrainSpec
 
 Listed = TypeVar("Listed")
-FORMAT = 6
+FORMAT = 7
 """Of a run's files and of the models in it: other numbers come from the same spec in another format."""
 UNFINISHED = ".unfinished"
 COUNTS = ("triples", "training_triples")
@@ -320,34 +320,31 @@ def _reads_profiles(spec: TrainSpec) -> bool:
 
 
 def _worth_asking(workspace: Workspace, progress: Progress) -> Iterator[Run]:
-    """The runs that are no control and of no fake profiles, newest first: those of the settings' data set, or of all
-    where it has none; those of suites where there are no others."""
-
-    def place(run: Run) -> tuple[bool, bool]:
-        return not _of_data_set(run, workspace.settings.dataset), run.of_suite
-
-    found = None
-    for run in sorted(list_runs(workspace, progress), key=place):
-        if found not in (None, place(run)):
+    """Of the `_sound` ones those of the settings' data set, or all where it has none; of these, those of suites where
+    there are no others."""
+    sound = _sound(workspace, progress)
+    if (wanted := workspace.settings.dataset) is not None:
+        everyone = list(sound)
+        named = [run for run in everyone if str(run.spec.dataset).casefold() == wanted.casefold()]
+        sound = iter(named or everyone)
+    own = False
+    for run in sound:
+        if own and run.of_suite:
             return
+        own = own or not run.of_suite
+        yield run
+
+
+def _sound(workspace: Workspace, progress: Progress) -> Iterator[Run]:
+    """The runs that are no control and of no fake profiles, newest first, those of suites behind all others."""
+    for run in sorted(list_runs(workspace, progress), key=lambda run: run.of_suite):
         try:
             spec = run.spec
         except L2aCoError as error:
             progress.say(f"left out: {error}")
             continue
         if spec.align.vectors == "profiles" and not _of_stand_in(spec, workspace):
-            found = place(run)
             yield run
-
-
-def _of_data_set(run: Run, name: str | None) -> bool:
-    """By its id, whose second word is a backbone's name; a run is of no data set in particular where none is named."""
-    from l2aco.models.backbones import backbones
-    from l2aco.runs.ensemble import ENSEMBLE
-
-    prefix = f"{name or ''}-".casefold()
-    second = run.id[len(prefix) :].partition("-")[0]
-    return name is None or (run.id.casefold().startswith(prefix) and (second in backbones or second == ENSEMBLE))
 
 
 def _none_worth_asking(workspace: Workspace) -> Run:

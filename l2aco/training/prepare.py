@@ -119,7 +119,7 @@ def _of_network(setup: Setup) -> Setup:
     spec = setup.spec
     model = build_model(str(spec.backbone), spec.config, setup.inputs, spec.align, seed=spec.seed)
     recipe = spec.recipe(model.recipe)
-    if spec.offset != "none" and spec.patience is None:
+    if spec.offset != "none" and spec.patience is None and not model.backbone.config.faithful:
         recipe = recipe.model_copy(update={"patience": max(recipe.patience, recipe.epochs // PATIENT)})
     config = model.backbone.config.model_dump(mode="json", exclude_none=True)
     if recipe.compile and "neighbours" in config:

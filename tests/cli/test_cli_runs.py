@@ -59,7 +59,10 @@ def test_evaluate_computes_the_saved_numbers_from_the_weights(lab, cli):
     assert found["run"] == run.id
     assert found["test"]["pooled"] == pytest.approx(run.metrics["test"]["pooled"])
     assert found["test"]["macro"]["auroc"] == pytest.approx(run.metrics["test"]["macro"]["auroc"])
-    assert "pair mean" in cli("evaluate", run.id).stdout
+    calibrated = run.predictions()["calibrated"].sum()
+    assert sum(tenth["rows"] * tenth["predicted"] for tenth in found["calibration"]) == pytest.approx(calibrated)
+    shown = cli("evaluate", run.id).stdout
+    assert "pair mean" in shown and "raw" not in shown
 
 
 def test_evaluate_without_a_run_gives_the_naive_predictors_over_all_folds(lab, cli):

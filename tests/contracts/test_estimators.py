@@ -55,6 +55,20 @@ def fitted(name: str, inputs: Inputs | None = None) -> Any:
     return cls.fit(inputs or inputs_of(name), parse_config(cls, {}), measured(range(TRAINED)), seed=0)
 
 
+def test_rows_without_a_score_do_not_move_the_level_of_the_mixed_model() -> None:
+    cls = backbones.load("Mixed")
+    scored = measured(range(TRAINED))
+    whole = Triples(*(np.tile(column, 4) for column in vars(scored).values()))
+    of_one = np.arange(len(whole)) < len(scored)
+    mixed = replace(
+        whole,
+        score=np.where(of_one, whole.score, np.nan),
+        label=np.where(of_one, whole.label, 0).astype(np.int8),
+    )
+    few, many = (cls.fit(inputs_of("Mixed"), parse_config(cls, {}), rows, seed=0) for rows in (scored, mixed))
+    assert many.cut == pytest.approx(few.cut, abs=1e-6)
+
+
 ROWS = np.arange(6), np.arange(6, 12), np.arange(6) % CELLS
 
 

@@ -281,6 +281,24 @@ def test_probabilities_of_new_lines_have_the_level_of_the_labels_where_scores_le
         assert abs(found[part].mean() - label[new][part].mean()) < 0.12
 
 
+def test_where_few_are_synergistic_the_level_is_theirs_too():
+    a, b, c, _, scores, _ = planted(seed=4, lines=60)
+    label, drugs, lines, train = (scores > np.quantile(scores, 0.9)).astype(np.int8), Entities(24), Entities(60), c < 30
+    state = fit(a[train], b[train], c[train], score=scores[train], drugs=drugs, lines=lines)
+    cut = fit_cut(state.fitted, state.variances["noise"], label[train])
+    mean = score(state, a[~train], b[~train], c[~train], drugs=drugs, lines=lines)
+    found = probability_above(cut, mean, state.variances["noise"])
+    assert abs(found.mean() - label[~train].mean()) < 0.02
+
+
+def test_a_cut_is_found_whatever_the_labels_and_the_noise():
+    fitted = np.linspace(-1, 1, 50)
+    for label in (np.zeros(50), np.ones(50), np.arange(50) % 2):
+        for variance in (0.0, 1e-9, 1.0):
+            cut = fit_cut(fitted, variance, label)
+            assert abs(cut) < 0.05 if label.mean() == 0.5 else np.sign(cut) == np.sign(0.5 - label.mean())
+
+
 def test_kernels_that_say_nothing_are_ignored_and_named():
     a, b, c, scores, about = world()
     broken = {"constant": Knowledge(np.ones((LINES, 3))), "empty": Knowledge(np.full((LINES, 2), np.nan))}

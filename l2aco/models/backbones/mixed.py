@@ -149,7 +149,8 @@ class Mixed(Estimator):
             draws=config.draws,
             **how,
         )
-        cut = fit_cut(state.fitted, state.variances[NOISE], triples.label)
+        modelled = np.isfinite(state.target(triples.score, triples.label))
+        cut = fit_cut(state.fitted, state.variances[NOISE], triples.label[modelled])
         return cls(inputs, config, state, drugs, lines, cut)
 
     def refit(self, triples: Triples) -> Self:

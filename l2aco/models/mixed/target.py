@@ -111,7 +111,8 @@ def fit_cut(fitted: Array, variance: float, label: Array) -> float:
     """
     from scipy.optimize import brentq
 
-    share, reach = float(np.clip(label.mean(), 0.001, 0.999)), 10.0 * np.sqrt(variance)
+    share, variance = float(np.clip(label.mean(), 0.001, 0.999)), max(variance, 1e-12)
+    reach = 10.0 * np.sqrt(variance)
     ends = float(fitted.min() - reach), float(fitted.max() + reach)
     return float(brentq(lambda cut: probability_above(cut, fitted, variance).mean() - share, *ends, xtol=1e-9))
 
