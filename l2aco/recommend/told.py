@@ -126,8 +126,8 @@ def vectors_told(
             if text:
                 found[store.name] = _of_text(text, store, workspace)
     for store in stores:
-        is_told = told.fields if store.encoder.columns else told.text
-        if is_told and vectors_of(store, entity.kind, [entity])[1].any():
+        given = told.fields if store.encoder.columns else told.text
+        if given and vectors_of(store, entity.kind, [entity])[1].any():
             progress.say(f"What is told of {entity.name} takes the place of all that {store.name} holds of it.")
     read = {"numbers" if store.encoder.columns else "text" for store in stores}
     for kind, is_told in (("text", bool(told.text)), ("numbers", bool(told.fields))):
