@@ -127,7 +127,7 @@ def test_what_is_told_of_a_line_that_a_store_knows_takes_the_place_of_what_it_ho
     asked = ("recommend", run.id, "--cell", line, "--workspace", panel.root)
     said = cli(*asked, "--profile", path, "--top", "60").stderr.replace("\n", " ")
     assert f"What is told of {line} takes the place of all that reference-panel--fields holds of it." in said
-    assert "Reasons are written for the first 50 pairs." in said
+    assert "Reasons and classes are written for the first 50 pairs." in said
     said = cli(*asked).stderr
     assert "takes the place" not in said and "first 50" not in said
 
