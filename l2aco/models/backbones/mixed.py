@@ -129,11 +129,13 @@ class Mixed(Estimator):
         return fitted
 
     def anew(self, triples: Triples) -> Self:
-        """With the same variances, so that nothing is left but to solve: a twentieth of the time."""
-        return self._fitted(self.inputs, self.config, triples, variances=self.state.variances)
+        """With the same variances and the same cut, so that nothing is left but to solve: a twentieth of the time."""
+        return self._fitted(self.inputs, self.config, triples, self.cut, variances=self.state.variances)
 
     @classmethod
-    def _fitted(cls, inputs: Inputs, config: MixedConfig, triples: Triples, **how: Any) -> Self:
+    def _fitted(
+        cls, inputs: Inputs, config: MixedConfig, triples: Triples, cut: float | None = None, **how: Any
+    ) -> Self:
         target = config.target or usual_target(triples.score, triples.label) or "label"
         drugs, lines = (_entities(inputs, kind, config) for kind in EntityKind)
         state = fit(
@@ -149,8 +151,9 @@ class Mixed(Estimator):
             draws=config.draws,
             **how,
         )
-        modelled = np.isfinite(state.target(triples.score, triples.label))
-        cut = fit_cut(state.fitted, state.variances[NOISE], triples.label[modelled])
+        if cut is None:
+            modelled = np.isfinite(state.target(triples.score, triples.label))
+            cut = fit_cut(state.fitted, state.variances[NOISE], triples.label[modelled])
         return cls(inputs, config, state, drugs, lines, cut)
 
     def refit(self, triples: Triples) -> Self:
