@@ -30,8 +30,9 @@ class Offset:
 
 
 def make_offset(setup: Setup, progress: Progress) -> Offset | None:
-    """What `spec.offset` asks for. What the model chose beforehand (variances and the level, some ten numbers) it chose on all
-    training rows, and keeps in each fold; coefficients, kernels and the scaling of the target are those of the fold."""
+    """What `spec.offset` asks for. What the model chose beforehand (variances and the level, some ten numbers) it chose
+    on all training rows, and keeps in each fold; coefficients, kernels and the scaling of the target are those of the
+    fold."""
     spec, split, triples = setup.spec, setup.split, setup.dataset.triples
     if spec.offset == "none":
         return None

@@ -53,7 +53,7 @@ def test_predict_names_the_line_of_what_it_cannot_use(lab, cli):
     cases = {
         f"drug_a,drug_b,cell_line\n{a.id},{b.id},{line.id}\n{a.name[:-1]}x,{b.id},{line.id}\n": (":3", a.name),
         f"drug_a,cell_line\n{a.id},{line.id}\n": ("", "no column 'drug_b'"),
-        f"drug_a,drug_b,where\n{a.id},{b.id},{line.id}\n": ("", "Rename yours to cell_line"),
+        f"drug_a,drug_b,line\n{a.id},{b.id},{line.id}\n": ("", "Rename yours to cell_line"),
         "": ("", "is empty"),
         "drug_a,drug_b,cell_line\n": ("", "holds no rows"),
         f"drug_a,drug_b,cell_line\n{a.id},{a.id},{line.id}\n": (":2", "same drug"),

@@ -58,7 +58,7 @@ def test_two_thousand_requests_through_every_fault(
     listed = entities(workspace.root, 2000)
     with FakeServer(delay_s=0.002, faults=EVERY_FAULT, slow_start_s=0.3, formats=("json_object",)) as server:
         result = cli(
-            *("profile", "--llm", "gpt-4o-mini", "--base-url", server.url, "--entities", listed, "--timeout", 4),
+            *("profile", "--llm", "gpt-4o-mini", "--base-url", server.url, "--entities", listed, "--timeout", 1.5),
             *("--concurrency", 48, "--json", "--verbose"),
             code=3,
         )

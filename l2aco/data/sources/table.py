@@ -28,7 +28,7 @@ ROLES = {
     ),
     "cell_line": (
         *("cell_line", "cell", "cell_line_name", "context", "cellname", "sample", "depmap_id", "c", "cell_line_id"),
-        *("cell_name", "cell_id", "line"),
+        *("cell_name", "cell_id"),
     ),
     "score": ("score", "synergy", "synergy_score", "synergy_loewe", "loewe", "synergy_zip", "synergy_bliss", "bliss"),
     "label": ("label", "synergistic", "class", "y"),
