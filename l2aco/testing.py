@@ -121,7 +121,7 @@ def _features(draw: np.random.Generator) -> dict[str, Table]:
         "molecule_graphs": _molecules(draw, known),
         "descriptors": FeatureTable(EntityKind.drug, (draw.normal(size=(DRUGS, 5)) * known[:, None]), known),
         "substructures": FeatureTable(EntityKind.drug, _pieces(draw, known), known, ("?", "CC", "N", "O", "c1")),
-        "atom_pair": FeatureTable(EntityKind.drug, draw.integers(0, 2, (DRUGS, 16)) * known[:, None], known),
+        "atom_pair": FeatureTable(EntityKind.drug, draw.integers(0, 2, (DRUGS, 16), np.uint8) * known[:, None], known),
     }
 
 

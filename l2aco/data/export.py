@@ -192,7 +192,7 @@ def _dffndds_part(dataset: DataSet, splits: dict[str, Split], folder: Path) -> l
     drug_set = {
         str(place): {"smiles": drug.facts["smiles"], "features": morgan.values[place].tolist()}
         for place, drug in enumerate(dataset.drugs)
-        if morgan.mask[place]
+        if morgan.mask[place] and "smiles" in drug.facts
     }
     (folder / "drug_set.json").write_text(json.dumps(drug_set), encoding="utf-8")
     if "expression" in brought_features(dataset):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from l2aco.data.catalog import check_new_name
 from l2aco.data.dataset import DataSet
 from l2aco.data.extras import add_feature, add_graph
+from l2aco.data.features.compute import check_brought
 from l2aco.data.features.response import RESPONSE
 from l2aco.data.labels import LabelRule
 from l2aco.data.resolution import describe_drugs_and_lines
@@ -73,6 +74,7 @@ def import_dataset(
     check_new_name(spec.name, workspace, replace=spec.replace)
     for feature in spec.features:
         child(path, feature)
+        check_brought(feature)
     if spec.same_screen and RESPONSE not in spec.features:
         raise UsageError("--same-screen says where the response comes from", remedy="Add --features response=FILE.")
     label = LabelRule.parse(spec.label) if spec.label else None

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
+from l2aco.data.features.base import ONE_HOT
 from l2aco.data.features.table import FeatureTable
 from l2aco.data.triples import Triples
 from l2aco.files import part_of, under
@@ -28,7 +29,8 @@ PIECE = 8192
 class ClassicalConfig(FeaturesConfig):
     usual_drugs: ClassVar[tuple[str, ...]] = ("morgan",)
     components: int = Field(default=64, ge=1)
-    """Principal components of what is read of the cell lines in training, where it is more numbers than that."""
+    """Principal components of what is read of the cell lines in training, where it is more numbers than that; who is
+    who (one_hot) stays whole."""
 
 
 @dataclass(frozen=True)
@@ -109,23 +111,21 @@ class Classical(Estimator):
 
     @cached_property
     def _drugs(self) -> Array:
-        return self._of(self._readings[0])
+        return self._of(self._readings[0], self.inputs.train_drugs)
 
     @cached_property
     def _lines(self) -> Array:
-        values = self._of(self._readings[1])
-        trained = self.inputs.train_cells
-        known = values[: self.inputs.num_cells] if trained is None else values[trained]
-        if values.shape[1] <= self.config.components:
+        reading, trained = self._readings[1], self.inputs.train_cells
+        values = self._of(reading, trained)
+        if reading.source == ONE_HOT or values.shape[1] <= self.config.components:
             return values
-        centre = known.mean(axis=0)
-        axes = np.linalg.svd(known - centre, full_matrices=False)[2][: self.config.components]
-        return ((values - centre) @ axes.T).astype(np.float32)
+        return _components(values, values[: self.inputs.num_cells] if trained is None else values[trained], self.config)
 
-    def _of(self, reading: Reading) -> Array:
-        """float32 (n, F) of all entities of a kind, newcomers behind; one of whom nothing is known is average."""
+    def _of(self, reading: Reading, trained: Array | None) -> Array:
+        """float32 (n, F) of all entities of a kind, newcomers behind; one of whom nothing is known is as those in
+        training are on average."""
         tables = [reading.of(inputs) for inputs in (self.inputs, self.newcomers) if inputs is not None]
-        usual = _average(tables[0])
+        usual = _average(tables[0], trained)
         return np.concatenate([np.where(table.mask[:, None], table.values, usual) for table in tables]).astype(
             np.float32
         )
@@ -144,5 +144,17 @@ class Classical(Estimator):
         return {"drug_features": drugs.source, "cell_features": lines.source}
 
 
-def _average(table: FeatureTable) -> Array:
-    return table.values[table.mask].mean(axis=0) if table.mask.any() else np.zeros(table.values.shape[1])
+def _components(values: Array, trained: Array, config: ClassicalConfig) -> Array:
+    """float32 (n, k) of (n, F): the principal components of (m, F) in training. Those along which the lines in training
+    differ by rounding alone are left out: m lines have m - 1, and another line may lie anywhere beside them."""
+    centre = trained.mean(axis=0, dtype=np.float64)
+    _, spread, axes = np.linalg.svd(trained - centre, full_matrices=False)
+    kept = spread > spread.max() * max(trained.shape) * np.finfo(np.float32).eps  # as numpy's matrix_rank
+    return np.asarray((values - centre) @ axes[kept][: config.components].T, dtype=np.float32)
+
+
+def _average(table: FeatureTable, trained: Array | None) -> Array:
+    """(F,): of the entities in training of whom something is known."""
+    rows = np.arange(len(table.mask)) if trained is None else np.unique(trained)
+    known = table.values[rows[table.mask[rows]]]
+    return known.mean(axis=0) if len(known) else np.zeros(table.values.shape[1])

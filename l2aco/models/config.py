@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, field_validator, model_validator
 
+from l2aco.data.features.base import AUTO, ONE_HOT, PANEL, PROFILE
 from l2aco.entities import EntityKind
 from l2aco.strict import Strict
 
@@ -66,17 +67,20 @@ CELL_FEATURES = ("expression", "cell_proteins", "tissue")
 """What is read of cell lines, the first that is there."""
 DRUG_FEATURES = ("descriptors",)
 """The same of drugs; where a backbone says nothing else."""
-PROFILE, PANEL, ONE_HOT = "profile", "panel", "one_hot"
 OF_STORES = frozenset({PROFILE, PANEL})
 OF_NO_TABLE = OF_STORES | {ONE_HOT}
 """What is read of an entity apart from features of the data set."""
 
 
 def sources(named: str) -> list[str]:
-    """The sources that a setting names, joined by +; raises ValueError for none, or one named twice."""
-    found = [name.strip() for name in named.split("+")]
+    """The sources that a setting names, joined by +; raises ValueError for none, one that is named twice, or `auto`
+    among others."""
+    stripped = (name.strip() for name in named.split("+"))
+    found = [name.casefold() if name.casefold() in {AUTO, *OF_NO_TABLE} else name for name in stripped]
     if not all(found) or len(set(found)) < len(found):
         raise ValueError(f"'{named}' must name sources once each, joined by +")
+    if AUTO in found and len(found) > 1:
+        raise ValueError(f"'{AUTO}' leaves the choice to the backbone and is joined to nothing: name what is read")
     return found
 
 
@@ -128,4 +132,4 @@ class FeaturesConfig(FeatureConfig):
 
 
 def _named(setting: str) -> tuple[str, ...]:
-    return () if setting == "auto" else tuple(sources(setting))
+    return () if setting == AUTO else tuple(sources(setting))

@@ -9,10 +9,11 @@ from typing import Self
 
 import numpy as np
 
+from l2aco.data.features.base import ONE_HOT, PANEL, PROFILE
 from l2aco.data.features.table import FeatureTable, Scaling
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError, UsageError
-from l2aco.models.config import ONE_HOT, PANEL, PROFILE, FeatureConfig, FeaturesConfig, sources
+from l2aco.models.config import FeatureConfig, FeaturesConfig, sources
 from l2aco.models.inputs import Inputs
 from l2aco.models.vectors import Vectors, side_by_side
 
@@ -25,7 +26,8 @@ class Part:
     """Of entities of one kind, from one source: a feature, their profile vectors, or who of the training they are.
 
     Measured quantities have zero mean and unit variance over training entities, or rows of length one with `unit`;
-    whole numbers (bits, signs) stay as they are. An entity of whom the source says nothing is zero, and masked.
+    whole numbers (bits, signs) stay as they are. A number that a panel leaves open is its mean, with `unit` zero. An
+    entity of whom the source says nothing is zero, and masked.
     """
 
     kind: EntityKind
@@ -51,7 +53,7 @@ class Part:
         """(n, F), or (n, F, channels) of a feature that has some, of the entities of these inputs."""
         table = self._table(inputs)
         if self.unit:
-            return table.unit()
+            return replace(table, values=np.nan_to_num(table.values)).unit()
         return table if self.scaling is None else self.scaling.of(table)
 
     def _table(self, inputs: Inputs) -> FeatureTable:
@@ -116,7 +118,7 @@ def _of_vectors(kind: EntityKind, vectors: Mapping[str, Vectors], *, numbers: bo
             remedy="Name one that does with --store, or read something else of it.",
         )
     values, known = side_by_side(chosen)
-    return FeatureTable(kind, np.nan_to_num(values) * known[:, None], known)
+    return FeatureTable(kind, np.where(known[:, None], values, 0), known)
 
 
 def _checked(name: str, table: FeatureTable, kind: EntityKind) -> FeatureTable:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import l2aco
 from l2aco.data.features.table import GraphTable, Table
+from l2aco.entities import EntityKind
 from l2aco.errors import InputError, L2aCoError, UsageError
 from l2aco.models.base import Backbone, Tables
 from l2aco.models.config import BackboneConfig
@@ -45,14 +46,23 @@ class WrappedModule(Backbone):
         own = {name: getattr(config, name) for name in type(config).model_fields.keys() - BackboneConfig.model_fields}
         with _blamed(type(self).make, type(self).__name__):
             self.module = type(self).make(inputs, **own)
-        self.read_drug = Given(inputs.features[self.drug_feature])
-        self.read_cell = Given(inputs.features[self.cell_feature])
+        self.read_drug = Given(self._feature(inputs, EntityKind.drug, self.drug_feature))
+        self.read_cell = Given(self._feature(inputs, EntityKind.cell_line, self.cell_feature))
         first = torch.zeros(1, dtype=torch.int64)
         with torch.no_grad():
             tables = self.eval().encode(first, first)
         self.train()
         self.drug_width, self.cell_width = tables.drug.shape[-1], tables.cell.shape[-1]
         self.shapes = tables.drug.shape[1:], tables.cell.shape[1:]
+
+    def _feature(self, inputs: Inputs, kind: EntityKind, name: str) -> Table:
+        table = inputs.features[name]
+        if table.kind is not kind:
+            which = "drug_feature" if kind is EntityKind.drug else "cell_feature"
+            raise UsageError(
+                f"{type(self).__name__}: {which} = '{name}' is of the other kind", remedy="Change both in wrap_module."
+            )
+        return table
 
     def encode(self, drugs: Tensor | None = None, cells: Tensor | None = None) -> Tables:
         return Tables(
@@ -149,7 +159,7 @@ def wrap_module(
     mathematics, except that the logit is the mean over the two orders of the drugs, unless `faithful`. Rows without a
     feature are zero, and have no atoms. What the module raises is an InputError that names its class and line.
     """
-    named = getattr(make, "__name__", "<lambda>")
+    named = _name_of(make)
     given = {
         "Config": _config(make),
         "requires": frozenset({drug_feature, cell_feature}),
@@ -164,6 +174,10 @@ def wrap_module(
     return type(named if named.isidentifier() else "Wrapped", (WrappedModule,), given)
 
 
+def _name_of(make: Make) -> str:
+    return getattr(getattr(make, "func", make), "__name__", type(make).__name__)
+
+
 def _config(make: Make) -> type[BackboneConfig]:
     """The hyper-parameters of `make`: its parameters behind the first, each of the type of its default."""
     fields: dict[str, Any] = {}
@@ -172,9 +186,15 @@ def _config(make: Make) -> type[BackboneConfig]:
             continue
         if parameter.default is parameter.empty:
             raise UsageError(
-                f"{make.__name__}: the hyper-parameter '{parameter.name}' has no default",
+                f"{_name_of(make)}: the hyper-parameter '{parameter.name}' has no default",
                 where=_place(make),
                 remedy=f"Give it one: {parameter.name}=...; the first parameter is the inputs.",
+            )
+        if hasattr(BackboneConfig, parameter.name) or parameter.name in BackboneConfig.model_fields:
+            raise UsageError(
+                f"{_name_of(make)}: a hyper-parameter cannot be called '{parameter.name}', as every backbone has it",
+                where=_place(make),
+                remedy="Call it otherwise.",
             )
         fields[parameter.name] = type(parameter.default), parameter.default
     return create_model("Config", __base__=BackboneConfig, **fields) if fields else BackboneConfig

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DEMO = "demo"
 BACKBONE = "HGAT"
 WITHOUT_GRAPH = "MLP"
+READ_AT_ONCE = ("vectors", "draw", "missing")
+"""Settings of the aligner that also say what a predictor reads that is fitted at once."""
 PANEL = "reference-panel"
 """The bundled knowledge that needs no encoder."""
 
@@ -52,19 +54,22 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
                 f"an offset is for networks to stand on, and {found['backbone']} is fitted at once",
                 remedy="Leave out --offset, or name another --backbone.",
             )
-        align = AlignSpec(loss="none", standardise=False, vectors=spec.align.vectors, draw=spec.align.draw)
-        found |= {"store": _stores_at_hand(spec, dataset, workspace) if reads else (), "align": align}
+        kept = {name: getattr(spec.align, name) for name in READ_AT_ONCE}
+        found["align"] = AlignSpec(loss="none", standardise=False, **kept)
+        stores = _stores_at_hand(spec, dataset, workspace) if reads else ()
     elif reads or spec.align.active:
         panel_alone = config.reads_panel and not (spec.align.active or spec.store or spec.llm or spec.encoder)
-        found["store"] = _panels(dataset, workspace) if panel_alone else _named_stores(spec, dataset, workspace)
+        stores = () if panel_alone else _named_stores(spec, dataset, workspace)
     else:
-        found["store"] = _stores_at_hand(spec, dataset, workspace) if spec.offset == "mixed" else ()
-    if spec.align.vectors != "profiles" and not found["store"]:
+        stores = _stores_at_hand(spec, dataset, workspace) if spec.offset == "mixed" else ()
+    if config.reads_panel and not spec.store:
+        stores = _with_numbers(stores, dataset, workspace)
+    if spec.align.vectors != "profiles" and not stores:
         raise UsageError(
             f"vectors = {spec.align.vectors} is a control of vectors that nothing reads",
             remedy="Leave out --vectors, or let --align, --fusion, --offset or --cell-features profile read a --store.",
         )
-    found |= {"llm": None, "encoder": None}
+    found |= {"store": stores, "llm": None, "encoder": None}
     return spec.model_copy(update=found)
 
 
@@ -133,15 +138,18 @@ def _named_stores(spec: TrainSpec, dataset: str, workspace: Workspace) -> tuple[
         raise InputError(f"{error.message}, and alignment needs one", where=error.where, remedy=ways) from None
 
 
-def _panels(dataset: str, workspace: Workspace) -> tuple[str, ...]:
-    """The stores of numbers at hand, else the bundled panel."""
+def _with_numbers(stores: tuple[str, ...], dataset: str, workspace: Workspace) -> tuple[str, ...]:
+    """These stores and, where none of them holds numbers, those at hand that do, else the bundled panel."""
     from l2aco.embeddings.embed import store_of_set
     from l2aco.embeddings.find import stores_of_sets
+    from l2aco.embeddings.store.store import open_store
 
+    if any(open_store(name, workspace).encoder.columns for name in stores):
+        return stores
     knows = _knows(dataset, workspace)
     numbers = (store for store in stores_of_sets(workspace) if store.encoder.columns)
     at_hand = tuple(store.name for store in numbers if knows(store))
-    return at_hand or (store_of_set(PANEL, workspace),)
+    return (*stores, *(at_hand or (store_of_set(PANEL, workspace),)))
 
 
 def _stores_at_hand(spec: TrainSpec, dataset: str, workspace: Workspace) -> tuple[str, ...]:

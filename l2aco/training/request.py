@@ -15,7 +15,7 @@ from l2aco.models.recipe import Recipe
 from l2aco.models.spec import AlignSpec
 from l2aco.runs.ensemble import ENSEMBLE
 from l2aco.runs.spec import TrainSpec
-from l2aco.training.choose import check_names, choose_backbone, choose_dataset
+from l2aco.training.choose import READ_AT_ONCE, check_names, choose_backbone, choose_dataset
 from l2aco.workspace import Workspace
 
 SHORT = {"lr": "learning_rate"}
@@ -48,12 +48,30 @@ def make_spec(
         if not equals:
             raise UsageError(f"'{setting}' sets nothing", remedy="Write name=value, for example --set epochs=50.")
         given[_locate(name.strip(), homes)] = _parse(text.strip())
+    if any(name.startswith("align.") for name in given):
+        _refuse_alignment(given, given.get("backbone") or (base or TrainSpec()).backbone or workspace.settings.backbone)
     values = (base or TrainSpec()).model_dump(mode="json", exclude_none=True)
     if base is not None:
         _make_room(values, given)
     for name, value in given.items():
         _put(values, name, value)
     return checked_spec(TrainSpec, values)
+
+
+def _refuse_alignment(given: Mapping[str, Any], backbone: str | None) -> None:
+    """Raises UsageError where something is asked of an aligner that the backbone does not have."""
+    from l2aco.models.backbones import backbones
+    from l2aco.models.estimator import Estimator
+
+    if backbone is None or not issubclass(backbones.load(backbone), Estimator):
+        return
+    names = {f"align.{name}" for name in READ_AT_ONCE}
+    asked = [name for name, value in given.items() if name.startswith("align.") and name not in names]
+    if unread := [name for name in asked if (name, given[name]) != ("align.loss", "none")]:
+        raise UsageError(
+            f"{backbones.get(backbone).name} is fitted at once, aligned with nothing, and has no {', '.join(unread)}",
+            remedy="Leave that out; what it reads is said by --store, --cell-features and --drug-features.",
+        )
 
 
 def plan(spec: TrainSpec, workspace: Workspace, *, seeds: int = 1, all_folds: bool = False) -> list[TrainSpec]:

@@ -120,6 +120,13 @@ def test_a_file_that_is_not_there_is_said_not_to_be(cli: Cli, workspace: Workspa
     assert f"{file}: no such file or folder" in cli(verb, "import", file, "--name", "x", code=1).stderr
 
 
+@pytest.mark.parametrize("name", ["profile", "One_Hot", "auto", "molecule_graphs", "substructures"])
+def test_a_feature_that_could_never_be_read_is_refused(cli: Cli, table: Path, name: str) -> None:
+    (table.parent / "f.csv").write_text("drug,x\na,1\n")
+    told = cli("data", "import", table, "--name", "x", "--features", f"{name}={table.parent / 'f.csv'}", code=2).stderr
+    assert f"no feature can be brought as '{name}'" in told and not (table.parent / "data" / "x").exists()
+
+
 def test_columns_can_be_named(cli: Cli, table: Path) -> None:
     table.write_text(TABLE.replace("drug_a", "first").replace("score", "effect"))
     cli("data", "import", table, "--name", "x", "--columns", "drug_a=first", "--columns", "score=effect")

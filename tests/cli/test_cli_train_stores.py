@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
+
 from l2aco.runs.run import list_runs, open_run
 
 QUICK = ("--backbone", "GCN", "--set", "epochs=2")
@@ -42,6 +44,30 @@ def test_a_store_that_is_not_what_the_other_options_say_is_refused(lab, cli):
         error = cli("train", *QUICK, "--store", "reference--toy", *more, code=2).stderr
         assert "reference--toy is not of" in error and more[1] in error
     cli("train", "--backbone", "GCN", "--set", "epochs=1", "--store", "reference--toy", "--llm", "reference")
+
+
+@pytest.mark.parametrize("backbone", ["Forest", "MatchMaker"])
+def test_a_panel_that_is_asked_for_is_read_beside_a_store_of_text(lab, cli, backbone):
+    epochs = () if backbone == "Forest" else ("--set", "epochs=1")
+    cli("train", "--backbone", backbone, "--cell-features", "panel", *epochs)
+    assert open_run(None, lab).spec.store == ("reference--toy", "reference-panel--fields")
+
+
+@pytest.mark.parametrize("asked", [("--align", "infonce"), ("--fusion", "concat"), ("--set", "impute=true")])
+def test_who_is_aligned_with_nothing_refuses_an_aligner(lab, cli, asked):
+    for backbone in ("Forest", "Mixed"):
+        error = cli("train", "--backbone", backbone, *asked, code=2).stderr
+        assert f"{backbone} is fitted at once" in error and "has no align." in error
+    cli("train", "--backbone", "Logistic", "--align", "none")
+
+
+def test_who_is_fitted_at_once_refuses_missing_vectors_where_it_is_told_to(lab, cli):
+    from l2aco.embeddings.store.store import open_store
+
+    open_store("reference--toy", lab).delete(where={"id": "A375"})
+    read = ("train", "--backbone", "Logistic", "--cell-features", "profile")
+    assert "A375" in cli(*read, "--set", "align.missing=refuse", code=1).stderr
+    cli(*read)
 
 
 def test_a_store_that_nothing_reads_is_said(lab, cli):

@@ -3,12 +3,14 @@ are told to read."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from small_data import CELLS, DRUGS, knowledge, small_data
 
+from l2aco.data.features.table import FeatureTable
 from l2aco.data.triples import Triples
 from l2aco.entities import Entity, EntityKind
 from l2aco.metrics import compute
@@ -16,6 +18,7 @@ from l2aco.models.assemble import parse_config, with_vectors
 from l2aco.models.backbones import backbones
 from l2aco.models.inputs import Inputs
 from l2aco.models.spec import AlignSpec
+from l2aco.models.vectors import Knowledge
 
 NAMES = ("Logistic", "Forest", "GradientBoosting")
 TREES = NAMES[1:]
@@ -107,3 +110,59 @@ def test_newcomers_are_read_and_those_of_whom_nothing_is_known_are_average(name:
     one = np.zeros(1, dtype=np.int64)
     assert np.isfinite(grown.probabilities(one, one + DRUGS, one + CELLS)).all()
     assert np.array_equal(grown.probabilities(one, one + 1, one), model.probabilities(one, one + 1, one))
+
+
+@every_one
+def test_what_sets_a_new_line_apart_from_those_in_training_moves_it_no_further_than_they_differ(name: str) -> None:
+    """Five lines differ in four directions, however many genes there are."""
+    levels = np.random.default_rng(3).gamma(1.0, size=(CELLS, 900)).astype(np.float32)
+    genes = FeatureTable(EntityKind.cell_line, levels, np.ones(CELLS, dtype=bool))
+    known = inputs_of(name)
+    inputs = replace(known, train_cells=np.arange(5), features={**known.features, "expression": genes})
+    triples = rows()
+    seen = triples.cell_line < 5
+    cls = backbones.load(name)
+    small = {"strength": 0.01} if name == "Logistic" else SMALL[name]
+    config = parse_config(cls, {**small, "cell_features": "expression"})
+    model = cls.fit(inputs, config, triples.take(np.flatnonzero(seen)))
+    logits = model.logits(triples.drug_a, triples.drug_b, triples.cell_line)
+    assert np.abs(logits[~seen]).max() < 3 * np.abs(logits[seen]).max()
+
+
+def test_who_is_who_is_never_reduced() -> None:
+    model = fitted("Logistic", rows(), cell_features="one_hot", components=2)
+    columns = model._columns(*(np.arange(CELLS) * 0 + drug for drug in (0, 1)), np.arange(CELLS))[:, -CELLS:]
+    assert np.array_equal(columns, np.eye(CELLS))
+
+
+def test_who_is_unknown_is_as_those_in_training_are_on_average() -> None:
+    table, trained, cls = small_data().features["atom_pair"], np.arange(6), backbones.load("Logistic")
+    inputs = replace(inputs_of("Logistic"), features={**inputs_of("Logistic").features, "atom_pair": table})
+    config = parse_config(cls, {"drug_features": "atom_pair"})
+    model = cls.fit(replace(inputs, train_drugs=trained), config, rows().take(np.arange(30)))
+    expected = table.values[trained[table.mask[trained]]].mean(axis=0)
+    np.testing.assert_allclose(model._drugs[3], expected, rtol=1e-6)
+
+
+def test_a_number_that_a_panel_leaves_open_is_its_mean() -> None:
+    draw = np.random.default_rng(5)
+    numbers = draw.normal(3.0, size=(CELLS, 4)).astype(np.float32)
+    numbers[1, 2] = np.nan
+    numbers[:, 3] = np.nan
+    panel = Knowledge(
+        "p",
+        "fields",
+        np.zeros((DRUGS, 4), np.float32),
+        np.zeros(DRUGS, bool),
+        numbers,
+        np.ones(CELLS, bool),
+        ("a", "b", "c", "d"),
+    )
+    cls = backbones.load("Logistic")
+    align = AlignSpec(loss="none", standardise=False)
+    inputs = with_vectors(small_data().inputs(cls), align, [panel], kinds=[EntityKind.cell_line])
+    lines = cls.fit(inputs, parse_config(cls, {"cell_features": "panel"}), rows())._lines
+    known = numbers[:, :3]
+    expected = (known - np.nanmean(known, axis=0)) / np.nanstd(known, axis=0)
+    np.testing.assert_allclose(lines[:, :3], np.nan_to_num(expected), atol=1e-5)
+    assert not lines[:, 3].any()

@@ -169,11 +169,15 @@ def test_tables_with_the_same_columns_are_channels_and_others_have_tokens_of_the
     table = replace(data.features["expression"], columns=tuple("abcdef"))
     data.features |= {"expression": table, "mutation": table}
     inputs = replace(data.inputs(backbones.load("SynergyX")), features=data.features)
-    for source, channels in (("expression+mutation", [2]), ("expression+tissue", [1, 1]), ("one_hot", [1])):
+    for source, channels in (("expression+mutation", [2]), ("expression+tissue", [1, 1]), ("One_Hot", [1])):
         lines = assemble.build_model("SynergyX", {"cell_features": source}, inputs, ALONE).backbone.lines
         assert [stack.convolutions[0].in_channels for stack in lines.stacks] == channels
-    for wrong in ("expression+", "tissue+tissue"):
-        with pytest.raises(UsageError, match="once each, joined by"):
+    for wrong, said in (
+        ("expression+", "once each"),
+        ("tissue+tissue", "once each"),
+        ("Auto+tissue", "joined to nothing"),
+    ):
+        with pytest.raises(UsageError, match=said):
             assemble.build_model("SynergyX", {"cell_features": wrong}, inputs, ALONE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +202,44 @@ def test_parameters_of_the_maker_are_hyper_parameters() -> None:
     for wrong in ({"width": "wide"}, {"wings": 2}):
         with pytest.raises(UsageError, match=next(iter(wrong))):
             build_model(wrapped, wrong, inputs, AlignSpec(loss="none"))
-    with pytest.raises(UsageError, match="'depth' has no default"):
-        of_molecules(make=lambda inputs, depth: OfMolecules(inputs))
+    for make in (lambda inputs, depth: OfMolecules(inputs), partial(lambda inputs, depth, width: OfMolecules(inputs))):
+        with pytest.raises(UsageError, match="<lambda>: the hyper-parameter 'depth' has no default"):
+            of_molecules(make=make)
+
+
+@pytest.mark.parametrize("name", ["features", "sees", "faithful"])
+def test_a_hyper_parameter_that_hides_what_every_backbone_has_is_refused(name: str) -> None:
+    namespace: dict[str, Any] = {"OfMolecules": OfMolecules}
+    exec(f"def make(inputs, {name}=1): return OfMolecules(inputs)", namespace)
+    with pytest.raises(UsageError, match=f"make: a hyper-parameter cannot be called '{name}'"):
+        of_molecules(make=namespace["make"])
+
+
+def test_features_of_the_other_kind_are_refused_by_name() -> None:
+    wrapped = wrap_module(
+        OfMolecules,
+        drug_feature="tissue",
+        cell_feature="molecule_graphs",
+        encode_drug=lambda module, x: x,
+        encode_cell=lambda module, x: x,
+        score=lambda module, a, b, c: (a * b * c).sum(1),
+    )
+    with pytest.raises(UsageError, match="OfMolecules: drug_feature = 'tissue' is of the other kind"):
+        build_model(wrapped, {}, small_data().inputs(wrapped), AlignSpec(loss="none"))
+
+
+def test_fingerprints_are_floats_to_a_module() -> None:
+    wrapped = wrap_module(
+        lambda inputs, width=4: torch.nn.ModuleDict(
+            {"drug": torch.nn.Linear(16, width), "line": torch.nn.Linear(2, width)}
+        ),
+        drug_feature="atom_pair",
+        cell_feature="tissue",
+        encode_drug=lambda module, x: module["drug"](x),
+        encode_cell=lambda module, x: module["line"](x),
+        score=lambda module, a, b, c: (a * b * c).sum(1),
+    )
+    check_backbone(wrapped, alignments={"alone": AlignSpec(loss="none")})
 
 
 @pytest.mark.parametrize(

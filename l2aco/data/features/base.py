@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from l2aco.data.dataset import DataSet
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
+AUTO, PROFILE, PANEL, ONE_HOT = "auto", "profile", "panel", "one_hot"
+"""What a model reads of an entity, under a name that no feature may have."""
 
 TABLE = "--features {name}=FILE"
 """The option of an import that brings a feature which is computed of nothing else."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from l2aco.data.features.base import Array, Feature, Listed, how_to_bring
+from l2aco.data.features.base import AUTO, ONE_HOT, PANEL, PROFILE, Array, Feature, Listed, how_to_bring
 from l2aco.data.features.table import FeatureTable, Table, load_table, save_table
 from l2aco.entities import EntityKind
-from l2aco.errors import DamagedError, UnknownNameError
+from l2aco.errors import DamagedError, UnknownNameError, UsageError
 from l2aco.files import atomic_path, stable_hash
 from l2aco.registry import Entry, Registry
 
@@ -26,8 +26,18 @@ FEATURES = Registry(
         Entry("morgan", f"{_HERE}.molecules:Morgan", "drugs: 1,024-bit Morgan fingerprint, radius 2"),
         Entry("atom_pair", f"{_HERE}.molecules:AtomPair", "drugs: 1,024-bit hashed atom-pair fingerprint"),
         Entry("descriptors", f"{_HERE}.molecules:MolecularDescriptors", "drugs: RDKit's 2-D descriptors"),
-        Entry("molecule_graphs", f"{_HERE}.molecule_graphs:MoleculeGraphs", "drugs: atoms (78 features) and bonds"),
-        Entry("substructures", f"{_HERE}.substructures:Substructures", "drugs: 50 frequent pieces of SMILES (ESPF)"),
+        Entry(
+            "molecule_graphs",
+            f"{_HERE}.molecule_graphs:MoleculeGraphs",
+            "drugs: atoms (78 features) and bonds",
+            facts={"numbers": False},
+        ),
+        Entry(
+            "substructures",
+            f"{_HERE}.substructures:Substructures",
+            "drugs: 50 frequent pieces of SMILES (ESPF)",
+            facts={"numbers": False},
+        ),
         Entry(
             "smiles_model",
             f"{_HERE}.smiles_model:SmilesModel",
@@ -117,7 +127,7 @@ def _entry(dataset: DataSet, name: str) -> Entry:
     raise UnknownNameError(
         "feature",
         name,
-        [*brought_features(dataset), *(entry.name for entry in FEATURES)],
+        [*brought_features(dataset), *(entry.name for entry in FEATURES), PROFILE, PANEL, ONE_HOT],
         remedy=f"'{dataset.name}' came without it; {how_to_bring(name)}",
     )
 
@@ -130,6 +140,16 @@ def has_feature(dataset: DataSet, name: str) -> bool:
         return False
     facts = FEATURES.get(name).facts
     return not facts.get("brought") and (dataset.has_graph or not facts.get("graph"))
+
+
+def check_brought(name: str) -> None:
+    """Raises UsageError for a name under which no table of numbers can be brought."""
+    numbers = name not in FEATURES or FEATURES.get(name).facts.get("numbers", True)
+    if name.casefold() in (AUTO, PROFILE, PANEL, ONE_HOT) or not numbers:
+        what = (
+            "stands for something else in --cell-features and --drug-features" if numbers else "is no table of numbers"
+        )
+        raise UsageError(f"no feature can be brought as '{name}': that {what}", remedy="Give it another name.")
 
 
 def kind_of(name: str) -> EntityKind | None:

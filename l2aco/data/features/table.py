@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,14 +59,17 @@ class FeatureTable:
 
     def scaling(self, fit_rows: Array, *, logged: bool = False) -> Scaling:
         """How to bring this feature, or its logarithm, to zero mean and unit variance over `fit_rows`, int64 rows of
-        training entities, repeats ignored."""
+        training entities, repeats and what is NaN ignored."""
         rows = distinct(fit_rows)
         table = self.logged() if logged else self
         known = table.values[rows[self.mask[rows]]].astype(np.float64)
         if not len(known):
             width = self.values.shape[1:]
             return Scaling(np.zeros(width), np.zeros(width), logged)
-        return Scaling(known.mean(axis=0), known.std(axis=0), logged)
+        if not np.isnan(known).any():
+            return Scaling(known.mean(axis=0), known.std(axis=0), logged)
+        with warnings.catch_warnings(category=RuntimeWarning, action="ignore"):  # a column of which nothing is known
+            return Scaling(np.nanmean(known, axis=0), np.nanstd(known, axis=0), logged)
 
     def measured(self) -> Array:
         """float64 (n, ...): NaN where nothing was measured."""
@@ -101,7 +105,7 @@ class FeatureTable:
 @dataclass(frozen=True)
 class Scaling:
     """Zero mean and unit variance as they were over training entities, of the logarithm where `logged`. A column that
-    was constant there becomes zero."""
+    was constant there becomes zero, and what is NaN its mean, zero."""
 
     mean: Array
     spread: Array
@@ -109,8 +113,8 @@ class Scaling:
 
     def of(self, table: FeatureTable) -> FeatureTable:
         values = (table.logged() if self.logged else table).values
-        flat = self.spread < 1e-12
-        scaled = (values - self.mean) / np.where(flat, 1.0, self.spread) * ~flat
+        flat = ~(self.spread >= 1e-12)
+        scaled = np.nan_to_num((values - self.mean) / np.where(flat, 1.0, self.spread) * ~flat)
         scaled[~table.mask] = 0.0
         return FeatureTable(table.kind, scaled.astype(np.float32), table.mask, table.columns)
 
