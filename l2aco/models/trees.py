@@ -51,20 +51,13 @@ class Trees:
         nodes = np.concatenate([tree.nodes for tree in trees])
         shift, leaf = np.repeat(roots, sizes), nodes["is_leaf"].astype(bool)
         by_category = nodes["is_categorical"].astype(bool)
-        among = np.zeros((len(nodes), CATEGORIES + 1), dtype=bool)
-        bits = np.concatenate([tree.raw_left_cat_bitsets for tree in trees])
-        of_tree = np.array([len(tree.raw_left_cat_bitsets) for tree in trees])
-        place = (nodes["bitset_idx"] + np.repeat(np.cumsum(of_tree) - of_tree, sizes))[by_category]
-        among[by_category] = np.unpackbits(
-            np.ascontiguousarray(bits[place]).astype("<u4").view(np.uint8), axis=1, bitorder="little"
-        )
         return cls(
             roots=roots,
             column=nodes["feature_idx"].astype(np.int64),
             left=np.where(leaf, -1, nodes["left"] + shift),
             right=np.where(leaf, -1, nodes["right"] + shift),
             threshold=np.where(by_category, np.nan, nodes["num_threshold"]),
-            among=among,
+            among=_among(trees, nodes, [np.unique(x[~np.isnan(x[:, at]), at]) for at in range(categories)]),
             unknown_left=nodes["missing_go_to_left"].astype(bool),
             value=nodes["value"].astype(np.float64),
             start=np.asarray(grown._baseline_prediction, dtype=np.float64).reshape(1),
@@ -122,3 +115,22 @@ class Trees:
     def of_arrays(cls, arrays: Mapping[str, Array]) -> Self:
         refuse_not_finite({name: arrays[name] for name in ("value", "start")})
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+
+def _among(trees: Sequence[Any], nodes: Array, seen: Sequence[Array]) -> Array:
+    """bool (N, 256): the categories that go left at each node of scikit-learn's trees. `seen`: those of each column in
+    training, sorted: scikit-learn numbers them anew in this order, and treats any other as not known."""
+    among = np.zeros((len(nodes), CATEGORIES + 1), dtype=bool)
+    sizes = np.array([len(tree.nodes) for tree in trees])
+    bits = np.concatenate([tree.raw_left_cat_bitsets for tree in trees])
+    of_tree = np.array([len(tree.raw_left_cat_bitsets) for tree in trees])
+    place = nodes["bitset_idx"] + np.repeat(np.cumsum(of_tree) - of_tree, sizes)
+    by_category = nodes["is_categorical"].astype(bool)
+    among[by_category] = nodes["missing_go_to_left"].astype(bool)[by_category, None]
+    for column, categories in enumerate(seen):
+        at = np.flatnonzero(by_category & (nodes["feature_idx"] == column))
+        left = np.unpackbits(
+            np.ascontiguousarray(bits[place[at]]).astype("<u4").view(np.uint8), axis=1, bitorder="little"
+        )
+        among[at[:, None], categories.astype(np.int64)] = left[:, : len(categories)]
+    return among

@@ -9,6 +9,7 @@ import pytest
 
 from l2aco.errors import InputError
 from l2aco.models.mixed import covariance as covariance_module
+from l2aco.models.mixed.kernels import RANK
 from l2aco.models.mixed.model import fit, score
 from l2aco.models.mixed.posterior import Prediction, draw_posterior, predict
 from l2aco.models.mixed.state import Entities, Knowledge, State
@@ -196,6 +197,21 @@ def test_a_new_line_is_taken_up_and_found_again():
     found = predict(grown, draw_posterior(grown, count=600), *few, drugs=drugs, lines=lines)
     np.testing.assert_allclose(found.mean, mean, atol=1e-6)
     np.testing.assert_allclose(found.variance, variance, rtol=0.15)
+
+
+@pytest.mark.parametrize("kind", ["lines", "drugs"])
+def test_newcomers_change_nothing_of_what_those_in_training_are_where_not_all_directions_are_kept(kind):
+    a, b, c, scores, about = world(**{"drugs": DRUGS, "lines": LINES, kind: 90}, rows=900)
+    old = (c < 80) & (a < 80) & (b < 80)  # the others come later
+    assert len(np.unique(c[old] if kind == "lines" else np.concatenate([a[old], b[old]]))) > RANK
+    state = fit(a[old], b[old], c[old], score=scores[old], terms=TERMS, variances=VARIANCES, **about)
+    before = predict(state, draw_posterior(state, count=50), a[old], b[old], c[old], **about).variance
+    np.testing.assert_allclose(state.fitted, score(state, a[old], b[old], c[old], **about), atol=1e-5)
+    grown, drugs, lines = update(state, a[~old], b[~old], c[~old], score=scores[~old], **about)
+    rows = (np.concatenate([x[old], x[~old]]) for x in (a, b, c))
+    np.testing.assert_allclose(grown.fitted, score(grown, *rows, drugs=drugs, lines=lines), atol=1e-5)
+    after = predict(grown, draw_posterior(grown, count=50), a[old], b[old], c[old], drugs=drugs, lines=lines).variance
+    assert after.mean() < before.mean()
 
 
 def planted(seed=0, drugs=24, lines=40, level=0.3, per_pair=25):

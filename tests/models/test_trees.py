@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -9,11 +11,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from l2aco.models.trees import Trees
 
 
-@pytest.mark.parametrize("categories", [0, 2])
-def test_arrays_say_what_scikit_learn_says(categories: int) -> None:
+@pytest.mark.parametrize(("categories", "named"), [(0, range(40)), (2, range(40)), (2, (3, 7, 8, 20, 41, 250))])
+def test_arrays_say_what_scikit_learn_says(categories: int, named: Sequence[int]) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3000, 5))
-    x[:, :2] = rng.integers(0, 40, size=(3000, 2))
+    x[:, :2] = rng.choice(named, size=(3000, 2))
     x[rng.random(x.shape) < 0.1] = np.nan
     label = ((np.nan_to_num(x[:, 0]) % 3 == 1) ^ (np.nan_to_num(x[:, 2]) > 0.3) ^ np.isnan(x[:, 3])).astype(np.int8)
     how = {"max_iter": 30, "max_leaf_nodes": 15, "random_state": 0}
@@ -22,6 +24,9 @@ def test_arrays_say_what_scikit_learn_says(categories: int) -> None:
         categorical_features=list(range(categories)) or None, early_stopping=False, **how
     ).fit(x, label)
     np.testing.assert_allclose(trees.logits(x), known.decision_function(x), atol=1e-9)
+    other = x.copy()
+    other[:, :2] = rng.integers(0, 254, size=(3000, 2))  # most of which training does not hold
+    np.testing.assert_allclose(trees.logits(other), known.decision_function(other), atol=1e-9)
     again = Trees.of_arrays(trees.arrays())
     with pytest.raises(ValueError, match="value"):
         Trees.of_arrays({**trees.arrays(), "value": np.where(np.arange(len(trees.value)), trees.value, np.inf)})

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from l2aco.errors import InputError
+from l2aco.models.mixed.kernels import FeatureMap
 from l2aco.models.mixed.state import Entities, State
 from l2aco.models.mixed.terms import Term
 
@@ -37,19 +38,27 @@ class Asked:
         self.right = {"one": np.ones((lines.size, 1)), "own": own}
         self.rest = {"one": np.zeros(lines.size), "own": (self.lines < 0).astype(np.float64)}
         for name, fitted in state.line_maps.items():
-            known = lines.kernels.get(name)
-            values = known.values if known is not None else np.full((lines.size, len(fitted.centre)), np.nan)
-            self.right[name], self.rest[name] = fitted(values)
+            self.right[name], self.rest[name] = _factor(name, fitted, lines, self.lines, state.phi[name])
         self.psi: dict[str, Array] = {}
         self.psi_rest: dict[str, Array] = {}
         for name, fitted in state.drug_maps.items():
-            known = drugs.kernels.get(name)
-            values = known.values if known is not None else np.full((drugs.size, len(fitted.centre)), np.nan)
-            self.psi[name], self.psi_rest[name] = fitted(values)
+            self.psi[name], self.psi_rest[name] = _factor(name, fitted, drugs, self.drugs, state.psi[name])
         one, two = self.drugs[self.a], self.drugs[self.b]
         keys = np.minimum(one, two) * np.int64(state.rows.drugs) + np.maximum(one, two)
         place = np.minimum(np.searchsorted(state.pair_keys, keys), len(state.pair_keys) - 1)
         self.pair = np.where((one >= 0) & (two >= 0) & (state.pair_keys[place] == keys), place, -1)
+
+
+def _factor(name: str, fitted: FeatureMap, asked: Entities, numbers: Array, trained: Array) -> tuple[Array, Array]:
+    """The factor (n, r) of a kernel in the entities asked for and what it leaves out (n,): of those that trained the
+    factor that the coefficients are of. A map that was widened since says more of them where it keeps few directions."""
+    known = asked.kernels.get(name)
+    phi, rest = fitted(np.full((asked.size, len(fitted.centre)), np.nan) if known is None else known.values)
+    at = np.flatnonzero(numbers >= 0)
+    own = trained[numbers[at]]
+    rest[at] = np.maximum(rest[at] + np.sum(phi[at] ** 2, axis=1) - np.sum(own**2, axis=1), 0.0)
+    phi[at] = own
+    return phi, rest
 
 
 def say(asked: Asked, term: Term, coefficients: Array) -> Array:
