@@ -51,7 +51,7 @@ class Asked:
 
 def _factor(name: str, fitted: FeatureMap, asked: Entities, numbers: Array, trained: Array) -> tuple[Array, Array]:
     """The factor (n, r) of a kernel in the entities asked for and what it leaves out (n,): of those that trained the
-    factor that the coefficients are of. A map that was widened since says more of them where it keeps few directions."""
+    factor that the coefficients are of. A map that was widened since says more of them, as it had left directions out."""
     known = asked.kernels.get(name)
     phi, rest = fitted(np.full((asked.size, len(fitted.centre)), np.nan) if known is None else known.values)
     at = np.flatnonzero(numbers >= 0)
