@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from l2aco.data.features.table import FeatureRows
 
 
+TURNED, ENOUGH = 0.3, 20
+"""Where so many rows have both, a score whose AUROC for the label is below means less synergy where it is more."""
+
+
 class ImportSpec(BaseModel):
     """What to import, and how it is to be read.
 
@@ -84,6 +88,7 @@ def import_dataset(
         data = source.read(path, ReadOptions(columns=spec.columns, allow_pickle=spec.allow_pickle))
     if label is not None:
         _check_label(spec, label, data.rows, source)
+    _check_direction(spec.path, label or data.label_rule, data.rows)
     data, resolution = describe_drugs_and_lines(
         data,
         aliases=spec.aliases,
@@ -133,6 +138,24 @@ def _check_label(spec: ImportSpec, label: LabelRule, rows: pl.DataFrame, source:
         named = f", or name their column with --columns {needed}=NAME." if needed in source.roles else "."
         raise InputError(
             f"brings no {needed}s for --label '{spec.label}'", where=spec.path, remedy=f"Leave --label out{named}"
+        )
+
+
+def _check_direction(path: Path, label: LabelRule, rows: pl.DataFrame) -> None:
+    """Raises InputError where labels say synergy where scores are low: models take a high score for synergy."""
+    from l2aco.metrics import compute
+
+    if label.kind != "shipped" or not {"label", "score"} <= {*rows.columns}:
+        return
+    both = rows.drop_nulls(["label", "score"])
+    if len(both) < ENOUGH or both["label"].n_unique() < 2:
+        return
+    told = compute(both["label"].to_numpy(), both["score"].to_numpy(), names=["auroc"])["auroc"]
+    if told < TURNED:
+        raise InputError(
+            f"its scores are lower where its labels say synergy (AUROC of the score for the label: {told:.2f})",
+            where=path,
+            remedy="Scores must grow with synergy: turn their sign (1 - combination index), or name no score column.",
         )
 
 

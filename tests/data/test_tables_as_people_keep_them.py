@@ -57,6 +57,17 @@ def test_the_columns_that_were_guessed_are_told_and_kept(cli: Cli, workspace: Wo
     assert any("synergy_zip" in note for note in open_dataset("mine", workspace).manifest["notes"])
 
 
+def test_scores_that_fall_where_labels_say_synergy_are_refused(cli: Cli, workspace: Workspace) -> None:
+    index = [0.3 + 0.05 * place for place in range(24)]  # of combination: synergy is below 1
+    rows = [(f"A{place},B,HT-29", value, int(value < 1)) for place, value in enumerate(index)]
+    table = "drug1,drug2,cell,score,label\n" + "".join(f"{who},{value},{label}\n" for who, value, label in rows)
+    error = imported(cli, workspace, table, code=1).stderr
+    assert "scores are lower where its labels say synergy" in error and "turn their sign" in error
+    imported(cli, workspace, table, "--columns", "score=")
+    imported(cli, workspace, table.replace("0.", "-0.").replace(",1.", ",-1."), "--force")
+    imported(cli, workspace, "\n".join([*table.splitlines()[:10], "Z,B,HT-29,0.1,0", ""]), "--force")  # too few to tell
+
+
 def test_several_scores_must_be_chosen_from(cli: Cli, workspace: Workspace) -> None:
     text = "drug_row,drug_col,cell_line_name,synergy_zip,synergy_loewe\nA,B,X,1,-2\nA,C,Y,-1,2\n"
     error = imported(cli, workspace, text, code=1).stderr

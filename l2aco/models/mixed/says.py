@@ -50,8 +50,8 @@ class Asked:
 
 
 def _factor(name: str, fitted: FeatureMap, asked: Entities, numbers: Array, trained: Array) -> tuple[Array, Array]:
-    """The factor (n, r) of a kernel in the entities asked for and what it leaves out (n,): of those that trained the
-    factor that the coefficients are of. A map that was widened since says more of them, as it had left directions out."""
+    """The factor (n, r) of a kernel in the entities asked for, and what it leaves out (n,). Those that trained have the
+    factor that the coefficients are of, without what a map says more of them that was widened since."""
     known = asked.kernels.get(name)
     phi, rest = fitted(np.full((asked.size, len(fitted.centre)), np.nan) if known is None else known.values)
     at = np.flatnonzero(numbers >= 0)
