@@ -123,6 +123,18 @@ def test_the_budget_stops_before_the_call_that_would_break_it(server):
     assert len(http.seen) == 1
 
 
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 0}, {"total_tokens": 11}, {"prompt_tokens": None}])
+def test_the_budget_counts_what_the_server_does_not(server, usage):
+    http = server(lambda body, _: Response(json.dumps({**answer(body["input"]), "usage": usage})))
+    encoder = encoder_for(http, budget_usd=0.02)
+    encoder.encode(["of ten words " * 3 + "one"])
+    counted = 11 if usage and usage.get("total_tokens") else 10
+    assert encoder.stats.tokens == counted and encoder.stats.cost_usd == pytest.approx(counted / 1000)
+    with pytest.raises(L2aCoError, match=r"budget of \$0\.02 is used up"):
+        encoder.encode(["and of ten words " * 2 + "more text"])
+    assert len(http.seen) == 1
+
+
 def test_many_texts_go_in_several_calls(server):
     http = server(ok)
     texts = ["t" * (number + 1) for number in range(150)]
