@@ -68,7 +68,8 @@ def embed_profiles(
     """Bring the store of every chosen profile set up to date; one report a set.
 
     Raises UnavailableError where the encoder can be had nowhere, MismatchError where a store of that name holds
-    vectors of another encoder, InputError for an empty profile. Nothing is half-written.
+    vectors of another encoder, InputError for an empty profile. Nothing is half-written. Raises PartlyDoneError once
+    all sets are through, where an encoder gave vectors for some texts only.
     """
     workspace = Workspace.at(workspace)
     progress = progress or default()
@@ -82,11 +83,20 @@ def embed_profiles(
     if spec.executor:
         encoder = RayEncoder(encoder, spec.ray_address)
     numbers = make_encoder(resolve_encoder(NUMBERS, workspace.settings))
-    chosen = _chosen_sets(spec, workspace, progress)
-    return [
-        _Embedding(spec, item, encoder if spec.encoder or _holds_text(item) else numbers, workspace, progress).run()
-        for item in chosen
-    ]
+    reports: list[EmbedReport] = []
+    lost: list[str] = []
+    failure: PartlyEncodedError | None = None
+    for item in _chosen_sets(spec, workspace, progress):
+        chosen = encoder if spec.encoder or _holds_text(item) else numbers
+        embedding = _Embedding(spec, item, chosen, workspace, progress)
+        reports.append(embedding.run())
+        if embedding.failure is not None:
+            failure = embedding.failure
+            lost.append(f"{embedding.missing:,} profiles of {item.name}")
+    if failure is not None:
+        message = f"{', '.join(lost)} got no vector: {failure.message}"
+        raise PartlyDoneError(message, where=failure.where, remedy=failure.remedy)
+    return reports
 
 
 def store_of_set(name: str, workspace: Workspace, progress: Progress = Silent(), *, encoder: str | None = None) -> str:
@@ -170,6 +180,9 @@ class _Embedding:
             refuse_link(self.path)
         self.store = self._open()
         self.report = EmbedReport(profiles.name, name, encoder.spec.name)
+        self.missing = 0
+        """How many profiles got no vector; `failure` is of the last batch that had such."""
+        self.failure: PartlyEncodedError | None = None
 
     def _open(self) -> EmbeddingStore | None:
         if not (self.path / MANIFEST).exists() and not (self.path / "generations").exists():
@@ -280,30 +293,34 @@ class _Embedding:
         ready, long = self._reuse(batch, vectors, siblings)
         todo = np.flatnonzero(~ready)
         advance(int(ready.sum()))
-        failure: PartlyEncodedError | EncodingInterrupted | None = None
+        interrupted: EncodingInterrupted | None = None
         if len(todo):
             try:
                 vectors[todo] = self.encoder.encode_records([batch[n] for n in todo], progress=_Within(self, advance))
-            except (PartlyEncodedError, EncodingInterrupted) as error:
-                failure, vectors[todo] = error, error.vectors
+            except PartlyEncodedError as error:  # the others go on without these texts
+                self.failure, vectors[todo] = error, error.vectors
+            except EncodingInterrupted as error:
+                interrupted, vectors[todo] = error, error.vectors
             long[todo[list(self.encoder.stats.long)]] = True
             if self.encoder.stats.cost_usd is not None:
                 self.report.cost_usd = (self.report.cost_usd or 0.0) + self.encoder.stats.cost_usd
-        self._commit(batch, vectors, long)
-        if failure is not None:
-            raise failure
-        self.report.encoded += len(todo)
+        missing = len(batch) - self._commit(batch, vectors, long)
+        if interrupted is not None:
+            raise interrupted
+        self.report.encoded += len(todo) - missing
         self.report.reused += int(ready.sum())
+        self.missing += missing
         return len(todo)
 
-    def _commit(self, batch: list[StoreRecord], vectors: np.ndarray, long: np.ndarray) -> None:
-        """Put a batch into the store, less those that got no vector: their rows are NaN."""
+    def _commit(self, batch: list[StoreRecord], vectors: np.ndarray, long: np.ndarray) -> int:
+        """Put a batch into the store, less those that got no vector: their rows are NaN. Returns how many got one."""
         got = np.flatnonzero(~np.isnan(vectors[:, 0]))
         store = self.store or self._create()
         marked = [batch[place].marked_long() if long[place] else batch[place] for place in got]
         done = store.upsert(marked, vectors[got], precision=self.encoder.used_precision)
         self.report.added += done.added
         self.report.replaced += done.replaced
+        return len(got)
 
     def _reuse(
         self, batch: list[StoreRecord], vectors: np.ndarray, siblings: list[EmbeddingStore]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from l2aco.llm.journal import FAILURES, JOURNAL, RECORDS, keyed_lines, parsed
-from l2aco.llm.request import Reason
+from l2aco.llm.request import UNANSWERED, Reason
 
 Cost = Callable[[int, int], float | None]
 """US dollars of tokens in and out; None where no price is known."""
@@ -36,16 +36,21 @@ class Spent:
 
 
 def spent_in(folder: Path, cost: Cost) -> Spent:
-    """What the lines of a journal's folder say; an answer that was set aside is part of its repair's bill."""
+    """What the lines of a journal's folder say; an answer that was set aside is part of the bill of its repair."""
     spent = Spent()
     aside: dict[bytes, dict[str, Any]] = {}
-    for key, line in keyed_lines(folder / FAILURES):
-        failure = parsed(line, folder / FAILURES)
-        aside.pop(key, None)
-        if failure.get("reason") == Reason.to_repair:
-            aside[key] = failure
+
+    def add(key: bytes, line: dict[str, Any]) -> None:
+        before = aside.pop(key, None)
+        if before is not None and not _is_repair(line):
+            spent.add(before, cost)
+        if line.get("reason") == Reason.to_repair:
+            aside[key] = line
         else:
-            spent.add(failure, cost)
+            spent.add(line, cost)
+
+    for key, line in keyed_lines(folder / FAILURES):
+        add(key, parsed(line, folder / FAILURES))
     newer = set[bytes]()
     for name in (JOURNAL, RECORDS):  # the first is empty, or holds what the second may hold as well
         for key, line in keyed_lines(folder / name):
@@ -53,11 +58,17 @@ def spent_in(folder: Path, cost: Cost) -> Spent:
                 continue
             if name == JOURNAL:
                 newer.add(key)
-            aside.pop(key, None)
-            spent.add(parsed(line, folder / name), cost)
+            add(key, parsed(line, folder / name))
     for failure in aside.values():
         spent.add(failure, cost)
     return spent
+
+
+def _is_repair(line: Mapping[str, Any]) -> bool:
+    """Whether a line's bill holds that of the answer that was set aside before it: repairs come in files, where nobody
+    measures how long an answer took, and count two calls. What a run asks for anew has a bill of its own."""
+    unanswered = str(line.get("reason")) in UNANSWERED
+    return line.get("attempts") == 2 and line.get("latency_s") is None and not unanswered
 
 
 def _count(value: Any) -> int:

@@ -73,6 +73,23 @@ def test_filters_hold_in_the_index(indexed, clustered):
     assert [hit.id for hit in narrow] == ["E11"]
 
 
+@pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
+def test_a_filter_that_keeps_what_is_far_from_the_query_loses_nothing(kind, clustered, make_store):
+    """A graph, and probed lists, meet little of what such a filter keeps."""
+    far = {"fields": {"tissue": "colon"}}
+    others = np.random.default_rng(1).normal(size=(540, 32)) * 0.2 - 3 * clustered[:10].mean(axis=0)
+    store = make_store(1, dimension=32)
+    store.upsert(some_records(range(3000)), clustered)
+    store.upsert(some_records(range(3000, 3500), **far), others[:500].astype(np.float32))
+    store.optimise(kind)
+    store.upsert(some_records(range(3500, 3540), **far), others[500:].astype(np.float32))
+    assert store.manifest.index.rows == 3501
+    for query in clustered[:10]:
+        found, true = (store.search(query, 60, where={"tissue": "colon"}, exact=exact) for exact in (False, True))
+        assert [hit.id for hit in found] == [hit.id for hit in true] and len({hit.id for hit in true}) == 60
+        assert any(int(hit.id[1:]) >= 3500 for hit in true)
+
+
 def test_compaction_builds_the_index_anew(indexed, clustered):
     indexed.delete(kind="drug")
     indexed.compact()

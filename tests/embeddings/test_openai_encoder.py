@@ -123,6 +123,18 @@ def test_the_budget_stops_before_the_call_that_would_break_it(server):
     assert len(http.seen) == 1
 
 
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 0}, {"total_tokens": 11}, {"prompt_tokens": None}])
+def test_the_budget_counts_what_the_server_does_not(server, usage):
+    http = server(lambda body, _: Response(json.dumps({**answer(body["input"]), "usage": usage})))
+    encoder = encoder_for(http, budget_usd=0.02)
+    encoder.encode(["of ten words " * 3 + "one"])
+    counted = 11 if usage and usage.get("total_tokens") else 10
+    assert encoder.stats.tokens == counted and encoder.stats.cost_usd == pytest.approx(counted / 1000)
+    with pytest.raises(L2aCoError, match=r"budget of \$0\.02 is used up"):
+        encoder.encode(["and of ten words " * 2 + "more text"])
+    assert len(http.seen) == 1
+
+
 def test_many_texts_go_in_several_calls(server):
     http = server(ok)
     texts = ["t" * (number + 1) for number in range(150)]
@@ -162,6 +174,42 @@ def test_what_came_back_beside_a_refused_text_is_kept(server, workspace, monkeyp
     (report,) = embed_profiles(EmbedSpec(), here)
     assert (report.unchanged, report.encoded) == (149, 1)
     assert http.seen[-1] == ["bad"]
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    for bound in ("FIRST_TEXTS", "MOST_TEXTS"):
+        monkeypatch.setattr(embed_module, bound, 2)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_refused_texts_stop_no_other_batch_or_set(server, workspace):
+    here = settings_for(workspace, server(lambda body, number: refused(body) or ok(body, number)))
+    write_set(here, "one", [profile("GONE", "of an earlier set")])
+    embed_profiles(EmbedSpec(), here)
+    words = ["bad" if place in (0, 8) else "t" * (place + 1) for place in range(14)]
+    write_set(here, "one", [profile(f"C{place}", text) for place, text in enumerate(words)])
+    write_set(here, "two", [profile("D1", "another"), profile("D2", "bad"), profile("D3", "text")])
+    with pytest.raises(PartlyDoneError) as caught:
+        embed_profiles(EmbedSpec(index="hnsw"), here)
+    message = str(caught.value)
+    assert message.startswith("2 profiles of one, 1 profiles of two got no vector: api gave no vectors for 1 texts: ")
+    assert "What is embedded is kept" in message
+    one, two = open_store("one--api", here), open_store("two--api", here)
+    assert set(one.records()["id"]) == {f"C{place}" for place, text in enumerate(words) if text != "bad"}
+    assert sorted(two.records()["id"]) == ["D1", "D3"] and one.manifest.index.kind == "hnsw"
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_batch_without_any_vector_stops_the_job(server, workspace):
+    down = Response(json.dumps({"error": {"message": "no"}}), status=401)
+    http = server(lambda body, number: down if number > 2 else refused(body) or ok(body, number))
+    here = settings_for(workspace, http)
+    write_set(here, "one", [profile(f"C{number}", "t" * (number + 1)) for number in range(12)])
+    with pytest.raises(L2aCoError, match="no vectors for 2 texts: key refused") as caught:
+        embed_profiles(EmbedSpec(), here)
+    assert not isinstance(caught.value, PartlyDoneError)
+    assert len(open_store("one--api", here)) == 4 and len(http.seen) == 3
 
 
 def test_after_a_lasting_failure_no_further_call_is_made(server):

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_server import answer_line, expired_line, refusal_line
+from batch_server import answer_line, completion, expired_line, refusal_line
+from chat_server import scripted, subject
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +106,43 @@ def test_what_is_refused_and_what_fails(cli: Cli, workspace: Workspace) -> None:
     assert again["written"] == 2, "the one that was not answered and the one whose repair was refused"
     retried = ("profiles", "requests", "gpt-4o-mini", "--entities", listed, "-o", "c", "--retry-failed", "--json")
     assert json.loads(cli(*retried).stdout)["written"] == 3
+
+
+def test_an_answer_set_aside_is_paid_for_once_however_its_entity_ends(cli: Cli, workspace: Workspace) -> None:
+    """Four answers are broken: one is repaired, one asked for anew, one fails anew, one stays."""
+    listed = entities(workspace.root, 4)
+    bill: list[dict[str, int]] = []
+
+    def called(body: dict[str, Any], _: dict[str, str]) -> Any:
+        value = completion(body)
+        value["choices"][0]["finish_reason"] = "length" if "Compound 2" in subject(body) else "stop"
+        bill.append(value["usage"])
+        return 200, value, {}
+
+    def by_file(folder: str, *lines: dict[str, Any]) -> None:
+        bill.extend(line["response"]["body"]["usage"] for line in lines)
+        answered(Path(folder), *lines)
+        cli("profiles", "answers", folder, code=3)
+
+    def check() -> None:
+        spent = ProfileSet(workspace.profiles / "m").manifest["spent"]
+        tokens = [sum(usage[name] for usage in bill) for name in ("prompt_tokens", "completion_tokens")]
+        assert [spent["tokens_in"], spent["tokens_out"]] == tokens
+        assert spent["usd"] == pytest.approx((tokens[0] + 2 * tokens[1]) / 1e6)
+
+    with scripted(called) as url:
+        entry = f'[llms.m]\nengine = "openai"\nmodel = "m"\nbase_url = "{url}"\nprice_in = 1.0\nprice_out = 2.0\n'
+        (workspace.root / "l2aco.toml").write_text(entry)
+        cli("profiles", "requests", "m", "--entities", listed, "-o", "out")
+        by_file("out", *(answer_line(request, broken=True) for request in asked(Path("out"))))
+        check()
+        cli("profiles", "requests", "m", "--entities", listed, "-o", "again")
+        by_file("again", answer_line(asked(Path("again"))[0]))
+        check()
+        listed.write_text("".join(listed.read_text().splitlines(keepends=True)[:4]))
+        cli("profile", "--llm", "m", "--entities", listed, code=3)
+    assert len(bill) == 7
+    check()
 
 
 def test_a_folder_that_is_there_and_one_without_answers(cli: Cli, workspace: Workspace) -> None:

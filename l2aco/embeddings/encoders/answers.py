@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from l2aco.llm.keys import Mask
 from l2aco.llm.refusals import Refused, reason_of, said_in
 from l2aco.llm.request import CallFailed, Reason
+from l2aco.llm.tokens import count_tokens
 
 
 @dataclass(frozen=True)
@@ -24,30 +25,36 @@ class Vectors:
     odd: str = ""
 
 
-def read_vectors(content: bytes, texts: int, mask: Mask) -> Vectors:
-    """The vectors of so many texts, in their order. Raises CallFailed where the body holds none, or an error."""
+def read_vectors(content: bytes, texts: Sequence[str], mask: Mask) -> Vectors:
+    """The vectors of the texts that were sent, in their order. Raises CallFailed where the body holds none, or an
+    error."""
     try:
         value = json.loads(content)
         if isinstance(value, Mapping) and value.get("error"):  # its own code counts, not the status of success
             said = said_in(0, value["error"], mask)
             raise Refused(reason_of(said), said)
-        placed = _placed(value["data"], texts)
+        placed = _placed(value["data"], len(texts))
         rows = {place: _row(item.get("embedding")) for place, item in placed.items()}
-        tokens = value.get("usage", {}).get("prompt_tokens") if isinstance(value.get("usage"), Mapping) else 0
-        tokens = int(tokens) if isinstance(tokens, int | float) and 0 <= tokens < 1e12 else 0
+        tokens = _tokens(value.get("usage")) or sum(map(count_tokens, texts))  # a budget must count
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise CallFailed(Reason.broken_response, f"the body holds no vectors ({mask(repr(error))[:200]})") from None
     sizes = {row.size for row in rows.values() if row is not None}
     if len(sizes) != 1:
         raise CallFailed(Reason.broken_response, "the vectors are of several sizes" if sizes else "it holds no vector")
-    table = np.full((texts, sizes.pop()), np.nan, dtype=np.float32)
+    table = np.full((len(texts), sizes.pop()), np.nan, dtype=np.float32)
     for place, row in rows.items():
         if row is not None:
             table[place] = row
     norms = np.linalg.norm(table, axis=1)
     good = np.isfinite(norms) & (norms > 0)
     table[~good] = np.nan
-    return Vectors(table, tokens, "" if good.all() else _oddity(rows, norms, texts))
+    return Vectors(table, tokens, "" if good.all() else _oddity(rows, norms, len(texts)))
+
+
+def _tokens(usage: Any) -> int:
+    """Tokens sent, as the server counts them; 0 where it does not. Nothing but the texts is in the total."""
+    told = [usage.get(name) for name in ("prompt_tokens", "total_tokens")] if isinstance(usage, Mapping) else []
+    return next((int(count) for count in told if isinstance(count, int | float) and 1 <= count < 1e12), 0)
 
 
 def _placed(data: Any, texts: int) -> dict[int, Mapping[str, Any]]:

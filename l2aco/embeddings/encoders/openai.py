@@ -80,7 +80,7 @@ class _Client(OpenAIEngine):
             body["encoding_format"] = "base64"
         async with self.pool.least_busy() as endpoint:
             raw = await self._post(endpoint, "/embeddings", body)
-            return self._read(endpoint, "/embeddings", raw, lambda answer: read_vectors(answer, len(texts), self._mask))
+            return self._read(endpoint, "/embeddings", raw, lambda answer: read_vectors(answer, texts, self._mask))
 
 
 @dataclass

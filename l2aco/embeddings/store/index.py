@@ -77,10 +77,15 @@ def search(
     effort = int(info.parameters[EFFORT[info.kind]])
     head = None if allowed is None else allowed[: info.rows]
     near = propose(generation.approximate, info.kind, queries, k * int(info.parameters[CANDIDATES]), effort, head)
-    found = rescore(generation, queries, near, k)
-    if generation.manifest.total == info.rows:
-        return found
-    return merge([found, exact_search(generation, queries, k, allowed, first=info.rows)], len(queries), k)
+    scores, rows = rescore(generation, queries, near, k)
+    if generation.manifest.total > info.rows:
+        tail = exact_search(generation, queries, k, allowed, first=info.rows)
+        scores, rows = merge([(scores, rows), tail], len(queries), k)
+    most = info.rows if head is None else int(head.sum())
+    short = (near >= 0).sum(axis=1) < min(near.shape[1], most)
+    if short.any():  # what a filter keeps lies where the index does not look
+        scores[short], rows[short] = exact_search(generation, queries[short], k, allowed)
+    return scores, rows
 
 
 def propose(
