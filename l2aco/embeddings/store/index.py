@@ -81,8 +81,8 @@ def search(
     if generation.manifest.total > info.rows:
         tail = exact_search(generation, queries, k, allowed, first=info.rows)
         scores, rows = merge([(scores, rows), tail], len(queries), k)
-    most = info.rows if head is None else int(head.sum())
-    short = (near >= 0).sum(axis=1) < min(near.shape[1], most)
+    wanted = min(k, info.rows) if head is None else min(near.shape[1], int(head.sum()))
+    short = (near >= 0).sum(axis=1) < wanted
     if short.any():  # what a filter keeps lies where the index does not look
         scores[short], rows[short] = exact_search(generation, queries[short], k, allowed)
     return scores, rows
