@@ -17,7 +17,8 @@ UNLABELLED = -1
 class LabelRule(BaseModel):
     """`threshold`: 1 where score > positive, else 0. `gap`: 1 where score >= positive, 0 where score <=
     negative, the rows between are dropped. `quantile`: the same with the positive and negative quantiles of
-    all scores as the two bounds. `shipped`: the labels that the source gives, scores notwithstanding."""
+    all scores as the two bounds. `shipped`: the labels that the source gives, scores notwithstanding; the bounds are
+    those of the source's own gap, or equal where it names none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,6 +54,11 @@ class LabelRule(BaseModel):
         if self.kind == "quantile":
             return f"top {100 * (1 - self.positive):g}%, bottom {100 * self.negative:g}%"
         return "shipped"
+
+    @property
+    def tells_of_scores(self) -> bool:
+        """Whether it says which label a score alone has."""
+        return self.kind != "shipped" or self.positive > self.negative
 
     def bounded(self, score: Array) -> LabelRule:
         """The rule with its quantiles, if it has such, as bounds of these scores (n,)."""

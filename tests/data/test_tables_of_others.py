@@ -189,6 +189,23 @@ def test_a_role_can_be_switched_off(bring: Any, cli: Cli) -> None:
     assert "drug_a" in error and "needed" in error
 
 
+def test_a_score_without_a_label_gets_none_where_the_table_ships_labels(bring: Any, cli: Cli) -> None:
+    rows = ["A,B,X,9,0", "A,C,X,-9,1", "A,D,X,9,", "A,E,X,9,1", "E,A,X,9,0", "A,F,X,9,0", "A,F,X,7,", "A,B,Y,5,1"]
+    rows += [f"A,B,Z{n},{n + repeat},1" for n in range(4) for repeat in (0, 0.5)]
+    dataset, said = bring("drug_a,drug_b,cell_line,score,label\n" + "\n".join(rows) + "\n")
+    names = [drug.name for drug in dataset.drugs]
+    at_x = [number for number, c in enumerate(dataset.triples.cell_line) if dataset.cell_lines[c].name == "X"]
+    found = {names[dataset.triples.drug_b[at]]: int(dataset.triples.label[at]) for at in at_x}
+    assert found == {"B": 0, "C": 1, "F": 0}
+    report = dataset.manifest["report"]
+    assert (report["unlabelled"], report["ties"], report["label_conflicts"]) == (1, 1, 1)
+    assert "shipped_labels" not in str(report) and "disagree" not in said
+    noise = dataset.manifest["replicates"]
+    assert noise["correlation"] > 0 and noise["label_agreement"] is noise["auroc_first_from_second"] is None
+    shown = cli("data", "info", "mine").stdout
+    assert "correlation of the scores" in shown and "labels agree" not in shown
+
+
 def test_errors_name_the_column_as_the_file_does(cli: Cli, workspace: Workspace) -> None:
     Path("s.csv").write_text("drug_row,drug_col,cell_line_name,synergy_loewe\nA,B,X,1\nA,C,X,high\nA,D,X,2\n")
     assert (
