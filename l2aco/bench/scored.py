@@ -11,7 +11,7 @@ import numpy as np
 from l2aco.bench.execute import Outcome
 from l2aco.bench.known import Grouping, Known, groupings, known_of
 from l2aco.bench.rows import Rows
-from l2aco.bench.statistics import MEASURES, resampled
+from l2aco.bench.statistics import MEASURES, measures_of, resampled
 from l2aco.bench.suite import Cell
 from l2aco.data.catalog import open_dataset
 from l2aco.data.dataset import DataSet
@@ -64,6 +64,11 @@ class Scored:
     noise: str | None = None
     """What repeated measurements say of the ceiling."""
     _measured: dict[tuple[str, str, tuple[Place, ...]], Array] = field(default_factory=dict, repr=False)
+
+    @property
+    def measures(self) -> list[str]:
+        """Those that are defined where this was held out."""
+        return list(measures_of(next(iter(self.rows.values()))))
 
     def common(self, arms: Iterable[str]) -> list[Place]:
         """The splits that all of these predictors have finished."""
