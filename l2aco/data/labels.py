@@ -8,10 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from l2aco.errors import UsageError
+from l2aco.errors import InputError, UsageError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 UNLABELLED = -1
+ROUNDING = 1e-9
+"""By so much shares that sum up to all may miss it."""
 
 
 class LabelRule(BaseModel):
@@ -61,11 +63,18 @@ class LabelRule(BaseModel):
         return self.kind != "shipped" or self.positive > self.negative
 
     def bounded(self, score: Array) -> LabelRule:
-        """The rule with its quantiles, if it has such, as bounds of these scores (n,)."""
+        """The rule with its quantiles, if it has such, as bounds of these scores (n,); raises InputError where both are
+        one value, so that no gap is left between top and bottom."""
         known = score[~np.isnan(score)]
         if self.kind != "quantile" or not len(known):
             return self
         high, low = np.quantile(known, [self.positive, self.negative])
+        if high == low and self.positive - self.negative > ROUNDING:
+            raise InputError(
+                f"{np.sum(known == high):,} of {len(known):,} scores are exactly {high:g}, so that '{self}' leaves no "
+                "gap",
+                remedy="Take smaller shares, or name the bounds, such as --label '> 0' or '>= 10, <= 0'.",
+            )
         return LabelRule(kind="gap", positive=high, negative=low)
 
     def apply(self, score: Array) -> Array:

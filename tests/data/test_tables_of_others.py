@@ -206,6 +206,16 @@ def test_a_score_without_a_label_gets_none_where_the_table_ships_labels(bring: A
     assert "correlation of the scores" in shown and "labels agree" not in shown
 
 
+def test_shares_that_leave_no_gap_are_refused(bring: Any, cli: Cli, workspace: Workspace) -> None:
+    scores = [-5, *[0] * 8, 7]
+    rows = [f"A,B,L{number},{score}" for number, score in enumerate(scores)]
+    Path("s.csv").write_text("drug_a,drug_b,cell_line,score\n" + "\n".join(rows) + "\n")
+    error = cli("data", "import", "s.csv", "--name", "mine", "--label", "top 25%, bottom 25%", code=1).stderr
+    assert "8 of 10 scores are exactly 0" in error and not (workspace.data / "mine").exists()
+    dataset, _ = bring(Path("s.csv").read_text(), "--label", "top 43%, bottom 57%")  # every score is in one of both
+    assert len(dataset.triples.label) == 10
+
+
 def test_errors_name_the_column_as_the_file_does(cli: Cli, workspace: Workspace) -> None:
     Path("s.csv").write_text("drug_row,drug_col,cell_line_name,synergy_loewe\nA,B,X,1\nA,C,X,high\nA,D,X,2\n")
     assert (
