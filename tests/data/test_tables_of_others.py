@@ -206,6 +206,12 @@ def test_a_score_without_a_label_gets_none_where_the_table_ships_labels(bring: A
     assert "correlation of the scores" in shown and "labels agree" not in shown
 
 
+def test_lines_that_fold_alike_and_are_known_to_be_two_stay_two(bring: Any) -> None:
+    names = ("KM-H2", "KMH2", "KMH-2", "TT", "T.T", "T-T")
+    dataset, _ = bring("drug_a,drug_b,cell_line,score\n" + "".join(f"A,B,{name},{len(name)}\n" for name in names))
+    assert {line.name for line in dataset.cell_lines} == {"KM-H2", "KMH-2", "TT", "T.T"}
+
+
 def test_shares_that_leave_no_gap_are_refused(bring: Any, cli: Cli, workspace: Workspace) -> None:
     scores = [-5, *[0] * 8, 7]
     rows = [f"A,B,L{number},{score}" for number, score in enumerate(scores)]
