@@ -10,7 +10,8 @@ import numpy as np
 
 from l2aco.bench.outside import TRIPLE, Names, read_predictions, said_of
 from l2aco.bench.rows import Rows
-from l2aco.bench.statistics import MEASURES, UNDEFINED, Difference, difference, few, resampled
+from l2aco.bench.statistics import UNDEFINED, Difference, difference, few, measures_of, resampled
+from l2aco.data.splits import SETTINGS
 from l2aco.entities import EntityIndex, EntityKind
 from l2aco.errors import InputError, UsageError
 from l2aco.runs.evaluate import warnings_of
@@ -27,9 +28,10 @@ FILES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
 class Comparison:
     """Two predictors on the rows that both have.
 
-    measures: (first, second, first minus second) by name. lines: their AUROC within each cell line, where they differ
-    most first. rows: the triples that they rank most differently, with names, and ids as drug_a_id, ... undefined: why
-    a measure is, by name. warnings: what nobody may overlook of the runs.
+    measures: (first, second, first minus second) by name; drawn: what is drawn again for their intervals. lines: their
+    AUROC within each cell line, where they differ most first. rows: the triples that they rank most differently, with
+    names, and ids as drug_a_id, ... undefined: why a measure is, by name. warnings: what nobody may overlook of the
+    runs.
     """
 
     first: str
@@ -41,6 +43,7 @@ class Comparison:
     lines: list[dict[str, Any]]
     rows: list[dict[str, Any]]
     undefined: dict[str, str]
+    drawn: str
     warnings: tuple[str, ...] = ()
 
     def table(self) -> list[dict[str, Any]]:
@@ -76,7 +79,7 @@ def compare(first: str, second: str, workspace: Workspace) -> Comparison:
         for run, name in zip(runs, (first, second), strict=True)
     ]
     names = [run.id if run is not None else Path(name).name for run, name in zip(runs, (first, second), strict=True)]
-    found = _compared(names, tables, _of_run(known, "label", "score"))
+    found = _compared(names, tables, _measured(known))
     called = {entity.key: entity.name for kind in EntityKind for entity in known.entities(kind)}
     lines, rows = ([_named(row, called) for row in part] for part in (found.lines, found.rows))
     warnings = warnings_of(*(run for run in runs if run is not None))
@@ -94,6 +97,18 @@ def _of_run(run: Run, *columns: str) -> pl.DataFrame:
     return run.predictions().select([*TRIPLE, *(columns or ["probability"])])
 
 
+def _measured(run: Run) -> pl.DataFrame:
+    """Its test rows, and as `group` what is drawn again: where drugs were held out, that drug, the first of two such;
+    else the cell line."""
+    import polars as pl
+
+    group = pl.col("cell_line")
+    if SETTINGS.load(run.spec.split.setting).held_out is EntityKind.drug:
+        held_out = pl.col("drug_a").is_in(run.manifest["held_out"])
+        group = pl.when(held_out).then("drug_a").otherwise("drug_b")
+    return _of_run(run, "label", "score").with_columns(group.alias("group"))
+
+
 def _of_file(path: Path, run: Run) -> pl.DataFrame:
     """The triples of a file by the run's ids, with what it predicts; of several splits those of the run's."""
     names = Names(*(EntityIndex(kind, run.entities(kind)) for kind in EntityKind))
@@ -107,24 +122,25 @@ def _compared(names: list[str], tables: list[pl.DataFrame], measured: pl.DataFra
     both = measured.join(first, on=TRIPLE).join(second, on=TRIPLE, suffix="_second").sort(TRIPLE)
     if not len(both):
         raise InputError("the two have no triple in common", remedy="Compare predictions of the same test rows.")
-    line, pair = (
-        both.select(pl.struct(columns).rank("dense")).to_series().to_numpy() - 1 for columns in (TRIPLE[2:], TRIPLE[:2])
+    group, line, pair = (
+        both.select(pl.struct(columns).rank("dense")).to_series().to_numpy().astype(np.int64) - 1
+        for columns in (["group"], TRIPLE[2:], TRIPLE[:2])
     )
     zeros = np.zeros(len(both), dtype=np.int64)
     label = both["label"].to_numpy().astype(np.int64)
     rows = Rows(
         zeros,
         zeros,
-        line.astype(np.int64),
-        line.astype(np.int64),
-        pair.astype(np.int64),
+        group,
+        line,
+        pair,
         label,
         both["score"].to_numpy(),
     )
     weights = resampled(rows.groups)
     values = [both["probability"].to_numpy(), both["probability_second"].to_numpy()]
     measures = {}
-    for name, measure in MEASURES.items():
+    for name, measure in measures_of(rows).items():
         one, other = (measure(rows, value, weights) for value in values)
         measures[name] = (float(one[0]), float(other[0]), difference(one, other))
     return Comparison(
@@ -137,7 +153,8 @@ def _compared(names: list[str], tables: list[pl.DataFrame], measured: pl.DataFra
         _by_line(both, rows, values),
         _most_different(both, values),
         {name: UNDEFINED[name] for name, (*_, gap) in measures.items() if np.isnan(gap.p)},
-        tuple(filter(None, [few(rows.groups, "cell lines")])),
+        rows.drawn,
+        tuple(filter(None, [few(rows.groups, rows.drawn)])),
     )
 
 

@@ -37,6 +37,11 @@ class Rows:
     def groups(self) -> int:
         return int(self.group.max()) + 1
 
+    @property
+    def drawn(self) -> str:
+        """What is drawn again, in words."""
+        return "cell lines" if np.array_equal(self.group, self.line) else "drugs"
+
     def numbered(self) -> Rows:
         """The same, their groups numbered without gaps: who is in none of the rows is not drawn again."""
         return replace(self, group=np.unique(self.group, return_inverse=True)[1])

@@ -11,7 +11,7 @@ import numpy as np
 from l2aco.bench.execute import Outcome
 from l2aco.bench.known import Grouping, Known, groupings, known_of
 from l2aco.bench.rows import Rows
-from l2aco.bench.statistics import MEASURES, resampled
+from l2aco.bench.statistics import MEASURES, measures_of, resampled
 from l2aco.bench.suite import Cell
 from l2aco.data.catalog import open_dataset
 from l2aco.data.dataset import DataSet
@@ -64,6 +64,11 @@ class Scored:
     noise: str | None = None
     """What repeated measurements say of the ceiling."""
     _measured: dict[tuple[str, str, tuple[Place, ...]], Array] = field(default_factory=dict, repr=False)
+
+    @property
+    def measures(self) -> list[str]:
+        """Those that are defined where this was held out."""
+        return list(measures_of(next(iter(self.rows.values()))))
 
     def common(self, arms: Iterable[str]) -> list[Place]:
         """The splits that all of these predictors have finished."""
@@ -147,10 +152,12 @@ def _noise(dataset: DataSet) -> str | None:
     share = float(dataset.triples.label.mean())
     at, low, high = (ceiling(r, share) for r in (found["correlation"], *found["correlation_interval"]))
     same = f", {found['identical_scores']:,} of them with one and the same score" if found["identical_scores"] else ""
+    agree, told = found["label_agreement"], found["auroc_first_from_second"]
+    labels = "" if agree is None else f", labels agree in {agree:.1%}"
+    labels += "" if told is None else f", one score predicts the other label with AUROC {told:.3f}"
     return (
         f"{found['triples']:,} triples of {found['pairs']} pairs were measured twice{same}: scores correlate at "
-        f"{found['correlation']:.2f}, labels agree in {found['label_agreement']:.1%}, one score predicts the "
-        f"other label with AUROC {found['auroc_first_from_second']:.3f}; who knew the value without "
+        f"{found['correlation']:.2f}{labels}; who knew the value without "
         f"its noise would reach about {at:.2f} [{low:.2f}, {high:.2f}] (Gaussian)"
     )
 

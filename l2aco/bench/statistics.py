@@ -152,6 +152,12 @@ MEASURES = {
     "pair_correlation": pair_correlation,
 }
 
+
+def measures_of(rows: Rows) -> dict[str, Measure]:
+    """The measures that are defined where this was held out: within lines only where lines are drawn again."""
+    return MEASURES if rows.drawn == "cell lines" else {"auroc": auroc}
+
+
 UNDEFINED = {
     "auroc": "no seed and fold has rows of both labels",
     "macro_auroc": "no cell line has rows of both labels",

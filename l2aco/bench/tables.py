@@ -8,7 +8,7 @@ from l2aco.bench.details import Details
 from l2aco.bench.known import Map
 from l2aco.bench.scored import Scored
 from l2aco.bench.table import Cell, Table, count, interval, number, text
-from l2aco.bench.verdict import TITLES, Standing, Verdict, measures_of
+from l2aco.bench.verdict import TITLES, Standing, Verdict
 
 
 def where(scored: Scored) -> str:
@@ -18,7 +18,7 @@ def where(scored: Scored) -> str:
 
 def standings_table(scored: Scored, standings: Sequence[Standing]) -> Table:
     """Every measure of every predictor with its interval."""
-    names = measures_of(scored)
+    names = scored.measures
     rows = [
         [
             text(one.arm + (f" ({one.draws} draws)" if one.draws > 1 else "")),

@@ -54,7 +54,8 @@ def _but_knowledge(run: Run) -> dict[str, Any]:
 def _sentence(run: Run, twin: Run, workspace: Workspace) -> str:
     from l2aco.bench.compare import compare
 
-    one, other, gap = compare(run.id, twin.id, workspace).measures["auroc"]
+    found = compare(run.id, twin.id, workspace)
+    one, other, gap = found.measures["auroc"]
     if gap.low > 0:
         verdict = "Knowledge helped on this split"
     elif gap.high < 0:
@@ -63,6 +64,6 @@ def _sentence(run: Run, twin: Run, workspace: Workspace) -> str:
         verdict = "There is no evidence that knowledge helped on this split"
     return (
         f"{verdict}: AUROC {one:.3f} with it, {other:.3f} without ({twin.id}), difference {gap.value:+.3f} "
-        f"[{gap.low:.3f}, {gap.high:.3f}] over cell lines drawn again; one split and one seed. "
+        f"[{gap.low:.3f}, {gap.high:.3f}] over {found.drawn} drawn again; one split and one seed. "
         "Controls and all folds: l2aco bench list"
     )

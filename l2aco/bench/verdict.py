@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from l2aco.bench.scored import Place, Scored
-from l2aco.bench.statistics import CONFIDENCE, MEASURES, UNDEFINED, Difference, difference, few, holm
+from l2aco.bench.statistics import CONFIDENCE, UNDEFINED, Difference, difference, few, holm
 from l2aco.bench.suite import Claim, Suite
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -97,16 +97,10 @@ class Verdict:
         return f"{what}: {size} (p = {self.p:.3g}). {self.caution}".rstrip()
 
 
-def measures_of(scored: Scored) -> list[str]:
-    """The measures that are defined where this was held out: within lines only where lines are drawn again."""
-    first = next(iter(scored.rows.values()))
-    return list(MEASURES) if np.array_equal(first.group, first.line) else ["auroc"]
-
-
 def standings(scored: Scored) -> list[Standing]:
     """Every predictor, the best AUROC first."""
     found = []
-    names = measures_of(scored)
+    names = scored.measures
     for arm in scored.predictions:
         places = scored.common([arm])
         values = {name: _with_interval(scored.measured(name, arm, places)) for name in names}
@@ -134,7 +128,7 @@ def judge(suite: Suite, everything: Sequence[Scored]) -> list[Verdict]:
 
 
 def _of_scored(suite: Suite, scored: Scored) -> Iterator[Verdict]:
-    defined = measures_of(scored)
+    defined = scored.measures
     for claim in suite.claims:
         places = scored.common([claim.arm, *claim.over])
         if places and claim.measure in defined:
@@ -148,7 +142,6 @@ def _of_scored(suite: Suite, scored: Scored) -> Iterator[Verdict]:
 def _drawn(scored: Scored, places: Sequence[Place]) -> tuple[str, str]:
     """How many of what are drawn again, in words, and a caution where these or the splits are few."""
     rows = scored.together(places)
-    what = "cell lines" if np.array_equal(rows.group, rows.line) else "drugs"
     count = rows.numbered().groups
-    cautions = few(count, what), "It is one split: others may say otherwise." if len(places) == 1 else ""
-    return f"{count} {what}", " ".join(filter(None, cautions))
+    cautions = few(count, rows.drawn), "It is one split: others may say otherwise." if len(places) == 1 else ""
+    return f"{count} {rows.drawn}", " ".join(filter(None, cautions))

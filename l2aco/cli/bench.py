@@ -109,7 +109,7 @@ def compare(
         return
     shell.print(f"first: {found.first}\nsecond: {found.second}")
     rows = [with_interval(row, "difference", "low", "high") for row in found.table()]
-    shell.table(rows, title=f"{found.common:,} triples that both have")
+    shell.table(rows, title=f"{found.common:,} triples that both have, intervals over {found.drawn} drawn again")
     for name, why in found.undefined.items():
         shell.print(f"{name} is undefined: {why}")
     if found.only_first or found.only_second:

@@ -96,6 +96,8 @@ def _noise(noise: dict[str, Any]) -> Rows:
     if noise["identical_scores"] == noise["triples"]:
         return [*rows, {"what": "copies, which tell nothing of the noise", "value": "", "95% interval": ""}]
     for key, what in words.items():
+        if noise[key] is None:
+            continue
         low, high = noise.get(f"{key}_interval", (None, None))
         rows.append(
             {"what": what, "value": noise[key], "95% interval": "" if low is None else f"{low:.3f} to {high:.3f}"}

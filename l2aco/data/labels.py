@@ -8,16 +8,19 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from l2aco.errors import UsageError
+from l2aco.errors import InputError, UsageError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 UNLABELLED = -1
+ROUNDING = 1e-9
+"""By so much shares that sum up to all may miss it."""
 
 
 class LabelRule(BaseModel):
     """`threshold`: 1 where score > positive, else 0. `gap`: 1 where score >= positive, 0 where score <=
     negative, the rows between are dropped. `quantile`: the same with the positive and negative quantiles of
-    all scores as the two bounds. `shipped`: the labels that the source gives, scores notwithstanding."""
+    all scores as the two bounds. `shipped`: the labels that the source gives, scores notwithstanding; the bounds are
+    those of the source's own gap, or equal where it names none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,12 +57,24 @@ class LabelRule(BaseModel):
             return f"top {100 * (1 - self.positive):g}%, bottom {100 * self.negative:g}%"
         return "shipped"
 
+    @property
+    def tells_of_scores(self) -> bool:
+        """Whether it says which label a score alone has."""
+        return self.kind != "shipped" or self.positive > self.negative
+
     def bounded(self, score: Array) -> LabelRule:
-        """The rule with its quantiles, if it has such, as bounds of these scores (n,)."""
+        """The rule with its quantiles, if it has such, as bounds of these scores (n,); raises InputError where both are
+        one value, so that no gap is left between top and bottom."""
         known = score[~np.isnan(score)]
         if self.kind != "quantile" or not len(known):
             return self
         high, low = np.quantile(known, [self.positive, self.negative])
+        if high == low and self.positive - self.negative > ROUNDING:
+            raise InputError(
+                f"{np.sum(known == high):,} of {len(known):,} scores are exactly {high:g}, so that '{self}' leaves no "
+                "gap",
+                remedy="Take smaller shares, or name the bounds, such as --label '> 0' or '>= 10, <= 0'.",
+            )
         return LabelRule(kind="gap", positive=high, negative=low)
 
     def apply(self, score: Array) -> Array:

@@ -1,8 +1,9 @@
 """From measured rows to triples: unordered, distinct, labelled, everything that happened counted.
 
 The order of things matters: self-pairs go first, then the two drugs are put in one order, then repeated
-measurements are merged (mean score; where there are no scores the majority label, ties dropped), and only
-then the label rule is applied. Merging after labelling, or keeping the first measurement, gives other labels.
+measurements are merged (mean score; where the source ships labels, or there are no scores, the majority label, ties
+dropped), and only then the label rule is applied. Merging after labelling, or keeping the first measurement, gives
+other labels.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ def _grouped(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _rule_conflicts(rows: pl.DataFrame, rule: LabelRule) -> dict[str, int]:
     """How many labels that the source ships disagree with the score rule, and how many of them lie in its gap."""
-    if rows["label"].null_count() == len(rows) or rows["score"].null_count() == len(rows):
+    unknown = any(rows[column].null_count() == len(rows) for column in ("label", "score"))
+    if unknown or not rule.tells_of_scores:
         return {}
     score = rows["score"].to_numpy().astype(np.float64)
     scored = _score_rule(rule).apply(score)
@@ -126,13 +128,13 @@ def _rule_conflicts(rows: pl.DataFrame, rule: LabelRule) -> dict[str, int]:
 
 
 def _score_rule(rule: LabelRule) -> LabelRule:
-    if rule.kind != "shipped":
-        return rule
-    return rule.model_copy(update={"kind": "gap" if rule.positive > rule.negative else "threshold"})
+    """What labels a score alone: of shipped labels the gap that the source names, and nothing where it names none."""
+    named = rule.kind == "shipped" and rule.tells_of_scores
+    return rule.model_copy(update={"kind": "gap"}) if named else rule
 
 
 def _labels(score: Any, vote: Any, rule: LabelRule) -> tuple[Any, int]:
-    """int8 labels of merged rows, and how many were dropped as ties of shipped labels without a score."""
+    """int8 labels of merged rows, and how many were dropped as ties of labels that no score decides."""
     scored = _score_rule(rule).apply(score)
     voted = np.full(len(vote), UNLABELLED, dtype=np.int8)
     voted[vote > 0.5] = 1
@@ -140,7 +142,8 @@ def _labels(score: Any, vote: Any, rule: LabelRule) -> tuple[Any, int]:
     shipped_first = rule.kind == "shipped"
     use_vote = (voted != UNLABELLED) & (shipped_first | np.isnan(score))
     label = np.where(use_vote, voted, scored).astype(np.int8)
-    ties = int(((vote == 0.5) & (label == UNLABELLED) & np.isnan(score)).sum())
+    undecided = np.isnan(score) | (not rule.tells_of_scores)
+    ties = int(((vote == 0.5) & (label == UNLABELLED) & undecided).sum())
     return label, ties
 
 

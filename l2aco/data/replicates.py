@@ -19,16 +19,16 @@ def replicate_statistics(replicates: pl.DataFrame, rule: LabelRule, *, seed: int
     """Agreement between two measurements of one triple.
 
     replicates: drug_a, drug_b, first, second (scores); rule: with bounds, not quantiles, which the repeats alone cannot
-    tell. Returns how many there are, their correlation, the
-    share whose labels agree, and the AUROC with which one measurement predicts the other's label, each with
-    a 95% bootstrap interval over drug pairs, since the triples of one pair are not independent. Empty where
-    nothing was measured twice.
+    tell. Returns how many there are, their correlation, the share whose labels agree, and the AUROC with which one
+    measurement predicts the other's label (None where the rule labels no score), each with a 95% bootstrap interval
+    over drug pairs, since the triples of one pair are not independent. Empty where nothing was measured twice.
     """
     if len(replicates) < 2:
         return {}
     first, second = replicates["first"].to_numpy(), replicates["second"].to_numpy()
     pairs = (replicates["drug_a"] + "\n" + replicates["drug_b"]).rank("dense").to_numpy().astype(np.int64) - 1
-    rule = rule if rule.kind != "shipped" else LabelRule(positive=rule.positive, negative=rule.positive)
+    if rule.kind == "shipped" and rule.tells_of_scores:
+        rule = LabelRule(positive=rule.positive, negative=rule.positive)
     labels = rule.apply(np.concatenate([first, second])).reshape(2, -1)
     values = _statistics(first, second, labels)
     rng = np.random.default_rng(seed)

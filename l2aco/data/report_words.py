@@ -13,7 +13,7 @@ REPORT_WORDS = {
     "shipped_labels_against_scores": "shipped labels that disagree with the score rule",
     "shipped_labels_in_gap": "of these with a score in the gap",
     "ties": "ties dropped",
-    "unlabelled": "triples in the gap of the label rule dropped",
+    "unlabelled": "triples without a label, or in the gap of the label rule, dropped",
     "triples": "triples kept",
     "positives": "of these synergistic",
     "outliers": "scores flagged as outliers",

@@ -46,7 +46,7 @@ class Part:
         table = part._table(inputs)
         if unit or table.values.dtype.kind != "f":
             return part
-        logged = source in COUNTED and table.values.min(initial=0) >= 0
+        logged = source in COUNTED and not table.signed
         return replace(part, scaling=table.scaling(rows, logged=logged))
 
     def of(self, inputs: Inputs) -> FeatureTable:

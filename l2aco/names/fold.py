@@ -12,11 +12,14 @@ _SALTS = frozenset(
     "besylate hydrate monohydrate dihydrate anhydrous lactate nitrate bromide chloride trihydrate".split()
 )
 _BARE = _SALTS | frozenset(
-    "aluminium aluminum ammonium barium benzyl butyl cobalt copper cupric cuprous ethyl ferric ferrous gold hydrogen "
-    "iron lead lithium magnesium manganese mercuric mercury methyl nickel propyl selenium silver stannous strontium "
-    "tin vinyl zinc".split()
+    "aluminium aluminum ammonium barium benzyl butyl cobalt copper cupric cuprous ethyl ferric ferrous gallium gold "
+    "hydrogen iron lead lithium magnesium manganese mercuric mercury methyl nickel propyl selenium silver stannous "
+    "strontium tin vinyl zinc".split()
 )
 """What is no compound without the salt word behind it: potassium bromide is not potassium chloride."""
+_APART = {"kmh-2": "kmh-2", "t.t": "t.t", "t-t": "t.t"}
+"""Cell lines that fold like another one and are not it, by the Cellosaurus: KMH-2, a thyroid carcinoma, not KM-H2, a
+Hodgkin lymphoma; T.T (in screens also T-T), an oesophageal carcinoma, not TT, a medullary thyroid carcinoma."""
 _SIGN = re.compile(r"\s*\(\s*(\+\s*/?\s*[-−–]|±|\+|[-−–])\s*\)")
 _GREEK = str.maketrans(
     dict(
@@ -34,7 +37,8 @@ _ACCENTS = re.compile("[\u0300-\u036f]")
 @lru_cache(maxsize=1 << 16)
 def normalise_name(name: str, kind: str) -> str:
     """Fold case, accents, punctuation and, for drugs, trailing salt words. What tells two compounds apart stays:
-    letters of any script, Greek ones spelled out, and the sign of rotation that a name begins with.
+    letters of any script, Greek ones spelled out, and the sign of rotation that a name begins with. So does how a cell
+    line is written that nothing else tells from another.
 
     >>> normalise_name("HT-29", "cell_line")
     'ht29'
@@ -44,6 +48,8 @@ def normalise_name(name: str, kind: str) -> str:
     'minusbetaelemene'
     """
     plain = unicodedata.normalize("NFKC", name)
+    if kind == "cell_line" and (apart := _APART.get(plain.strip().casefold())):
+        return apart
     sign = _SIGN.match(plain)
     words = _words(plain[sign.end() :] if sign else plain)
     if kind == "drug":

@@ -28,7 +28,7 @@ from l2aco.runs.naive_means import (
 )
 from l2aco.runs.naive_scores import MixedWithoutKernels, PairMeanOfScores
 
-VERSION = 3
+VERSION = 4
 """Of the predictors: what was kept of another version is computed again."""
 MEANS: dict[str, Callable[[], Predictor]] = {
     "global mean": GlobalMean,
@@ -72,7 +72,7 @@ def measured_vectors(dataset: DataSet) -> tuple[dict[str, Vectors], dict[str, Ve
     cells: dict[str, Vectors] = {}
     drugs: dict[str, Vectors] = {}
     if "expression" in brought_features(dataset):
-        cells["expression"] = _vectors(dataset, "expression", logged=True)
+        cells["expression"] = _vectors(dataset, "expression", counted=True)
     if dataset.graph is not None:
         cells["cell-protein"] = _vectors(dataset, "cell_proteins")
     if any(drug.facts.get("smiles") for drug in dataset.drugs):
@@ -81,10 +81,11 @@ def measured_vectors(dataset: DataSet) -> tuple[dict[str, Vectors], dict[str, Ve
     return known[0], known[1]
 
 
-def _vectors(dataset: DataSet, feature: str, *, logged: bool = False) -> Vectors:
+def _vectors(dataset: DataSet, feature: str, *, counted: bool = False) -> Vectors:
+    """Of a feature; of one that is `counted`, unless it has been through a logarithm, the logarithm."""
     table = table_in(dataset, feature)
     assert isinstance(table, FeatureTable)
-    values = table.logged().values if logged else table.values
+    values = table.logged().values if counted and not table.signed else table.values
     return values, table.mask
 
 

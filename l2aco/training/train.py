@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from l2aco.data.features.base import Feature
-from l2aco.errors import DamagedError
+from l2aco.errors import DamagedError, L2aCoError
 from l2aco.files import stable_hash
 from l2aco.locks import WriterLock
 from l2aco.models.estimator import Estimator
@@ -21,10 +21,11 @@ from l2aco.runs.run import FORMAT, UNFINISHED, Run, run_id
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.callbacks import Callback
 from l2aco.training.prepare import Setup, prepare, response_origin
-from l2aco.training.trained import save_run
+from l2aco.training.trained import Trained, save_run
 from l2aco.workspace import Workspace, names_in
 
 STATE_SECONDS = 20.0
+Made = TypeVar("Made")
 
 
 def train(
@@ -43,12 +44,13 @@ def train(
     data goes on from it after an interruption, with identical results. The same seed gives the same numbers on the
     same machine. One that another process trains at this moment is waited for with `reuse`, and taken. `suite`: what
     it is trained for, where nobody asked for this very run. Raises LockedError without `reuse`, L2aCoError where names
-    are unknown, vectors are missing, the rows hold one class only, or the loss stops being a number.
+    are unknown, vectors are missing, the rows hold one class only, the memory does not suffice, or the loss stops being
+    a number.
     """
     workspace = Workspace.at(workspace)
     progress = progress or default()
     with ExitStack() as stack:
-        setup = prepare(spec, workspace, progress)
+        setup = _in_memory(partial(prepare, spec, workspace, progress))
         name = run_id(setup.spec, stable_hash(identity(setup), 7))
         if reuse and (same := _finished(name, workspace, progress)) is not None:
             return same
@@ -62,18 +64,41 @@ def train(
         if issubclass(setup.kind, Estimator):
             from l2aco.training.estimate import fit_estimator
 
-            trained = fit_estimator(setup.kind, setup, progress)
+            fit: Callable[[], Trained] = partial(fit_estimator, setup.kind, setup, progress)
         else:
             from l2aco.training.network import train_network
 
-            trained = train_network(
-                setup, unfinished, workspace, progress, name=name, callbacks=callbacks, state_seconds=state_seconds
+            fit = partial(
+                train_network,
+                setup,
+                unfinished,
+                workspace,
+                progress,
+                name=name,
+                callbacks=callbacks,
+                state_seconds=state_seconds,
             )
-        run = save_run(setup, trained, name, workspace, suite)
+        run = save_run(setup, _in_memory(fit), name, workspace, suite)
         for callback in callbacks:
             callback.end(run.metrics)
         shutil.rmtree(unfinished, ignore_errors=True)
     return run
+
+
+def _in_memory(make: Callable[[], Made]) -> Made:
+    """What `make` gives; raises L2aCoError where the memory does not suffice. A GPU's error is told by its name, as
+    what needs no torch does not import it; and nothing of what was tried is kept, as the next run may need its room."""
+    try:
+        return make()
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            raise
+        said = ": " + str(error).splitlines()[0] if str(error) else ""
+    raise L2aCoError(
+        f"the model ran out of memory{said}",
+        remedy="Train it on less at a time: a smaller --set batch_size=N (networks), fewer --jobs, or, where a GPU's "
+        "memory does not suffice, --device cpu.",
+    )
 
 
 def _finished(name: str, workspace: Workspace, progress: Progress) -> Run | None:

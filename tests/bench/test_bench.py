@@ -14,14 +14,18 @@ from typing import Any
 
 import polars as pl
 import pytest
+import torch
 from small_suite import SUITE
 
 from l2aco.bench.suite import cells, load_suite, shipped_suites
 from l2aco.data.features.cells import Tissue
 from l2aco.errors import InputError
+from l2aco.models.backbones.mlp import MLP
 from l2aco.runs.run import list_runs
 from l2aco.training.choose import complete
 from l2aco.workspace import Workspace
+
+NOTHING = '\n[[arms]]\nname = "nothing"\nspec.config = {knowledge = "none", draws = 4}\n'
 
 
 def test_every_shipped_suite_can_be_planned(lab: Workspace) -> None:
@@ -100,6 +104,24 @@ def test_a_cell_that_fails_stops_no_other(cli: Any, suite: Path) -> None:
     assert len(failed) == 2
     assert all("the data set has no response" in line for line in failed)
     assert "cannot be judged: broken wins: no run of broken." in report["checks"]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.\nTried 2 GiB")])
+def test_a_model_without_enough_memory_fails_alone(
+    cli: Any, suite: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def hungry(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(MLP, "score", hungry)
+    told = cli("train", "--dataset", "demo", "--backbone", "MLP", "--align", "none", code=1).stderr.replace("\n", " ")
+    assert "the model ran out of memory" in told and "batch_size" in told and "Tried 2 GiB" not in told
+    arm = '[[arms]]\nname = "hungry"\nspec.backbone = "MLP"\nspec.config = {}\nspec.align.loss = "none"\n'
+    suite.write_text(SUITE.split("[[arms]]")[0].replace("config = {draws = 4}", "") + arm + NOTHING)
+    found = cli("bench", "run", str(suite), "--json", code=3)
+    failed = [line for line in json.loads(found.stdout)["checks"] if "the model ran out of memory" in line]
+    assert len(failed) == 2, json.loads(found.stdout)["checks"]
+    assert len(json.loads(found.stdout)["runs"]) == 2
 
 
 def test_an_arm_without_its_store_fails_alone(cli: Any, suite: Path) -> None:

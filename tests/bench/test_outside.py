@@ -10,7 +10,11 @@ import polars as pl
 import pytest
 from small_suite import SUITE
 
+from l2aco.bench.scored import rows_of
+from l2aco.bench.statistics import MEASURES, difference, resampled
 from l2aco.bench.suite import load_suite
+from l2aco.data.catalog import open_dataset
+from l2aco.data.splits.make import make_split
 from l2aco.entities import EntityKind
 from l2aco.errors import InputError
 from l2aco.runs.run import list_runs
@@ -39,6 +43,25 @@ def test_somebody_elses_predictions(cli: Any, suite: Path, workspace: Workspace,
     head = next(line for line in shown.splitlines() if line.startswith("measure"))
     assert head.split()[:4] == ["measure", "difference", "first", "second"]
     assert f"{gap['value']:.3f} [{gap['low']:.3f}, {gap['high']:.3f}]" in shown
+
+
+def test_where_drugs_were_held_out_drugs_are_drawn_again(cli: Any, lab: Workspace) -> None:
+    held_out = ("train", "--backbone", "MLP", "--setting", "novel-drug", "--set", "epochs=2")
+    cli(*held_out, "--align", "none")
+    helped = cli(*held_out, "--store", "reference--toy").stdout.replace("\n", " ")
+    assert "over drugs drawn again" in helped and "cell lines drawn again" not in helped
+    ours, theirs = list_runs(lab)
+    found = json.loads(cli("bench", "compare", ours.id, theirs.id, "--json").stdout)
+    assert list(found["measures"]) == ["auroc"]
+    assert "over drugs drawn again" in cli("bench", "compare", ours.id, theirs.id).stdout
+    dataset = open_dataset("demo", lab)
+    rows = rows_of(dataset, make_split(dataset, ours.spec.split)).numbered()
+    values = (run.predictions()["probability"].to_numpy() for run in (ours, theirs))
+    one, other = (MEASURES["auroc"](rows, value, resampled(rows.groups)) for value in values)
+    wanted = difference(one, other)
+    gap = found["measures"]["auroc"][2]
+    assert (gap["low"], gap["high"]) == pytest.approx((wanted.low, wanted.high))
+    assert any(f"Of {rows.groups} drugs" in warning for warning in found["warnings"])
 
 
 def _theirs(run: Any, **more: Any) -> pl.DataFrame:

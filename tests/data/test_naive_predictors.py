@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from datasets_for_tests import screen, write
 
+from l2aco.data.features.table import FeatureRows
 from l2aco.data.splits.make import make_split
 from l2aco.data.splits.spec import SplitSpec
+from l2aco.entities import EntityKind
 from l2aco.metrics import compute
-from l2aco.runs.naive import naive_predictors, neighbours, predict_naive
+from l2aco.runs.naive import naive_predictors, neighbours, predict_naive, predictions
 from l2aco.runs.naive_means import CellMean, PairMean, PartnerMean, likeness
 from l2aco.runs.naive_scores import PairMeanOfScores
 from l2aco.workspace import Workspace
@@ -43,6 +45,20 @@ def test_the_partner_mean_of_an_unseen_drug_is_the_known_partners_in_that_line(w
         PartnerMean().fit(dataset.triples, np.arange(4)).predict(np.array([0, 0]), np.array([1, 1]), np.array([0, 1]))
     )
     assert found == pytest.approx([(2 + 1.5) / 5, (0 + 1.5) / 4])
+
+
+@pytest.mark.parametrize("shift", [0.0, -1.0])
+def test_expression_goes_through_a_logarithm_unless_it_is_signed(workspace: Workspace, shift: float) -> None:
+    values = np.random.default_rng(4).gamma(1.0, size=(12, 30)).astype(np.float32) + np.float32(shift)
+    ids = [f"L{number:02d}" for number in range(12)]
+    expression = FeatureRows(EntityKind.cell_line, ids, values, tuple(f"G{number}" for number in range(30)))
+    dataset = screen(workspace, features={"expression": expression})
+    split = make_split(dataset, SplitSpec(setting="novel-cell"))
+    read = np.zeros((len(dataset.cell_lines), 30))
+    read[:12] = values if shift else np.log2(1 + values)
+    ours = neighbours({"expression": (read, np.arange(len(read)) < 12)})
+    name = "expression kNN over cell lines"
+    assert predict_naive(dataset, split)[name] == pytest.approx(predictions(ours, dataset, split)[name], abs=1e-6)
 
 
 def test_a_pair_of_scores_falls_back_on_its_drugs(workspace: Workspace) -> None:

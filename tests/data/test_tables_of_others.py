@@ -189,6 +189,39 @@ def test_a_role_can_be_switched_off(bring: Any, cli: Cli) -> None:
     assert "drug_a" in error and "needed" in error
 
 
+def test_a_score_without_a_label_gets_none_where_the_table_ships_labels(bring: Any, cli: Cli) -> None:
+    rows = ["A,B,X,9,0", "A,C,X,-9,1", "A,D,X,9,", "A,E,X,9,1", "E,A,X,9,0", "A,F,X,9,0", "A,F,X,7,", "A,B,Y,5,1"]
+    rows += [f"A,B,Z{n},{n + repeat},1" for n in range(4) for repeat in (0, 0.5)]
+    dataset, said = bring("drug_a,drug_b,cell_line,score,label\n" + "\n".join(rows) + "\n")
+    names = [drug.name for drug in dataset.drugs]
+    at_x = [number for number, c in enumerate(dataset.triples.cell_line) if dataset.cell_lines[c].name == "X"]
+    found = {names[dataset.triples.drug_b[at]]: int(dataset.triples.label[at]) for at in at_x}
+    assert found == {"B": 0, "C": 1, "F": 0}
+    report = dataset.manifest["report"]
+    assert (report["unlabelled"], report["ties"], report["label_conflicts"]) == (1, 1, 1)
+    assert "shipped_labels" not in str(report) and "disagree" not in said
+    noise = dataset.manifest["replicates"]
+    assert noise["correlation"] > 0 and noise["label_agreement"] is noise["auroc_first_from_second"] is None
+    shown = cli("data", "info", "mine").stdout
+    assert "correlation of the scores" in shown and "labels agree" not in shown
+
+
+def test_lines_that_fold_alike_and_are_known_to_be_two_stay_two(bring: Any) -> None:
+    names = ("KM-H2", "KMH2", "KMH-2", "TT", "T.T", "T-T")
+    dataset, _ = bring("drug_a,drug_b,cell_line,score\n" + "".join(f"A,B,{name},{len(name)}\n" for name in names))
+    assert {line.name for line in dataset.cell_lines} == {"KM-H2", "KMH-2", "TT", "T.T"}
+
+
+def test_shares_that_leave_no_gap_are_refused(bring: Any, cli: Cli, workspace: Workspace) -> None:
+    scores = [-5, *[0] * 8, 7]
+    rows = [f"A,B,L{number},{score}" for number, score in enumerate(scores)]
+    Path("s.csv").write_text("drug_a,drug_b,cell_line,score\n" + "\n".join(rows) + "\n")
+    error = cli("data", "import", "s.csv", "--name", "mine", "--label", "top 25%, bottom 25%", code=1).stderr
+    assert "8 of 10 scores are exactly 0" in error and not (workspace.data / "mine").exists()
+    dataset, _ = bring(Path("s.csv").read_text(), "--label", "top 43%, bottom 57%")  # every score is in one of both
+    assert len(dataset.triples.label) == 10
+
+
 def test_errors_name_the_column_as_the_file_does(cli: Cli, workspace: Workspace) -> None:
     Path("s.csv").write_text("drug_row,drug_col,cell_line_name,synergy_loewe\nA,B,X,1\nA,C,X,high\nA,D,X,2\n")
     assert (

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from small_data import CELLS, small_data
+from small_data import DRUGS as SMALL
 
+from l2aco.data.features.table import FeatureTable
+from l2aco.data.triples import Triples
+from l2aco.entities import Entity, EntityKind
 from l2aco.errors import InputError
+from l2aco.models.backbones.mixed import Mixed, MixedConfig
 from l2aco.models.mixed import covariance as covariance_module
 from l2aco.models.mixed.kernels import RANK
 from l2aco.models.mixed.model import fit, score
@@ -378,3 +385,21 @@ def test_targets_ignore_units_and_outliers(target):
         state = fit(a, b, c, score=values, label=label, target=target, terms=TERMS, variances=VARIANCES, **about)
         found.append(score(state, *asked, **about))
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
+
+
+def test_expression_of_newcomers_is_read_as_that_of_the_training_lines():
+    """Signed expression is no count, although a newcomer's happens to hold no negative value."""
+    draw = np.random.default_rng(5)
+    levels = draw.standard_normal((CELLS, 12)).astype(np.float32)
+    levels[2] = np.abs(levels[2])
+    whole = FeatureTable(EntityKind.cell_line, levels, np.ones(CELLS, dtype=bool))
+    inputs = replace(small_data().inputs(Mixed), features={"expression": whole})
+    a, b, c = np.array([(a, b, c) for b in range(SMALL) for a in range(b) for c in range(CELLS)]).T
+    once = np.ones(len(a), dtype=np.int64)
+    triples = Triples(a, b, c, draw.standard_normal(len(a)), draw.integers(0, 2, len(a)), once, once == 0)
+    model = Mixed.fit(inputs, MixedConfig(knowledge="expression", draws=4), triples)
+    new = [Entity("new", EntityKind.cell_line, "new")]
+    alone = FeatureTable(EntityKind.cell_line, levels[2:3], np.ones(1, dtype=bool))
+    grown = model.admit(replace(inputs, drugs=[], cell_lines=new, features={"expression": alone}))
+    read = grown.lines.kernels["expression"].values
+    np.testing.assert_array_equal(read[-1], read[2])

@@ -76,6 +76,11 @@ class FeatureTable:
         known = self.mask.reshape(-1, *[1] * (self.values.ndim - 1))
         return np.where(known if self.known is None else known & self.known, self.values, np.nan).astype(np.float64)
 
+    @property
+    def signed(self) -> bool:
+        """Whether a value is negative: then expression is no count, and has been through a logarithm."""
+        return bool((self.values < 0).any())
+
     def logged(self) -> FeatureTable:
         """log2(1 + value), for expression in TPM; negative values count as 0."""
         values = np.log2(1.0 + np.maximum(self.values, 0)).astype(np.float32)

@@ -187,7 +187,7 @@ class Mixed(Estimator):
 
     def admit(self, newcomers: Inputs) -> Self:
         drugs, lines = (
-            _joined(known, _entities(newcomers, kind, self.config))
+            _joined(known, _entities(newcomers, kind, self.config, self.inputs))
             for known, kind in ((self.drugs, EntityKind.drug), (self.lines, EntityKind.cell_line))
         )
         return replace(self, drugs=drugs, lines=lines)
@@ -248,8 +248,9 @@ class Mixed(Estimator):
         }
 
 
-def _entities(inputs: Inputs, kind: EntityKind, config: MixedConfig) -> Entities:
-    """The entities of a kind with a kernel for each store and each feature of theirs."""
+def _entities(inputs: Inputs, kind: EntityKind, config: MixedConfig, trained: Inputs | None = None) -> Entities:
+    """The entities of a kind with a kernel for each store and each feature of theirs; of newcomers as `trained` has
+    it."""
     kernels: dict[str, Knowledge] = {}
     if not config.sees(kind):
         return Entities(len(inputs.entities(kind)))
@@ -259,8 +260,8 @@ def _entities(inputs: Inputs, kind: EntityKind, config: MixedConfig) -> Entities
             kernels[store] = Knowledge(known.with_gaps, "columns" if known.columns else "none")
     for name, table in inputs.features.items():
         if table.kind is kind and config.reads(name):
-            signed = name not in LOGGED or table.values.min(initial=0) < 0
-            values = (table if signed else table.logged()).values.astype(np.float64)
+            logged = name in LOGGED and not (trained or inputs).features[name].signed
+            values = (table.logged() if logged else table).values.astype(np.float64)
             scaling: Scaling = "columns" if name in SCALED else "none"
             kernels[name] = Knowledge(np.where(table.mask[:, None], values, np.nan), scaling)
     return Entities(len(inputs.entities(kind)), kernels)

@@ -57,9 +57,8 @@ class MLP(Backbone):
         if "expression" not in inputs.features:
             return None
         table = checked(inputs.features["expression"])
-        signed = table.values.min(initial=0) < 0  # then it is no count, and has been through a logarithm
         every_line = np.arange(inputs.num_cells)
-        return table.scaling(every_line if inputs.train_cells is None else inputs.train_cells, logged=not signed)
+        return table.scaling(every_line if inputs.train_cells is None else inputs.train_cells, logged=not table.signed)
 
     def _of_cells(self, inputs: Inputs) -> list[FeatureTable]:
         expression = [] if self.scaling is None else [self.scaling.of(inputs.features["expression"])]
