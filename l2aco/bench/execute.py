@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -13,14 +12,13 @@ import numpy as np
 
 from l2aco.bench.outside import brought
 from l2aco.bench.suite import Budget, Cell, Suite, cells
-from l2aco.data.catalog import open_dataset
 from l2aco.errors import InputError, L2aCoError, PartlyDoneError, UsageError
-from l2aco.files import read_json, sha256_file, stable_hash, write_json
+from l2aco.files import read_json, stable_hash, write_json
 from l2aco.progress import Progress, Silent
 from l2aco.runs.inputs import check_features
 from l2aco.runs.run import FORMAT, Run
 from l2aco.runs.spec import TrainSpec
-from l2aco.training.choose import complete
+from l2aco.training.choose import complete, read_by
 from l2aco.training.several import train_each
 from l2aco.workspace import Workspace
 
@@ -126,7 +124,6 @@ class Index:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._folder = workspace.runs / ".cells"
-        self._hashes: dict[Path, str] = {}
         self._same: dict[str, tuple[TrainSpec, list[Any]]] = {}
 
     def find(self, cell: Cell) -> Run | None:
@@ -154,12 +151,6 @@ class Index:
         key = spec.model_dump_json(exclude={*of_split})
         if key not in self._same:
             found = complete(spec, self._workspace)
-            stores = [self._hash(self._workspace.embeddings / store / "manifest.json") for store in found.store or ()]
-            self._same[key] = found, [open_dataset(str(found.dataset), self._workspace).hash, stores]
+            self._same[key] = found, read_by(found, self._workspace)
         found, of = self._same[key]
         return found.model_copy(update=of_split), of
-
-    def _hash(self, path: Path) -> str:
-        if path not in self._hashes:
-            self._hashes[path] = sha256_file(path)
-        return self._hashes[path]

@@ -106,15 +106,17 @@ def unknown_of(model: Mixed, line: int, drugs: Array) -> Unknown:
 
 
 def _differed(model: Mixed) -> Array:
-    """(training drugs + 1,): how much what a drug does differed between training lines, over the mean of all drugs; the
-    last, of any other drug, is 1."""
+    """(training drugs + 1,): how much what a drug does differed between the training lines in which it was measured,
+    over the mean of all drugs; the last, of any other drug, is 1."""
     state = model.state
-    effects = np.zeros((state.rows.drugs, state.rows.lines))
+    effects, measured = np.zeros((2, state.rows.drugs, state.rows.lines))
     for term in state.terms:
         if term.left == "drug" and term.right != "one":
             coefficients = state.coefficients[str(term)]
             effects += coefficients if term.right == "own" else coefficients @ state.phi[term.right].T
-    squares = np.mean(effects**2, axis=1)
+    for drugs in (state.rows.a, state.rows.b):
+        measured[drugs, state.rows.c] = 1.0
+    squares = np.average(effects**2, axis=1, weights=measured)
     mean = squares.mean()
     return np.append(squares / mean if mean > 0 else np.ones_like(squares), 1.0)
 

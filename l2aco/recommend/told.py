@@ -6,7 +6,7 @@ What is told becomes a vector, as the run's stores hold those of others, and not
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,26 +108,32 @@ def _response(said: Any, files: Sequence[Path]) -> dict[str, float]:
 def vectors_told(
     entity: Entity, told: Told, stores: Sequence[EmbeddingStore], workspace: Workspace, progress: Progress = Silent()
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """By store: float (D,) of `entity`, as `Predictor.admit` takes it; a store for which nothing is told is left out.
+    """By store: float (D,) of `entity`, as `Predictor.admit` takes it. A store of numbers is told the fields that its
+    profiles have; one for which nothing is told is left out.
 
-    Raises InputError for a name or a number that the profiles of a store do not know, and where what is told is of no
-    use to any of them.
+    Raises InputError for a name that the profiles of no store know, for a number that they do not, and where what is
+    told is of no use to any of them.
     """
     from l2aco.embeddings.find import vectors_of
 
-    found = {}
+    found, kind = {}, entity.kind.value
+    numeric = [_set_of(store, workspace) for store in stores if store.encoder.columns and told.fields]
+    if numeric:
+        _refuse_unknown(told.fields, numeric, kind)
     for store in stores:
         if store.encoder.columns:
-            fields = told.fields or _written(entity, told, store, workspace, progress, lambda record: record.fields)
-            if fields:
-                found[store.name] = _of_numbers(entity, fields, store, workspace)
+            own = _names(_set_of(store, workspace), kind) if told.fields else ()
+            fields = {name: value for name, value in told.fields.items() if name in own}
+            fields = fields or _written(entity, told, store, workspace, progress, lambda record: record.fields)
+            if fields and np.isfinite(vector := _of_numbers(entity, fields, store, workspace)).any():
+                found[store.name] = vector
         else:
             text = told.text or _written(entity, told, store, workspace, progress, lambda record: record.text)
             if text:
                 found[store.name] = _of_text(text, store, workspace)
     for store in stores:
         given = told.fields if store.encoder.columns else told.text
-        if given and vectors_of(store, entity.kind, [entity])[1].any():
+        if given and store.name in found and vectors_of(store, entity.kind, [entity])[1].any():
             progress.say(f"What is told of {entity.name} takes the place of all that {store.name} holds of it.")
     read = {"numbers" if store.encoder.columns else "text" for store in stores}
     for kind, is_told in (("text", bool(told.text)), ("numbers", bool(told.fields))):
@@ -156,12 +162,7 @@ def _of_numbers(
     from l2aco.embeddings.store.segments import StoreRecord
 
     profiles = _set_of(store, workspace)
-    schema = profiles.schemas[entity.kind.value]
-    if unknown := [name for name in fields if name not in schema["properties"]]:
-        raise InputError(
-            f"a profile of {profiles.name} has no '{unknown[0]}'",
-            remedy=f"It has {', '.join(schema['properties'])}.",
-        )
+    _refuse_unknown(fields, [profiles], entity.kind.value)
     name = store.name.partition("--")[2]
     encoder = make_encoder(resolve_encoder(name, workspace.settings)).for_set(profiles.name, profiles.schemas)
     record = StoreRecord(kind=entity.kind.value, id=entity.id, name=entity.name, text="", fields=dict(fields))
@@ -172,6 +173,21 @@ def _of_numbers(
             error.message.replace("the profile of", "what is told of", 1),
             remedy=f"`l2aco profiles show {profiles.name} NAME --json` shows the names and numbers of another line.",
         ) from None
+
+
+def _names(profiles: ProfileSet, kind: str) -> Sequence[str]:
+    """The fields that profiles of the set have."""
+    return list(profiles.schemas.get(kind, {}).get("properties", ()))
+
+
+def _refuse_unknown(fields: Iterable[str], sets: Sequence[ProfileSet], kind: str) -> None:
+    """Raises InputError for a field that profiles of none of the sets have."""
+    known = list(dict.fromkeys(name for profiles in sets for name in _names(profiles, kind)))
+    if unknown := [name for name in fields if name not in known]:
+        raise InputError(
+            f"a profile of {' or '.join(dict.fromkeys(profiles.name for profiles in sets))} has no '{unknown[0]}'",
+            remedy=f"It has {', '.join(known)}.",
+        )
 
 
 def _written(

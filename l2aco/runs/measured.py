@@ -105,7 +105,7 @@ def read_measured(path: Path, acquaintances: Acquaintances, progress: Progress =
 
 def held_out_rows(run: Run, predictor: Predictor) -> Triples:
     """The test rows of a run, as rows of its predictor. Raises InputError where its data set is gone, MismatchError
-    where that has changed."""
+    where that or its split has changed."""
     remedy = "Leave out --held-out, or bring the data set as it was."
     try:
         dataset = open_dataset(str(run.spec.dataset), run.workspace)
@@ -113,11 +113,18 @@ def held_out_rows(run: Run, predictor: Predictor) -> Triples:
         told = f"the data set {run.spec.dataset}, whose rows the run held out, is not here"
         raise InputError(told, where=run.workspace.data, remedy=remedy) from None
     if dataset.hash != run.manifest["dataset_hash"]:
-        raise MismatchError(
-            f"{dataset.name} has changed since the run was trained, so that nobody can tell which rows it held out",
-            remedy="Train it again. " + remedy,
-        )
-    rows = dataset.triples.take(make_split(dataset, run.spec.split).test)
+        raise _unlike(dataset.name, remedy)
+    split = make_split(dataset, run.spec.split)
+    if split.hash != run.manifest["split_hash"]:
+        raise _unlike(f"the split of {dataset.name}", remedy)
+    rows = dataset.triples.take(split.test)
     drugs, lines = (predictor.rows(kind, dataset.entities(kind)) for kind in EntityKind)
     a, b = drugs[rows.drug_a], drugs[rows.drug_b]
     return replace(rows, drug_a=np.minimum(a, b), drug_b=np.maximum(a, b), cell_line=lines[rows.cell_line])
+
+
+def _unlike(what: str, remedy: str) -> MismatchError:
+    return MismatchError(
+        f"{what} has changed since the run was trained, so that nobody can tell which rows it held out",
+        remedy="Train it again. " + remedy,
+    )

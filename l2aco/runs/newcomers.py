@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class Acquaintances:
-    """Names to entities: of the run, else `given`, else of the run's data set as it is today, else of its store.
+    """Names to entities: of the run, else `given`, else of the run's data set as it is today, else of its store; one
+    that has another id there is the run's own all the same.
 
     Nothing is loaded but names, so that a wrong one is refused at once.
     """
@@ -30,8 +31,11 @@ class Acquaintances:
         given: Sequence[Entity] = (),
         told: Mapping[tuple[str, str], Mapping[str, np.ndarray[Any, Any]]] | None = None,
     ) -> None:
-        """`told`: vectors by `Entity.key` and store that go before those of the stores."""
+        """`told`: vectors by `Entity.key` and store that go before those of the stores. Raises InputError where the run
+        calls the id of one that is given otherwise."""
         self.run, self.given, self.told = run, given, told or {}
+        for entity in given:
+            self._recognised(entity)
 
     def resolve(self, kind: EntityKind, name: str) -> Entity:
         """The entity called `name`; raises UnknownNameError with the nearest names and the way to bring it in, or
@@ -39,12 +43,27 @@ class Acquaintances:
         known: list[Entity] = []
         for index in self._indexes(kind):
             if found := index.find(name):
-                return found
+                return self._recognised(found)
             known += index.entities
         raise unknown_entity(kind.value.replace("_", " "), name, known, remedy=self._way_in(kind, name))
 
+    def _recognised(self, entity: Entity) -> Entity:
+        """The run's own that `entity` is by its id, name or an alias, else `entity`. Raises InputError where the run
+        calls its id otherwise."""
+        trained = self._trained[entity.kind]
+        if (called := trained.misnamed(entity)) is not None:
+            raise InputError(
+                f"the id {entity.id} is given to {entity.name}, and is {called} in the run",
+                remedy="Leave ids of your own out, names find their entity; or write those of the run.",
+            )
+        return trained.match(entity) or entity
+
+    @cached_property
+    def _trained(self) -> dict[EntityKind, EntityIndex]:
+        return {kind: EntityIndex(kind, self.run.entities(kind)) for kind in EntityKind}
+
     def _indexes(self, kind: EntityKind) -> Iterator[EntityIndex]:
-        yield EntityIndex(kind, self.run.entities(kind))
+        yield self._trained[kind]
         yield EntityIndex(kind, self.given)
         yield EntityIndex(kind, self._today.get(kind, []))
         for store in self.stores:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from l2aco.errors import InputError, UsageError
+from l2aco.files import sha256_file
 from l2aco.models.backbones import backbones
 from l2aco.models.estimator import Estimator
 from l2aco.models.recipe import Recipe
@@ -71,6 +72,14 @@ def complete(spec: TrainSpec, workspace: Workspace) -> TrainSpec:
         )
     found |= {"store": stores, "llm": None, "encoder": None}
     return spec.model_copy(update=found)
+
+
+def read_by(spec: TrainSpec, workspace: Workspace) -> list[Any]:
+    """What stands behind the names in a complete spec: the hash of the data set, and of the manifest of each store."""
+    from l2aco.data.catalog import open_dataset
+
+    stores = [sha256_file(workspace.embeddings / store / "manifest.json") for store in spec.store or ()]
+    return [open_dataset(str(spec.dataset), workspace).hash, stores]
 
 
 def check_names(options: Mapping[str, Any], workspace: Workspace) -> None:

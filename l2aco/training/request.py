@@ -113,6 +113,7 @@ def _make_room(values: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Drop what a spec file chose for something that an option now replaces."""
     from l2aco.models.assemble import parse_config
     from l2aco.models.backbones import backbones
+    from l2aco.models.estimator import Estimator
 
     if "store" not in given and ("llm" in given or "encoder" in given):
         values.pop("store", None)
@@ -123,14 +124,17 @@ def _make_room(values: dict[str, Any], given: Mapping[str, Any]) -> None:
     align = values.get("align", {})
     if (other or given.get("align.loss") == "none") and align.get("fusion") == backbones.load(before.name).fusion:
         align.pop("fusion")  # a run's file holds what its backbone does by default
-    config = values.get("config", {})
+    config, kind = values.get("config", {}), before.load()
+    if "split.setting" in given and issubclass(kind, Estimator):
+        for name, value in kind.defaults_for(values["split"]["setting"]).items():
+            if config.get(name) == value:
+                config.pop(name)  # the new setting has a default of its own
     if other:
         values.pop("config", None)
     else:
         faithful = config.get("faithful", False)
         usual, wanted = (
-            parse_config(before.load(), {"faithful": value})
-            for value in (faithful, given.get("config.faithful", faithful))
+            parse_config(kind, {"faithful": value}) for value in (faithful, given.get("config.faithful", faithful))
         )
         if wanted == usual:
             return

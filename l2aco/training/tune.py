@@ -18,9 +18,10 @@ from l2aco.metrics import compute, get_metric
 from l2aco.models.estimator import Estimator
 from l2aco.models.recipe import Recipe
 from l2aco.progress import Progress, default
+from l2aco.runs.run import FORMAT
 from l2aco.runs.spec import TrainSpec
 from l2aco.shown import ShownSpec
-from l2aco.training.choose import complete
+from l2aco.training.choose import complete, read_by
 from l2aco.training.request import make_spec
 from l2aco.workspace import Workspace
 
@@ -82,9 +83,9 @@ class Tuned:
 def tune(spec: TuneSpec, workspace: Workspace | str | Path | None = None, progress: Progress | None = None) -> Tuned:
     """Try settings, chosen by optuna's tree-structured Parzen estimator, and keep the best.
 
-    A search is known by its base and space: the same call goes on where an interrupted one stopped, and with more
-    trials goes further. Raises UnavailableError without optuna, what `train` raises for the base, and L2aCoError where
-    no trial could be trained.
+    A search is known by its base, its space, and the data set and stores as they are: the same call goes on where an
+    interrupted one stopped, and with more trials goes further. Raises UnavailableError without optuna, what `train`
+    raises for the base, and L2aCoError where no trial could be trained.
     """
     workspace = Workspace.at(workspace)
     progress = progress or default()
@@ -93,7 +94,7 @@ def tune(spec: TuneSpec, workspace: Workspace | str | Path | None = None, progre
     ranges = parse_space(spec.space or USUAL)
     _check(ranges, base, workspace)
     setting = str(base.split.setting)
-    name = f"{base.dataset}-{base.backbone}-{setting}-{_hash(base, ranges, spec.seed)}"
+    name = f"{base.dataset}-{base.backbone}-{setting}-{_hash(base, ranges, spec.seed, workspace)}"
     folder = workspace.root / "tune" / name
     with WriterLock(folder, f"the search {name}"):
         study = _study(optuna, folder / LOG, base.metric or Recipe().metric, spec.seed, ranges)
@@ -149,8 +150,10 @@ def _check(ranges: list[Range], base: TrainSpec, workspace: Workspace) -> None:
         make_spec({}, settings, workspace, base)
 
 
-def _hash(base: TrainSpec, ranges: list[Range], seed: int) -> str:
-    return stable_hash([base.model_dump(mode="json", exclude={"device", "threads"}), sorted(map(str, ranges)), seed], 7)
+def _hash(base: TrainSpec, ranges: list[Range], seed: int, workspace: Workspace) -> str:
+    """Of all that the values of trials depend on."""
+    asked = base.model_dump(mode="json", exclude={"device", "threads"})
+    return stable_hash([FORMAT, asked, *read_by(base, workspace), sorted(map(str, ranges)), seed], 7)
 
 
 def _study(optuna: Any, log: Path, metric: str, seed: int, ranges: list[Range]) -> Any:

@@ -180,6 +180,38 @@ def test_what_is_told_wrongly(panel, cli, tmp_path, name, content, words):
     assert "Traceback" not in found.stderr
 
 
+@pytest.fixture(scope="module")
+def two_panels(tmp_path_factory):
+    """A workspace with a Mixed run that reads both bundled sets of numbers."""
+    from typer.testing import CliRunner
+
+    from l2aco.cli.main import app
+
+    folder = tmp_path_factory.mktemp("two")
+    for arguments in (
+        ["embed", "reference-panel", "reference-molecular"],
+        ["train", "--backbone", "Mixed", "--dataset", "demo", "--set", "draws=4"],
+    ):
+        assert CliRunner().invoke(app, [*arguments, "--workspace", str(folder)]).exit_code == 0
+    return Workspace(folder)
+
+
+def test_each_store_of_numbers_is_told_the_fields_that_it_knows(two_panels, cli, tmp_path):
+    grades = {"sensitivity": fields(two_panels, "T47D")["sensitivity"]}
+    altered = {"alterations": {"TP53": 1, "PIK3CA": 1}, "lineage": None}
+    lists = []
+    for told in (grades, altered, {**grades, **altered}):
+        found = ask(cli, two_panels, "--profile", write(tmp_path, "a.json", told), "--top", 100, "--json")
+        lacking = [name for name in ("panel", "molecular") if f"vector in reference-{name}--fields" in found.stderr]
+        assert lacking == [name for name, own in (("panel", grades), ("molecular", altered)) if not {*own} <= {*told}]
+        lists.append([pair["probability"] for pair in json.loads(found.stdout)])
+    assert lists[0] != lists[2] != lists[1]
+    found = ask(cli, two_panels, "--profile", write(tmp_path, "a.json", {**grades, "alteration": {}}), code=1)
+    said = " ".join(found.stderr.split())
+    assert "a profile of reference-molecular or reference-panel has no 'alteration'" in said
+    assert {"alterations,", "sensitivity,"} <= {*said.partition("It has")[2].split()}
+
+
 def test_a_line_that_the_run_knows_needs_nothing_told(panel, cli, tmp_path):
     path = write(tmp_path, "panel.json", fields(panel, "T47D"))
     found = cli("recommend", "--cell", "MCF7", "--profile", path, "--workspace", panel.root, code=2)

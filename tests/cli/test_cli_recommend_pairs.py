@@ -157,6 +157,18 @@ def test_a_new_drug_is_ranked_and_said_to_be_new(ask, tmp_path):
     assert len(pairs(ask("--drugs", table, "--all-pairs", "--json"))) == 3
 
 
+def test_a_drug_in_a_table_is_the_runs_own_whatever_its_id_there(ask, tmp_path):
+    table = tmp_path / "drugs.csv"
+    table.write_text("chembl_id,name\nCHEMBL553,Erlotinib\nCHEMBL939,Gefitinib\n")
+    found = ask("--drugs", table, "--all-pairs", "--json")
+    (pair,) = pairs(found)
+    assert {pair["drug_a_id"], pair["drug_b_id"]} == {"DB00530", "DB00317"}
+    assert "not in the run's data set" not in said(found)
+    table.write_text("id,name\nDB00317,Erlotinib\nDB00530,Gefitinib\n")
+    refused = said(ask("--drugs", table, code=1))
+    assert "the id DB00317 is given to Erlotinib, and is GEFITINIB in the run" in refused
+
+
 def test_no_probability_contradicts_what_is_called_synergistic(ask):
     """There is one probability, calibrated, and one half is where it turns."""
     result = ask()
@@ -264,6 +276,9 @@ def test_rows_of_a_data_set_that_has_changed_are_not_taken_up(mixed, cli, tmp_pa
     manifest.write_text(json.dumps(told | {"dataset_hash": "0" * 64}))
     asked = cli("recommend", "--cell", "MCF7", "--held-out", "--workspace", tmp_path / "other", code=1)
     assert "demo has changed since the run was trained" in said(asked)
+    manifest.write_text(json.dumps(told | {"split_hash": "0" * 64}))
+    asked = cli("recommend", "--cell", "MCF7", "--held-out", "--workspace", tmp_path / "other", code=1)
+    assert "the split of demo has changed since the run was trained" in said(asked)
     shutil.rmtree(tmp_path / "other" / "data")
     asked = cli("recommend", "--cell", "MCF7", "--held-out", "--workspace", tmp_path / "other", code=1)
     assert "the data set demo, whose rows the run held out, is not here" in said(asked)

@@ -215,6 +215,26 @@ def test_a_metric_in_any_case_chooses_the_weights(lab, cli):
     assert run.spec.metric == "auprc" and "valid_auprc" in run.history[0]
 
 
+@pytest.mark.parametrize(
+    ("backbone", "setting", "other", "name", "values"),
+    [
+        ("Mixed", "novel-cell", "novel-drug", "share_drugs", (False, True)),
+        ("Boosted", "random", "novel-cell", "held_out", ("row", "cell_line")),
+    ],
+)
+def test_another_setting_brings_the_defaults_that_depend_on_it(lab, backbone, setting, other, name, values):
+    from l2aco.training.prepare import prepare
+    from l2aco.training.request import make_spec
+
+    asked = {"backbone": backbone, "split.setting": setting, "dataset": "demo"}
+    saved = prepare(make_spec(asked, [], lab), lab).spec
+    assert saved.config[name] == values[0]
+    assert prepare(make_spec({"split.setting": other}, [], lab, saved), lab).spec.config[name] == values[1]
+    assert prepare(make_spec({}, [], lab, saved), lab).spec.config == saved.config
+    kept = make_spec({"split.setting": other}, [f"{name}={json.dumps(values[0])}"], lab, saved)
+    assert prepare(kept, lab).spec.config[name] == values[0]
+
+
 def test_a_spec_file_without_a_backbone_speaks_of_any(lab, cli, tmp_path):
     (tmp_path / "spec.toml").write_text("epochs = 1\nlearning_rate = 0.02\n")
     cli("train", "--spec", tmp_path / "spec.toml", "--backbone", "GCN")

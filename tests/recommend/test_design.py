@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from l2aco.recommend.design import Unknown, choose
+from l2aco.data.triples import Triples
+from l2aco.entities import Entity, EntityKind
+from l2aco.models.backbones.mixed import Mixed, MixedConfig
+from l2aco.models.inputs import Inputs
+from l2aco.recommend.design import Unknown, choose, unknown_of
 
 DRUGS = 12
 UNKNOWN = Unknown(0.3, np.linspace(0.1, 0.7, DRUGS), 0.5)
@@ -69,6 +73,26 @@ def test_drugs_that_differ_between_lines_are_measured_first():
     one, other = all_pairs()
     (first,), _ = choose(one, other, 1, UNKNOWN)
     assert {int(one[first]), int(other[first])} == {DRUGS - 2, DRUGS - 1}
+
+
+def test_a_drug_measured_in_few_lines_is_no_better_known_than_others():
+    """All differ alike between lines; the last four were measured in eight of 40."""
+    rng = np.random.default_rng(0)
+    (one, other), lines = np.triu_indices(16, k=1), 40
+    a, b, c = np.repeat(one, lines), np.repeat(other, lines), np.tile(np.arange(lines), len(one))
+    effects = rng.standard_normal((16, lines)) * 0.6
+    score = effects[a, c] + effects[b, c] + rng.standard_normal(len(a)) * 0.8
+    seen = (c < 8) | (b < 12)
+    columns = [column[seen] for column in (a, b, c, score)]
+    whole = np.ones(seen.sum(), dtype=np.int64)
+    triples = Triples(*columns, (columns[3] > 0).astype(np.int8), whole, whole == 0)
+    drugs, cells = (
+        [Entity(f"{kind}{number}", kind, f"{kind}{number}") for number in range(count)]
+        for kind, count in ((EntityKind.drug, 16), (EntityKind.cell_line, lines + 1))
+    )
+    model = Mixed.fit(Inputs(drugs, cells), MixedConfig(draws=2), triples)
+    found = unknown_of(model, lines, np.arange(16)).drugs
+    assert 0.7 < found[12:].mean() / found[:12].mean() < 1.4
 
 
 def test_no_more_are_proposed_than_there_are():

@@ -82,6 +82,17 @@ def test_facts_of_a_newcomer_are_read_by_a_backbone_of_features(lab, cli):
     assert len(set(scores.tolist())) == 3 and told.lacking(unread) == ["morgan"] and told.lacking(ASPIRIN) == []
 
 
+def test_ids_of_a_table_are_not_taken_for_those_of_the_run(lab, cli):
+    cli("train", "--backbone", "MLP", "--align", "none", "--set", "epochs=1")
+    known = open_dataset("demo", lab).cell_lines[0].id
+    given = ("--drug-b", "DB00317", "--cell", known, "--entities", "new.csv")
+    (lab.root / "new.csv").write_text("id,name,kind\nCHEMBL553,Erlotinib,drug\n")
+    assert "not in the run's data set" not in cli("predict", "--drug-a", "CHEMBL553", *given).stderr
+    assert probability(cli, "--drug-a", "CHEMBL553", *given) == probability(cli, *PAIR, "--cell", known)
+    (lab.root / "new.csv").write_text("id,name,kind\nDB00530,aspirin,drug\n")
+    assert "the id DB00530 is given to aspirin" in cli("predict", "--drug-a", "DB00530", *given, code=1).stderr
+
+
 def test_adding_rows_to_the_data_set_does_not_stop_a_run(lab, cli):
     lines = ["drug_a,drug_b,cell_line,score"]
     rng = np.random.default_rng(0)

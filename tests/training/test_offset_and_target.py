@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2aco.data.catalog import open_dataset
+from l2aco.data.splits.make import make_split
+from l2aco.data.splits.spec import SplitSpec
 from l2aco.data.write import write_dataset
 from l2aco.embeddings.store.segments import StoreRecord
 from l2aco.embeddings.store.store import open_store
@@ -173,6 +175,31 @@ def test_a_target_without_scores_is_refused_and_mixed_keeps_its_own(lab, cli):
     assert "target score" in said and "target=label" in said
     cli("train", "--dataset", "demo", "--backbone", "Mixed", "--set", "target=rank")
     assert open_run(None, lab).metrics["training"]["target"] == "rank"
+
+
+def without_scores(lab, name, rows):
+    """The demo as a data set in which these rows have a label and no score."""
+    demo = open_dataset("demo", lab)
+    triples = demo.triples
+    score = triples.score.copy()
+    score[rows] = np.nan
+    table = pl.DataFrame(
+        {
+            "drug_a": [demo.drugs[row].id for row in triples.drug_a],
+            "drug_b": [demo.drugs[row].id for row in triples.drug_b],
+            "cell_line": [demo.cell_lines[row].id for row in triples.cell_line],
+            "score": score,
+            "label": triples.label,
+        }
+    )
+    return write_dataset(name, lab, drugs=demo.drugs, cell_lines=demo.cell_lines, rows=table)
+
+
+def test_mixed_goes_without_validation_rows_of_which_none_has_a_score(lab):
+    blank = without_scores(lab, "blank", make_split(open_dataset("demo", lab), SplitSpec()).valid)
+    assert np.isnan(blank.triples.score[make_split(blank, SplitSpec()).valid]).all()
+    run = train(TrainSpec(backbone="Mixed", dataset="blank", config={"draws": 4, "target": "score"}), lab)
+    assert run.metrics["training"]["target"] == "score"
 
 
 def planted_logits(groups: int, rows: int, good: float) -> tuple[np.ndarray, ...]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from any_bytes import altered_json, dumps, feed, mutated
 from hypothesis import strategies as st
 
+from l2aco.embeddings.store.segments import StoreRecord
+from l2aco.embeddings.store.store import open_store
 from l2aco.runs.run import list_runs
 from l2aco.runs.spec import TrainSpec
 from l2aco.training.train import train
@@ -43,6 +46,28 @@ def test_wrong_ranges_are_refused_before_anything_is_trained(lab, cli):
     (whole,) = parse_space(("epochs=5:50",))
     assert whole.kind == "whole" and parse_space(("lr=0.1:1",))[0].kind == "float"
     assert not (lab.root / "tune").exists()
+
+
+def test_a_search_of_other_data_begins_anew(lab, cli):
+    rng = np.random.default_rng(0)
+    rows = [f"d{a},d{b},c{c},{rng.normal():.3f}" for c in range(8) for a in range(6) for b in range(a)]
+    search = ("tune", "--backbone", "Logistic", "--space", "strength=0.1:1", "--trials", 1)
+    of_data = (*search, "--dataset", "screen", "--store", "none")
+    of_store = (*search, "--dataset", "demo", "--store", "reference--toy", "--set", "cell_features=profile")
+
+    def bring(rows):
+        (lab.root / "screen.csv").write_text("drug_a,drug_b,cell_line,score\n" + "\n".join(rows) + "\n")
+        cli("data", "import", "screen.csv", "--name", "screen", "--force")
+
+    bring(rows)
+    for asked in (of_data, of_store):
+        cli(*asked)
+        assert "1 trials are there already" in cli(*asked).stderr
+    bring([*rows, "d0,d1,c99,1.5"])
+    line = StoreRecord("cell_line", "X1", "X1", "about X1")
+    open_store("reference--toy", lab).upsert([line], np.full((1, 16), 0.25, dtype=np.float32))
+    for asked in (of_data, of_store):
+        assert "there already" not in cli(*asked).stderr
 
 
 @pytest.fixture

@@ -157,7 +157,8 @@ class Mixed(Estimator):
         return cls(inputs, config, state, drugs, lines, cut)
 
     def refit(self, triples: Triples) -> Self:
-        return self._updated(triples)
+        unscored = np.isnan(self.state.target(triples.score, triples.label)).all()
+        return self if unscored else self._updated(triples)
 
     def take_up(self, triples: Triples) -> Self:
         return self._updated(triples, surprising=True)
