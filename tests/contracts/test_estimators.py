@@ -65,7 +65,8 @@ def test_rows_without_a_score_do_not_move_the_level_of_the_mixed_model() -> None
         score=np.where(of_one, whole.score, np.nan),
         label=np.where(of_one, whole.label, 0).astype(np.int8),
     )
-    few, many = (cls.fit(inputs_of("Mixed"), parse_config(cls, {}), rows, seed=0) for rows in (scored, mixed))
+    config = parse_config(cls, {"target": "score"})
+    few, many = (cls.fit(inputs_of("Mixed"), config, rows, seed=0) for rows in (scored, mixed))
     assert many.cut == pytest.approx(few.cut, abs=1e-6)
 
 

@@ -202,6 +202,15 @@ def test_mixed_goes_without_validation_rows_of_which_none_has_a_score(lab):
     assert run.metrics["training"]["target"] == "score"
 
 
+def test_mixed_learns_labels_where_some_training_rows_have_no_score(lab):
+    rows = make_split(open_dataset("demo", lab), SplitSpec()).train
+    few = without_scores(lab, "few", rows[:5])
+    run = train(TrainSpec(backbone="Mixed", dataset="few", config={"draws": 4}), lab)
+    assert run.metrics["training"]["target"] == "label"
+    scored = few.triples.take(np.flatnonzero(~np.isnan(few.triples.score)))
+    assert run.predictor().scorer.anew(scored).state.target.name == "label"
+
+
 def planted_logits(groups: int, rows: int, good: float) -> tuple[np.ndarray, ...]:
     """Labels, logits of a cheap model that know something of them, a network's that know `good` more, and groups."""
     rng = np.random.default_rng(0)

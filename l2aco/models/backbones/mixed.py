@@ -44,7 +44,7 @@ FEATURES = frozenset({"expression", "cell_proteins", "tissue", "morgan", "respon
 class MixedConfig(BackboneConfig):
     target: Literal["score", "label", "rank"] | None = None
     """What is modelled: a robust function of the score, the label, or the rank of the score (default: the score where
-    the data set has scores, else the label)."""
+    every training row has one, else the label)."""
     knowledge: str = "stores"
     """What cell lines share their effects through: `stores`, `all` (the measured features too), `none` (the baseline
     that says what knowledge adds), or some of stores, tissue, expression, cell_proteins, response and morgan, joined
@@ -129,14 +129,15 @@ class Mixed(Estimator):
         return fitted
 
     def anew(self, triples: Triples) -> Self:
-        """With the same variances and the same cut, so that nothing is left but to solve: a twentieth of the time."""
-        return self._fitted(self.inputs, self.config, triples, self.cut, variances=self.state.variances)
+        """With the same target, variances and cut, so that nothing is left but to solve: a twentieth of the time."""
+        same = {"target": self.state.target.name, "variances": self.state.variances}
+        return self._fitted(self.inputs, self.config, triples, self.cut, **same)
 
     @classmethod
     def _fitted(
         cls, inputs: Inputs, config: MixedConfig, triples: Triples, cut: float | None = None, **how: Any
     ) -> Self:
-        target = config.target or usual_target(triples.score, triples.label) or "label"
+        usual = config.target or usual_target(triples.score, triples.label) or "label"
         drugs, lines = (_entities(inputs, kind, config) for kind in EntityKind)
         state = fit(
             triples.drug_a,
@@ -146,10 +147,9 @@ class Mixed(Estimator):
             lines=lines,
             score=triples.score,
             label=triples.label,
-            target=target,
             terms=FEWER.get(config.effects),
             draws=config.draws,
-            **how,
+            **{"target": usual, **how},
         )
         if cut is None:
             modelled = np.isfinite(state.target(triples.score, triples.label))

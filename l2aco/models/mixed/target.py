@@ -96,11 +96,13 @@ def fit_target(name: TargetName, score: Array | None, label: Array | None) -> Ta
 
 
 def usual_target(score: Array, label: Array) -> TargetName | None:
-    """The score where it differs between rows (n,), else the label; None where that does not either."""
+    """The score where it differs between rows (n,) and none of them lacks it, else the label; where that is the same
+    for all, the score of those that have one; None where that does not differ either."""
     scores = score[np.isfinite(score)]
-    if len(scores) and scores.min() < scores.max():
+    labels_differ = len(label) > 0 and label.min() < label.max()
+    if len(scores) and scores.min() < scores.max() and (len(scores) == len(score) or not labels_differ):
         return "score"
-    return "label" if len(label) and label.min() < label.max() else None
+    return "label" if labels_differ else None
 
 
 def fit_cut(fitted: Array, variance: float, label: Array) -> float:
