@@ -86,8 +86,7 @@ def import_dataset(
     _check_roles(name, source, spec.columns)
     with progress.task(f"reading {path.name}"):
         data = source.read(path, ReadOptions(columns=spec.columns, allow_pickle=spec.allow_pickle))
-    if label is not None:
-        _check_label(spec, label, data.rows, source)
+    _check_label(spec, label, data.rows, source)
     _check_direction(spec.path, label or data.label_rule, data.rows)
     data, resolution = describe_drugs_and_lines(
         data,
@@ -131,8 +130,10 @@ def import_dataset(
         )
 
 
-def _check_label(spec: ImportSpec, label: LabelRule, rows: pl.DataFrame, source: Source) -> None:
-    """Raises InputError where the rows lack what the rule is about."""
+def _check_label(spec: ImportSpec, label: LabelRule | None, rows: pl.DataFrame, source: Source) -> None:
+    """Raises InputError where the rows lack what the rule, if one was given, is about."""
+    if label is None:
+        return
     needed = "label" if label.kind == "shipped" else "score"
     if not _has(rows, needed):
         named = f", or name their column with --columns {needed}=NAME." if needed in source.roles else "."

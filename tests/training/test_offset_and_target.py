@@ -202,9 +202,12 @@ def test_mixed_goes_without_validation_rows_of_which_none_has_a_score(lab):
     assert run.metrics["training"]["target"] == "score"
 
 
-def test_mixed_learns_labels_where_some_training_rows_have_no_score(lab):
+def test_mixed_learns_labels_where_many_training_rows_have_no_score(lab):
     rows = make_split(open_dataset("demo", lab), SplitSpec()).train
-    few = without_scores(lab, "few", rows[:5])
+    without_scores(lab, "most", rows[::20])
+    most = train(TrainSpec(backbone="Mixed", dataset="most", config={"draws": 4}), lab)
+    assert most.metrics["training"]["target"] == "score"
+    few = without_scores(lab, "few", rows[::4])
     run = train(TrainSpec(backbone="Mixed", dataset="few", config={"draws": 4}), lab)
     assert run.metrics["training"]["target"] == "label"
     scored = few.triples.take(np.flatnonzero(~np.isnan(few.triples.score)))

@@ -44,7 +44,7 @@ FEATURES = frozenset({"expression", "cell_proteins", "tissue", "morgan", "respon
 class MixedConfig(BackboneConfig):
     target: Literal["score", "label", "rank"] | None = None
     """What is modelled: a robust function of the score, the label, or the rank of the score (default: the score where
-    every training row has one, else the label)."""
+    nine of ten training rows have one, else the label)."""
     knowledge: str = "stores"
     """What cell lines share their effects through: `stores`, `all` (the measured features too), `none` (the baseline
     that says what knowledge adds), or some of stores, tissue, expression, cell_proteins, response and morgan, joined

@@ -95,12 +95,16 @@ def fit_target(name: TargetName, score: Array | None, label: Array | None) -> Ta
     return Target(name, centre, width, raw.knots, float(bent.mean()), float(bent.std()))
 
 
+MOST = 0.9
+"""Share of rows with a score from which on the others may be left out."""
+
+
 def usual_target(score: Array, label: Array) -> TargetName | None:
-    """The score where it differs between rows (n,) and none of them lacks it, else the label; where that is the same
+    """The score where it differs between rows (n,) and MOST of them have one, else the label; where that is the same
     for all, the score of those that have one; None where that does not differ either."""
     scores = score[np.isfinite(score)]
     labels_differ = len(label) > 0 and label.min() < label.max()
-    if len(scores) and scores.min() < scores.max() and (len(scores) == len(score) or not labels_differ):
+    if len(scores) and scores.min() < scores.max() and (len(scores) >= MOST * len(score) or not labels_differ):
         return "score"
     return "label" if labels_differ else None
 
