@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from l2aco.runs.spec import TrainSpec
 
 Listed = TypeVar("Listed")
-FORMAT = 7
+FORMAT = 8
 """Of a run's files and of the models in it: other numbers come from the same spec in another format."""
 UNFINISHED = ".unfinished"
 COUNTS = ("triples", "training_triples")
