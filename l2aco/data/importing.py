@@ -17,7 +17,7 @@ from l2aco.data.features.response import RESPONSE
 from l2aco.data.labels import LabelRule
 from l2aco.data.resolution import describe_drugs_and_lines
 from l2aco.data.sources import SOURCES
-from l2aco.data.sources.base import ReadOptions, Source
+from l2aco.data.sources.base import ReadOptions, Source, SourceData
 from l2aco.data.write import write_dataset
 from l2aco.entities import Entity
 from l2aco.errors import InputError, UnknownNameError, UsageError
@@ -86,8 +86,7 @@ def import_dataset(
     _check_roles(name, source, spec.columns)
     with progress.task(f"reading {path.name}"):
         data = source.read(path, ReadOptions(columns=spec.columns, allow_pickle=spec.allow_pickle))
-    _check_label(spec, label, data.rows, source)
-    _check_direction(spec.path, label or data.label_rule, data.rows)
+    _check_labels(spec, label, data, source)
     data, resolution = describe_drugs_and_lines(
         data,
         aliases=spec.aliases,
@@ -130,12 +129,13 @@ def import_dataset(
         )
 
 
-def _check_label(spec: ImportSpec, label: LabelRule | None, rows: pl.DataFrame, source: Source) -> None:
-    """Raises InputError where the rows lack what the rule, if one was given, is about."""
+def _check_labels(spec: ImportSpec, label: LabelRule | None, data: SourceData, source: Source) -> None:
+    """Raises InputError where the rows lack what the rule, if one was given, is about, or contradict it."""
+    _check_direction(spec.path, label or data.label_rule, data.rows)
     if label is None:
         return
     needed = "label" if label.kind == "shipped" else "score"
-    if not _has(rows, needed):
+    if not _has(data.rows, needed):
         named = f", or name their column with --columns {needed}=NAME." if needed in source.roles else "."
         raise InputError(
             f"brings no {needed}s for --label '{spec.label}'", where=spec.path, remedy=f"Leave --label out{named}"
