@@ -152,6 +152,7 @@ def profile(
     finished is never asked for again: the same command goes on where a stopped or killed one ended.
     """
     from l2aco.data.known import gather_entities
+    from l2aco.llm.catalog import resolve_model
     from l2aco.profiles.generate import generate_profiles
     from l2aco.profiles.plan import plan_costs
     from l2aco.workspace import Workspace
@@ -189,6 +190,7 @@ def profile(
         budget_tokens=budget_tokens,
         limit=limit,
     )
+    resolve_model(spec.llm, workspace.settings)  # a wrong name is refused before anything is read
     chosen = gather_entities(workspace, file=entities, names=name or (), kind=kind, progress=shell)
     if dry_run:
         if probe and not _probe(shell, workspace, spec, chosen, probe):
